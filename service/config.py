@@ -1,0 +1,64 @@
+"""The API's settings and those that it shares with the workers: read once, frozen, passed in."""
+
+from dataclasses import dataclass, field
+
+from service.crypto import Secret
+from service.environment import Environment
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseConfig:
+    """How a process reaches PostgreSQL, and how long it waits for it."""
+
+    url: str = field(repr=False)
+    pool_min: int
+    pool_max: int
+    pool_timeout_s: float
+    connect_timeout_s: float
+    statement_timeout_s: float
+
+    @classmethod
+    def read(cls, environment: Environment) -> "DatabaseConfig":
+        """Raises ConfigurationError."""
+        return cls(
+            url=environment.required("DATABASE_URL"),
+            pool_min=environment.integer("DB_POOL_MIN", 1, minimum=0, maximum=100),
+            pool_max=environment.integer("DB_POOL_MAX", 8, minimum=1, maximum=100),
+            pool_timeout_s=environment.seconds("DB_POOL_TIMEOUT_S", 2),
+            connect_timeout_s=environment.seconds("DB_CONNECT_TIMEOUT_S", 2, minimum=2),
+            statement_timeout_s=environment.seconds("DB_STATEMENT_TIMEOUT_S", 4),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """Everything that an API process is told from outside."""
+
+    database: DatabaseConfig
+    encryption_key: Secret
+    host: str
+    port: int
+    processes: int
+    threads: int
+    log_level: str
+    cors_origins: tuple[str, ...]
+    force_https: bool
+    trusted_proxies: int
+
+    @classmethod
+    def read(cls, environment: Environment) -> "ApiConfig":
+        """Raises ConfigurationError."""
+        return cls(
+            database=DatabaseConfig.read(environment),
+            encryption_key=Secret(environment.required("ENCRYPTION_KEY")),
+            host=environment.text("HOST", "127.0.0.1"),
+            port=environment.integer("PORT", 3000, minimum=1, maximum=65535),
+            processes=environment.integer("API_PROCESSES", 2, minimum=1, maximum=64),
+            threads=environment.integer("API_THREADS", 8, minimum=1, maximum=256),
+            log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
+            cors_origins=environment.words("CORS_ORIGINS"),
+            force_https=environment.flag("FORCE_HTTPS", default=False),
+            trusted_proxies=environment.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
+        )

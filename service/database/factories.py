@@ -1,0 +1,154 @@
+"""Factories: desired state, written by the API."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from service.database.paging import PageStart
+from service.database.query import Command, Count, Executor, Query, required
+from service.database.rows import Factory
+from service.errors import FactoryNotFoundError
+
+INSERT = Query(
+    """
+    INSERT INTO factories (organization_id, name, location, timezone, metadata)
+    VALUES (
+        coalesce(%(organization_id)s::uuid, '00000000-0000-7000-8000-000000000001'),
+        %(name)s, %(location)s, %(timezone)s, %(metadata)s
+    )
+    RETURNING id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    """,
+    Factory,
+)
+
+FIND_BY_ID = Query(
+    """
+    SELECT id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    FROM factories
+    WHERE id = %(id)s AND deleted_at IS NULL
+    """,
+    Factory,
+    reads_only=True,
+)
+
+FIND_PAGE = Query(
+    """
+    SELECT id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    FROM factories
+    WHERE deleted_at IS NULL
+    ORDER BY name, id
+    LIMIT %(limit)s OFFSET %(offset)s
+    """,
+    Factory,
+    reads_only=True,
+)
+
+FIND_PAGE_AFTER = Query(
+    """
+    SELECT id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    FROM factories
+    WHERE deleted_at IS NULL AND (name, id) > (%(after_name)s, %(after_id)s)
+    ORDER BY name, id
+    LIMIT %(limit)s
+    """,
+    Factory,
+    reads_only=True,
+)
+
+COUNT = Query("SELECT count(*) AS count FROM factories WHERE deleted_at IS NULL", Count, reads_only=True)
+
+# A field that the caller does not name keeps its value, whatever that is at this moment.
+UPDATE = Query(
+    """
+    UPDATE factories SET
+        organization_id = coalesce(%(organization_id)s::uuid, organization_id),
+        name = coalesce(%(name)s, name),
+        location = CASE WHEN %(set_location)s THEN %(location)s ELSE location END,
+        timezone = coalesce(%(timezone)s, timezone),
+        metadata = coalesce(%(metadata)s, metadata)
+    WHERE id = %(id)s AND deleted_at IS NULL
+    RETURNING id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    """,
+    Factory,
+)
+
+SOFT_DELETE = Command("UPDATE factories SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
+
+SOFT_DELETE_GATEWAYS = Command(
+    "UPDATE gateways SET deleted_at = now() WHERE factory_id = %(id)s AND deleted_at IS NULL"
+)
+
+
+class FactoryRepository:
+    """Live factories only: what is deleted is not there. Runs on the database or inside a transaction."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def create(self, values: Mapping[str, Any]) -> Factory:
+        """`values`: name, and any of organization_id, location, timezone, metadata.
+
+        Raises OrganizationUnknownError.
+        """
+        return required(
+            self._executor.fetch_one(
+                INSERT,
+                {
+                    "organization_id": values.get("organization_id"),
+                    "name": values["name"],
+                    "location": values.get("location"),
+                    "timezone": values.get("timezone", "UTC"),
+                    "metadata": Jsonb(values.get("metadata", {})),
+                },
+            )
+        )
+
+    def find_by_id(self, factory_id: UUID) -> Factory:
+        """Raises FactoryNotFoundError."""
+        return _found(self._executor.fetch_one(FIND_BY_ID, {"id": factory_id}))
+
+    def find_all(self, start: PageStart, limit: int) -> Sequence[Factory]:
+        """At most `limit` factories by name, then id."""
+        if start.after is None:
+            return self._executor.fetch_all(FIND_PAGE, {"limit": limit, "offset": start.rows_skipped})
+        name, factory_id = start.after
+        return self._executor.fetch_all(
+            FIND_PAGE_AFTER, {"limit": limit, "after_name": name, "after_id": factory_id}
+        )
+
+    def count(self) -> int:
+        """How many there are."""
+        return required(self._executor.fetch_one(COUNT, {})).count
+
+    def update(self, factory_id: UUID, changes: Mapping[str, Any]) -> Factory:
+        """Changes the fields that are named and leaves the rest.
+
+        Raises FactoryNotFoundError, OrganizationUnknownError.
+        """
+        row = self._executor.fetch_one(
+            UPDATE,
+            {
+                "id": factory_id,
+                "organization_id": changes.get("organization_id"),
+                "name": changes.get("name"),
+                "set_location": "location" in changes,
+                "location": changes.get("location"),
+                "timezone": changes.get("timezone"),
+                "metadata": Jsonb(changes["metadata"]) if "metadata" in changes else None,
+            },
+        )
+        return _found(row)
+
+    def soft_delete(self, factory_id: UUID) -> None:
+        """Deletes it and its gateways; call it inside a transaction. Raises FactoryNotFoundError."""
+        if self._executor.execute(SOFT_DELETE, {"id": factory_id}) == 0:
+            raise FactoryNotFoundError
+        self._executor.execute(SOFT_DELETE_GATEWAYS, {"id": factory_id})
+
+
+def _found(factory: Factory | None) -> Factory:
+    if factory is None:
+        raise FactoryNotFoundError
+    return factory

@@ -1,0 +1,330 @@
+"""Gateways as they should be: desired state, written by the API, read by workers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from service.database.paging import PageStart
+from service.database.query import Command, Count, Executor, Query, required
+from service.database.rows import Gateway
+from service.errors import FactoryUnknownError, GatewayNotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class NewId:
+    """An id for a row that is not there yet."""
+
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveGateway:
+    """An active gateway that a worker holds: just enough to notice a change."""
+
+    id: UUID
+    generation: int
+    connect_requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SealedLogin:
+    """What a worker needs to open a session; the password still sealed."""
+
+    id: UUID
+    gateway_id: str
+    url: str
+    email: str
+    sealed_password: bytes = field(repr=False)
+    generation: int
+    connect_requested_at: datetime
+
+
+NEW_ID = Query("SELECT uuidv7() AS id", NewId, reads_only=True)
+
+# The factory's row is locked against its deletion until the gateway is there to be deleted with it.
+INSERT = Query(
+    """
+    INSERT INTO gateways (
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata
+    )
+    SELECT
+        %(id)s, f.id, %(gateway_id)s, %(name)s, %(model)s, %(firmware_version)s, %(url)s, %(email)s,
+        %(sealed_password)s, %(metadata)s
+    FROM factories AS f
+    WHERE f.id = %(factory_id)s AND f.deleted_at IS NULL
+    FOR SHARE
+    RETURNING
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+    """,
+    Gateway,
+)
+
+FIND_BY_ID = Query(
+    """
+    SELECT
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+    FROM gateways
+    WHERE id = %(id)s AND deleted_at IS NULL
+    """,
+    Gateway,
+    reads_only=True,
+)
+
+FIND_PAGE = Query(
+    """
+    SELECT
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+    FROM gateways
+    WHERE deleted_at IS NULL
+    ORDER BY name, id
+    LIMIT %(limit)s OFFSET %(offset)s
+    """,
+    Gateway,
+    reads_only=True,
+)
+
+FIND_PAGE_AFTER = Query(
+    """
+    SELECT
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+    FROM gateways
+    WHERE deleted_at IS NULL AND (name, id) > (%(after_name)s, %(after_id)s)
+    ORDER BY name, id
+    LIMIT %(limit)s
+    """,
+    Gateway,
+    reads_only=True,
+)
+
+FIND_PAGE_OF_FACTORY = Query(
+    """
+    SELECT
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+    FROM gateways
+    WHERE factory_id = %(factory_id)s AND deleted_at IS NULL
+    ORDER BY name, id
+    LIMIT %(limit)s OFFSET %(offset)s
+    """,
+    Gateway,
+    reads_only=True,
+)
+
+FIND_PAGE_OF_FACTORY_AFTER = Query(
+    """
+    SELECT
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+    FROM gateways
+    WHERE factory_id = %(factory_id)s AND deleted_at IS NULL
+        AND (name, id) > (%(after_name)s, %(after_id)s)
+    ORDER BY name, id
+    LIMIT %(limit)s
+    """,
+    Gateway,
+    reads_only=True,
+)
+
+COUNT = Query("SELECT count(*) AS count FROM gateways WHERE deleted_at IS NULL", Count, reads_only=True)
+
+COUNT_OF_FACTORY = Query(
+    "SELECT count(*) AS count FROM gateways WHERE factory_id = %(factory_id)s AND deleted_at IS NULL",
+    Count,
+    reads_only=True,
+)
+
+# A field that the caller does not name keeps its value, whatever that is at this moment.
+UPDATE = Query(
+    """
+    UPDATE gateways SET
+        factory_id = coalesce(%(factory_id)s::uuid, factory_id),
+        gateway_id = coalesce(%(gateway_id)s, gateway_id),
+        name = coalesce(%(name)s, name),
+        model = CASE WHEN %(set_model)s THEN %(model)s ELSE model END,
+        firmware_version = CASE
+            WHEN %(set_firmware_version)s THEN %(firmware_version)s ELSE firmware_version
+        END,
+        url = coalesce(%(url)s, url),
+        email = coalesce(%(email)s, email),
+        sealed_password = coalesce(%(sealed_password)s, sealed_password),
+        metadata = coalesce(%(metadata)s, metadata)
+    WHERE id = %(id)s AND deleted_at IS NULL
+    RETURNING
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+    """,
+    Gateway,
+)
+
+# Locks a live factory against its deletion for the rest of the transaction.
+LOCK_FACTORY = Query(
+    "SELECT id FROM factories WHERE id = %(factory_id)s AND deleted_at IS NULL FOR SHARE", NewId
+)
+
+SOFT_DELETE = Command("UPDATE gateways SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
+
+WANT_CONNECTED = Command(
+    """
+    UPDATE gateways SET desired_state = 'connected', connect_requested_at = clock_timestamp()
+    WHERE id = %(id)s AND deleted_at IS NULL
+    """
+)
+
+WANT_DISCONNECTED = Command(
+    "UPDATE gateways SET desired_state = 'disconnected' WHERE id = %(id)s AND deleted_at IS NULL"
+)
+
+FIND_ACTIVE = Query(
+    """
+    SELECT g.id, g.generation, g.connect_requested_at
+    FROM gateway_connections AS c
+    JOIN gateways AS g ON c.gateway_id = g.id
+    JOIN factories AS f ON g.factory_id = f.id
+    WHERE c.worker_id = %(worker_id)s
+        AND g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL
+    """,
+    ActiveGateway,
+    reads_only=True,
+)
+
+FIND_LOGINS = Query(
+    """
+    SELECT id, gateway_id, url, email, sealed_password, generation, connect_requested_at
+    FROM gateways
+    WHERE id = ANY(%(ids)s) AND deleted_at IS NULL
+    """,
+    SealedLogin,
+    reads_only=True,
+)
+
+
+class GatewayRepository:
+    """Live gateways only: what is deleted is not there. Runs on the database or inside a transaction."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def new_id(self) -> UUID:
+        """An id for a new gateway, which its password is sealed with."""
+        return required(self._executor.fetch_one(NEW_ID, {})).id
+
+    def create(self, gateway_id: UUID, sealed_password: bytes, values: Mapping[str, Any]) -> Gateway:
+        """Creates the gateway with this row id, wanted connected.
+
+        `values`: factory_id, gateway_id (the device's), name, url, email, and any of model,
+        firmware_version, metadata. Raises FactoryUnknownError, GatewayIdConflictError.
+        """
+        row = self._executor.fetch_one(
+            INSERT,
+            {
+                "id": gateway_id,
+                "factory_id": values["factory_id"],
+                "gateway_id": values["gateway_id"],
+                "name": values["name"],
+                "model": values.get("model"),
+                "firmware_version": values.get("firmware_version"),
+                "url": values["url"],
+                "email": values["email"],
+                "sealed_password": sealed_password,
+                "metadata": Jsonb(values.get("metadata", {})),
+            },
+        )
+        if row is None:
+            raise FactoryUnknownError
+        return row
+
+    def find_by_id(self, gateway_id: UUID) -> Gateway:
+        """Raises GatewayNotFoundError."""
+        return _found(self._executor.fetch_one(FIND_BY_ID, {"id": gateway_id}))
+
+    def find_all(self, start: PageStart, limit: int, factory_id: UUID | None = None) -> Sequence[Gateway]:
+        """At most `limit` gateways by name, then id; of one factory, or of all."""
+        of_factory = factory_id is not None
+        parameters: dict[str, Any] = {"limit": limit}
+        if of_factory:
+            parameters["factory_id"] = factory_id
+        if start.after is None:
+            parameters["offset"] = start.rows_skipped
+            return self._executor.fetch_all(FIND_PAGE_OF_FACTORY if of_factory else FIND_PAGE, parameters)
+        parameters["after_name"], parameters["after_id"] = start.after
+        return self._executor.fetch_all(
+            FIND_PAGE_OF_FACTORY_AFTER if of_factory else FIND_PAGE_AFTER, parameters
+        )
+
+    def count(self, factory_id: UUID | None = None) -> int:
+        """How many there are; of one factory, or of all."""
+        if factory_id is None:
+            return required(self._executor.fetch_one(COUNT, {})).count
+        return required(self._executor.fetch_one(COUNT_OF_FACTORY, {"factory_id": factory_id})).count
+
+    def update(
+        self, gateway_id: UUID, changes: Mapping[str, Any], sealed_password: bytes | None = None
+    ) -> Gateway:
+        """Changes the fields that are named and leaves the rest; call it inside a transaction.
+
+        Raises GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError.
+        """
+        factory_id = changes.get("factory_id")
+        if factory_id is not None:
+            self.find_by_id(gateway_id)
+            if self._executor.fetch_one(LOCK_FACTORY, {"factory_id": factory_id}) is None:
+                raise FactoryUnknownError
+        row = self._executor.fetch_one(
+            UPDATE,
+            {
+                "id": gateway_id,
+                "factory_id": factory_id,
+                "gateway_id": changes.get("gateway_id"),
+                "name": changes.get("name"),
+                "set_model": "model" in changes,
+                "model": changes.get("model"),
+                "set_firmware_version": "firmware_version" in changes,
+                "firmware_version": changes.get("firmware_version"),
+                "url": changes.get("url"),
+                "email": changes.get("email"),
+                "sealed_password": sealed_password,
+                "metadata": Jsonb(changes["metadata"]) if "metadata" in changes else None,
+            },
+        )
+        return _found(row)
+
+    def soft_delete(self, gateway_id: UUID) -> None:
+        """Raises GatewayNotFoundError."""
+        self._touch(SOFT_DELETE, gateway_id)
+
+    def want_connected(self, gateway_id: UUID) -> None:
+        """Wants it connected, and an attempt now. Raises GatewayNotFoundError."""
+        self._touch(WANT_CONNECTED, gateway_id)
+
+    def want_disconnected(self, gateway_id: UUID) -> None:
+        """Wants it disconnected until told otherwise. Raises GatewayNotFoundError."""
+        self._touch(WANT_DISCONNECTED, gateway_id)
+
+    def find_active(self, worker_id: UUID) -> Sequence[ActiveGateway]:
+        """What this worker holds and should keep connected.
+
+        Active is: not deleted, wanted connected, in a factory that is not deleted.
+        """
+        return self._executor.fetch_all(FIND_ACTIVE, {"worker_id": worker_id})
+
+    def find_logins(self, gateway_ids: Sequence[UUID]) -> Sequence[SealedLogin]:
+        """How to log in to these, as far as they are live. For workers only."""
+        return self._executor.fetch_all(FIND_LOGINS, {"ids": list(gateway_ids)})
+
+    def _touch(self, command: Command, gateway_id: UUID) -> None:
+        if self._executor.execute(command, {"id": gateway_id}) == 0:
+            raise GatewayNotFoundError
+
+
+def _found(gateway: Gateway | None) -> Gateway:
+    if gateway is None:
+        raise GatewayNotFoundError
+    return gateway

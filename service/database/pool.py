@@ -1,0 +1,123 @@
+"""One pool of connections a process: single statements, transactions, and their recovery."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool
+
+from service.config import DatabaseConfig
+from service.database.query import Command, Executor, Parameters, Query, Row
+from service.database.translation import translated_errors
+from service.errors import DatabaseUnavailableError
+
+log = logging.getLogger(__name__)
+
+Connection = psycopg.Connection[Any]
+Result = TypeVar("Result")
+
+
+class ConnectionExecutor:
+    """Runs statements on one connection; inside a transaction if there is one. One thread at a time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
+        """See Executor."""
+        with translated_errors(), self._connection.cursor(row_factory=class_row(query.row)) as cursor:
+            return cursor.execute(query.sql, parameters).fetchone()
+
+    def fetch_all(self, query: Query[Row], parameters: Parameters) -> list[Row]:
+        """See Executor."""
+        with translated_errors(), self._connection.cursor(row_factory=class_row(query.row)) as cursor:
+            return cursor.execute(query.sql, parameters).fetchall()
+
+    def execute(self, command: Command, parameters: Parameters) -> int:
+        """See Executor."""
+        with translated_errors():
+            return self._connection.execute(command.sql, parameters).rowcount
+
+
+class Database:
+    """The pool. Open it after a fork; any thread may call. It is an Executor of single statements itself."""
+
+    def __init__(self, config: DatabaseConfig, application_name: str) -> None:
+        self._config = config
+        self._pool = ConnectionPool[Connection](
+            config.url,
+            kwargs=connection_options(config, application_name),
+            min_size=config.pool_min,
+            max_size=max(config.pool_max, config.pool_min),
+            timeout=config.pool_timeout_s,
+            # The pool's own threads try a lost connection again at this pace at the slowest.
+            reconnect_timeout=config.connect_timeout_s,
+            max_waiting=200,
+            name=application_name,
+            open=False,
+        )
+
+    def open(self) -> None:
+        """Starts connecting and returns at once."""
+        self._pool.open(wait=False)
+
+    def close(self) -> None:
+        """Closes every connection; waits at most 2 s for those in use."""
+        self._pool.close(timeout=2)
+
+    def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
+        """See Executor. A query that only reads is tried again once over a fresh connection."""
+        return self._run(lambda executor: executor.fetch_one(query, parameters), repeat=query.reads_only)
+
+    def fetch_all(self, query: Query[Row], parameters: Parameters) -> list[Row]:
+        """See Executor. A query that only reads is tried again once over a fresh connection."""
+        return self._run(lambda executor: executor.fetch_all(query, parameters), repeat=query.reads_only)
+
+    def execute(self, command: Command, parameters: Parameters) -> int:
+        """See Executor."""
+        return self._run(lambda executor: executor.execute(command, parameters), repeat=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Executor]:
+        """One transaction: committed at the end of the block, rolled back by any exception."""
+        with translated_errors(), self._pool.connection() as connection, connection.transaction():
+            yield ConnectionExecutor(connection)
+
+    def _run(self, work: Callable[[Executor], Result], *, repeat: bool) -> Result:
+        try:
+            with translated_errors(), self._pool.connection() as connection:
+                return work(ConnectionExecutor(connection))
+        except DatabaseUnavailableError as error:
+            lost = isinstance(error.__cause__, psycopg.OperationalError) and not isinstance(
+                error.__cause__, psycopg.errors.QueryCanceled
+            )
+            if lost:
+                # The server restarted, it seems: look at all connections, not at one a request.
+                self._pool.check()
+            if not (lost and repeat):
+                raise
+        return self._run(work, repeat=False)
+
+
+def connection_options(config: DatabaseConfig, application_name: str) -> dict[str, Any]:
+    """Arguments for a connection of ours: autocommit, and a bound on every wait."""
+    statement_timeout_ms = round(config.statement_timeout_s * 1000)
+    return {
+        "autocommit": True,
+        "application_name": application_name,
+        "connect_timeout": round(config.connect_timeout_s),
+        "options": (
+            f"-c statement_timeout={statement_timeout_ms}"
+            f" -c lock_timeout={statement_timeout_ms}"
+            f" -c idle_in_transaction_session_timeout={2 * statement_timeout_ms}"
+            " -c timezone=UTC"
+        ),
+        # A server that went away without a word is given up on after this long.
+        "tcp_user_timeout": statement_timeout_ms,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+    }

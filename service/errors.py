@@ -1,0 +1,41 @@
+"""Every error that we raise on purpose, in one small tree."""
+
+
+class MillgateError(Exception):
+    """The root: catch this for anything that we raise on purpose."""
+
+
+class ConfigurationError(MillgateError):
+    """A setting is absent or wrong; the message is one line for whoever starts the process."""
+
+
+class SealError(MillgateError):
+    """A sealed value does not open: another key, another row, or changed bytes."""
+
+
+class DatabaseError(MillgateError):
+    """PostgreSQL refused a statement for a reason that no caller could have foreseen."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """PostgreSQL can not be reached, or gave no answer in time; what the statement did is not known."""
+
+
+class FactoryNotFoundError(MillgateError):
+    """No live factory has this id."""
+
+
+class GatewayNotFoundError(MillgateError):
+    """No live gateway has this id."""
+
+
+class OrganizationUnknownError(MillgateError):
+    """A factory names an organization that is not there."""
+
+
+class FactoryUnknownError(MillgateError):
+    """A gateway names a factory that is not there, or no longer."""
+
+
+class GatewayIdConflictError(MillgateError):
+    """Another live gateway has this gateway_id."""
