@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from service.crypto import Sealer, Secret
-from service.database.query import Command, Executor, Query
+from service.database.query import Command, Executor, Query, required
 from service.errors import ConfigurationError, SealError
 
 _ROW_ID = UUID(int=0)
@@ -43,10 +43,9 @@ def check_key(executor: Executor, sealer: Sealer) -> None:
         executor.execute(
             INSERT_FIRST, {"key_id": sealer.key_id, "sealed": sealer.seal(Secret(_TEXT), _ROW_ID)}
         )
-    canary = executor.fetch_one(FIND, {})
+    canary = required(executor.fetch_one(FIND, {}))
     try:
-        if canary is None or sealer.open(canary.sealed, _ROW_ID).reveal() != _TEXT:
-            raise SealError("the canary is not what was sealed")
+        sealer.open(canary.sealed, _ROW_ID)
     except SealError as error:
         raise ConfigurationError(
             f"ENCRYPTION_KEY is not the key that the stored passwords were sealed with: {error}"
