@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass, field
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 from service.crypto import Secret
 from service.environment import Environment
+from service.errors import ConfigurationError
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -23,7 +27,7 @@ class DatabaseConfig:
     def read(cls, environment: Environment) -> "DatabaseConfig":
         """Raises ConfigurationError."""
         return cls(
-            url=environment.required("DATABASE_URL"),
+            url=_connection_url(environment.required("DATABASE_URL")),
             pool_min=environment.integer("DB_POOL_MIN", 1, minimum=0, maximum=100),
             pool_max=environment.integer("DB_POOL_MAX", 8, minimum=1, maximum=100),
             pool_timeout_s=environment.seconds("DB_POOL_TIMEOUT_S", 2),
@@ -62,3 +66,11 @@ class ApiConfig:
             force_https=environment.flag("FORCE_HTTPS", default=False),
             trusted_proxies=environment.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
         )
+
+
+def _connection_url(text: str) -> str:
+    try:
+        conninfo_to_dict(text)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError("DATABASE_URL is not a connection URL of PostgreSQL") from None
+    return text

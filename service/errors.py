@@ -1,5 +1,7 @@
 """Every error that we raise on purpose, in one small tree."""
 
+from collections.abc import Mapping, Sequence
+
 
 class MillgateError(Exception):
     """The root: catch this for anything that we raise on purpose."""
@@ -39,3 +41,21 @@ class FactoryUnknownError(MillgateError):
 
 class GatewayIdConflictError(MillgateError):
     """Another live gateway has this gateway_id."""
+
+
+class InvalidRequestError(MillgateError):
+    """A body, query or path that is not what it has to be; the details never carry what was sent."""
+
+    def __init__(self, code: str, message: str, details: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+class NotReadyError(MillgateError):
+    """Something without which the service cannot keep its promises is not there; the details name it."""
+
+    def __init__(self, details: Sequence[Mapping[str, str]]) -> None:
+        super().__init__("not ready")
+        self.details = details

@@ -1,0 +1,1 @@
+"""HTTP, and no SQL: parse a request, ask a repository, respond."""

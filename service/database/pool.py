@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from service.config import DatabaseConfig
 from service.database.query import Command, Executor, Parameters, Query, Row
@@ -82,24 +82,47 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Executor]:
-        """One transaction: committed at the end of the block, rolled back by any exception."""
-        with translated_errors(), self._pool.connection() as connection, connection.transaction():
+        """One transaction: committed at the end of the block, rolled back by any exception.
+
+        A connection that turns out to be lost when the transaction begins is replaced, once.
+        """
+        with translated_errors(), ExitStack() as stack:
+            try:
+                connection = self._begin(stack)
+            except psycopg.OperationalError as error:
+                if not _is_lost(error):
+                    raise
+                stack.close()
+                self._pool.check()
+                connection = self._begin(stack)
             yield ConnectionExecutor(connection)
+
+    def _begin(self, stack: ExitStack) -> Connection:
+        connection = stack.enter_context(self._pool.connection())
+        stack.enter_context(connection.transaction())
+        return connection
 
     def _run(self, work: Callable[[Executor], Result], *, repeat: bool) -> Result:
         try:
             with translated_errors(), self._pool.connection() as connection:
                 return work(ConnectionExecutor(connection))
         except DatabaseUnavailableError as error:
-            lost = isinstance(error.__cause__, psycopg.OperationalError) and not isinstance(
-                error.__cause__, psycopg.errors.QueryCanceled
-            )
+            lost = _is_lost(error.__cause__)
             if lost:
                 # The server restarted, it seems: look at all connections, not at one a request.
                 self._pool.check()
             if not (lost and repeat):
                 raise
         return self._run(work, repeat=False)
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Whether the connection is gone: without a word (no SQLSTATE), broken (08…), or ended (57P…)."""
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests)):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
 
 def connection_options(config: DatabaseConfig, application_name: str) -> dict[str, Any]:

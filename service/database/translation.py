@@ -44,13 +44,17 @@ def translated_errors() -> Iterator[None]:
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
         raise DatabaseUnavailableError("no connection to the database became free in time") from error
     except psycopg.IntegrityError as error:
+        constraint = error.diag.constraint_name or ""
         kind, message = _BY_CONSTRAINT.get(
-            error.diag.constraint_name or "", (DatabaseError, "the database refused the data")
+            constraint, (DatabaseError, f"the database refused the data ({error.sqlstate} {constraint})")
         )
-        raise kind(message) from error
+        # Without the cause: PostgreSQL's detail shows the row that was refused, sealed password included.
+        raise kind(message) from None
     except _PASSING as error:
         raise DatabaseUnavailableError("the database could not do it now") from error
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError("the database can not be reached") from error
+    except pg.UndefinedTable:
+        raise DatabaseError("a table is not there: the database has to be migrated") from None
     except (psycopg.DataError, psycopg.InternalError) as error:
-        raise DatabaseError("the database refused the statement") from error
+        raise DatabaseError(f"the database refused the statement ({error.sqlstate})") from None

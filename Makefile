@@ -1,0 +1,53 @@
+# Millgate. `make` alone prints what there is.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check migrate api worker types schema requirements lock clean install install-dev
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+run: install  ## PostgreSQL, migrations, API and worker, on this machine, until Ctrl-C
+	@exec $(RUN) -m devstack run
+
+demo: install  ## the same with three simulated gateways and data of its own
+	@exec $(RUN) -m devstack demo
+
+test: install-dev  ## all tests, on a PostgreSQL of their own (ARGS="-k word" for some)
+	@exec $(RUN) -m pytest -n 2 $(ARGS)
+
+check: install-dev  ## formatting, types, import rules, migrations, Compose file, generated files
+	@exec $(RUN) -m devstack.check
+
+migrate: install  ## apply the migrations to DATABASE_URL
+	@exec $(RUN) -m devstack migrate
+
+api: install  ## the API alone (DATABASE_URL, ENCRYPTION_KEY and so on from the environment or .env)
+	@exec $(RUN) -m devstack api
+
+worker: install  ## the worker alone (same)
+	@exec $(RUN) -m devstack worker
+
+types: install-dev  ## generate service/database/rows.py from the migrated schema
+	@exec $(RUN) -m devstack.generated rows
+
+schema: install-dev  ## write db/schema.sql from the migrations
+	@exec $(RUN) -m devstack.generated schema
+
+requirements: install-dev  ## run all tests and print which requirement rows they prove
+	@exec $(RUN) -m tests.requirements
+
+lock: install-dev  ## resolve the dependencies anew into requirements*.txt (ARGS=--upgrade for newer ones)
+	@exec $(RUN) -m devstack.lock $(ARGS)
+
+clean:  ## remove .venv and caches; data and .env stay
+	@exec rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+install:
+	@exec $(PYTHON) -I devstack/bootstrap.py local
+
+install-dev:
+	@exec $(PYTHON) -I devstack/bootstrap.py dev

@@ -1,0 +1,1 @@
+"""Runs Millgate on one machine without Docker: embedded PostgreSQL and process supervision."""

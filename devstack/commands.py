@@ -1,0 +1,20 @@
+"""The commands of which Millgate consists. `make run`, the Makefile's single parts and Compose run these."""
+
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+MIGRATE = (
+    "dbmate", "--migrations-dir", "db/migrations", "--no-dump-schema", "--wait", "--migration-lock", "up",
+)  # fmt: skip
+API = ("gunicorn", "--config", "service/gunicorn_conf.py", "service.app:create_app()")
+WORKER = ("python", "-m", "workers")
+PARTS = {"migrate": MIGRATE, "api": API, "worker": WORKER}
+
+
+def local(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The command with its program taken from the virtual environment that runs us, never from the PATH."""
+    name, *arguments = command
+    program = sys.executable if name == "python" else str(Path(sys.executable).parent / name)
+    return (program, *arguments)

@@ -1,0 +1,101 @@
+"""What `make run` takes from the environment and `.env`, and what it gives to its children."""
+
+import base64
+import errno
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from devstack.errors import StackError
+from devstack.postgres import write_secret
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = "3000"
+ENV_FILE_TEXT = """\
+# Written by `make run`. Every variable, with unit and default, is explained in .env.example.
+
+# Seals the gateways' passwords: 32 random bytes in base64. Keep a copy: without it they cannot be read again.
+ENCRYPTION_KEY={key}
+
+# The API listens here.
+HOST={host}
+PORT={port}
+
+# `make run` brings its own PostgreSQL. For one of yours, with make migrate, make api and make worker:
+# DATABASE_URL=postgresql://user:password@localhost:5432/millgate
+"""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the API listens."""
+
+    host: str
+    port: int
+
+    @property
+    def reachable_host(self) -> str:
+        """The host for a client on this machine."""
+        return {"0.0.0.0": DEFAULT_HOST, "": DEFAULT_HOST, "::": "::1"}.get(self.host, self.host)  # noqa: S104
+
+    @property
+    def base_url(self) -> str:
+        """The API's address for a person on this machine."""
+        host = self.reachable_host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def write_env_file(path: Path) -> bool:
+    """Write a first `.env` with a fresh key, for its owner alone; False if there is one already."""
+    if path.exists():
+        return False
+    write_secret(path, ENV_FILE_TEXT.format(key=new_encryption_key(), host=DEFAULT_HOST, port=DEFAULT_PORT))
+    return True
+
+
+def new_encryption_key() -> str:
+    """32 random bytes in base64."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def read_address(environment: Mapping[str, str], env_file: Path) -> Address:
+    """HOST and PORT, from the environment or else the file. Raises StackError if PORT is not one."""
+    values = {**dotenv_values(env_file, interpolate=False), **environment}
+    port = values.get("PORT") or DEFAULT_PORT
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65_535):
+        raise StackError("PORT must be a whole number from 1 to 65535.")
+    return Address(values.get("HOST") or DEFAULT_HOST, int(port))
+
+
+def check_address_is_free(address: Address) -> None:
+    """Raises StackError with one line if nobody, or somebody else, can listen there."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                reason = f"Port {address.port} is in use by another program"
+            else:
+                reason = f"Cannot listen on {address.host}, port {address.port} ({error.strerror})"
+            raise StackError(f"{reason}: choose another one, for example PORT=3001 make run.") from None
+
+
+def child_environment(
+    environment: Mapping[str, str], database_url: str, address: Address, **more: str
+) -> dict[str, str]:
+    """What migrations, API and worker see: our environment, with the embedded database in it."""
+    own = {"DATABASE_URL": database_url, "HOST": address.host, "PORT": str(address.port)}
+    return {**environment, "PYTHONUNBUFFERED": "1", **own, **more}
+
+
+def data_directory(environment: Mapping[str, str], default: Path) -> Path:
+    """MILLGATE_DATA_DIR, or the default."""
+    return Path(os.path.expandvars(environment.get("MILLGATE_DATA_DIR") or default)).expanduser().absolute()

@@ -1,0 +1,28 @@
+"""`make lock`: resolve the dependencies of pyproject.toml anew, for all platforms, with hashes."""
+
+import subprocess
+import sys
+
+from devstack.commands import PROJECT, local
+
+TARGETS = {
+    "requirements.txt": ("pyproject.toml",),
+    "requirements-local.txt": ("pyproject.toml", "--group", "local"),
+    "requirements-dev.txt": ("pyproject.toml", "--group", "dev"),
+}
+OPTIONS = ("--universal", "--generate-hashes", "--no-emit-index-url", "--no-header", "--quiet")
+
+
+def main() -> int:
+    """Write the lock files; returns the exit code of the first resolution that fails, or 0."""
+    for target, source in TARGETS.items():
+        print(f"Resolving {target} …", flush=True)
+        command = local(("uv", "pip", "compile", *source, *OPTIONS, *sys.argv[1:], "--output-file", target))
+        code = subprocess.run(command, cwd=PROJECT, check=False).returncode
+        if code != 0:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Log files of child processes, bounded in size, written by the children themselves.
+
+Children append straight to their file, not through a pipe, so that they outlive nothing and block on nobody.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+MAX_LOG_BYTES = 16 * 1024 * 1024
+
+
+def open_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> int:
+    """Open a log file for appending, after bounding it; returns a file descriptor that the caller closes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bound_log(path, max_bytes)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def bound_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
+    """Move the content of a log that grew too big to `<name>.1` (which it replaces), and empty the log.
+
+    The file itself stays, because a running child has it open for appending.
+    """
+    if not path.exists() or path.stat().st_size <= max_bytes:
+        return
+    shutil.copyfile(path, path.with_name(path.name + ".1"))
+    os.truncate(path, 0)
+
+
+def size_of(path: Path) -> int:
+    """The size of a file in bytes; 0 if there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def last_lines(path: Path, since_byte: int = 0, max_lines: int = 15, max_bytes: int = 16_384) -> list[str]:
+    """The last lines that were written to a log after `since_byte`."""
+    size = size_of(path)
+    start = since_byte if since_byte <= size else 0
+    if size == 0:
+        return []
+    with path.open("rb") as log:
+        log.seek(max(start, size - max_bytes))
+        return log.read(max_bytes).decode(errors="replace").splitlines()[-max_lines:]

@@ -1,0 +1,52 @@
+"""Millgate as a whole under one supervisor: PostgreSQL, migrations, API and worker."""
+
+import http.client
+from collections.abc import Callable, Mapping
+
+from devstack.commands import API, MIGRATE, WORKER, local
+from devstack.environment import Address, check_address_is_free, child_environment
+from devstack.postgres import EmbeddedPostgres
+from devstack.supervisor import Supervisor
+
+MIGRATE_LIMIT_S = 300.0
+READY_LIMIT_S = 30.0
+HEALTH_TIMEOUT_S = 2.0
+WORKER_STOP_LIMIT_S = 6.0
+API_STOP_LIMIT_S = 2.0
+
+
+def start_millgate(
+    supervisor: Supervisor,
+    environment: Mapping[str, str],
+    address: Address,
+    say: Callable[[str], None],
+) -> None:
+    """Start all parts and wait until the API says that it is ready.
+
+    `environment` is what the children see beside the database's URL and the address. Raises StackError, with
+    words for a person, or StopAskedError; leaving the supervisor stops what was started.
+    """
+    check_address_is_free(address)
+    log_path = supervisor.log_dir / "postgres.log"
+    postgres = EmbeddedPostgres(supervisor.data_dir / "postgres", log_path=log_path)
+    say("Starting PostgreSQL …")
+    supervisor.start(postgres)
+    seen = child_environment(environment, postgres.url(), address)
+    say("Applying migrations …")
+    supervisor.run_once(supervisor.child("migrate", local(MIGRATE), seen), MIGRATE_LIMIT_S)
+    say("Starting API and worker …")
+    supervisor.start(supervisor.child("api", local(API), seen, stop_limit_s=API_STOP_LIMIT_S))
+    supervisor.start(supervisor.child("worker", local(WORKER), seen, stop_limit_s=WORKER_STOP_LIMIT_S))
+    supervisor.wait_until(lambda: is_ready(address), READY_LIMIT_S, "API and worker to be ready")
+
+
+def is_ready(address: Address) -> bool:
+    """Whether database, migrations and worker are all right in the API's eyes."""
+    connection = http.client.HTTPConnection(address.reachable_host, address.port, timeout=HEALTH_TIMEOUT_S)
+    try:
+        connection.request("GET", "/api/health/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

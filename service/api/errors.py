@@ -1,0 +1,148 @@
+"""The one place where errors become HTTP: a status, a code, and words that are safe to show to anyone."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from flask import Flask, Response
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from pydantic import TypeAdapter
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from service.api.request_log import request_id
+from service.api.responses import respond
+from service.api.schemas import ErrorBody, ErrorDetail, ErrorResponse
+from service.errors import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    FactoryNotFoundError,
+    FactoryUnknownError,
+    GatewayIdConflictError,
+    GatewayNotFoundError,
+    InvalidRequestError,
+    MillgateError,
+    NotReadyError,
+    OrganizationUnknownError,
+)
+
+log = logging.getLogger(__name__)
+Details = Sequence[Mapping[str, str]]
+_DETAILS = TypeAdapter(list[ErrorDetail])
+
+
+class Answer(NamedTuple):
+    """What an error looks like from outside."""
+
+    status: int
+    code: str
+    message: str
+    details: Details = ()
+
+
+INVALID = "The request is not valid."
+CRASH = Answer(500, "INTERNAL_ERROR", "Something went wrong here. It was logged under this request_id.")
+BAD_HTTP = Answer(400, "BAD_REQUEST", "The request could not be read.")
+
+ANSWERS: dict[type[MillgateError], Answer] = {
+    FactoryNotFoundError: Answer(404, "FACTORY_NOT_FOUND", "There is no such factory."),
+    GatewayNotFoundError: Answer(404, "GATEWAY_NOT_FOUND", "There is no such gateway."),
+    GatewayIdConflictError: Answer(
+        409,
+        "GATEWAY_ID_CONFLICT",
+        "Another gateway is registered under this gateway_id.",
+        [{"field": "gateway_id", "message": "is taken by another gateway", "type": "conflict"}],
+    ),
+    FactoryUnknownError: Answer(
+        400,
+        "VALIDATION_ERROR",
+        INVALID,
+        [{"field": "factory_id", "message": "there is no such factory", "type": "unknown"}],
+    ),
+    OrganizationUnknownError: Answer(
+        400,
+        "VALIDATION_ERROR",
+        INVALID,
+        [{"field": "organization_id", "message": "there is no such organization", "type": "unknown"}],
+    ),
+    DatabaseUnavailableError: Answer(
+        500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."
+    ),
+    DatabaseError: Answer(500, "DATABASE_ERROR", "The database could not do this."),
+}
+
+_CODES = {
+    400: "BAD_REQUEST",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    500: "INTERNAL_ERROR",
+}
+_MESSAGES = {404: "There is nothing here.", 413: "The body is too big: at most 1 MiB."}
+
+
+def answer_to(error: MillgateError) -> Answer | None:
+    """What an error of ours looks like from outside; None for one that no request should ever meet."""
+    if isinstance(error, InvalidRequestError):
+        return Answer(400, error.code, error.message, error.details)
+    if isinstance(error, NotReadyError):
+        return Answer(503, "NOT_READY", "The service is not ready.", error.details)
+    return next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)
+
+
+def answer_to_http(status: int, words: str) -> Answer:
+    """What one of werkzeug's errors looks like; `words` are for a status that we have none for."""
+    code = _CODES.get(status) or re.sub(r"\W+", "_", words.upper())
+    return Answer(status, code, _MESSAGES.get(status, words))
+
+
+def render(answer: Answer, request: str) -> ErrorResponse:
+    """The body of an answer to a request with this id."""
+    return ErrorResponse(
+        error=ErrorBody(
+            code=answer.code,
+            message=answer.message,
+            details=_DETAILS.validate_python(answer.details),
+            request_id=request,
+        )
+    )
+
+
+def handle_errors(app: Flask) -> None:
+    """Sends every error of an application through this module."""
+    app.register_error_handler(MillgateError, _on_our_error)
+    app.register_error_handler(HTTPException, _on_http_error)
+    app.register_error_handler(ParseException, _on_unreadable_body)
+    app.register_error_handler(Exception, _on_crash)
+
+
+def _on_our_error(error: MillgateError) -> Response:
+    answer = answer_to(error)
+    if answer is None:
+        return _on_crash(error)
+    if isinstance(error, DatabaseError):
+        log.error("a request failed: %s", error, extra={"request_id": request_id()})
+    return _respond(answer)
+
+
+def _on_http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    words = (error.description or error.name) if status in {400, 415} else error.name
+    response = _respond(answer_to_http(status, words))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def _on_unreadable_body(_error: Exception) -> Response:
+    return _respond(BAD_HTTP)
+
+
+def _on_crash(error: Exception) -> Response:
+    log.error("a request crashed: a bug", exc_info=error, extra={"request_id": request_id()})
+    return _respond(CRASH)
+
+
+def _respond(answer: Answer) -> Response:
+    return respond(render(answer, request_id()), answer.status)

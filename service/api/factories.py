@@ -1,0 +1,58 @@
+"""Factories over HTTP."""
+
+from flask import Blueprint, Response
+
+from service.api.pagination import FactoryPage, ListQuery, NoQuery, Page
+from service.api.requests import parse_body, parse_id, parse_query
+from service.api.responses import respond, respond_created, respond_nothing
+from service.api.schemas import FactoryCreate, FactoryResponse, FactoryUpdate
+from service.api.services import services
+from service.database.factories import FactoryRepository
+
+blueprint = Blueprint("factories", __name__, url_prefix="/api/factories")
+
+
+@blueprint.post("")
+def create() -> Response:
+    """201 and the factory."""
+    parse_query(NoQuery)
+    body = parse_body(FactoryCreate)
+    factory = FactoryRepository(services().database).create(body.named())
+    return respond_created(FactoryResponse.of(factory), f"/api/factories/{factory.id}")
+
+
+@blueprint.get("")
+def find_all() -> Response:
+    """A page, by name, then id."""
+    query = parse_query(ListQuery)
+    repository = FactoryRepository(services().database)
+    page = Page(query, repository.find_all(query.start, query.limit + 1), repository.count())
+    data = [FactoryResponse.of(row) for row in page.rows]
+    return respond(FactoryPage(data=data, pagination=page.pagination))
+
+
+@blueprint.get("/<factory_id>")
+def find_by_id(factory_id: str) -> Response:
+    """One."""
+    parse_query(NoQuery)
+    factory = FactoryRepository(services().database).find_by_id(parse_id(factory_id))
+    return respond(FactoryResponse.of(factory))
+
+
+@blueprint.route("/<factory_id>", methods=["PUT", "PATCH"])
+def update(factory_id: str) -> Response:
+    """Changes what the body names."""
+    parse_query(NoQuery)
+    row_id, body = parse_id(factory_id), parse_body(FactoryUpdate)
+    factory = FactoryRepository(services().database).update(row_id, body.named())
+    return respond(FactoryResponse.of(factory))
+
+
+@blueprint.delete("/<factory_id>")
+def delete(factory_id: str) -> Response:
+    """204; its gateways go with it."""
+    parse_query(NoQuery)
+    row_id = parse_id(factory_id)
+    with services().database.transaction() as transaction:
+        FactoryRepository(transaction).soft_delete(row_id)
+    return respond_nothing()

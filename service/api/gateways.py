@@ -1,0 +1,88 @@
+"""Gateways, as they should be, over HTTP."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response
+
+from service.api.pagination import GatewayListQuery, GatewayPage, NoQuery, Page
+from service.api.requests import parse_body, parse_id, parse_query
+from service.api.responses import respond, respond_created, respond_nothing
+from service.api.schemas import GatewayCreate, GatewayResponse, GatewayUpdate
+from service.api.services import services
+from service.crypto import Secret
+from service.database.gateways import GatewayRepository
+from service.database.query import Executor
+from service.database.rows import Gateway
+from service.database.statuses import StatusRepository
+
+blueprint = Blueprint("gateways", __name__, url_prefix="/api/gateways")
+
+
+@blueprint.post("")
+def create() -> Response:
+    """201 and the gateway, which a worker connects from now on."""
+    parse_query(NoQuery)
+    body = parse_body(GatewayCreate)
+    with services().database.transaction() as transaction:
+        repository = GatewayRepository(transaction)
+        row_id = repository.new_id()
+        gateway = repository.create(row_id, seal(body, row_id), values_of(body))
+    return respond_created(GatewayResponse.of(gateway, {}), f"/api/gateways/{gateway.id}")
+
+
+@blueprint.get("")
+def find_all() -> Response:
+    """A page, by name, then id."""
+    query = parse_query(GatewayListQuery)
+    database = services().database
+    repository = GatewayRepository(database)
+    found = repository.find_all(query.start, query.limit + 1, query.factory_id)
+    page = Page(query, found, repository.count(query.factory_id))
+    return respond(GatewayPage(data=seen(database, page.rows), pagination=page.pagination))
+
+
+@blueprint.get("/<gateway_id>")
+def find_by_id(gateway_id: str) -> Response:
+    """One."""
+    parse_query(NoQuery)
+    database = services().database
+    gateway = GatewayRepository(database).find_by_id(parse_id(gateway_id))
+    return respond(seen(database, [gateway])[0])
+
+
+@blueprint.route("/<gateway_id>", methods=["PUT", "PATCH"])
+def update(gateway_id: str) -> Response:
+    """Changes what the body names; the password only if it names one."""
+    parse_query(NoQuery)
+    row_id, body = parse_id(gateway_id), parse_body(GatewayUpdate)
+    sealed_password = seal(body, row_id) if "password" in body.model_fields_set else None
+    with services().database.transaction() as transaction:
+        gateway = GatewayRepository(transaction).update(row_id, values_of(body), sealed_password)
+        response = seen(transaction, [gateway])[0]
+    return respond(response)
+
+
+@blueprint.delete("/<gateway_id>")
+def delete(gateway_id: str) -> Response:
+    """204; a worker hangs up, and the gateway_id is free again."""
+    parse_query(NoQuery)
+    GatewayRepository(services().database).soft_delete(parse_id(gateway_id))
+    return respond_nothing()
+
+
+def seal(body: GatewayCreate | GatewayUpdate, row_id: UUID) -> bytes:
+    """The body's password, sealed for its row."""
+    return services().sealer.seal(Secret(body.password.get_secret_value()), row_id)
+
+
+def values_of(body: GatewayCreate | GatewayUpdate) -> dict[str, Any]:
+    """What the body names, without the password."""
+    return {name: value for name, value in body.named().items() if name != "password"}
+
+
+def seen(executor: Executor, rows: Sequence[Gateway]) -> list[GatewayResponse]:
+    """Gateways, with when they were last heard of."""
+    last_seen = StatusRepository(executor).find_last_seen([row.id for row in rows])
+    return [GatewayResponse.of(row, last_seen) for row in rows]

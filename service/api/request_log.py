@@ -1,0 +1,68 @@
+"""One line a request, and the id that ties it to the response and to whatever else is logged meanwhile."""
+
+import logging
+import re
+import time
+from uuid import uuid4
+
+from flask import Flask, Response, g, request
+
+log = logging.getLogger("millgate.request")
+HEADER = "X-Request-ID"
+_ACCEPTED = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def request_id() -> str:
+    """The id of the request in hand."""
+    return str(g.request_id)
+
+
+def new_request_id() -> str:
+    """An id for a request that came without one."""
+    return uuid4().hex
+
+
+def accepted_request_id(offered: str | None) -> str:
+    """The id that the client offers if it can be shown and logged as it is, else a new one."""
+    if offered is not None and _ACCEPTED.fullmatch(offered):
+        return offered
+    return new_request_id()
+
+
+def log_requests(app: Flask) -> None:
+    """Call it before anything else is hung into the application, so that it sees every request whole."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+
+def write_line(
+    request: str, method: str | None, path: str | None, status: int, duration_ms: float | None
+) -> None:
+    """The line. A query, a header or a body never gets in."""
+    log.log(
+        logging.ERROR if status >= 500 else logging.INFO,
+        "%s %s %d",
+        method,
+        path,
+        status,
+        extra={
+            "request_id": request,
+            "method": method,
+            "path": path,
+            "status": status,
+            "duration_ms": duration_ms,
+        },
+    )
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    g.request_id = accepted_request_id(request.headers.get(HEADER))
+
+
+def _finish(response: Response) -> Response:
+    response.headers[HEADER] = request_id()
+    response.headers["Cache-Control"] = "no-store"
+    duration_ms = round((time.perf_counter() - g.started) * 1000, 3)
+    write_line(request_id(), request.method, request.path, response.status_code, duration_ms)
+    return response

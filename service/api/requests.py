@@ -1,0 +1,90 @@
+"""From a request to values that were checked: its path, its query, its body."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+from uuid import UUID
+
+from flask import request
+from pydantic import TypeAdapter, ValidationError
+from werkzeug.exceptions import UnsupportedMediaType
+
+from service.api.pagination import QueryModel
+from service.api.schemas import RequestModel
+from service.errors import InvalidRequestError
+
+MAX_DETAILS = 100
+MAX_FIELD_CHARACTERS = 200
+
+Query = TypeVar("Query", bound=QueryModel)
+Body = TypeVar("Body", bound=RequestModel)
+
+_ID = TypeAdapter(UUID)
+# Where Pydantic's own words would show a part of what was sent, or speak of Python.
+_MESSAGES = {
+    "uuid_parsing": "must be a UUID",
+    "uuid_type": "must be a UUID",
+    "extra_forbidden": "is not known here",
+    "missing": "must be given",
+    "model_type": "must be a JSON object",
+}
+
+
+def parse_id(text: str) -> UUID:
+    """The id in a path. Raises InvalidRequestError."""
+    try:
+        return _ID.validate_python(text)
+    except ValidationError:
+        raise invalid([detail("id", "must be a UUID", "uuid_parsing")]) from None
+
+
+def parse_query(model: type[Query]) -> Query:
+    """The request's query. Raises InvalidRequestError, also for a parameter that is given twice."""
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise invalid([detail(name, "must be given once", "repeated") for name in repeated])
+    try:
+        return model.model_validate(request.args.to_dict())
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def parse_body(model: type[Body]) -> Body:
+    """The request's body. Raises InvalidRequestError, or werkzeug's errors for its size and type."""
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset != "utf-8" or request.content_encoding:
+        raise UnsupportedMediaType("The body must be application/json, in UTF-8 and not compressed.")
+    body = request.get_data()
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def parse_optional_body(model: type[Body]) -> Body:
+    """The request's body where it may as well have none."""
+    if not request.get_data():
+        return model()
+    return parse_body(model)
+
+
+def detail(field: str, message: str, kind: str) -> dict[str, str]:
+    """One mistake: where it is, what it is, for people and for programs."""
+    return {"field": field[:MAX_FIELD_CHARACTERS], "message": message, "type": kind}
+
+
+def invalid(details: list[dict[str, str]]) -> InvalidRequestError:
+    """The refusal of a request with these mistakes."""
+    return InvalidRequestError("VALIDATION_ERROR", "The request is not valid.", details[:MAX_DETAILS])
+
+
+def _refusal(error: ValidationError) -> InvalidRequestError:
+    mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+    if mistakes[0]["type"] == "json_invalid":
+        return InvalidRequestError("INVALID_JSON", "The body is not valid JSON.", [_detail_of(mistakes[0])])
+    return invalid([_detail_of(mistake) for mistake in mistakes])
+
+
+def _detail_of(mistake: Mapping[str, object]) -> dict[str, str]:
+    place, kind = mistake["loc"], str(mistake["type"])
+    field = ".".join(str(step) for step in place) if isinstance(place, tuple) else ""
+    return detail(field or "body", _MESSAGES.get(kind, str(mistake["msg"])), kind)

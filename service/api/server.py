@@ -1,0 +1,72 @@
+"""gunicorn's parts that we replace: how it logs, and how it answers what is no HTTP request at all."""
+
+import logging
+from typing import Any
+
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.http.errors import (  # type: ignore[import-untyped]
+    ExpectationFailed,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from service.api.errors import BAD_HTTP, CRASH, Answer, render
+from service.api.request_log import HEADER, new_request_id, write_line
+
+log = logging.getLogger(__name__)
+
+_ANSWERS: dict[type[Exception], Answer] = {
+    ExpectationFailed: Answer(417, "EXPECTATION_FAILED", "This expectation can not be met."),
+    InvalidResponseHeader: CRASH,
+    InvalidResponseHeaderName: CRASH,
+    LimitRequestHeaders: Answer(431, "HEADERS_TOO_LARGE", "The headers are too many or too big."),
+    LimitRequestLine: Answer(414, "URI_TOO_LONG", "The path and query are too long."),
+    UnsupportedTransferCoding: Answer(501, "NOT_IMPLEMENTED", "This transfer coding is not known here."),
+    ParseException: BAD_HTTP,
+}
+
+
+def answer_to_unreadable(error: Exception) -> Answer:
+    """What a client gets whose bytes never became a request."""
+    return next((_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS), CRASH)
+
+
+def raw_response(answer: Answer, request_id: str) -> bytes:
+    """A whole HTTP response, after which the connection is closed."""
+    body = render(answer, request_id).model_dump_json().encode()
+    head = (
+        f"HTTP/1.1 {answer.status} {answer.code.replace('_', ' ').title()}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"{HEADER}: {request_id}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class ApiWorker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threads, whose every error looks like ours."""
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Answers and logs what failed before, or beside, the application."""
+        answer, request_id = answer_to_unreadable(exc), new_request_id()
+        if answer is CRASH:
+            log.error("a request crashed in the server", exc_info=exc, extra={"request_id": request_id})
+        write_line(request_id, getattr(req, "method", None), getattr(req, "path", None), answer.status, None)
+        try:
+            client.sendall(raw_response(answer, request_id))
+        except OSError:
+            log.debug("the client did not wait for its answer", extra={"request_id": request_id})
+
+
+class JsonLogger(Logger):  # type: ignore[misc]
+    """gunicorn's messages in our lines; its access log stays off, ours is the request log."""
+
+    def setup(self, cfg: Any) -> None:
+        """Hands everything to the root logger, which service.logs has set up."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True

@@ -1,0 +1,36 @@
+"""What handlers work with, made once a process."""
+
+from dataclasses import dataclass
+
+from flask import Flask, current_app
+
+from service.crypto import Sealer
+from service.database.pool import Database
+
+_EXTENSION = "millgate"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The database, the key, and the newest migration that this code was written for."""
+
+    database: Database
+    sealer: Sealer
+    newest_migration: str
+
+
+def attach_services(app: Flask, services: Services) -> None:
+    """Gives an application what its handlers work with."""
+    app.extensions[_EXTENSION] = services
+
+
+def services_of(app: Flask) -> Services:
+    """What the handlers of this application work with."""
+    attached = app.extensions[_EXTENSION]
+    assert isinstance(attached, Services)  # noqa: S101
+    return attached
+
+
+def services() -> Services:
+    """What the handlers of the application in use work with."""
+    return services_of(current_app)

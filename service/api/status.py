@@ -1,0 +1,47 @@
+"""What a gateway's connection is, and what an operator wants it to be."""
+
+from flask import Blueprint, Response
+
+from service.api.pagination import NoQuery
+from service.api.requests import parse_id, parse_optional_body, parse_query
+from service.api.responses import respond
+from service.api.schemas import EmptyBody, StatusResponse
+from service.api.services import services
+from service.database.gateways import GatewayRepository
+from service.database.statuses import StatusRepository
+
+blueprint = Blueprint("status", __name__, url_prefix="/api/gateways/<gateway_id>")
+
+
+@blueprint.get("/status")
+def find(gateway_id: str) -> Response:
+    """The status at this moment."""
+    parse_query(NoQuery)
+    status = StatusRepository(services().database).find_by_id(parse_id(gateway_id))
+    return respond(StatusResponse.of(status))
+
+
+@blueprint.post("/connect")
+def connect(gateway_id: str) -> Response:
+    """202: wanted connected, and an attempt at once, whatever was before."""
+    return _want(gateway_id, connected=True)
+
+
+@blueprint.post("/disconnect")
+def disconnect(gateway_id: str) -> Response:
+    """202: wanted disconnected until told otherwise."""
+    return _want(gateway_id, connected=False)
+
+
+def _want(gateway_id: str, *, connected: bool) -> Response:
+    parse_query(NoQuery)
+    row_id = parse_id(gateway_id)
+    parse_optional_body(EmptyBody)
+    with services().database.transaction() as transaction:
+        gateways = GatewayRepository(transaction)
+        if connected:
+            gateways.want_connected(row_id)
+        else:
+            gateways.want_disconnected(row_id)
+        status = StatusRepository(transaction).find_by_id(row_id)
+    return respond(StatusResponse.of(status), 202)

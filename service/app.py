@@ -1,0 +1,53 @@
+"""The API as a whole: `create_app` wires it."""
+
+from pathlib import Path
+
+from flask import Flask
+
+from service.api import factories, gateways, health, status
+from service.api.errors import handle_errors
+from service.api.request_log import log_requests
+from service.api.security import guard
+from service.api.services import Services, attach_services
+from service.config import ApiConfig
+from service.crypto import Sealer
+from service.database.pool import Database
+from service.environment import read_environment
+from service.errors import ConfigurationError
+
+MIGRATIONS = Path(__file__).resolve().parents[1] / "db" / "migrations"
+BLUEPRINTS = (health.blueprint, factories.blueprint, gateways.blueprint, status.blueprint)
+
+
+def create_app(config: ApiConfig | None = None) -> Flask:
+    """The application, its pool not yet open: open it behind the fork, with `services_of(app).database`.
+
+    Without `config` the environment is read. Raises ConfigurationError.
+    """
+    config = config or ApiConfig.read(read_environment())
+    app = Flask("millgate", static_folder=None)
+    # A path is what it says: one slash more or less is another path, never a redirect.
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    attach_services(
+        app,
+        Services(
+            database=Database(config.database, "millgate-api"),
+            sealer=Sealer(config.encryption_key),
+            newest_migration=newest_migration(MIGRATIONS),
+        ),
+    )
+    log_requests(app)
+    handle_errors(app)
+    guard(app, config)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    return app
+
+
+def newest_migration(directory: Path) -> str:
+    """The version that the newest migration file is named after. Raises ConfigurationError."""
+    versions = [path.name.partition("_")[0] for path in directory.glob("*.sql")]
+    if not versions:
+        raise ConfigurationError(f"there are no migrations in {directory}")
+    return max(versions)

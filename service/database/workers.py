@@ -1,0 +1,166 @@
+"""Workers: registration, the lease, and the end of a worker, which frees what it held."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from service.database.query import Command, Executor, Query, required
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """Who writes: every report carries both, and counts only while the database knows them as live."""
+
+    id: UUID
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuriedWorker:
+    """A worker that was ended because its lease had run out."""
+
+    id: UUID
+    host: str
+
+
+# The session that runs this is the one whose end tells everybody at once that the worker is gone.
+REGISTER = Query(
+    """
+    INSERT INTO workers (
+        host, pid, version, session_pid, session_started_at, lease_duration, lease_expires_at
+    )
+    SELECT
+        %(host)s, %(pid)s, %(version)s, session.pid, session.backend_start,
+        make_interval(secs => %(lease_s)s), clock_timestamp() + make_interval(secs => %(lease_s)s)
+    FROM pg_stat_get_activity(pg_backend_pid()) AS session
+    RETURNING id, epoch
+    """,
+    WorkerIdentity,
+)
+
+RENEW = Command(
+    """
+    UPDATE workers SET
+        heartbeat_at = clock_timestamp(),
+        lease_expires_at = clock_timestamp() + lease_duration,
+        session_pid = session.pid,
+        session_started_at = session.backend_start,
+        gateways_held = %(gateways_held)s
+    FROM pg_stat_get_activity(pg_backend_pid()) AS session
+    WHERE workers.id = %(id)s AND workers.epoch = %(epoch)s AND workers.ended_at IS NULL
+    """
+)
+
+# A worker is ended once, in one update: whoever renews or claims at the same time waits for this row, and
+# then finds it ended. After a restart of the server every worker gets the time of a lease to be heard of.
+BURY = Query(
+    """
+    UPDATE workers SET ended_at = clock_timestamp()
+    WHERE ended_at IS NULL
+        AND lease_expires_at < clock_timestamp()
+        AND pg_postmaster_start_time() + lease_duration < clock_timestamp()
+    RETURNING id, host
+    """,
+    BuriedWorker,
+)
+
+END = Command(
+    """
+    UPDATE workers SET ended_at = clock_timestamp()
+    WHERE id = %(id)s AND epoch = %(epoch)s AND ended_at IS NULL
+    """
+)
+
+# What an ended worker held is free. Where its state was not known to the end, the history says so: unknown
+# since it was last heard of, disconnected from now on.
+FREE_HELD_BY_ENDED = Command(
+    """
+    WITH freed AS (
+        UPDATE gateway_connections AS c SET
+            worker_id = NULL,
+            epoch = NULL,
+            state = 'disconnected',
+            state_since = clock_timestamp(),
+            reason_code = 'worker_lost',
+            reason_message = 'The worker that held this gateway is gone.',
+            reason_phase = 'claim',
+            reason_retryable = TRUE,
+            reason_at = clock_timestamp(),
+            next_attempt_at = NULL,
+            connected_since = NULL,
+            last_disconnected_at = CASE
+                WHEN c.state = 'connected' THEN greatest(w.heartbeat_at, c.state_since)
+                ELSE c.last_disconnected_at
+            END
+        FROM workers AS w
+        WHERE c.worker_id = w.id AND w.id = ANY(%(ids)s) AND w.ended_at IS NOT NULL
+        RETURNING
+            c.gateway_id, old.state AS old_state, old.worker_id AS old_worker_id, old.epoch AS old_epoch,
+            greatest(w.heartbeat_at, old.state_since) AS last_known_at, new.state_since AS freed_at,
+            c.attempt, c.observed_generation
+    )
+    INSERT INTO gateway_events (
+        gateway_id, at, from_state, to_state, reason_code, reason_message, reason_phase,
+        attempt, generation, worker_id, epoch
+    )
+    SELECT
+        f.gateway_id, step.at, step.from_state, step.to_state, 'worker_lost',
+        'The worker that held this gateway is gone.', 'claim',
+        f.attempt, f.observed_generation, f.old_worker_id, f.old_epoch
+    FROM freed AS f
+    CROSS JOIN LATERAL (
+        VALUES
+            (1, f.last_known_at, f.old_state, 'unknown'),
+            (2, f.freed_at, 'unknown', 'disconnected')
+    ) AS step (number, at, from_state, to_state)
+    WHERE f.old_state <> 'disconnected'
+    ORDER BY f.gateway_id, step.number
+    """
+)
+
+PRUNE = Command(
+    """
+    DELETE FROM workers AS w
+    WHERE w.ended_at < now() - interval '7 days'
+        AND NOT EXISTS (SELECT FROM gateway_connections AS c WHERE c.worker_id = w.id)
+    """
+)
+
+
+class WorkerRepository:
+    """Run `register` and `renew` on the session that stands for the worker, the rest in transactions."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def register(self, host: str, pid: int, version: str, lease_s: float) -> WorkerIdentity:
+        """A new worker, live for `lease_s` seconds from now."""
+        return required(
+            self._executor.fetch_one(
+                REGISTER, {"host": host, "pid": pid, "version": version, "lease_s": lease_s}
+            )
+        )
+
+    def renew(self, worker: WorkerIdentity, gateways_held: int) -> bool:
+        """Begins the lease anew. False: the worker was ended, its gateways may be held by others."""
+        return (
+            self._executor.execute(
+                RENEW, {"id": worker.id, "epoch": worker.epoch, "gateways_held": gateways_held}
+            )
+            == 1
+        )
+
+    def bury(self) -> list[BuriedWorker]:
+        """Ends every worker whose lease has run out, and frees what it held."""
+        buried = self._executor.fetch_all(BURY, {})
+        if buried:
+            self._executor.execute(FREE_HELD_BY_ENDED, {"ids": [worker.id for worker in buried]})
+        return buried
+
+    def end(self, worker: WorkerIdentity) -> None:
+        """Ends this worker, and frees what it still held."""
+        self._executor.execute(END, {"id": worker.id, "epoch": worker.epoch})
+        self._executor.execute(FREE_HELD_BY_ENDED, {"ids": [worker.id]})
+
+    def prune(self) -> int:
+        """Removes workers that ended more than a week ago; tells how many."""
+        return self._executor.execute(PRUNE, {})

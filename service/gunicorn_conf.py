@@ -1,0 +1,73 @@
+"""gunicorn's settings: `gunicorn --config service/gunicorn_conf.py`."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from service.api.server import ApiWorker, JsonLogger
+from service.api.services import services_of
+from service.api.start_check import check_encryption_key, check_port
+from service.config import ApiConfig
+from service.crypto import Sealer
+from service.environment import read_environment
+from service.errors import ConfigurationError
+from service.logs import configure_logging
+
+
+def read_config() -> ApiConfig:
+    """The settings, all of them checked. Raises ConfigurationError."""
+    read = ApiConfig.read(read_environment())
+    Sealer(read.encryption_key)
+    return read
+
+
+def or_exit(step: Callable[[], Any]) -> Any:
+    """What the step returns; where it fails, one line on standard error and exit code 1."""
+    try:
+        return step()
+    except ConfigurationError as error:
+        sys.exit(f"Millgate's API can not start: {error}")
+
+
+config: ApiConfig = or_exit(read_config)
+configure_logging(config.log_level)
+
+wsgi_app = "service.app:create_app()"
+bind = f"[{config.host}]:{config.port}" if ":" in config.host else f"{config.host}:{config.port}"
+worker_class = ApiWorker
+workers = config.processes
+threads = config.threads
+preload_app = True
+proc_name = "millgate-api"
+# All instances of a user would share one.
+control_socket_disable = True
+
+logger_class = JsonLogger
+loglevel = config.log_level
+accesslog = None
+
+# Requests end by themselves within the database's time limits, so what is still running then has hung.
+graceful_timeout = 6
+keepalive = 15
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 4096
+# Whose word counts about the client and the scheme is for ProxyFix to say, by TRUSTED_PROXIES.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+
+
+def on_starting(_server: Any) -> None:
+    """Before the port is taken and anything is forked."""
+    or_exit(lambda: check_port(config))
+    or_exit(lambda: check_encryption_key(config))
+
+
+def post_worker_init(worker: Any) -> None:
+    """Behind the fork: connections are not shared between processes."""
+    services_of(worker.app.wsgi()).database.open()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """The last act of a process that served."""
+    services_of(worker.app.wsgi()).database.close()

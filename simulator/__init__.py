@@ -1,0 +1,12 @@
+"""A stand-in CTC Connect Wireless gateway: real sockets, the real protocol, and faults on request.
+
+Nothing here is imported from the service or its workers: what both sides understand differently must show.
+"""
+
+from simulator.faults import Fault
+from simulator.gateway import Gateway
+from simulator.record import SessionEnd
+from simulator.settings import Credentials, SiteSettings
+from simulator.site import Site
+
+__all__ = ["Credentials", "Fault", "Gateway", "SessionEnd", "Site", "SiteSettings"]

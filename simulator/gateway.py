@@ -1,0 +1,152 @@
+"""A simulated gateway in the hands of a test: what it has seen, and what it is to do. Any thread may call."""
+
+import asyncio
+from collections.abc import Callable
+from threading import Condition
+from typing import Literal, Unpack
+
+from simulator.core import GatewayCore
+from simulator.faults import Fault, FaultOptions, FaultPlan
+from simulator.listener import Listener
+from simulator.loop_thread import LoopThread
+from simulator.messages import Json, encode
+from simulator.record import SessionEnd, wait_until
+from simulator.settings import Credentials
+
+Cut = Literal["rst", "fin", "close"]
+CUT_TIMEOUT_S = 5.0
+
+
+class Gateway:
+    """One gateway of a site. Methods return when their effect is done."""
+
+    def __init__(
+        self, core: GatewayCore, url: str, own_listener: Listener | None, loop: LoopThread, changed: Condition
+    ) -> None:
+        self.gateway_id = core.gateway_id
+        self.url = url
+        self._core = core
+        self._own_listener = own_listener
+        self._loop = loop
+        self._changed = changed
+
+    # What it has seen.
+
+    @property
+    def attempts(self) -> int:
+        """Connections so far: TCP connections on a port of its own, else requests that named it."""
+        return self._core.record.attempts
+
+    @property
+    def logins(self) -> int:
+        """Accepted logins so far."""
+        return self._core.record.logins
+
+    @property
+    def rejected_logins(self) -> int:
+        """Rejected logins so far."""
+        return self._core.record.rejected_logins
+
+    @property
+    def subscriptions(self) -> int:
+        """Accepted subscriptions so far."""
+        return self._core.record.subscriptions
+
+    @property
+    def open_sessions(self) -> int:
+        """Logged-in sessions now: neither side has begun to end them, in the order of arrival."""
+        return self._core.record.open_sessions
+
+    @property
+    def max_open_sessions(self) -> int:
+        """The most sessions that were ever open at once."""
+        return self._core.record.max_open_sessions
+
+    @property
+    def sessions_closed(self) -> list[SessionEnd]:
+        """How sessions ended, oldest first (the last 10,000)."""
+        with self._changed:
+            return list(self._core.record.sessions_closed)
+
+    @property
+    def violations(self) -> list[str]:
+        """What clients did that the protocol forbids, oldest first (the last 10,000); no value of a field."""
+        with self._changed:
+            return list(self._core.record.violations)
+
+    def summary(self) -> dict[str, int]:
+        """Return all counters of one moment."""
+        return self._core.record.summary()
+
+    def wait(self, holds: Callable[["Gateway"], bool], timeout_s: float = 5.0) -> None:
+        """Wait until `holds(gateway)`; asked after each change. Raises TimeoutError with the counters."""
+        wait_until(
+            self._changed, lambda: holds(self), timeout_s, lambda: f"{self.gateway_id}: {self.summary()}"
+        )
+
+    # What it is to do.
+
+    @property
+    def credentials(self) -> Credentials:
+        """The login that it accepts; a change counts for later logins."""
+        return self._core.credentials
+
+    @credentials.setter
+    def credentials(self, credentials: Credentials) -> None:
+        self._loop.do(lambda: setattr(self._core, "credentials", credentials))
+
+    def fault(self, kind: Fault | None, **options: Unpack[FaultOptions]) -> None:
+        """Have a fault from the next connection on; None = work well. Raises ValueError for a bad option."""
+        plan = None if kind is None else FaultPlan(kind, **options)
+        self._loop.do(lambda: setattr(self._core, "plan", plan))
+
+    def drop(self, how: Cut = "rst", code: int = 1011, reason: str = "") -> int:
+        """Cut all connections now; return how many.
+
+        "rst" = TCP reset, "fin" = TCP end without close frame, "close" = WebSocket close with `code`.
+        """
+        if how not in {"rst", "fin", "close"}:
+            raise ValueError('how must be "rst", "fin" or "close"')
+        FaultPlan(Fault.CLOSE_AFTER_LOGIN, code=code)
+
+        return self._loop.call(self._cut(how, code, reason))
+
+    async def _cut(self, how: Cut, code: int, reason: str) -> int:
+        connections = [each for each in self._core.connections if not each.has_ended]
+        if how == "close":
+            return sum(each.begin_close(code, reason) for each in connections)
+        for connection in connections:
+            if how == "rst":
+                connection.reset()
+            else:
+                connection.finish()
+        if connections:
+            # The event loop closes the sockets in its next round; a client that will not read delays FIN.
+            await asyncio.wait({each.connection_lost_waiter for each in connections}, timeout=CUT_TIMEOUT_S)
+        return len(connections)
+
+    def freeze(self) -> None:
+        """Keep TCP open, but read and answer nothing, pongs included, on connections old and new."""
+        self._loop.do(self._core.freeze)
+
+    def thaw(self) -> None:
+        """Undo `freeze`; what arrived meanwhile is answered now."""
+        self._loop.do(self._core.thaw)
+
+    def send(self, message: dict[str, Json] | str | bytes) -> int:
+        """Push a message into the subscribed sessions (bytes = a binary frame); return how many took it."""
+        payload = encode(message) if isinstance(message, dict) else message
+        return self._loop.do(lambda: self._core.push(payload))
+
+    def stop_listening(self) -> None:
+        """Refuse connections; open ones stay. Raises RuntimeError if the port is shared."""
+        self._loop.call(self._listener().stop())
+
+    def start_listening(self) -> None:
+        """Listen again, on the same port."""
+        self._loop.call(self._listener().start())
+
+    def _listener(self) -> Listener:
+        if self._own_listener is None:
+            raise RuntimeError("the port is shared: use the site's method, or one_port_each=True")
+        return self._own_listener

@@ -1,0 +1,111 @@
+"""What a gateway has seen: the counters that tests wait for. Written in the loop, read from any thread."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Condition
+from typing import Literal
+
+ENTRIES_KEPT = 10_000
+Side = Literal["client", "gateway"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """How a session (an accepted login) ended.
+
+    code: of the close frame that began the end; 1005 = a close frame without code, 1006 = no close frame.
+    unsubscribed: the client had taken its subscription back.
+    by: who began it.
+    """
+
+    code: int
+    reason: str
+    unsubscribed: bool
+    by: Side
+
+
+class Record:
+    """One gateway's counters. `changed` is shared by all gateways of a site and guards all of them."""
+
+    def __init__(self, changed: Condition) -> None:
+        self._changed = changed
+        self.attempts = 0
+        self.logins = 0
+        self.rejected_logins = 0
+        self.subscriptions = 0
+        self.open_sessions = 0
+        self.max_open_sessions = 0
+        self.sessions_closed: deque[SessionEnd] = deque(maxlen=ENTRIES_KEPT)
+        self.violations: deque[str] = deque(maxlen=ENTRIES_KEPT)
+
+    def connection_seen(self) -> None:
+        """Count a connection, whatever becomes of it."""
+        with self._changed:
+            self.attempts += 1
+            self._changed.notify_all()
+
+    def login_accepted(self) -> None:
+        """Count a session that begins."""
+        with self._changed:
+            self.logins += 1
+            self.open_sessions += 1
+            self.max_open_sessions = max(self.max_open_sessions, self.open_sessions)
+            self._changed.notify_all()
+
+    def login_rejected(self) -> None:
+        """Count a login with wrong credentials, or one that a fault rejected."""
+        with self._changed:
+            self.rejected_logins += 1
+            self._changed.notify_all()
+
+    def subscribed(self) -> None:
+        """Count an accepted `POST_SUB_CHANGES`."""
+        with self._changed:
+            self.subscriptions += 1
+            self._changed.notify_all()
+
+    def session_ended(self, end: SessionEnd) -> None:
+        """Count a session that ends."""
+        with self._changed:
+            self.open_sessions -= 1
+            self.sessions_closed.append(end)
+            self._changed.notify_all()
+
+    def violated(self, what: str) -> None:
+        """Keep what the client did wrong."""
+        with self._changed:
+            self.violations.append(what)
+            self._changed.notify_all()
+
+    def summary(self) -> dict[str, int]:
+        """Return all counters. Any thread."""
+        with self._changed:
+            return {
+                "attempts": self.attempts,
+                "logins": self.logins,
+                "rejected_logins": self.rejected_logins,
+                "subscriptions": self.subscriptions,
+                "open_sessions": self.open_sessions,
+                "max_open_sessions": self.max_open_sessions,
+                "sessions_closed": len(self.sessions_closed),
+                "violations": len(self.violations),
+            }
+
+
+def wait_until(
+    changed: Condition, holds: Callable[[], bool], timeout_s: float, explain: Callable[[], str]
+) -> None:
+    """Wait until `holds` says so; it is asked again after each change. Any thread but the loop's.
+
+    Raises TimeoutError with what `explain` returns. The lock is held while `holds` runs: it has to be quick.
+    """
+    deadline = time.monotonic() + timeout_s
+    with changed:
+        while not holds():
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not changed.wait(left_s):
+                if holds():
+                    return
+                raise TimeoutError(f"not so within {timeout_s:g} s: {explain()}")

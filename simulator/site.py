@@ -1,0 +1,188 @@
+"""A site: gateways that listen on loopback and can be driven by ordinary, synchronous code."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from threading import Condition
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from simulator.core import GatewayCore
+from simulator.gateway import Gateway
+from simulator.listener import Listener
+from simulator.loop_thread import LoopThread
+from simulator.notifications import Life, move
+from simulator.record import Record, wait_until
+from simulator.sensors import Fleet
+from simulator.settings import Credentials, SiteSettings
+
+START_TIMEOUT_S = 60.0
+
+
+class Site:
+    """Gateways with one event loop in one thread. Use it as a context manager, or call `close`.
+
+    Methods may be called from any thread, and return when their effect is done.
+    """
+
+    def __init__(self, credentials: Credentials, settings: SiteSettings) -> None:
+        """Prepare a site without gateways; use `Site.start`."""
+        self._credentials = credentials
+        self._settings = settings
+        self._changed = Condition()
+        self._gateways: dict[str, Gateway] = {}
+        self._cores: dict[str, GatewayCore] = {}
+        self._listeners: list[Listener] = []
+        self._fleet = Fleet((), 0)
+        self._life: asyncio.Task[None] | None = None
+        self._loop = LoopThread("simulator")
+
+    @classmethod
+    def start(  # noqa: PLR0913 - each but the first two has a default
+        cls,
+        gateway_ids: Sequence[str],
+        *,
+        credentials: Credentials,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        settings: SiteSettings | None = None,
+        one_port_each: bool = False,
+    ) -> Self:
+        """Start gateways that accept these credentials, and return when they listen.
+
+        All share one port, each with a path of its own; or, with `one_port_each`, each has a port and no
+        path. `port` 0 = any free one; with `one_port_each`, the first gateway's, the others follow it. With
+        an `ssl_context` they speak TLS. Raises OSError when a port is taken, ValueError for bad identifiers.
+        """
+        if not gateway_ids or len(set(gateway_ids)) != len(gateway_ids) or not all(gateway_ids):
+            raise ValueError("gateway_ids must be different, not empty, and at least one")
+        if port + (len(gateway_ids) if one_port_each else 1) > 65_536:
+            raise ValueError("port must leave room for all gateways below 65536")
+        site = cls(credentials, settings or SiteSettings())
+        try:
+            opening = site._open(gateway_ids, (host, port), ssl_context, one_port_each=one_port_each)
+            site._loop.call(opening, START_TIMEOUT_S)
+        except BaseException:
+            site.close()
+            raise
+        return site
+
+    async def _open(
+        self,
+        gateway_ids: Sequence[str],
+        address: tuple[str, int],
+        ssl_context: ssl.SSLContext | None,
+        *,
+        one_port_each: bool,
+    ) -> None:
+        self._fleet = Fleet(gateway_ids, self._settings.sensors_per_gateway)
+        for gateway_id in gateway_ids:
+            record = Record(self._changed)
+            self._cores[gateway_id] = GatewayCore(
+                gateway_id, self._credentials, self._settings, self._fleet, record
+            )
+        paths = {f"/{quote(gateway_id, safe='')}": core for gateway_id, core in self._cores.items()}
+        host, port = address
+        scheme = "ws" if ssl_context is None else "wss"
+        shown_host = f"[{host}]" if ":" in host else host
+        shared = None if one_port_each else self._listener(paths, None, ssl_context, (host, port))
+        for index, (path, core) in enumerate(paths.items()):
+            own_port = port + index if port else 0
+            listener = shared or self._listener({}, core, ssl_context, (host, own_port))
+            url = f"{scheme}://{shown_host}:{listener.port}{'' if one_port_each else path}"
+            own_listener = listener if one_port_each else None
+            self._gateways[core.gateway_id] = Gateway(core, url, own_listener, self._loop, self._changed)
+        for listener in self._listeners:
+            await listener.start()
+        if self._settings.notify_every_s:
+            life = Life(self._cores, self._fleet)
+            self._life = asyncio.create_task(life.go_on(self._settings.notify_every_s))
+
+    def _listener(
+        self,
+        paths: dict[str, GatewayCore],
+        sole: GatewayCore | None,
+        ssl_context: ssl.SSLContext | None,
+        address: tuple[str, int],
+    ) -> Listener:
+        listener = Listener(paths, sole, ssl_context, self._settings.close_timeout_s)
+        self._listeners.append(listener)
+        listener.bind(*address)
+        return listener
+
+    # What there is.
+
+    @property
+    def gateways(self) -> list[Gateway]:
+        """All gateways, in the order in which they were named."""
+        return list(self._gateways.values())
+
+    def gateway(self, gateway_id: str) -> Gateway:
+        """Return a gateway. Raises KeyError for one that is not there."""
+        return self._gateways[gateway_id]
+
+    def url(self, gateway_id: str) -> str:
+        """Return where a gateway listens."""
+        return self._gateways[gateway_id].url
+
+    @property
+    def credentials(self) -> Credentials:
+        """What all gateways were started with; a gateway's own can be changed there."""
+        return self._credentials
+
+    def wait(self, holds: Callable[["Site"], bool], timeout_s: float = 5.0) -> None:
+        """Wait until `holds(site)`; asked after each change. Raises TimeoutError with the sums."""
+        wait_until(self._changed, lambda: holds(self), timeout_s, lambda: f"all gateways: {self.summary()}")
+
+    def summary(self) -> dict[str, int]:
+        """Return the sums of the gateways' counters (`max_open_sessions`: the highest of any gateway)."""
+        with self._changed:
+            each = [gateway.summary() for gateway in self._gateways.values()]
+        total = {name: sum(one[name] for one in each) for name in each[0]}
+        return total | {"max_open_sessions": max(one["max_open_sessions"] for one in each)}
+
+    # What it is to do.
+
+    def stop_listening(self) -> None:
+        """Refuse all connections; open ones stay."""
+        for listener in self._listeners:
+            self._loop.call(listener.stop())
+
+    def start_listening(self) -> None:
+        """Listen again, on the same ports."""
+        for listener in self._listeners:
+            self._loop.call(listener.start())
+
+    def move_sensor(self, serial: int, to_gateway: str | None) -> None:
+        """Have a sensor leave its gateway and appear at another, or at none. Raises KeyError if unknown."""
+        if to_gateway is not None:
+            self.gateway(to_gateway)
+        self._loop.do(lambda: move(self._cores, self._fleet, self._fleet.find(serial), to_gateway))
+
+    def close(self) -> None:
+        """Cut all connections, free the ports and end the thread. No effect the second time."""
+        if not self._loop.is_alive:
+            return
+        try:
+            self._loop.call(self._end())
+        finally:
+            self._loop.stop()
+
+    async def _end(self) -> None:
+        if self._life is not None:
+            self._life.cancel()
+        for listener in self._listeners:
+            await listener.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,69 @@
+"""What every test can ask for: a database of its own, or a PostgreSQL server of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from devstack.postgres import EmbeddedPostgres
+from tests.database_server import SETTINGS, RunDirectory, cloned_database, migrate
+
+pytest_plugins = ["tests.requirements_plugin"]
+RUN_DIRECTORY = pytest.StashKey[RunDirectory]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the run's directory, in the process that controls the run; temporary files go there too."""
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    directory = RunDirectory()
+    config.stash[RUN_DIRECTORY] = directory
+    if config.option.basetemp is None:
+        config.option.basetemp = str(directory.path / "tmp")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the server and remove the run's directory."""
+    directory = config.stash.get(RUN_DIRECTORY, None)
+    if directory is not None:
+        directory.remove()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Under xdist: the controlling process owns the server, and tells its workers the URL."""
+    config: pytest.Config = node.config  # type: ignore[attr-defined]
+    node.workerinput["server_url"] = config.stash[RUN_DIRECTORY].server_url()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def server_url(request: pytest.FixtureRequest) -> str:
+    """The URL of database `postgres` on the run's server, which is started when first asked for."""
+    worker_input: dict[str, str] | None = getattr(request.config, "workerinput", None)
+    if worker_input is not None:
+        return worker_input["server_url"]
+    return request.config.stash[RUN_DIRECTORY].server_url()
+
+
+@pytest.fixture(scope="session")
+def server_admin(server_url: str) -> Iterator[psycopg.Connection]:
+    """An autocommit connection to the run's server, for what cannot be done inside a test's database."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def database_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[str]:
+    """The URL of a fresh, migrated database that is this test's alone."""
+    with cloned_database(server_admin, server_url) as url:
+        yield url
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A running, migrated server (database `millgate`) that this test may stop, start and kill."""
+    with EmbeddedPostgres(tmp_path / "own-postgres", SETTINGS) as server:
+        migrate(server.url())
+        yield server

@@ -1,0 +1,36 @@
+"""The fixtures that every other test stands on."""
+
+import psycopg
+import pytest
+
+from devstack.postgres import EmbeddedPostgres
+
+
+def tables_of(url: str) -> set[str]:
+    """The names of the tables in schema public."""
+    with psycopg.connect(url) as connection:
+        return {
+            name
+            for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        }
+
+
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_each_test_has_a_migrated_database_of_its_own(database_url: str, round_number: int) -> None:
+    assert {"factories", "gateways", "schema_migrations"} <= tables_of(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE only_here ()")
+
+
+@pytest.mark.req("DB-01")
+def test_an_own_server_is_a_migrated_postgresql_18_and_keeps_its_url_over_a_restart(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    url = own_postgres.url()
+    with psycopg.connect(url) as connection:
+        assert connection.info.server_version // 10_000 == 18
+        connection.execute("CREATE TABLE still_here ()")
+    own_postgres.stop()
+    own_postgres.start()
+    assert own_postgres.url() == url
+    assert {"gateways", "still_here"} <= tables_of(url)

@@ -1,0 +1,287 @@
+"""Supervision of small real processes: order, restart, stop, and what is left after kill -9."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from devstack.child import Child
+from devstack.commands import PROJECT
+from devstack.directory_lock import DirectoryLock
+from devstack.errors import StackError
+from devstack.leftovers import MARK, describe, end_leftovers, is_alive, write_record
+from devstack.logfiles import bound_log, last_lines
+from devstack.stop_request import StopRequest
+from devstack.supervisor import StopAskedError, Supervisor
+from tests.waiting import wait_until
+
+PATIENT = "import signal, sys; print('up', flush=True); signal.pause()"
+STUBBORN = (
+    "import signal\nfor n in (signal.SIGTERM, signal.SIGINT): signal.signal(n, signal.SIG_IGN)\n"
+    "print('up', flush=True)\nwhile True: signal.pause()"
+)
+PARENT = (
+    "import subprocess, sys, signal\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
+    "print(child.pid, flush=True)\nsignal.pause()"
+)
+NOTES_ITS_END = (
+    "import signal, sys, pathlib\n"
+    "def end(*_):\n    pathlib.Path(sys.argv[1]).open('a').write(sys.argv[2] + ' ')\n    sys.exit(0)\n"
+    "signal.signal(signal.SIGTERM, end)\nprint('up', flush=True)\nwhile True: signal.pause()"
+)
+OWNER = (
+    "import sys, signal; from pathlib import Path\n"
+    "from devstack.supervisor import Supervisor; from devstack.stop_request import StopRequest\n"
+    "with StopRequest() as stopping, Supervisor(Path(sys.argv[1]), print, stopping) as supervisor:\n"
+    "    for number in range(2):\n"
+    "        child = supervisor.child(f'c{number}', (sys.executable, '-c', sys.argv[2]), {})\n"
+    "        supervisor.start(child); print(child.process.pid, flush=True)\n"
+    "    print('ready', flush=True)\n"
+    "    while not stopping.wait(0.5): supervisor.look_after()\n"
+)
+
+
+class Stage:
+    """A supervisor in a directory of its own, with what it said."""
+
+    def __init__(self, directory: Path, stopping: StopRequest) -> None:
+        self.said: list[str] = []
+        self.stopping = stopping
+        self.supervisor = Supervisor(directory, self.said.append, stopping)
+
+    def start(self, name: str, program: str, *arguments: str) -> Child:
+        """Start a Python program and wait for its first line."""
+        child = self.supervisor.child(name, (sys.executable, "-c", program, *arguments), {})
+        self.supervisor.start(child)
+        wait_until(lambda: last_lines(child.log_path), what=f"the first line of {name}")
+        return child
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with StopRequest() as stopping:
+        yield Stage(tmp_path / "stack", stopping)
+
+
+def pid_of(child: Child) -> int:
+    assert child.process is not None
+    return child.process.pid
+
+
+def test_parts_are_stopped_in_reverse_order_and_nothing_is_left(stage: Stage, tmp_path: Path) -> None:
+    ends = tmp_path / "ends"
+    with stage.supervisor:
+        children = [
+            stage.start(name, NOTES_ITS_END, str(ends), name) for name in ("first", "second", "third")
+        ]
+        pids = [pid_of(child) for child in children]
+    assert ends.read_text().split() == ["third", "second", "first"]
+    assert not any(is_alive(pid) for pid in pids)
+    assert list(psutil.Process().children(recursive=True)) == []
+    assert not (stage.supervisor.data_dir / "children.json").exists()
+    assert DirectoryLock(stage.supervisor.data_dir / "lock").try_acquire()
+
+
+def test_three_that_will_not_stop_are_ended_within_10_s(stage: Stage) -> None:
+    with stage.supervisor:
+        pids = [pid_of(stage.start(name, STUBBORN)) for name in ("a", "b", "c")]
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+    assert not any(is_alive(pid) for pid in pids)
+
+
+def test_what_a_part_started_itself_ends_with_it(stage: Stage) -> None:
+    with stage.supervisor:
+        parent = stage.start("parent", PARENT)
+        grandchild = int(last_lines(parent.log_path)[0])
+        assert is_alive(grandchild)
+    wait_until(lambda: not is_alive(grandchild), what="the grandchild's end")
+
+
+def test_a_part_that_dies_is_started_again_after_its_delay_and_a_line_says_so(stage: Stage) -> None:
+    with stage.supervisor:
+        child = stage.start("worker", PATIENT)
+        first = pid_of(child)
+        os.kill(first, signal.SIGKILL)
+        died = time.monotonic()
+
+        def runs_again() -> bool:
+            stage.supervisor.look_after()
+            return child.exit_code() is None and pid_of(child) != first
+
+        wait_until(runs_again, timeout_s=10, what="the restart")
+        assert 0.9 < time.monotonic() - died < 3
+    assert "worker ended unexpectedly (signal 9); starting it again in 1 s" in stage.said[0]
+    assert stage.said[1] == "worker was started again."
+
+
+def test_a_part_that_cannot_start_shows_its_last_words(stage: Stage) -> None:
+    program = "import sys; print('older'); sys.exit('ENCRYPTION_KEY is not set')"
+    with stage.supervisor:
+        child = stage.supervisor.child("api", (sys.executable, "-c", program), {})
+        stage.supervisor.start(child)
+        with pytest.raises(StackError) as caught:
+            stage.supervisor.wait_until(lambda: False, 10, "nothing")
+    assert str(caught.value).startswith("api could not start (exit code 1):\n")
+    assert "ENCRYPTION_KEY is not set" in str(caught.value)
+
+
+def test_a_program_run_once_must_end_well(stage: Stage) -> None:
+    with stage.supervisor:
+        good = stage.supervisor.child("good", (sys.executable, "-c", "print('done')"), {})
+        stage.supervisor.run_once(good, timeout_s=20)
+        bad = stage.supervisor.child("bad", (sys.executable, "-c", "raise SystemExit('no such table')"), {})
+        with pytest.raises(StackError, match="no such table"):
+            stage.supervisor.run_once(bad, timeout_s=20)
+        slow = stage.supervisor.child("slow", (sys.executable, "-c", PATIENT), {})
+        with pytest.raises(StackError, match="in vain for slow to end"):
+            stage.supervisor.run_once(slow, timeout_s=0.2)
+
+
+def test_a_signal_ends_every_wait_at_once(stage: Stage) -> None:
+    with stage.supervisor:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        began = time.monotonic()
+        with pytest.raises(StopAskedError):
+            stage.supervisor.wait_until(lambda: False, 30, "a signal")
+        assert time.monotonic() - began < 2
+        assert stage.stopping.wait(30)
+
+
+def test_a_second_owner_of_a_directory_is_told_who_has_it(stage: Stage, tmp_path: Path) -> None:
+    with stage.supervisor, StopRequest() as stopping:
+        second = Supervisor(stage.supervisor.data_dir, print, stopping)
+        with pytest.raises(StackError) as caught, second:
+            pass
+    assert str(caught.value) == (
+        f"Millgate is already running on {stage.supervisor.data_dir} (process {os.getpid()})."
+    )
+
+
+def test_after_kill_9_of_the_owner_the_leash_ends_the_children(tmp_path: Path) -> None:
+    owner, children = start_owner(tmp_path, PATIENT)
+    leash = leash_of(owner)
+    owner.kill()
+    owner.communicate()
+    wait_until(lambda: not any(is_alive(pid) for pid in children), timeout_s=10, what="the children's end")
+    wait_until(lambda: not is_alive(leash), timeout_s=10, what="the leash's end")
+    assert DirectoryLock(tmp_path / "lock").try_acquire()
+
+
+def test_the_next_start_waits_until_the_leash_is_done(tmp_path: Path) -> None:
+    owner, children = start_owner(tmp_path, STUBBORN)
+    owner.kill()
+    owner.communicate()
+    with StopRequest() as stopping, Supervisor(tmp_path, print, stopping):
+        assert not any(is_alive(pid) for pid in children)
+
+
+def test_if_the_leash_was_killed_too_the_next_start_clears_up(tmp_path: Path) -> None:
+    owner, children = start_owner(tmp_path, PATIENT)
+    leash = leash_of(owner)
+    owner.send_signal(signal.SIGSTOP)
+    os.kill(leash, signal.SIGKILL)
+    owner.kill()
+    owner.communicate()
+    assert all(is_alive(pid) for pid in children)
+    said: list[str] = []
+    with StopRequest() as stopping, Supervisor(tmp_path, said.append, stopping):
+        assert not any(is_alive(pid) for pid in children)
+    assert said == ["Ended what an earlier run had left running."]
+
+
+def test_a_leash_that_was_killed_is_replaced(stage: Stage) -> None:
+    with stage.supervisor:
+        child = stage.start("patient", PATIENT)
+        leashes = {process.pid for process in psutil.Process().children()} - {pid_of(child)}
+        for leash in leashes:
+            os.kill(leash, signal.SIGKILL)
+
+        def replaced() -> bool:
+            stage.supervisor.look_after()
+            now = {each.pid for each in psutil.Process().children() if is_alive(each.pid)} - {pid_of(child)}
+            return len(now) == 1 and not now & leashes
+
+        wait_until(replaced, what="a new leash")
+
+
+def test_a_recorded_id_that_is_now_another_program_is_left_alone(tmp_path: Path) -> None:
+    record = tmp_path / "children.json"
+    bystander = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    try:
+        described = describe("worker", bystander.pid, signal.SIGTERM, 1.0)
+        assert described is not None
+        write_record(record, [type(described)(**{**vars(described), "create_time": 1.0})])
+        assert end_leftovers(record, str(tmp_path)) == 0
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_child_that_is_not_in_the_record_yet_is_found_by_its_mark(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import signal; signal.pause()"],
+        env={MARK: str(tmp_path)},
+        start_new_session=True,
+    )
+    try:
+        assert end_leftovers(tmp_path / "children.json", str(tmp_path)) == 1
+        assert child.wait(5) == -signal.SIGTERM
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_talking_child_has_pipes_for_its_owner(stage: Stage) -> None:
+    program = "import sys; print('{\"ready\": true}', flush=True)\nfor line in sys.stdin: print(line.upper(), end='', flush=True)"
+    with stage.supervisor:
+        child = stage.supervisor.child("simulator", (sys.executable, "-c", program), {}, talks=True)
+        stage.supervisor.start(child)
+        process = child.process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b'{"ready": true}\n'
+        process.stdin.write(b"drop\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"DROP\n"
+
+
+def test_a_log_that_grew_too_big_is_moved_aside_under_a_running_writer(tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"x" * 100)
+        bound_log(log, max_bytes=99)
+        writer.write(b"after\n")
+    assert log.read_bytes() == b"after\n"
+    assert (tmp_path / "api.log.1").read_bytes() == b"x" * 100
+
+
+def start_owner(directory: Path, program: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """A supervisor in a process of its own with two children; returns it and their process ids."""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(directory), program], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None
+    children = [int(owner.stdout.readline()) for _ in range(2)]
+    assert owner.stdout.readline() == "ready\n"
+    for number in range(2):
+        wait_until(
+            lambda number=number: last_lines(directory / "log" / f"c{number}.log"), what="a child's start"
+        )
+    return owner, children
+
+
+def leash_of(owner: subprocess.Popen[str]) -> int:
+    """The process id of an owner's leash."""
+    (leash,) = [each for each in psutil.Process(owner.pid).children() if "devstack.leash" in each.cmdline()]
+    return leash.pid

@@ -1,0 +1,1 @@
+"""The worker: keeps gateways connected and writes down what is."""

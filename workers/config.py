@@ -1,0 +1,85 @@
+"""The worker's settings: read once, frozen, passed in."""
+
+from dataclasses import dataclass
+
+from service.config import LOG_LEVELS, DatabaseConfig
+from service.crypto import Secret
+from service.environment import Environment
+from service.errors import ConfigurationError
+from workers.gateway_manager.backoff import BackoffPolicy
+from workers.gateway_manager.settings import LeaseSettings, SessionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """Everything that a worker process is told from outside."""
+
+    database: DatabaseConfig
+    encryption_key: Secret
+    log_level: str
+    lease: LeaseSettings
+    session: SessionSettings
+    backoff: BackoffPolicy
+    max_handshakes: int
+    poll_interval_s: float
+    report_interval_s: float
+    freshness_s: float
+    event_retention_days: int
+
+    @classmethod
+    def read(cls, environment: Environment) -> "WorkerConfig":
+        """Raises ConfigurationError."""
+        return cls(
+            database=DatabaseConfig.read(environment),
+            encryption_key=Secret(environment.required("ENCRYPTION_KEY")),
+            log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
+            lease=_read_lease(environment),
+            session=_read_session(environment),
+            backoff=_read_backoff(environment),
+            max_handshakes=environment.integer("MAX_HANDSHAKES", 50, minimum=1, maximum=1000),
+            poll_interval_s=environment.seconds("POLL_INTERVAL_S", 5),
+            report_interval_s=environment.seconds("REPORT_INTERVAL_S", 0.05),
+            freshness_s=environment.seconds("FRESHNESS_S", 10, maximum=15),
+            event_retention_days=environment.integer("EVENT_RETENTION_DAYS", 30, minimum=1, maximum=3650),
+        )
+
+
+def _read_lease(environment: Environment) -> LeaseSettings:
+    lease = LeaseSettings(
+        duration_s=environment.seconds("LEASE_S", 8, minimum=1, maximum=300),
+        heartbeat_s=environment.seconds("HEARTBEAT_S", 2),
+        margin_s=environment.seconds("LEASE_MARGIN_S", 1),
+    )
+    if lease.duration_s < 2 * lease.heartbeat_s + lease.margin_s:
+        raise ConfigurationError("LEASE_S must be at least twice HEARTBEAT_S and LEASE_MARGIN_S on top")
+    return lease
+
+
+def _read_session(environment: Environment) -> SessionSettings:
+    session = SessionSettings(
+        tcp_timeout_s=environment.seconds("TCP_TIMEOUT_S", 10),
+        upgrade_timeout_s=environment.seconds("UPGRADE_TIMEOUT_S", 10),
+        login_timeout_s=environment.seconds("LOGIN_TIMEOUT_S", 10),
+        close_timeout_s=environment.seconds("CLOSE_TIMEOUT_S", 3, maximum=4),
+        subscribe_grace_s=environment.seconds("SUBSCRIBE_GRACE_S", 0.5),
+        ping_interval_s=environment.seconds("PING_INTERVAL_S", 15),
+        liveness_timeout_s=environment.seconds("LIVENESS_TIMEOUT_S", 25),
+        max_message_bytes=environment.integer(
+            "MAX_MESSAGE_BYTES", 4 * 1024 * 1024, minimum=1024, maximum=64 * 1024 * 1024
+        ),
+        max_messages_per_s=environment.integer("MAX_MESSAGES_PER_S", 500, minimum=1, maximum=100_000),
+    )
+    if session.liveness_timeout_s <= session.ping_interval_s:
+        raise ConfigurationError("LIVENESS_TIMEOUT_S must be longer than PING_INTERVAL_S")
+    return session
+
+
+def _read_backoff(environment: Environment) -> BackoffPolicy:
+    return BackoffPolicy(
+        initial_s=environment.seconds("BACKOFF_INITIAL_S", 1),
+        maximum_s=environment.seconds("BACKOFF_MAX_S", 60),
+        good_after_s=environment.seconds("BACKOFF_GOOD_AFTER_S", 60),
+        login_tries=environment.integer("LOGIN_TRIES", 3, minimum=1, maximum=100),
+        login_retry_s=environment.seconds("LOGIN_RETRY_S", 5),
+        login_quarantine_s=environment.seconds("LOGIN_QUARANTINE_S", 900),
+    )

@@ -1,0 +1,96 @@
+"""A session as the gateway sees it: log in, subscribe, receive, leave. Knows no socket and no clock."""
+
+from enum import Enum
+
+from workers.ctc.codec import decode_message, encode_command
+from workers.ctc.messages import (
+    POST_LOGIN,
+    POST_SUB_CHANGES,
+    POST_UNSUB_CHANGES,
+    RTN_ERR,
+    RTN_LOGIN,
+    CommandError,
+    Message,
+    login_succeeded,
+)
+
+
+class Stage(Enum):
+    """Where the session is. Each line says what is true in it."""
+
+    NEW = "nothing was sent; nothing but a login may be"
+    LOGGING_IN = "POST_LOGIN was sent and not answered"
+    LOGGED_IN = "the login was accepted, nothing sent since"
+    SUBSCRIBING = "POST_SUB_CHANGES was sent; silence will mean success"
+    LIVE = "subscribed: notifications arrive at any time"
+    LEFT = "POST_UNSUB_CHANGES was sent; what still arrives is of no interest"
+
+
+class LoginRejectedError(Exception):
+    """The gateway refused the credentials; the text is the gateway's."""
+
+
+class SubscriptionRejectedError(Exception):
+    """The gateway refused the subscription; the text is the gateway's."""
+
+
+class Session:
+    """Turns what arrives into stages and says what to send. One thread at a time."""
+
+    def __init__(self) -> None:
+        self.stage = Stage.NEW
+
+    def log_in(self, email: str, password: str) -> str:
+        """The login's text. The session keeps neither."""
+        self._advance(Stage.NEW, Stage.LOGGING_IN)
+        return encode_command(POST_LOGIN, {"Email": email, "Password": password})
+
+    def subscribe(self) -> str:
+        """The subscription's text."""
+        self._advance(Stage.LOGGED_IN, Stage.SUBSCRIBING)
+        return encode_command(POST_SUB_CHANGES, {})
+
+    def assume_subscribed(self) -> None:
+        """No refusal came within the time that one takes: by the manual that is success."""
+        self._advance(Stage.SUBSCRIBING, Stage.LIVE)
+
+    def leave(self) -> str | None:
+        """The text that ends the subscription, or None where there can be none."""
+        subscribed = self.stage in (Stage.SUBSCRIBING, Stage.LIVE)
+        self.stage = Stage.LEFT
+        return encode_command(POST_UNSUB_CHANGES, {}) if subscribed else None
+
+    def receive(self, payload: bytes) -> Message:
+        """Takes a text frame and moves on to the stage that it brings.
+
+        Raises LoginRejectedError, SubscriptionRejectedError, ProtocolViolationError.
+        """
+        message = decode_message(payload)
+        if self.stage is Stage.LOGGING_IN:
+            self._receive_login_answer(message)
+        elif self.stage in (Stage.SUBSCRIBING, Stage.LIVE):
+            self._receive_subscribed(message)
+        return message
+
+    def _receive_login_answer(self, message: Message) -> None:
+        if message.type == RTN_LOGIN and login_succeeded(message):
+            self.stage = Stage.LOGGED_IN
+        elif message.type == RTN_LOGIN:
+            raise LoginRejectedError("")
+        elif message.type == RTN_ERR:
+            raise LoginRejectedError(CommandError.of(message).text)
+
+    def _receive_subscribed(self, message: Message) -> None:
+        if message.type == RTN_ERR:
+            error = CommandError.of(message)
+            # An error without a name is the answer to the one command that has none yet.
+            unnamed = error.attempt is None and self.stage is Stage.SUBSCRIBING
+            if unnamed or error.attempt == POST_SUB_CHANGES:
+                raise SubscriptionRejectedError(error.text)
+        elif message.is_answer or message.is_notification:
+            self.stage = Stage.LIVE
+
+    def _advance(self, expected: Stage, following: Stage) -> None:
+        if self.stage is not expected:
+            raise AssertionError(f"a session does not go from {self.stage.name} to {following.name}")
+        self.stage = following

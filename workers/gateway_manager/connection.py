@@ -1,0 +1,323 @@
+"""One gateway, one thread: connect, log in, subscribe, receive, back off; until told to stop."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from uuid import UUID
+
+from service.crypto import Sealer
+from service.database.gateways import SealedLogin
+from service.errors import SealError
+from workers.ctc.codec import ProtocolViolationError
+from workers.ctc.session import LoginRejectedError, Session, Stage, SubscriptionRejectedError
+from workers.gateway_manager.backoff import (
+    BackoffPolicy,
+    Record,
+    after_failure,
+    after_rejection,
+    delay_s,
+    is_quarantined,
+)
+from workers.gateway_manager.dial import Dialer
+from workers.gateway_manager.gate import HandshakeGate
+from workers.gateway_manager.registry import GatewayRegistry
+from workers.gateway_manager.session_clock import MessageBudget, SessionClock
+from workers.gateway_manager.settings import SessionSettings
+from workers.gateway_manager.states import (
+    CONFIGURATION_CHANGED,
+    Code,
+    ConnectionFailedError,
+    Phase,
+    Reason,
+    State,
+    failed,
+)
+from workers.gateway_manager.transport import Kind, Transport
+from workers.gateway_manager.waker import InterruptedWaitError, Waker
+
+log = logging.getLogger(__name__)
+
+_INTERNAL_ERROR = Reason(Code.INTERNAL_ERROR, "A mistake of ours; the log has more.", Phase.SESSION)
+_LONGEST_GATEWAY_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all connections of a worker share."""
+
+    registry: GatewayRegistry
+    gate: HandshakeGate
+    dialer: Dialer
+    sealer: Sealer
+    session: SessionSettings
+    backoff: BackoffPolicy
+    may_act: Callable[[], bool]
+    """Whether this worker's lease runs. Asked before anything is sent, and after every wait."""
+    on_finished: Callable[[UUID], None]
+    """Told from the connection's own thread, as its last act."""
+
+
+class GatewayConnection:
+    """Owns its thread and its socket. `start` once; then any thread may call the public methods."""
+
+    def __init__(self, login: SealedLogin, surroundings: Surroundings) -> None:
+        self.id = login.id
+        self._login = login
+        self._applied = login
+        self._around = surroundings
+        self._record = Record()
+        self._stop_reason: Reason | None = None
+        self._is_aborted = False
+        self._retry_now = False
+        self._warned = False
+        self._waker = Waker()
+        self._thread = threading.Thread(target=self._run, name=f"gateway-{login.gateway_id}", daemon=True)
+
+    @property
+    def login(self) -> SealedLogin:
+        """What the connection was last told to log in with."""
+        return self._login
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop_reason is not None or self._is_aborted
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def assign(self, login: SealedLogin) -> None:
+        """Another login, or another request to connect: the thread sees for itself what that means."""
+        if login.connect_requested_at != self._login.connect_requested_at:
+            self._retry_now = True
+        self._login = login
+        self._waker.wake()
+
+    def stop(self, reason: Reason) -> None:
+        """Unsubscribe, close and end, within `close_timeout_s`."""
+        self._stop_reason = reason
+        self._waker.wake()
+
+    def abort(self) -> None:
+        """Close the socket without a word, now, and end: the right to it is lost."""
+        self._is_aborted = True
+        self._waker.wake()
+
+    def join(self, timeout_s: float) -> bool:
+        """Waits for the thread's end; tells whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # From here on: the connection's own thread.
+
+    def _run(self) -> None:
+        try:
+            while not self.is_stopping:
+                retry_in_s = self._attempt()
+                if retry_in_s is not None:
+                    self._pause(retry_in_s)
+            self._come_to_rest()
+        except InterruptedWaitError:
+            pass  # the lease was lost: nothing more is ours to say
+        finally:
+            self._around.registry.finish(self.id)
+            self._waker.close()
+            self._around.on_finished(self.id)
+
+    def _attempt(self) -> float | None:
+        """One attempt and the session that comes of it. Seconds to wait for the next; None: look at once."""
+        self._applied = self._login
+        self._retry_now = False
+        connected_at: float | None = None
+        session, transport = Session(), None
+        try:
+            with self._around.gate.place(self._waker, self._is_interrupted):
+                self._move(State.CONNECTING)
+                transport = self._around.dialer.dial(self._applied.url, self._waker, self._is_interrupted)
+                self._move(State.AUTHENTICATING)
+                self._log_in(transport, session)
+            connected_at = monotonic()
+            self._greet()
+            self._stay(transport, session)
+        except InterruptedWaitError:
+            self._leave(transport, session)
+            return None
+        except LoginRejectedError as rejection:
+            self._record = after_rejection(self._record)
+            reason = self._rejected(Code.LOGIN_REJECTED, Phase.LOGIN, "login", str(rejection))
+        except ConnectionFailedError as failure:
+            lasted_s = 0.0 if connected_at is None else monotonic() - connected_at
+            self._record = after_failure(self._around.backoff, self._record, lasted_s)
+            reason = failure.reason
+        except Exception:
+            # A thread must not die silently, and one gateway's trouble must stay its own.
+            log.exception("gateway session failed by a mistake of ours", extra=self._who())
+            self._record = after_failure(self._around.backoff, self._record, 0)
+            reason = _INTERNAL_ERROR
+        finally:
+            if transport is not None:
+                transport.abandon()
+        return self._fail(reason)
+
+    def _log_in(self, transport: Transport, session: Session) -> None:
+        """Login and subscription, each with its deadline. Raises on every failure."""
+        login = self._applied
+        try:
+            password = self._around.sealer.open(login.sealed_password, login.id)
+        except SealError:
+            message = "The stored password does not open with this ENCRYPTION_KEY: store it anew."
+            raise failed(Code.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
+        transport.send_text(session.log_in(login.email, password.reveal()))
+        deadline = monotonic() + self._around.session.login_timeout_s
+        if not self._receive_while(transport, session, Stage.LOGGING_IN, deadline, Phase.LOGIN):
+            message = "The gateway did not answer the login in time."
+            raise failed(Code.LOGIN_TIMEOUT, Phase.LOGIN, message)
+        transport.send_text(session.subscribe())
+        deadline = monotonic() + self._around.session.subscribe_grace_s
+        if not self._receive_while(transport, session, Stage.SUBSCRIBING, deadline, Phase.SUBSCRIBE):
+            session.assume_subscribed()
+
+    def _receive_while(
+        self, transport: Transport, session: Session, stage: Stage, deadline: float, phase: Phase
+    ) -> bool:
+        """Receives until the session leaves the stage (True) or the time is up (False)."""
+        while session.stage is stage:
+            if monotonic() >= deadline:
+                return False
+            received = transport.receive(deadline, phase)
+            if received is not None and received.kind is Kind.MESSAGE:
+                self._take(session, received.payload, phase)
+        return True
+
+    def _stay(self, transport: Transport, session: Session) -> None:
+        """Receives and pings until something ends the session; always raises."""
+        settings = self._around.session
+        clock = SessionClock.starting(settings, monotonic(), random.random())  # noqa: S311 - no secret
+        budget = MessageBudget.full(settings.max_messages_per_s, monotonic())
+        while True:
+            received = transport.receive(clock.wake_at, Phase.SESSION)
+            now = monotonic()
+            if received is not None:
+                clock.last_seen_at = now
+                is_message = received.kind is Kind.MESSAGE
+                self._around.registry.saw(self.id, message=is_message)
+                if is_message:
+                    self._take(session, received.payload, Phase.SESSION)
+                    if pause_s := budget.take(now):
+                        # Back-pressure: what we don't read, the gateway can not send.
+                        self._waker.wait(now + pause_s, self._is_interrupted)
+            elif now >= clock.silent_at:
+                limit_s = settings.liveness_timeout_s
+                message = f"Neither a frame nor a pong came for {limit_s:g} s."
+                raise failed(Code.PING_TIMEOUT, Phase.SESSION, message)
+            if clock.ping_is_due(now):
+                transport.ping()
+
+    def _take(self, session: Session, payload: bytes, phase: Phase) -> None:
+        try:
+            session.receive(payload)
+        except ProtocolViolationError as violation:
+            message = f"The gateway broke the protocol: {violation}."
+            raise failed(Code.PROTOCOL_ERROR, phase, message) from None
+        except SubscriptionRejectedError as rejection:
+            reason = self._rejected(Code.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, "subscription", str(rejection))
+            raise ConnectionFailedError(reason) from None
+
+    def _greet(self) -> None:
+        self._move(State.CONNECTED)
+        self._record = Record(failures=self._record.failures)
+        level = logging.INFO if self._warned else logging.DEBUG
+        log.log(level, "gateway connected", extra=self._who())
+        self._warned = False
+
+    def _fail(self, reason: Reason) -> float:
+        """Writes the failure down; returns the seconds until the next attempt."""
+        policy = self._around.backoff
+        retry_in_s = delay_s(policy, self._record, random.random())  # noqa: S311 - no secret
+        state = State.AUTH_FAILED if is_quarantined(policy, self._record) else State.RETRYING
+        self._move(state, reason, retry_in_s=retry_in_s)
+        log.log(
+            logging.DEBUG if self._warned else logging.WARNING,
+            "gateway down: %s Next attempt in %.1f s; its repeats are logged at level debug.",
+            reason.message,
+            retry_in_s,
+            extra={**self._who(), "reason": reason.code.value, "phase": reason.phase.value},
+        )
+        self._warned = True
+        return retry_in_s
+
+    def _leave(self, transport: Transport | None, session: Session) -> None:
+        """An interruption ended the session, or the way to it: say goodbye where somebody listens."""
+        if self._must_be_silent():
+            raise InterruptedWaitError
+        state = self._state()
+        if transport is not None and state in (State.AUTHENTICATING, State.CONNECTED):
+            self._move(State.DISCONNECTING, self._leaving_reason())
+            transport.leave(session.leave(), self._must_be_silent)
+            self._move(State.DISCONNECTED, self._leaving_reason())
+        elif state is State.CONNECTING:
+            self._move(State.DISCONNECTED, self._leaving_reason())
+
+    def _pause(self, seconds: float) -> None:
+        """Waits for the next attempt. A new login or a request starts the count of failures anew."""
+        with suppress(InterruptedWaitError):
+            self._waker.wait(monotonic() + seconds, self._is_interrupted)
+        if self._must_be_silent():
+            raise InterruptedWaitError
+        if self._has_new_orders():
+            self._record = Record()
+
+    def _come_to_rest(self) -> None:
+        if self._must_be_silent():
+            raise InterruptedWaitError
+        if self._state() is not State.DISCONNECTED:
+            self._move(State.DISCONNECTED, self._leaving_reason())
+
+    def _is_interrupted(self) -> bool:
+        connected_anyway = self._state() is State.CONNECTED
+        return (
+            self.is_stopping
+            or not self._around.may_act()
+            or self._login.generation != self._applied.generation
+            or (self._retry_now and not connected_anyway)
+        )
+
+    def _has_new_orders(self) -> bool:
+        return self._retry_now or self._login.generation != self._applied.generation
+
+    def _must_be_silent(self) -> bool:
+        return self._is_aborted or not self._around.may_act()
+
+    def _leaving_reason(self) -> Reason:
+        return self._stop_reason or CONFIGURATION_CHANGED
+
+    def _move(self, state: State, reason: Reason | None = None, *, retry_in_s: float | None = None) -> None:
+        self._around.registry.move(
+            self.id,
+            state,
+            reason,
+            generation=self._applied.generation,
+            attempt=self._record.failures + (state is not State.RETRYING),
+            retry_in_s=retry_in_s,
+        )
+
+    def _state(self) -> State:
+        observation = self._around.registry.find(self.id)
+        return State.DISCONNECTED if observation is None else observation.state
+
+    def _rejected(self, code: Code, phase: Phase, what: str, gateway_text: str) -> Reason:
+        """A reason with the gateway's own words, from which anything like the password is taken out."""
+        login = self._applied
+        password = self._around.sealer.open(login.sealed_password, login.id).reveal()
+        words = "".join(c if c.isprintable() else " " for c in gateway_text.replace(password, "…"))
+        words = words.strip()[:_LONGEST_GATEWAY_TEXT]
+        message = f"The gateway rejected the {what}" + (f": {words}" if words else "") + "."
+        return Reason(code, message, phase, retryable=False)
+
+    def _who(self) -> dict[str, str]:
+        return {"gateway": str(self.id), "gateway_id": self._applied.gateway_id}

@@ -1,0 +1,147 @@
+"""Opening a WebSocket to a gateway: resolve, connect, TLS, upgrade; each with its deadline and reasons."""
+
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from urllib.parse import urlsplit
+
+import websocket
+
+from workers.gateway_manager.frames import BoundedWebSocket
+from workers.gateway_manager.resolver import Address, Resolver, ResolveTimeoutError
+from workers.gateway_manager.settings import SessionSettings
+from workers.gateway_manager.states import Code, Phase, failed
+from workers.gateway_manager.stream import DeadlinePassedError, Stream, TooManyBytesError
+from workers.gateway_manager.transport import Transport, describe
+from workers.gateway_manager.waker import Waker
+
+MAX_UPGRADE_ANSWER_BYTES = 64 * 1024
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a gateway listens."""
+
+    url: str
+    host: str
+    port: int
+    is_tls: bool
+
+    @classmethod
+    def of(cls, url: str) -> "Target":
+        """Takes a URL apart that the API has accepted."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        return cls(url, host, parts.port or _DEFAULT_PORTS[parts.scheme], parts.scheme == "wss")
+
+
+class Dialer:
+    """Opens WebSockets. Any thread may call `dial`, each with its own waker."""
+
+    def __init__(self, resolver: Resolver, settings: SessionSettings) -> None:
+        self._resolver = resolver
+        self._settings = settings
+        # Reading the system's certificates takes 40 ms: once, for all.
+        self._tls = ssl.create_default_context()
+
+    def dial(self, url: str, waker: Waker, interrupted: Callable[[], bool]) -> Transport:
+        """Raises ConnectionFailedError, InterruptedWaitError; nothing is left open then."""
+        target = Target.of(url)
+        deadline = monotonic() + self._settings.tcp_timeout_s
+        addresses = self._resolve(target, deadline, waker, interrupted)
+        stream = _connect(addresses, deadline, waker, interrupted)
+        try:
+            stream.deadline = monotonic() + self._settings.upgrade_timeout_s
+            if target.is_tls:
+                self._start_tls(stream, target)
+            web_socket = BoundedWebSocket(self._settings.max_message_bytes)
+            _upgrade(stream, web_socket, target)
+        except BaseException:
+            stream.close()
+            raise
+        return Transport(stream, web_socket, self._settings)
+
+    def _resolve(
+        self, target: Target, deadline: float, waker: Waker, interrupted: Callable[[], bool]
+    ) -> list[Address]:
+        try:
+            return self._resolver.resolve(target.host, target.port, deadline, waker, interrupted)
+        except ResolveTimeoutError:
+            message = "The name of the gateway's host was not resolved in time."
+            raise failed(Code.DNS_FAILED, Phase.RESOLVE, message) from None
+        except OSError as error:
+            message = f"The name of the gateway's host does not resolve: {describe(error)}."
+            raise failed(Code.DNS_FAILED, Phase.RESOLVE, message) from None
+
+    def _start_tls(self, stream: Stream, target: Target) -> None:
+        try:
+            stream.start_tls(self._tls, target.host)
+        except DeadlinePassedError:
+            raise failed(Code.CONNECT_TIMEOUT, Phase.TLS, "TLS was not set up in time.") from None
+        except ssl.SSLCertVerificationError as error:
+            message = f"The gateway's certificate is not accepted: {error.verify_message}."
+            raise failed(Code.TLS_FAILED, Phase.TLS, message, retryable=False) from None
+        except OSError as error:
+            message = f"TLS could not be set up: {getattr(error, 'reason', None) or describe(error)}."
+            raise failed(Code.TLS_FAILED, Phase.TLS, message) from None
+
+
+def _connect(
+    addresses: list[Address], deadline: float, waker: Waker, interrupted: Callable[[], bool]
+) -> Stream:
+    """Tries one address after the other, each with its share of the time that is left."""
+    last_failure = failed(Code.DNS_FAILED, Phase.RESOLVE, "The host has no address.")
+    for position, (family, address) in enumerate(addresses):
+        share_s = (deadline - monotonic()) / (len(addresses) - position)
+        stream = Stream(socket.socket(family, socket.SOCK_STREAM), waker, interrupted)
+        stream.deadline = monotonic() + share_s
+        try:
+            stream.connect(address)
+        except DeadlinePassedError:
+            last_failure = failed(Code.CONNECT_TIMEOUT, Phase.TCP, "The gateway's host does not answer.")
+        except ConnectionRefusedError:
+            last_failure = failed(Code.CONNECTION_REFUSED, Phase.TCP, "The gateway's port is closed.")
+        except OSError as error:
+            message = f"The gateway's host is not reached: {describe(error)}."
+            last_failure = failed(Code.CONNECT_FAILED, Phase.TCP, message)
+        except BaseException:
+            stream.close()
+            raise
+        else:
+            return stream
+        stream.close()
+    raise last_failure
+
+
+def _upgrade(stream: Stream, web_socket: BoundedWebSocket, target: Target) -> None:
+    stream.read_budget_bytes = MAX_UPGRADE_ANSWER_BYTES
+    try:
+        # No redirects and no proxy from the environment: only the gateway itself gets to see a login.
+        web_socket.connect(  # type: ignore[no-untyped-call]
+            target.url, socket=stream, suppress_origin=True, redirect_limit=0, http_no_proxy=["*"]
+        )
+    except DeadlinePassedError:
+        message = "The gateway did not answer the upgrade in time."
+        raise failed(Code.CONNECT_TIMEOUT, Phase.UPGRADE, message) from None
+    except TooManyBytesError:
+        message = f"The gateway answered the upgrade with over {MAX_UPGRADE_ANSWER_BYTES} bytes."
+        raise failed(Code.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
+    except websocket.WebSocketBadStatusException as error:
+        message = f"The gateway refused the upgrade with HTTP status {error.status_code}."
+        raise failed(Code.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
+    except websocket.WebSocketConnectionClosedException:
+        message = "The connection ended during the upgrade."
+        raise failed(Code.CONNECTION_LOST, Phase.UPGRADE, message) from None
+    except (websocket.WebSocketException, ValueError):
+        status = web_socket.status  # set when it was a redirect
+        message = f"The gateway redirects, with HTTP status {status}; that is not followed."
+        if status is None:
+            message = "The answer to the upgrade is not one of a WebSocket server."
+        raise failed(Code.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
+    except OSError as error:
+        message = f"The connection was lost during the upgrade: {describe(error)}."
+        raise failed(Code.CONNECTION_LOST, Phase.UPGRADE, message) from None
+    stream.read_budget_bytes = None

@@ -1,0 +1,247 @@
+"""What is, in memory: every connection's state, and what of it the database does not know yet."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from time import monotonic
+from uuid import UUID
+
+from workers.gateway_manager.states import QUEUED, Reason, State, check_move
+
+MAX_PENDING_EVENTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is true of one connection. All times are monotonic seconds of this process."""
+
+    gateway_id: UUID
+    state: State
+    state_since: float
+    reason: Reason | None
+    reason_at: float
+    generation: int
+    attempt: int = 0
+    next_attempt_at: float | None = None
+    connected_since: float | None = None
+    last_connected_at: float | None = None
+    last_disconnected_at: float | None = None
+    last_seen_at: float | None = None
+    last_message_at: float | None = None
+    connects: int = 0
+    messages_received: int = 0
+    is_over: bool = False
+    """The connection has ended for good: once this is written down, the gateway is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A move from one state to another, for the history."""
+
+    gateway_id: UUID
+    at: float
+    from_state: State
+    to_state: State
+    reason: Reason | None
+    attempt: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the database does not know yet: the newest of each, and every transition on the way there."""
+
+    observations: list[Observation] = field(default_factory=list)
+    touched: list[Observation] = field(default_factory=list)
+    """These are in the same state as before, but were heard of since."""
+    transitions: list[Transition] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.observations or self.touched or self.transitions)
+
+
+class GatewayRegistry:
+    """The one place where the state of connections is held. Any thread may call."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._observations: dict[UUID, Observation] = {}
+        self._reported_seen_at: dict[UUID, float] = {}
+        self._unreported: dict[UUID, None] = {}
+        self._transitions: deque[Transition] = deque()
+        self._transitions_lost = 0
+        self._closed = False
+
+    def add(self, gateway_id: UUID, generation: int, connects: int = 0, messages_received: int = 0) -> None:
+        """A gateway that this worker holds from now on, with its counters so far."""
+        now = monotonic()
+        with self._changed:
+            self._observations[gateway_id] = Observation(
+                gateway_id,
+                State.DISCONNECTED,
+                now,
+                QUEUED,
+                now,
+                generation,
+                connects=connects,
+                messages_received=messages_received,
+            )
+
+    def move(  # noqa: PLR0913 - what a move brings with it, each by its name
+        self,
+        gateway_id: UUID,
+        state: State,
+        reason: Reason | None = None,
+        *,
+        generation: int | None = None,
+        attempt: int | None = None,
+        retry_in_s: float | None = None,
+    ) -> None:
+        """Moves a connection to another state. Raises IllegalMoveError and changes nothing."""
+        now = monotonic()
+        with self._changed:
+            before = self._observations[gateway_id]
+            check_move(before.state, state)
+            after = replace(
+                before,
+                state=state,
+                state_since=now,
+                reason=reason,
+                reason_at=now,
+                generation=before.generation if generation is None else generation,
+                attempt=before.attempt if attempt is None else attempt,
+                next_attempt_at=None if retry_in_s is None else now + retry_in_s,
+            )
+            self._observations[gateway_id] = _with_connection_times(before, after, now)
+            self._transitions.append(
+                Transition(gateway_id, now, before.state, state, reason, after.attempt, after.generation)
+            )
+            if len(self._transitions) > MAX_PENDING_EVENTS:
+                self._transitions.popleft()
+                self._transitions_lost += 1
+            self._mark(gateway_id)
+
+    def saw(self, gateway_id: UUID, *, message: bool) -> None:
+        """Something arrived: a message, or a ping or pong."""
+        now = monotonic()
+        with self._changed:
+            before = self._observations[gateway_id]
+            if message:
+                after = replace(
+                    before,
+                    last_seen_at=now,
+                    last_message_at=now,
+                    messages_received=before.messages_received + 1,
+                )
+            else:
+                after = replace(before, last_seen_at=now)
+            self._observations[gateway_id] = after
+
+    def adopt_generation(self, gateway_id: UUID, generation: int) -> None:
+        """The running session already is what this generation wants."""
+        with self._changed:
+            before = self._observations[gateway_id]
+            self._observations[gateway_id] = replace(before, generation=generation)
+            self._mark(gateway_id)
+
+    def finish(self, gateway_id: UUID) -> None:
+        """The connection has ended for good; it stays until the database knows."""
+        with self._changed:
+            before = self._observations.get(gateway_id)
+            if before is not None:
+                self._observations[gateway_id] = replace(before, is_over=True)
+                self._mark(gateway_id)
+
+    def find(self, gateway_id: UUID) -> Observation | None:
+        """What is true of a connection now."""
+        with self._changed:
+            return self._observations.get(gateway_id)
+
+    def observations(self) -> list[Observation]:
+        """What is true of all connections now."""
+        with self._changed:
+            return list(self._observations.values())
+
+    def take_changes(self, limit: int) -> Changes:
+        """At most `limit` of each kind, oldest first; give them back if they could not be written."""
+        with self._changed:
+            taken = list(islice(self._unreported, limit))
+            for gateway_id in taken:
+                del self._unreported[gateway_id]
+            observations = [self._observations[gateway_id] for gateway_id in taken]
+            for observation in observations:
+                self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
+            transitions = [self._transitions.popleft() for _ in range(min(limit, len(self._transitions)))]
+            return Changes(observations, transitions=transitions)
+
+    def take_touched(self, freshness_s: float) -> Changes:
+        """All that were heard of `freshness_s` after it was last reported, or later."""
+        with self._changed:
+            touched = [
+                observation
+                for gateway_id, observation in self._observations.items()
+                if (observation.last_seen_at or 0.0) - self._reported_seen_at.get(gateway_id, 0.0)
+                >= freshness_s
+            ]
+            for observation in touched:
+                self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
+            return Changes(touched=touched)
+
+    def give_back(self, changes: Changes) -> None:
+        """These could not be written: they are the first to be taken again."""
+        with self._changed:
+            self._transitions.extendleft(reversed(changes.transitions))
+            for observation in changes.observations:
+                if observation.gateway_id in self._observations:
+                    self._unreported.setdefault(observation.gateway_id)
+            for observation in changes.touched:
+                self._reported_seen_at.pop(observation.gateway_id, None)
+
+    def forget(self, gateway_ids: Iterable[UUID]) -> None:
+        """These are over, and the database knows."""
+        with self._changed:
+            for gateway_id in gateway_ids:
+                self._observations.pop(gateway_id, None)
+                self._reported_seen_at.pop(gateway_id, None)
+                self._unreported.pop(gateway_id, None)
+
+    def clear(self) -> None:
+        """Forgets everything: the lease is lost, and nothing of it may be written any more."""
+        with self._changed:
+            self._observations.clear()
+            self._reported_seen_at.clear()
+            self._unreported.clear()
+            self._transitions.clear()
+
+    def wait_for_changes(self, timeout_s: float) -> None:
+        """Returns when there is something to report, when the time is up, or after `close`."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._unreported or self._transitions or self._closed, timeout=timeout_s
+            )
+
+    def close(self) -> None:
+        """Ends all waits."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _mark(self, gateway_id: UUID) -> None:
+        self._unreported.setdefault(gateway_id)
+        self._changed.notify_all()
+
+
+def _with_connection_times(before: Observation, after: Observation, now: float) -> Observation:
+    if after.state is State.CONNECTED:
+        return replace(
+            after,
+            connected_since=now,
+            last_connected_at=now,
+            last_seen_at=now,
+            connects=before.connects + 1,
+        )
+    if before.state is State.CONNECTED:
+        return replace(after, connected_since=None, last_disconnected_at=now)
+    return after

@@ -1,0 +1,57 @@
+"""When a connected session has to do what. Pure: times go in, times and decisions come out."""
+
+from dataclasses import dataclass
+
+from workers.gateway_manager.settings import SessionSettings
+
+
+@dataclass(slots=True)
+class SessionClock:
+    """Times are monotonic seconds."""
+
+    settings: SessionSettings
+    last_seen_at: float
+    next_ping_at: float
+
+    @classmethod
+    def starting(cls, settings: SessionSettings, now: float, dice: float) -> "SessionClock":
+        """`dice` in [0, 1) spreads the pings of gateways that connected together."""
+        return cls(settings, last_seen_at=now, next_ping_at=now + settings.ping_interval_s * (0.5 + dice / 2))
+
+    @property
+    def wake_at(self) -> float:
+        """When there is something to do even if nothing arrives."""
+        return min(self.next_ping_at, self.silent_at)
+
+    @property
+    def silent_at(self) -> float:
+        """When a gateway that sends nothing until then counts as gone."""
+        return self.last_seen_at + self.settings.liveness_timeout_s
+
+    def ping_is_due(self, now: float) -> bool:
+        """Whether to ping; if so the next one is an interval away."""
+        if now < self.next_ping_at:
+            return False
+        self.next_ping_at = now + self.settings.ping_interval_s
+        return True
+
+
+@dataclass(slots=True)
+class MessageBudget:
+    """A token bucket: how many messages a second we read of a gateway, with a second's worth in hand."""
+
+    per_second: int
+    tokens: float
+    filled_at: float
+
+    @classmethod
+    def full(cls, per_second: int, now: float) -> "MessageBudget":
+        """A bucket that nothing was taken from."""
+        return cls(per_second, per_second, now)
+
+    def take(self, now: float) -> float:
+        """Takes one and tells how long to wait before reading on, in seconds; 0 for not at all."""
+        self.tokens = min(self.per_second, self.tokens + (now - self.filled_at) * self.per_second) - 1
+        self.filled_at = now
+        # Waiting for a twentieth of a second's worth at a time keeps a flood from becoming a wake-up each.
+        return 0.0 if self.tokens > 0 else 0.05

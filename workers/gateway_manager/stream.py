@@ -1,0 +1,144 @@
+"""A byte stream over TCP or TLS whose every wait ends: by data, by a deadline, or by an interruption.
+
+It stands in for a socket under websocket-client, which so gets deadlines over whole steps (a handshake that
+is dribbled byte by byte ends too) and reacts at once when its thread is told to stop.
+"""
+
+import errno
+import os
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from time import monotonic
+from typing import TypeVar
+
+from workers.gateway_manager.waker import InterruptedWaitError, Waker, milliseconds
+
+_READ_BYTES = 65536
+
+Result = TypeVar("Result")
+
+
+class DeadlinePassedError(Exception):
+    """The step took longer than it may."""
+
+
+class TooManyBytesError(Exception):
+    """The peer sent more than this step may take."""
+
+
+class Stream:
+    """One non-blocking socket. Owned by one thread."""
+
+    def __init__(self, sock: socket.socket, waker: Waker, interrupted: Callable[[], bool]) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._waker = waker
+        self.interrupted = interrupted
+        """Asked before every operation and after every wake-up: true raises InterruptedWaitError."""
+        self._buffer = memoryview(b"")
+        self._poller = select.poll()
+        self._poller.register(waker.fileno(), select.POLLIN)
+        self.deadline = 0.0
+        """Monotonic seconds at which reading or writing gives up."""
+        self.read_budget_bytes: int | None = None
+        """How much may still be read; None: no bound."""
+        self._closed = False  # websocket-client looks at this name
+
+    def connect(self, address: tuple[object, ...]) -> None:
+        """Connects the socket. Raises OSError, DeadlinePassedError, InterruptedWaitError."""
+        if self.interrupted():
+            raise InterruptedWaitError
+        error_number = self._sock.connect_ex(address)
+        if error_number == errno.EINPROGRESS:
+            if not self._wait(select.POLLOUT, self.deadline):
+                raise DeadlinePassedError
+            error_number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error_number:
+            raise OSError(error_number, os.strerror(error_number))
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def start_tls(self, context: ssl.SSLContext, server_hostname: str) -> None:
+        """Sets up TLS. Raises OSError (ssl.SSLError), DeadlinePassedError, InterruptedWaitError."""
+        wrapped = context.wrap_socket(
+            self._sock, server_hostname=server_hostname, do_handshake_on_connect=False
+        )
+        self._sock = wrapped
+        self._retry(wrapped.do_handshake, select.POLLIN)
+
+    def recv(self, size: int) -> bytes:
+        """At least one byte and at most `size`, or nothing at the end of the stream."""
+        if not self._buffer:
+            received = self._retry(lambda: self._sock.recv(_READ_BYTES), select.POLLIN)
+            if self.read_budget_bytes is not None:
+                self.read_budget_bytes -= len(received)
+                if self.read_budget_bytes < 0:
+                    raise TooManyBytesError
+            self._buffer = memoryview(received)
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return bytes(taken)
+
+    def send(self, data: bytes) -> int:
+        """Sends at least one byte of `data` and tells how many."""
+        return self._retry(lambda: self._sock.send(data), select.POLLOUT)
+
+    def wait_readable(self, until: float) -> bool:
+        """Whether there is something to read before this time (monotonic seconds).
+
+        Raises InterruptedWaitError.
+        """
+        if self._buffer or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+            if self.interrupted():
+                raise InterruptedWaitError
+            return True
+        return self._wait(select.POLLIN, until)
+
+    def gettimeout(self) -> float:
+        """Zero: websocket-client then leaves all waiting to `recv` and `send`."""
+        return 0
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Asked for by websocket-client; deadlines are ours."""
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._sock.fileno()
+
+    def shutdown(self, how: int) -> None:
+        """As a socket's."""
+        self._sock.shutdown(how)
+
+    def close(self) -> None:
+        """Gives the descriptor back; what was not sent yet is left to the system."""
+        self._closed = True
+        self._sock.close()
+
+    def _retry(self, operation: Callable[[], Result], wanted: int) -> Result:
+        while True:
+            if self.interrupted():
+                raise InterruptedWaitError
+            try:
+                return operation()
+            except BlockingIOError:
+                direction = wanted
+            except ssl.SSLWantReadError:
+                # TLS may have to read before it can write, and the other way round.
+                direction = select.POLLIN
+            except ssl.SSLWantWriteError:
+                direction = select.POLLOUT
+            if not self._wait(direction, self.deadline):
+                raise DeadlinePassedError
+
+    def _wait(self, wanted: int, until: float) -> bool:
+        self._poller.register(self._sock, wanted)
+        while not self.interrupted():
+            remaining_s = until - monotonic()
+            ready = {fd for fd, _ in self._poller.poll(milliseconds(remaining_s))}
+            if self._waker.fileno() in ready:
+                self._waker.clear()
+            elif ready:
+                return True
+            elif remaining_s <= 0:
+                return False
+        raise InterruptedWaitError

@@ -1,0 +1,129 @@
+"""An open WebSocket to one gateway: bounded in time and in bytes, and at once to interrupt."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from time import monotonic
+
+import websocket
+from websocket import ABNF
+
+from workers.gateway_manager.frames import BoundedWebSocket, MessageTooBigError
+from workers.gateway_manager.settings import SessionSettings
+from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, failed
+from workers.gateway_manager.stream import DeadlinePassedError, Stream
+from workers.gateway_manager.waker import InterruptedWaitError
+
+_NORMAL_CLOSE = (1000).to_bytes(2, "big")
+
+
+class Kind(Enum):
+    """What arrived."""
+
+    MESSAGE = "message"
+    CONTROL = "control"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Something that arrived: a message with its payload, or a ping or pong."""
+
+    kind: Kind
+    payload: bytes = b""
+
+
+class Transport:
+    """Owned by the thread that opened it. Its methods raise ConnectionFailedError and InterruptedWaitError.
+
+    After either only `leave` and `abandon` may be called: half a frame may be out, or half a one read.
+    """
+
+    def __init__(self, stream: Stream, web_socket: BoundedWebSocket, settings: SessionSettings) -> None:
+        self._stream = stream
+        self._web_socket = web_socket
+        self._settings = settings
+
+    def send_text(self, text: str) -> None:
+        """Sends a message."""
+        self._send(text.encode(), ABNF.OPCODE_TEXT)
+
+    def ping(self) -> None:
+        """Sends a ping."""
+        self._send(b"", ABNF.OPCODE_PING)
+
+    def receive(self, until: float, phase: Phase) -> Received | None:
+        """The next thing that arrives, or None when nothing has begun to by then (monotonic seconds).
+
+        Once a message has begun, its rest may take as long as liveness allows. A close is a failure.
+        """
+        with self._failures(phase):
+            if not self._stream.wait_readable(until):
+                return None
+            self._stream.deadline = monotonic() + self._settings.liveness_timeout_s
+            opcode, frame = self._web_socket.recv_data_frame(control_frame=True)
+        if opcode == ABNF.OPCODE_CLOSE:
+            raise failed(Code.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
+        if opcode == ABNF.OPCODE_BINARY:
+            raise failed(Code.PROTOCOL_ERROR, phase, "The gateway sent a binary frame.")
+        return Received(Kind.MESSAGE, frame.data) if opcode == ABNF.OPCODE_TEXT else Received(Kind.CONTROL)
+
+    def leave(self, last_words: str | None, interrupted: Callable[[], bool]) -> None:
+        """Sends the last message and a close with 1000, waits for the answer, and closes the socket.
+
+        Takes `close_timeout_s` at most. `interrupted` takes the place of what ended the session.
+        Raises nothing: a gateway that is gone needs no goodbye.
+        """
+        self._stream.interrupted = interrupted
+        try:
+            if last_words is not None:
+                self.send_text(last_words)
+            self._send(_NORMAL_CLOSE, ABNF.OPCODE_CLOSE)
+            until = monotonic() + self._settings.close_timeout_s
+            while monotonic() < until and self.receive(until, Phase.CLOSE) is not None:
+                pass
+        except (ConnectionFailedError, InterruptedWaitError):
+            pass
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Closes the socket without a word."""
+        self._stream.close()
+
+    def _send(self, payload: bytes, opcode: int) -> None:
+        with self._failures(Phase.SESSION):
+            self._stream.deadline = monotonic() + self._settings.close_timeout_s
+            self._web_socket.send(payload, opcode)
+
+    @contextmanager
+    def _failures(self, phase: Phase) -> Iterator[None]:
+        """Turns what websocket-client and the socket raise into reasons."""
+        try:
+            yield
+        except DeadlinePassedError:
+            raise failed(Code.PING_TIMEOUT, phase, "The gateway stalled in the middle of a frame.") from None
+        except MessageTooBigError:
+            limit = self._settings.max_message_bytes
+            message = f"The gateway sent a message of more than {limit} bytes."
+            raise failed(Code.MESSAGE_TOO_BIG, phase, message) from None
+        except websocket.WebSocketConnectionClosedException:
+            raise failed(Code.CONNECTION_LOST, phase, "The connection ended without a close.") from None
+        except (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException) as error:
+            message = f"The gateway broke the WebSocket protocol: {error}."
+            raise failed(Code.PROTOCOL_ERROR, phase, message) from None
+        except (OSError, websocket.WebSocketException) as error:
+            message = f"The connection was lost: {describe(error)}."
+            raise failed(Code.CONNECTION_LOST, phase, message) from None
+
+
+def describe(error: Exception) -> str:
+    """The system's words for an error, without numbers, file names or line numbers."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text)[:200].rstrip(".")
+
+
+def _close_message(payload: bytes) -> str:
+    if len(payload) < 2:
+        return "The gateway closed the session without a code."
+    return f"The gateway closed the session with code {int.from_bytes(payload[:2], 'big')}."
