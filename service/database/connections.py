@@ -12,15 +12,6 @@ from service.database.workers import WorkerIdentity
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A gateway that this worker holds from now on, with the counters so far."""
-
-    gateway_id: UUID
-    connects: int
-    messages_received: int
-
-
-@dataclass(frozen=True, slots=True)
 class Written:
     """A connection whose report was written."""
 
@@ -28,7 +19,7 @@ class Written:
 
 
 # The worker's own row is locked against its end, so that an ended worker never holds anything.
-CLAIM = Query(
+CLAIM = Command(
     """
     WITH me AS (
         SELECT id, epoch
@@ -68,9 +59,7 @@ CLAIM = Query(
         attempt = 0,
         next_attempt_at = NULL
     WHERE held.worker_id IS NULL
-    RETURNING held.gateway_id, held.connects, held.messages_received
-    """,
-    Claim,
+    """
 )
 
 # Times come as ages and become times on this server's clock. A report counts only from whoever holds the
@@ -174,9 +163,9 @@ class ConnectionRepository:
         self._executor = executor
         self._writer = {"worker_id": worker.id, "epoch": worker.epoch}
 
-    def claim(self, limit: int) -> list[Claim]:
-        """Takes at most `limit` active gateways that nobody holds."""
-        return self._executor.fetch_all(CLAIM, {**self._writer, "limit": limit})
+    def claim(self, limit: int) -> int:
+        """Takes at most `limit` active gateways that nobody holds; tells how many."""
+        return self._executor.execute(CLAIM, {**self._writer, "limit": limit})
 
     def report(self, reports: Sequence[dict[str, Any]]) -> set[UUID]:
         """Writes what is; tells which of these gateways this worker holds (or held, if it was the last)."""

@@ -23,11 +23,13 @@ class NewId:
 
 @dataclass(frozen=True, slots=True)
 class ActiveGateway:
-    """An active gateway that a worker holds: just enough to notice a change."""
+    """An active gateway that a worker holds: enough to notice a change, and its counters so far."""
 
     id: UUID
     generation: int
     connect_requested_at: datetime
+    connects: int
+    messages_received: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ WANT_DISCONNECTED = Command(
 
 FIND_ACTIVE = Query(
     """
-    SELECT g.id, g.generation, g.connect_requested_at
+    SELECT g.id, g.generation, g.connect_requested_at, c.connects, c.messages_received
     FROM gateway_connections AS c
     JOIN gateways AS g ON c.gateway_id = g.id
     JOIN factories AS f ON g.factory_id = f.id

@@ -4,7 +4,6 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
@@ -265,11 +264,11 @@ class GatewayConnection:
 
     def _pause(self, seconds: float) -> None:
         """Waits for the next attempt. A new login or a request starts the count of failures anew."""
-        with suppress(InterruptedWaitError):
-            self._waker.wait(monotonic() + seconds, self._is_interrupted)
-        if self._must_be_silent():
-            raise InterruptedWaitError
-        if self._has_new_orders():
+        try:
+            self._waker.wait(monotonic() + seconds, self._pause_is_over)
+        except InterruptedWaitError:
+            if self._must_be_silent():
+                raise
             self._record = Record()
 
     def _come_to_rest(self) -> None:
@@ -279,16 +278,15 @@ class GatewayConnection:
             self._move(State.DISCONNECTED, self._leaving_reason())
 
     def _is_interrupted(self) -> bool:
-        connected_anyway = self._state() is State.CONNECTED
+        """Whether an attempt or a session has to end: not for a mere wish to be connected."""
         return (
             self.is_stopping
             or not self._around.may_act()
             or self._login.generation != self._applied.generation
-            or (self._retry_now and not connected_anyway)
         )
 
-    def _has_new_orders(self) -> bool:
-        return self._retry_now or self._login.generation != self._applied.generation
+    def _pause_is_over(self) -> bool:
+        return self._retry_now or self._is_interrupted()
 
     def _must_be_silent(self) -> bool:
         return self._is_aborted or not self._around.may_act()
@@ -302,9 +300,15 @@ class GatewayConnection:
             state,
             reason,
             generation=self._applied.generation,
-            attempt=self._record.failures + (state is not State.RETRYING),
+            attempt=self._attempt_number(state),
             retry_in_s=retry_in_s,
         )
+
+    def _attempt_number(self, state: State) -> int:
+        """Counts attempts in a row since the last good session."""
+        if state in (State.DISCONNECTING, State.DISCONNECTED):
+            return 0
+        return self._record.failures + (state not in (State.RETRYING, State.AUTH_FAILED))
 
     def _state(self) -> State:
         observation = self._around.registry.find(self.id)

@@ -8,6 +8,7 @@ from itertools import islice
 from time import monotonic
 from uuid import UUID
 
+from service.database.gateways import ActiveGateway
 from workers.gateway_manager.states import QUEUED, Reason, State, check_move
 
 MAX_PENDING_EVENTS = 100_000
@@ -74,20 +75,21 @@ class GatewayRegistry:
         self._transitions_lost = 0
         self._closed = False
 
-    def add(self, gateway_id: UUID, generation: int, connects: int = 0, messages_received: int = 0) -> None:
-        """A gateway that this worker holds from now on, with its counters so far."""
+    def add(self, gateways: Iterable[ActiveGateway]) -> None:
+        """Gateways that this worker holds from now on, with their counters so far."""
         now = monotonic()
         with self._changed:
-            self._observations[gateway_id] = Observation(
-                gateway_id,
-                State.DISCONNECTED,
-                now,
-                QUEUED,
-                now,
-                generation,
-                connects=connects,
-                messages_received=messages_received,
-            )
+            for gateway in gateways:
+                self._observations[gateway.id] = Observation(
+                    gateway.id,
+                    State.DISCONNECTED,
+                    now,
+                    QUEUED,
+                    now,
+                    generation=gateway.generation,
+                    connects=gateway.connects,
+                    messages_received=gateway.messages_received,
+                )
 
     def move(  # noqa: PLR0913 - what a move brings with it, each by its name
         self,
@@ -139,13 +141,6 @@ class GatewayRegistry:
                 after = replace(before, last_seen_at=now)
             self._observations[gateway_id] = after
 
-    def adopt_generation(self, gateway_id: UUID, generation: int) -> None:
-        """The running session already is what this generation wants."""
-        with self._changed:
-            before = self._observations[gateway_id]
-            self._observations[gateway_id] = replace(before, generation=generation)
-            self._mark(gateway_id)
-
     def finish(self, gateway_id: UUID) -> None:
         """The connection has ended for good; it stays until the database knows."""
         with self._changed:
@@ -153,6 +148,25 @@ class GatewayRegistry:
             if before is not None:
                 self._observations[gateway_id] = replace(before, is_over=True)
                 self._mark(gateway_id)
+
+    def ids(self) -> set[UUID]:
+        """All gateways that this worker holds, as far as it knows."""
+        with self._changed:
+            return set(self._observations)
+
+    def is_waiting(self, gateway_id: UUID) -> bool:
+        """Whether this worker holds the gateway and its connection has not ended for good."""
+        observation = self.find(gateway_id)
+        return observation is not None and not observation.is_over
+
+    def has_changes(self) -> bool:
+        """Whether there is something to report."""
+        with self._changed:
+            return bool(self._unreported or self._transitions)
+
+    def __len__(self) -> int:
+        """How many gateways this worker holds."""
+        return len(self._observations)
 
     def find(self, gateway_id: UUID) -> Observation | None:
         """What is true of a connection now."""

@@ -1,0 +1,157 @@
+"""`python -m workers`: wires one worker, and stops it cleanly on SIGTERM or SIGINT."""
+
+import logging
+import signal
+import sys
+import threading
+from time import monotonic
+from uuid import UUID
+
+from service.crypto import Sealer
+from service.database.canaries import check_key
+from service.database.pool import Database
+from service.database.workers import WorkerRepository
+from service.environment import read_environment
+from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError
+from service.logs import configure_logging
+from workers.config import WorkerConfig
+from workers.gateway_manager.connection import Surroundings
+from workers.gateway_manager.dial import Dialer
+from workers.gateway_manager.gate import HandshakeGate
+from workers.gateway_manager.lease import Lease
+from workers.gateway_manager.listener import ChangeListener
+from workers.gateway_manager.manager import GatewayConnectionManager
+from workers.gateway_manager.pruner import Pruner
+from workers.gateway_manager.registry import GatewayRegistry
+from workers.gateway_manager.reporter import StatusReporter
+from workers.gateway_manager.resolver import Resolver
+
+log = logging.getLogger("millgate.worker")
+
+VERSION = "0.1.0"
+# Thousands of threads that wait: a small stack each is plenty.
+THREAD_STACK_BYTES = 512 * 1024
+STARTUP_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 6.0
+
+
+class Worker:
+    """Everything that runs in a worker process, started and stopped in order."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._database = Database(config.database, "millgate-worker")
+        self._sealer = Sealer(config.encryption_key)
+        self._registry = GatewayRegistry()
+        self._resolver = Resolver()
+        self._lease = Lease(
+            config.database, config.lease, VERSION, lambda: len(self._registry), self._lease_changed
+        )
+        self._manager = GatewayConnectionManager(
+            self._database,
+            lambda: self._lease.worker,
+            Surroundings(
+                registry=self._registry,
+                gate=HandshakeGate(config.max_handshakes),
+                dialer=Dialer(self._resolver, config.session),
+                sealer=self._sealer,
+                session=config.session,
+                backoff=config.backoff,
+                may_act=self._lease.is_held,
+                on_finished=self._connection_finished,
+            ),
+            config.poll_interval_s,
+        )
+        self._reporter = StatusReporter(
+            database=self._database,
+            registry=self._registry,
+            worker=lambda: self._lease.worker,
+            interval_s=config.report_interval_s,
+            freshness_s=config.freshness_s,
+            on_released=lambda _: self._manager.wake(),
+        )
+        self._listener = ChangeListener(config.database, self._manager.wake)
+        self._pruner = Pruner(self._database, lambda: self._lease.worker, config.event_retention_days)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Blocks until `request_stop`. Raises ConfigurationError when the key is not the stored one."""
+        self._database.open()
+        try:
+            self._check_key()
+            for part in (self._lease, self._reporter, self._listener, self._pruner):
+                part.start()
+            try:
+                self._manager.run(self._stopping)
+            finally:
+                self._stop()
+        finally:
+            self._resolver.close()
+            self._database.close()
+
+    def request_stop(self) -> None:
+        """Makes `run` return soon. A signal handler may call it."""
+        self._stopping.set()
+        self._manager.wake()
+
+    def _check_key(self) -> None:
+        deadline = monotonic() + STARTUP_TIMEOUT_S
+        while not self._stopping.is_set():
+            try:
+                with self._database.transaction() as transaction:
+                    return check_key(transaction, self._sealer)
+            except DatabaseUnavailableError:
+                if monotonic() > deadline:
+                    raise
+                self._stopping.wait(0.2)
+        return None
+
+    def _stop(self) -> None:
+        started_at = monotonic()
+        if not self._manager.stop_all(STOP_TIMEOUT_S):
+            log.error("some sessions did not end in time; their sockets end with this process")
+        self._pruner.stop(timeout_s=1)
+        self._listener.stop(timeout_s=1)
+        self._reporter.stop(timeout_s=1)
+        self._hand_back()
+        self._lease.stop(timeout_s=1)
+        log.info("worker stopped", extra={"seconds": round(monotonic() - started_at, 3)})
+
+    def _hand_back(self) -> None:
+        """The last reports, then the end of the lease: others may take over at once."""
+        worker = self._lease.worker
+        if worker is None:
+            return
+        try:
+            if not self._reporter.flush():
+                raise DatabaseUnavailableError("the last states could not be written")
+            with self._database.transaction() as transaction:
+                WorkerRepository(transaction).end(worker)
+        except DatabaseError as error:
+            log.warning("gateways could not be handed back (%s): others wait for the lease to end", error)
+
+    def _lease_changed(self) -> None:
+        self._manager.wake()
+
+    def _connection_finished(self, gateway_id: UUID) -> None:
+        self._manager.forget(gateway_id)
+        self._manager.wake()
+
+
+def main() -> int:
+    """The exit status of the process."""
+    try:
+        config = WorkerConfig.read(read_environment())
+        configure_logging(config.log_level)
+        threading.stack_size(THREAD_STACK_BYTES)
+        worker = Worker(config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.request_stop())
+        worker.run()
+    except (ConfigurationError, DatabaseError) as error:
+        print(f"millgate worker: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

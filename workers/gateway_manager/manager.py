@@ -1,0 +1,157 @@
+"""Wanted against running: claims gateways, starts, changes and stops their connections."""
+
+import logging
+import threading
+from collections.abc import Callable
+from time import monotonic
+from uuid import UUID
+
+from service.database.connections import ConnectionRepository
+from service.database.gateways import GatewayRepository, SealedLogin
+from service.database.pool import Database
+from service.database.workers import WorkerIdentity, WorkerRepository
+from service.errors import DatabaseError
+from workers.gateway_manager.connection import GatewayConnection, Surroundings
+from workers.gateway_manager.plan import Version, make_plan
+from workers.gateway_manager.states import REQUESTED, WORKER_SHUTDOWN
+
+log = logging.getLogger(__name__)
+
+_CLAIM_BATCH = 500
+_LOGIN_BATCH = 500
+_LEAST_PAUSE_S = 0.02
+
+
+class GatewayConnectionManager:
+    """Its loop runs on one thread, by `run`; `wake` and `forget` may be called by any."""
+
+    def __init__(
+        self,
+        database: Database,
+        worker: Callable[[], WorkerIdentity | None],
+        surroundings: Surroundings,
+        poll_interval_s: float,
+    ) -> None:
+        """`worker` tells who we are while the lease is held."""
+        self._database = database
+        self._worker = worker
+        self._around = surroundings
+        self._poll_interval_s = poll_interval_s
+        self._woken = threading.Event()
+        self._lock = threading.Lock()
+        self._connections: dict[UUID, GatewayConnection] = {}
+        self._holder: WorkerIdentity | None = None
+        self._told_failing = False
+
+    def wake(self) -> None:
+        """Something changed: look at once."""
+        self._woken.set()
+
+    def forget(self, gateway_id: UUID) -> None:
+        """A connection's thread has ended. Called by that thread."""
+        with self._lock:
+            self._connections.pop(gateway_id, None)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Makes it so, again and again, until `stopping` is set (and `wake` called)."""
+        while not stopping.is_set():
+            try:
+                self._reconcile()
+                self._told_failing = False
+            except DatabaseError as error:
+                if not self._told_failing:
+                    log.warning("wanted gateways are not known (%s); running sessions go on", error)
+                self._told_failing = True
+            # A burst of changes is one look, not one each.
+            stopping.wait(_LEAST_PAUSE_S)
+            self._woken.wait(self._poll_interval_s)
+            self._woken.clear()
+
+    def stop_all(self, timeout_s: float) -> bool:
+        """Ends every connection with a goodbye; tells whether all ended in time."""
+        connections = self._running()
+        for connection in connections:
+            connection.stop(WORKER_SHUTDOWN)
+        return _join_all(connections, timeout_s)
+
+    def _reconcile(self) -> None:
+        worker = self._worker()
+        if worker != self._holder:
+            self._start_anew(worker)
+        if worker is None:
+            return
+        with self._database.transaction() as transaction:
+            for buried in WorkerRepository(transaction).bury():
+                log.warning("worker ended: its lease ran out", extra={"worker": str(buried.id)})
+        self._claim(worker)
+        self._follow_wishes(worker)
+
+    def _start_anew(self, worker: WorkerIdentity | None) -> None:
+        """The lease was lost, or gained again: nothing from before may go on."""
+        connections = self._running()
+        for connection in connections:
+            connection.abort()
+        if not _join_all(connections, timeout_s=5):
+            raise AssertionError("a connection outlived its lease")
+        self._around.registry.clear()
+        self._holder = worker
+
+    def _claim(self, worker: WorkerIdentity) -> None:
+        while True:
+            with self._database.transaction() as transaction:
+                claims = ConnectionRepository(transaction, worker).claim(_CLAIM_BATCH)
+            if claims < _CLAIM_BATCH:
+                return
+
+    def _follow_wishes(self, worker: WorkerIdentity) -> None:
+        gateways = GatewayRepository(self._database)
+        # Asked before the database is: what is in neither is newly held, not just released.
+        known = self._around.registry.ids()
+        active = gateways.find_active(worker.id)
+        self._around.registry.add(gateway for gateway in active if gateway.id not in known)
+        wanted: dict[UUID, Version] = {
+            gateway.id: (gateway.generation, gateway.connect_requested_at) for gateway in active
+        }
+        running = {connection.id: connection for connection in self._running()}
+        plan = make_plan(
+            wanted,
+            {
+                i: (connection.login.generation, connection.login.connect_requested_at)
+                for i, connection in running.items()
+            },
+            [i for i, connection in running.items() if connection.is_stopping],
+        )
+        for gateway_id in plan.stop:
+            running[gateway_id].stop(REQUESTED)
+        affected = plan.change + plan.start
+        for first in range(0, len(affected), _LOGIN_BATCH):
+            for login in gateways.find_logins(affected[first : first + _LOGIN_BATCH]):
+                self._apply(login, running.get(login.id))
+        self._release_unwanted(wanted)
+
+    def _apply(self, login: SealedLogin, connection: GatewayConnection | None) -> None:
+        if connection is not None:
+            connection.assign(login)
+        elif self._around.registry.is_waiting(login.id):
+            connection = GatewayConnection(login, self._around)
+            with self._lock:
+                self._connections[login.id] = connection
+            connection.start()
+
+    def _release_unwanted(self, wanted: dict[UUID, Version]) -> None:
+        """A gateway that was claimed but is no longer wanted, before it got a connection."""
+        with self._lock:
+            held = set(self._connections)
+        for observation in self._around.registry.observations():
+            gateway_id = observation.gateway_id
+            if gateway_id not in wanted and gateway_id not in held and not observation.is_over:
+                self._around.registry.finish(gateway_id)
+
+    def _running(self) -> list[GatewayConnection]:
+        with self._lock:
+            return list(self._connections.values())
+
+
+def _join_all(connections: list[GatewayConnection], timeout_s: float) -> bool:
+    deadline = monotonic() + timeout_s
+    return all(connection.join(max(0.0, deadline - monotonic())) for connection in connections)

@@ -1,0 +1,55 @@
+"""Removes history that has been kept long enough, a little at a time."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from service.database.connections import ConnectionRepository
+from service.database.pool import Database
+from service.database.workers import WorkerIdentity, WorkerRepository
+from service.errors import DatabaseError
+
+log = logging.getLogger(__name__)
+
+_BATCH = 1000
+_INTERVAL_S = 60.0
+
+
+class Pruner:
+    """Owns a thread."""
+
+    def __init__(
+        self, database: Database, worker: Callable[[], WorkerIdentity | None], retention_days: int
+    ) -> None:
+        self._database = database
+        self._worker = worker
+        self._retention_days = retention_days
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pruner", daemon=True)
+
+    def start(self) -> None:
+        """Starts pruning, once a minute."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Ends the thread after the batch under way."""
+        self._stopping.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_INTERVAL_S):
+            try:
+                self._prune()
+            except DatabaseError as error:
+                log.debug("history is pruned later: %s", error)
+
+    def _prune(self) -> None:
+        """Small batches, each a transaction of its own: nobody waits for them."""
+        worker = self._worker()
+        if worker is None:
+            return
+        repository = ConnectionRepository(self._database, worker)
+        while not self._stopping.is_set():
+            if repository.prune_events(self._retention_days, _BATCH) < _BATCH:
+                break
+        WorkerRepository(self._database).prune()

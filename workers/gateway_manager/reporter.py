@@ -1,0 +1,173 @@
+"""From the registry to the database: what changed, in batches, until it is written."""
+
+import logging
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from service.database.connections import ConnectionRepository
+from service.database.pool import Database
+from service.database.workers import WorkerIdentity
+from service.errors import DatabaseError
+from workers.gateway_manager.registry import Changes, GatewayRegistry, Observation, Transition
+
+log = logging.getLogger(__name__)
+
+_BATCH = 1000
+_RETRY_S = 0.25
+
+
+class StatusReporter:
+    """Owns a thread. What can not be written now stays in the registry, and is written later."""
+
+    def __init__(  # noqa: PLR0913 - wired once, by name
+        self,
+        *,
+        database: Database,
+        registry: GatewayRegistry,
+        worker: Callable[[], WorkerIdentity | None],
+        interval_s: float,
+        freshness_s: float,
+        on_released: Callable[[list[UUID]], None],
+    ) -> None:
+        """`on_released` is told, from the reporter's thread, which gateways are free now."""
+        self._database = database
+        self._registry = registry
+        self._worker = worker
+        self._interval_s = interval_s
+        self._freshness_s = freshness_s
+        self._on_released = on_released
+        self._stopping = threading.Event()
+        self._touched_at = monotonic()
+        self._told_failing = False
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+
+    def start(self) -> None:
+        """Starts reporting."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Ends the thread after the batch under way."""
+        self._stopping.set()
+        self._registry.close()
+        self._thread.join(timeout_s)
+
+    def report_now(self) -> bool:
+        """Writes one batch of what changed, if anything did; tells whether it was written.
+
+        For the reporter's own thread; after `stop` for whoever stopped it.
+        """
+        worker = self._worker()
+        changes = self._registry.take_changes(_BATCH)
+        if worker is None or not self._write(worker, changes):
+            self._registry.give_back(changes)
+            return False
+        return True
+
+    def flush(self) -> bool:
+        """Writes all that is left; tells whether it was written. Only after `stop`."""
+        while self._registry.has_changes():
+            if not self.report_now():
+                return False
+        return True
+
+    # From here on: the reporter's own thread.
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._registry.wait_for_changes(self._freshness_s / 4)
+            self._touch_when_due()
+            self._stopping.wait(self._interval_s if self.report_now() else _RETRY_S)
+
+    def _touch_when_due(self) -> None:
+        now = monotonic()
+        if now - self._touched_at < self._freshness_s / 4:
+            return
+        self._touched_at = now
+        worker = self._worker()
+        changes = self._registry.take_touched(self._freshness_s)
+        if worker is None or not self._write(worker, changes):
+            self._registry.give_back(changes)
+
+    def _write(self, worker: WorkerIdentity, changes: Changes) -> bool:
+        if not changes:
+            return True
+        released = [observation.gateway_id for observation in changes.observations if observation.is_over]
+        try:
+            self._send(worker, changes)
+        except DatabaseError as error:
+            if not self._told_failing:
+                log.warning("states are not written (%s); they wait and are written later", error)
+            self._told_failing = True
+            return False
+        self._told_failing = False
+        if released:
+            self._registry.forget(released)
+            self._on_released(released)
+        return True
+
+    def _send(self, worker: WorkerIdentity, changes: Changes) -> None:
+        with self._database.transaction() as transaction:
+            repository = ConnectionRepository(transaction, worker)
+            now = monotonic()
+            if changes.transitions:
+                repository.record_transitions([_transition(one, now) for one in changes.transitions])
+            if changes.observations:
+                repository.report([_report(one, now) for one in changes.observations])
+            if changes.touched:
+                repository.touch([_touch(one, now) for one in changes.touched])
+
+
+def _report(observation: Observation, now: float) -> dict[str, Any]:
+    reason = observation.reason
+    return {
+        "gateway_id": str(observation.gateway_id),
+        "is_over": observation.is_over,
+        "state": observation.state,
+        "state_age_s": now - observation.state_since,
+        "reason_code": reason and reason.code,
+        "reason_message": reason and reason.message,
+        "reason_phase": reason and reason.phase,
+        "reason_retryable": reason and reason.retryable,
+        "reason_age_s": _age(observation.reason_at if reason else None, now),
+        "attempt": observation.attempt,
+        "next_attempt_in_s": None
+        if observation.next_attempt_at is None
+        else observation.next_attempt_at - now,
+        "generation": observation.generation,
+        "connected_age_s": _age(observation.connected_since, now),
+        "last_connected_age_s": _age(observation.last_connected_at, now),
+        "last_disconnected_age_s": _age(observation.last_disconnected_at, now),
+        "connects": observation.connects,
+        **_touch(observation, now),
+    }
+
+
+def _touch(observation: Observation, now: float) -> dict[str, Any]:
+    return {
+        "gateway_id": str(observation.gateway_id),
+        "last_seen_age_s": _age(observation.last_seen_at, now),
+        "last_message_age_s": _age(observation.last_message_at, now),
+        "messages_received": observation.messages_received,
+    }
+
+
+def _transition(transition: Transition, now: float) -> dict[str, Any]:
+    reason = transition.reason
+    return {
+        "gateway_id": str(transition.gateway_id),
+        "age_s": now - transition.at,
+        "from_state": transition.from_state,
+        "to_state": transition.to_state,
+        "reason_code": reason and reason.code,
+        "reason_message": reason and reason.message,
+        "reason_phase": reason and reason.phase,
+        "attempt": transition.attempt,
+        "generation": transition.generation,
+    }
+
+
+def _age(at: float | None, now: float) -> float | None:
+    return None if at is None else max(0.0, now - at)
