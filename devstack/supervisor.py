@@ -16,7 +16,7 @@ from devstack.restarts import RestartPlan, stop_limits
 from devstack.stop_request import StopRequest
 
 STOP_TOTAL_S = 8.0
-STOP_LEAST_S = 1.5
+STOP_LEAST_SHARE = 0.19
 POLL_INTERVAL_S = 0.05
 
 
@@ -42,8 +42,15 @@ class Supervisor:
     Enter it to take the directory; leave it to stop all parts, in reverse order, within 10 s.
     """
 
-    def __init__(self, data_dir: Path, say: Callable[[str], None], stopping: StopRequest) -> None:
-        """`say` shows a person one line."""
+    def __init__(
+        self,
+        data_dir: Path,
+        say: Callable[[str], None],
+        stopping: StopRequest,
+        stop_total_s: float = STOP_TOTAL_S,
+    ) -> None:
+        """`say` shows a person one line; `stop_total_s` is for all parts together, before force."""
+        self._stop_total_s = stop_total_s
         self.data_dir = data_dir.absolute()
         self.log_dir = self.data_dir / "log"
         self.mark = str(self.data_dir)
@@ -170,10 +177,12 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         parts = [watched.part for watched in reversed(self._watched)]
-        deadline = time.monotonic() + STOP_TOTAL_S
+        deadline = time.monotonic() + self._stop_total_s
         while parts:
             left_s = max(0.0, deadline - time.monotonic())
-            limit_s = stop_limits([part.stop_limit_s for part in parts], left_s, STOP_LEAST_S)[0]
+            limit_s = stop_limits(
+                [part.stop_limit_s for part in parts], left_s, self._stop_total_s * STOP_LEAST_SHARE
+            )[0]
             parts.pop(0).stop(limit_s)
         self._watched.clear()
 

@@ -29,21 +29,21 @@ def or_exit(step: Callable[[], Any]) -> Any:
         sys.exit(f"Millgate's API can not start: {error}")
 
 
-config: ApiConfig = or_exit(read_config)
-configure_logging(config.log_level)
+api_config: ApiConfig = or_exit(read_config)
+configure_logging(api_config.log_level)
 
 wsgi_app = "service.app:create_app()"
-bind = f"[{config.host}]:{config.port}" if ":" in config.host else f"{config.host}:{config.port}"
+bind = f"[{api_config.host}]:{api_config.port}" if ":" in api_config.host else f"{api_config.host}:{api_config.port}"
 worker_class = ApiWorker
-workers = config.processes
-threads = config.threads
+workers = api_config.processes
+threads = api_config.threads
 preload_app = True
 proc_name = "millgate-api"
 # All instances of a user would share one.
 control_socket_disable = True
 
 logger_class = JsonLogger
-loglevel = config.log_level
+loglevel = api_config.log_level
 accesslog = None
 
 # Requests end by themselves within the database's time limits, so what is still running then has hung.
@@ -59,8 +59,8 @@ secure_scheme_headers: dict[str, str] = {}
 
 def on_starting(_server: Any) -> None:
     """Before the port is taken and anything is forked."""
-    or_exit(lambda: check_port(config))
-    or_exit(lambda: check_encryption_key(config))
+    or_exit(lambda: check_port(api_config))
+    or_exit(lambda: check_encryption_key(api_config))
 
 
 def post_worker_init(worker: Any) -> None:

@@ -98,15 +98,20 @@ def _problem_of_url(text: str) -> str | None:
         return "must not have a fragment"
     if not _URL_CHARACTERS.fullmatch(text):
         return "must be written with the characters of a URL only"
+    return _problem_of_authority(text)
+
+
+def _problem_of_authority(url: str) -> str | None:
+    problem = "must have a valid host and port"
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return "must have a valid host and port"
+        return problem
     if "@" in parts.netloc:
         return "must not contain a user or password"
     if host is None or port == 0 or parts.netloc.endswith(":") or not _is_host(host, parts.netloc):
-        return "must have a valid host and port"
+        return problem
     return None
 
 

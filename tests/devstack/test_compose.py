@@ -1,4 +1,4 @@
-"""Compose and Dockerfile run what `make run` runs, and keep the rules for a container that faces a network."""
+"""Compose and Dockerfile run what `make run` runs, and keep the rules for containers on a network."""
 
 import re
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_each_waits_for_what_it_needs(services: dict[str, Any]) -> None:
 def test_only_the_api_is_published_and_only_on_loopback(services: dict[str, Any]) -> None:
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert published == {"api": ["127.0.0.1:${PORT:-3000}:3000"]}
-    assert services["api"]["environment"]["HOST"] == "0.0.0.0"
+    assert services["api"]["environment"]["HOST"] == "0.0.0.0"  # noqa: S104
 
 
 def test_secrets_are_named_not_written(services: dict[str, Any]) -> None:
