@@ -33,7 +33,11 @@ api_config: ApiConfig = or_exit(read_config)
 configure_logging(api_config.log_level)
 
 wsgi_app = "service.app:create_app()"
-bind = f"[{api_config.host}]:{api_config.port}" if ":" in api_config.host else f"{api_config.host}:{api_config.port}"
+bind = (
+    f"[{api_config.host}]:{api_config.port}"
+    if ":" in api_config.host
+    else f"{api_config.host}:{api_config.port}"
+)
 worker_class = ApiWorker
 workers = api_config.processes
 threads = api_config.threads

@@ -63,7 +63,7 @@ def _rejection(connection: ServerConnection, plan: FaultPlan) -> Response:
 async def _dribble(connection: SimulatedConnection, answer: bytes, byte_interval_s: float) -> None:
     """Send all but the last byte; the library sends the rest and then counts the connection as open."""
     for index in range(len(answer) - 1):
-        if connection.transport.is_closing():
+        if connection.has_ended:
             return
         connection.write_raw(answer[index : index + 1])
         await asyncio.sleep(byte_interval_s)

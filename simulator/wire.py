@@ -74,8 +74,8 @@ class SimulatedConnection(ServerConnection):
         return True
 
     def write_raw(self, data: bytes) -> None:
-        """Put bytes on the wire as they are."""
-        if not self.transport.is_closing():
+        """Put bytes on the wire as they are; nothing once the connection's end has begun."""
+        if not (self._ended or self.transport.is_closing()):
             self.transport.write(data)
 
     def freeze(self) -> None:

@@ -72,6 +72,8 @@ class Worker:
         self._listener = ChangeListener(config.database, self._manager.wake)
         self._pruner = Pruner(self._database, lambda: self._lease.worker, config.event_retention_days)
         self._stopping = threading.Event()
+        self.has_crashed = False
+        """Whether a thread of ours ended by a mistake: this worker can not keep its promises any more."""
 
     def run(self) -> None:
         """Blocks until `request_stop`. Raises ConfigurationError when the key is not the stored one."""
@@ -92,6 +94,15 @@ class Worker:
         """Makes `run` return soon. A signal handler may call it."""
         self._stopping.set()
         self._manager.wake()
+
+    def report_crash(self, crash: threading.ExceptHookArgs) -> None:
+        """Takes the place of `threading.excepthook`: no thread dies silently, a crash ends the worker."""
+        name = crash.thread.name if crash.thread else "a thread"
+        log.critical(
+            "%s crashed: stopping, so that another worker takes over", name, exc_info=crash.exc_value
+        )
+        self.has_crashed = True
+        self.request_stop()
 
     def _check_key(self) -> None:
         deadline = monotonic() + STARTUP_TIMEOUT_S
@@ -146,11 +157,12 @@ def main() -> int:
         worker = Worker(config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.request_stop())
+        threading.excepthook = worker.report_crash
         worker.run()
     except (ConfigurationError, DatabaseError) as error:
         print(f"millgate worker: {error}", file=sys.stderr)
         return 1
-    return 0
+    return 1 if worker.has_crashed else 0
 
 
 if __name__ == "__main__":

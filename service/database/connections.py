@@ -131,10 +131,14 @@ RECORD_TRANSITIONS = Command(
         t.gateway_id, clock_timestamp() - make_interval(secs => t.age_s), t.from_state, t.to_state,
         t.reason_code, t.reason_message, t.reason_phase, t.attempt, t.generation, w.id, w.epoch
     FROM workers AS w
-    CROSS JOIN jsonb_to_recordset(%(transitions)s) WITH ORDINALITY AS t (
-        gateway_id uuid, age_s float8, from_state text, to_state text,
-        reason_code text, reason_message text, reason_phase text, attempt integer, generation bigint,
-        position bigint
+    CROSS JOIN ROWS FROM (
+        jsonb_to_recordset(%(transitions)s) AS (
+            gateway_id uuid, age_s float8, from_state text, to_state text, reason_code text,
+            reason_message text, reason_phase text, attempt integer, generation bigint
+        )
+    ) WITH ORDINALITY AS t (
+        gateway_id, age_s, from_state, to_state, reason_code,
+        reason_message, reason_phase, attempt, generation, position
     )
     WHERE w.id = %(worker_id)s AND w.epoch = %(epoch)s AND w.ended_at IS NULL
     ORDER BY t.position

@@ -42,7 +42,8 @@ OWNER = (
     "from devstack.supervisor import Supervisor; from devstack.stop_request import StopRequest\n"
     "with StopRequest() as stopping, Supervisor(Path(sys.argv[1]), print, stopping) as supervisor:\n"
     "    for number in range(2):\n"
-    "        child = supervisor.child(f'c{number}', (sys.executable, '-c', sys.argv[2]), {}, stop_limit_s=0.5)\n"
+    "        command = (sys.executable, '-c', sys.argv[2])\n"
+    "        child = supervisor.child(f'c{number}', command, {}, stop_limit_s=0.5)\n"
     "        supervisor.start(child); print(child.process.pid, flush=True)\n"
     "    print('ready', flush=True)\n"
     "    while not stopping.wait(0.5): supervisor.look_after()\n"
@@ -279,10 +280,8 @@ def start_owner(directory: Path, program: str) -> tuple[subprocess.Popen[str], l
     assert owner.stdout is not None
     children = [int(owner.stdout.readline()) for _ in range(2)]
     assert owner.stdout.readline() == "ready\n"
-    for number in range(2):
-        wait_until(
-            lambda number=number: last_lines(directory / "log" / f"c{number}.log"), what="a child's start"
-        )
+    logs = [directory / "log" / f"c{number}.log" for number in range(2)]
+    wait_until(lambda: all(last_lines(log) for log in logs), what="the children's start")
     return owner, children
 
 

@@ -100,13 +100,18 @@ def test_stop_and_start_listening(connect: Connect, site: Site, gateway: Gateway
         site.stop_listening()
         with pytest.raises(ConnectionRefusedError):
             connect()
-        with socket.socket() as rival, pytest.raises(OSError, match="in use"):
-            rival.bind(("127.0.0.1", _port(site, "gw-1")))
         site.start_listening()
         connect().subscribe()
     assert client.ping() == b"are you there"
     with pytest.raises(RuntimeError, match="one_port_each"):
         gateway.stop_listening()
+
+
+def test_nobody_else_gets_the_port_meanwhile(site: Site) -> None:
+    site.stop_listening()
+    with socket.socket() as rival, pytest.raises(OSError, match="in use"):
+        rival.bind(("127.0.0.1", _port(site, "gw-1")))
+    site.start_listening()
 
 
 def test_one_port_each(credentials: Credentials, connect: Connect) -> None:
