@@ -30,6 +30,7 @@ def main(kind: str) -> None:
     lock_file.parent.mkdir(exist_ok=True)
     with lock_file.open("w") as lock:
         wait_for_lock(lock.fileno())
+        os.set_inheritable(lock.fileno(), True)
         if not is_installed(kind):
             install(kind)
 
@@ -144,7 +145,8 @@ def answers(command: "list[str]") -> bool:
 
 def run(command: "list[str]", complaint: str) -> None:
     """Run a command and show what it says; end with one line if it fails."""
-    if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode != 0:
+    # The command keeps the lock open too: if we are killed, the next make waits for its end.
+    if subprocess.run(command, check=False, stdin=subprocess.DEVNULL, close_fds=False).returncode != 0:
         sys.exit(complaint)
 
 

@@ -45,7 +45,7 @@ def parse_query(model: type[Query]) -> Query:
     try:
         return model.model_validate(request.args.to_dict())
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _refusal(error, "query") from None
 
 
 def parse_body(model: type[Body]) -> Body:
@@ -57,7 +57,7 @@ def parse_body(model: type[Body]) -> Body:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _refusal(error, "body") from None
 
 
 def parse_optional_body(model: type[Body]) -> Body:
@@ -77,14 +77,15 @@ def invalid(details: list[dict[str, str]]) -> InvalidRequestError:
     return InvalidRequestError("VALIDATION_ERROR", "The request is not valid.", details[:MAX_DETAILS])
 
 
-def _refusal(error: ValidationError) -> InvalidRequestError:
+def _refusal(error: ValidationError, whole: str) -> InvalidRequestError:
     mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+    details = [_detail_of(mistake, whole) for mistake in mistakes]
     if mistakes[0]["type"] == "json_invalid":
-        return InvalidRequestError("INVALID_JSON", "The body is not valid JSON.", [_detail_of(mistakes[0])])
-    return invalid([_detail_of(mistake) for mistake in mistakes])
+        return InvalidRequestError("INVALID_JSON", "The body is not valid JSON.", details)
+    return invalid(details)
 
 
-def _detail_of(mistake: Mapping[str, object]) -> dict[str, str]:
+def _detail_of(mistake: Mapping[str, object], whole: str) -> dict[str, str]:
     place, kind = mistake["loc"], str(mistake["type"])
     field = ".".join(str(step) for step in place) if isinstance(place, tuple) else ""
-    return detail(field or "body", _MESSAGES.get(kind, str(mistake["msg"])), kind)
+    return detail(field or whole, _MESSAGES.get(kind, str(mistake["msg"])), kind)

@@ -1,0 +1,1 @@
+"""The HTTP API: a real gunicorn, over real HTTP, on a real PostgreSQL."""

@@ -1,0 +1,53 @@
+"""One API server a module, emptied for each test; and servers of a test's own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.api.server import ApiServer
+from tests.database_server import cloned_database
+
+MODULE_API = tuple[ApiServer, psycopg.Connection]
+
+
+@pytest.fixture(scope="module")
+def module_api(
+    server_admin: psycopg.Connection, server_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MODULE_API]:
+    """A server with a database of its own, and a connection to that database."""
+    with (
+        cloned_database(server_admin, server_url) as url,
+        psycopg.connect(url, autocommit=True) as connection,
+        ApiServer(url, tmp_path_factory.mktemp("api") / "api.log") as api,
+    ):
+        yield api, connection
+
+
+@pytest.fixture
+def api(module_api: MODULE_API) -> ApiServer:
+    """The module's server, without a factory or gateway in it."""
+    server, connection = module_api
+    connection.execute("TRUNCATE factories, gateways, gateway_connections, gateway_events, workers CASCADE")
+    return server
+
+
+@pytest.fixture
+def database(module_api: MODULE_API) -> psycopg.Connection:
+    """A connection to the module's database."""
+    return module_api[1]
+
+
+@pytest.fixture
+def start_api(database_url: str, tmp_path: Path) -> Iterator[Callable[..., ApiServer]]:
+    """Starts servers that only this test has, on its own database unless it names another."""
+    with ExitStack() as servers:
+
+        def start(
+            url: str = database_url, application: str = "service.app:create_app()", **extra: str
+        ) -> ApiServer:
+            return servers.enter_context(ApiServer(url, tmp_path / "api.log", extra, application))
+
+        yield start
