@@ -2,10 +2,11 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from devstack.commands import PROJECT
-from devstack.environment import data_directory, read_address, write_env_file
+from devstack.environment import check_address_is_free, data_directory, read_address, write_env_file
 from devstack.errors import StackError
 from devstack.stack import start_millgate
 from devstack.stop_request import StopRequest
@@ -38,29 +39,38 @@ def say(line: str) -> None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until we end)
 
 
-def run() -> int:
-    """Run until asked to stop; returns the exit code."""
-    data_dir = data_directory(os.environ, PROJECT / ".data" / "run")
-    env_file = PROJECT / ".env"
+def supervised(data_dir: Path, body: Callable[[Supervisor, StopRequest], int]) -> int:
+    """Run `body` under a supervisor of this directory; returns its exit code, or 1 with a clear line."""
     with StopRequest() as stopping:
         try:
             with Supervisor(data_dir, say, stopping) as supervisor:
-                address = read_address(os.environ, env_file)
-                if write_env_file(env_file):
-                    say("Wrote .env with a fresh ENCRYPTION_KEY.")
-                start_millgate(supervisor, os.environ, address, say)
-                say(READY_TEXT.format(url=address.base_url, data_dir=data_dir))
-                while not stopping.wait(LOOK_AFTER_INTERVAL_S):
-                    supervisor.look_after()
-                say("Stopping …")
+                return body(supervisor, stopping)
         except StopAskedError:
             return 0
         except StackError as error:
             if stopping.requested:
                 return 0
             print(error, file=sys.stderr)
-            return 1
         except OSError as error:
             print(f"Cannot go on: {error}", file=sys.stderr)
-            return 1
+    return 1
+
+
+def run() -> int:
+    """Run until asked to stop; returns the exit code."""
+    return supervised(data_directory(os.environ, PROJECT / ".data" / "run"), run_millgate)
+
+
+def run_millgate(supervisor: Supervisor, stopping: StopRequest) -> int:
+    """All parts, kept running until somebody asks to stop."""
+    env_file = PROJECT / ".env"
+    address = read_address(os.environ, env_file)
+    check_address_is_free(address)
+    if write_env_file(env_file):
+        say("Wrote .env with a fresh ENCRYPTION_KEY.")
+    start_millgate(supervisor, os.environ, address, say)
+    say(READY_TEXT.format(url=address.base_url, data_dir=supervisor.data_dir))
+    while not stopping.wait(LOOK_AFTER_INTERVAL_S):
+        supervisor.look_after()
+    say("Stopping …")
     return 0

@@ -1,0 +1,181 @@
+"""`make run` as a person sees it, with the real API, worker and PostgreSQL, in a copy of the project."""
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from devstack.commands import PROJECT
+from devstack.environment import Address
+from devstack.leftovers import is_alive, read_record
+from devstack.postgres import free_port
+from devstack.stack import is_ready
+from tests.waiting import wait_until
+
+READY_LIMIT_S = 30.0
+pytestmark = pytest.mark.req("DB-01")
+
+
+class Millgate:
+    """One project folder in which `make run`'s command can be started again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.data = folder / "data"
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, **environment: str) -> subprocess.Popen[str]:
+        """Start it and return at once."""
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+        own = {"PORT": str(self.port), "MILLGATE_DATA_DIR": str(self.data)}
+        with (self.folder / "said").open("w") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "devstack", "run"],
+                cwd=self.folder,
+                env={**kept, **own, **environment},
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        return self.process
+
+    def said(self) -> str:
+        """What a person saw since the last start."""
+        return (self.folder / "said").read_text()
+
+    def start_until_ready(self) -> subprocess.Popen[str]:
+        """Start it and wait for its ready line."""
+        process = self.start()
+        ready = f"Millgate is ready: http://127.0.0.1:{self.port}"
+        wait_until(
+            lambda: ready in self.said() or process.poll() is not None, READY_LIMIT_S, "the ready line"
+        )
+        assert ready in self.said(), self.said()
+        return process
+
+    def pids(self) -> dict[str, int]:
+        """The process ids of its parts."""
+        return {child.name: child.pid for child in read_record(self.data / "children.json")}
+
+    def is_ready(self) -> bool:
+        """What its API says."""
+        return is_ready(Address("127.0.0.1", self.port))
+
+
+@pytest.fixture
+def millgate(tmp_path: Path) -> Iterator[Millgate]:
+    for name in ("devstack", "service", "workers", "db"):
+        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    millgate = Millgate(tmp_path)
+    yield millgate
+    if millgate.process is not None and millgate.process.poll() is None:
+        millgate.process.send_signal(signal.SIGTERM)
+        millgate.process.wait(12)
+
+
+def family_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """All processes under the supervisor."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run."""
+    return [process for process in processes if is_alive(process.pid) and process.is_running()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_gets_ready_and_a_signal_stops_everything(millgate: Millgate, number: int) -> None:
+    process = millgate.start_until_ready()
+    assert millgate.is_ready()
+    assert list(millgate.pids()) == ["postgres", "api", "worker"]
+    family = family_of(process)
+    began = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(12) == 0
+    assert time.monotonic() - began < 10
+    assert alive(family) == []
+    assert not (millgate.data / "children.json").exists()
+
+
+def test_the_first_start_writes_an_env_file_and_the_second_is_quick_and_keeps_everything(
+    millgate: Millgate,
+) -> None:
+    process = millgate.start_until_ready()
+    env_file = millgate.folder / ".env"
+    written = env_file.read_text()
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    assert "ENCRYPTION_KEY=" in written
+    assert "Wrote .env" in millgate.said()
+    process.terminate()
+    assert process.wait(12) == 0
+    began = time.monotonic()
+    millgate.start_until_ready()
+    assert time.monotonic() - began < 5
+    assert env_file.read_text() == written
+    assert "Wrote .env" not in millgate.said()
+
+
+def test_after_kill_9_nothing_is_left_for_long_and_the_next_start_is_clean(millgate: Millgate) -> None:
+    process = millgate.start_until_ready()
+    family = family_of(process)
+    process.kill()
+    process.wait(5)
+    millgate.start_until_ready()
+    assert alive(family) == []
+    assert millgate.is_ready()
+
+
+@pytest.mark.parametrize("part", ["api", "worker", "postgres"])
+def test_a_part_that_is_killed_comes_back_by_itself(millgate: Millgate, part: str) -> None:
+    millgate.start_until_ready()
+    before = millgate.pids()[part]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: millgate.pids()[part] != before and millgate.is_ready(), 20, f"{part} to be back")
+    assert f"{part} ended unexpectedly (signal 9)" in millgate.said()
+    assert f"{part} was started again." in millgate.said()
+
+
+def test_a_second_one_on_the_same_data_says_so_in_one_line(millgate: Millgate) -> None:
+    process = millgate.start_until_ready()
+    second = Millgate(millgate.folder)
+    (millgate.folder / "said").rename(millgate.folder / "said-first")
+    assert second.start(PORT=str(free_port())).wait(10) == 1
+    assert second.said() == f"Millgate is already running on {millgate.data} (process {process.pid}).\n"
+    assert millgate.is_ready()
+
+
+def test_a_taken_port_is_one_line_and_leaves_nothing(millgate: Millgate) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", millgate.port))
+        other.listen()
+        assert millgate.start().wait(10) == 1
+    begin = f"Port {millgate.port} is in use by another program: choose another one, for example "
+    assert millgate.said() == begin + "PORT=3001 make run.\n"
+    assert [path.name for path in millgate.data.iterdir()] == ["lock"]
+    assert not (millgate.folder / ".env").exists()
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "\uff13"])
+def test_a_port_that_is_none_is_one_line(millgate: Millgate, port: str) -> None:
+    assert millgate.start(PORT=port).wait(10) == 1
+    assert millgate.said() == "PORT must be a whole number from 1 to 65535.\n"
+
+
+def test_a_part_that_cannot_start_stops_the_rest_and_shows_why(millgate: Millgate) -> None:
+    process = millgate.start(ENCRYPTION_KEY="c2hvcnQ=")
+    assert process.wait(30) == 1
+    assert "could not start (exit code" in millgate.said()
+    assert "ENCRYPTION_KEY" in millgate.said()
+    assert "Traceback" not in millgate.said()
+    assert not (millgate.data / "children.json").exists()
