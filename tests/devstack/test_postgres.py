@@ -82,10 +82,14 @@ def test_a_stale_status_file_with_the_id_of_another_program_is_no_obstacle(
 ) -> None:
     with postgres:
         pass
-    status_file = postgres.data_dir / "cluster" / "postmaster.pid"
-    status_file.write_text(f"{os.getpid()}\n{postgres.data_dir / 'cluster'}\n1\n1\n\n127.0.0.1\n1 1\nready\n")
-    with postgres:
-        assert one_value(postgres.url(), "SELECT 1") == 1
+    cluster = postgres.data_dir / "cluster"
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as other:
+        (cluster / "postmaster.pid").write_text(f"{other.pid}\n{cluster}\n1\n1\n\n127.0.0.1\n1 1\nready\n")
+        with postgres:
+            assert one_value(postgres.url(), "SELECT 1") == 1
+        assert other.poll() is None
 
 
 def test_a_server_that_an_earlier_run_left_running_is_ended_first(tmp_path: Path) -> None:
