@@ -26,6 +26,9 @@ ENCRYPTION_KEY={key}
 HOST={host}
 PORT={port}
 
+# `docker compose up` makes its database with this password.
+POSTGRES_PASSWORD={password}
+
 # `make run` brings its own PostgreSQL. For one of yours, with make migrate, make api and make worker:
 # DATABASE_URL=postgresql://user:password@localhost:5432/millgate
 """
@@ -54,7 +57,10 @@ def write_env_file(path: Path) -> bool:
     """Write a first `.env` with a fresh key, for its owner alone; False if there is one already."""
     if path.exists():
         return False
-    write_secret(path, ENV_FILE_TEXT.format(key=new_encryption_key(), host=DEFAULT_HOST, port=DEFAULT_PORT))
+    text = ENV_FILE_TEXT.format(
+        key=new_encryption_key(), host=DEFAULT_HOST, port=DEFAULT_PORT, password=secrets.token_hex(16)
+    )
+    write_secret(path, text)
     return True
 
 

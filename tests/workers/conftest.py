@@ -1,0 +1,63 @@
+"""A plant, a site of simulated gateways, and workers that keep them connected."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from simulator import Credentials, Site, SiteSettings
+from tests.workers.plant import Plant
+from tests.workers.running import ThreadedWorker, WorkerProcess
+from tests.workers.settings import EMAIL, PASSWORD
+
+StartSite = Callable[..., Site]
+StartWorker = Callable[..., ThreadedWorker]
+SpawnWorker = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def plant(database_url: str) -> Iterator[Plant]:
+    """An empty factory in a database of this test's own."""
+    with Plant(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def start_site() -> Iterator[StartSite]:
+    """Starts gateways: as many as asked for, each on a port of its own."""
+    with ExitStack() as sites:
+
+        def start(count: int = 1, settings: SiteSettings | None = None, *, prefix: str = "AP-") -> Site:
+            names = [f"{prefix}{number}" for number in range(1, count + 1)]
+            credentials = Credentials(EMAIL, PASSWORD)
+            site = Site.start(names, credentials=credentials, settings=settings, one_port_each=True)
+            return sites.enter_context(site)
+
+        yield start
+
+
+@pytest.fixture
+def start_worker(database_url: str) -> Iterator[StartWorker]:
+    """Starts workers in threads; arguments are environment variables that differ from the short ones."""
+    with ExitStack() as workers:
+
+        def start(**changes: str) -> ThreadedWorker:
+            worker = ThreadedWorker(database_url, changes)
+            workers.callback(worker.stop)
+            return worker
+
+        yield start
+
+
+@pytest.fixture
+def spawn_worker(database_url: str, tmp_path: Path) -> Iterator[SpawnWorker]:
+    """Starts worker processes; arguments are environment variables that differ from the short ones."""
+    with ExitStack() as workers:
+
+        def spawn(**changes: str) -> WorkerProcess:
+            worker = WorkerProcess(database_url, tmp_path, changes)
+            workers.callback(worker.kill)
+            return worker
+
+        yield spawn
