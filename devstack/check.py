@@ -32,7 +32,7 @@ def checks() -> dict[str, tuple[str, ...]]:
         "import rules": ("lint-imports", "--no-cache"),
         "Compose file": ("check-jsonschema", "--builtin-schema", compose, "docker-compose.yml"),
         "Dockerfile": ("hadolint", "Dockerfile"),
-        "migrations": ("squawk", "--assume-in-transaction", "--pg-version", "18", *migrations),
+        "migrations": ("squawk", *migrations),
         "ruff check": ("ruff", "check", "."),
         "ruff format": ("ruff", "format", "--check", "."),
     }

@@ -9,13 +9,14 @@ CREATE TABLE workers (
     id uuid NOT NULL DEFAULT uuidv7(),
     epoch bigint NOT NULL DEFAULT nextval('worker_epochs'),
     host text NOT NULL,
-    pid integer NOT NULL,
+    pid bigint NOT NULL,
     version text NOT NULL,
     -- The database session that renews the lease; when it is gone, so is the worker.
+    -- squawk-ignore prefer-bigint-over-int (a process id as PostgreSQL has it)
     session_pid integer NOT NULL,
     session_started_at timestamptz NOT NULL,
     lease_duration interval NOT NULL,
-    gateways_held integer NOT NULL DEFAULT 0,
+    gateways_held bigint NOT NULL DEFAULT 0,
     started_at timestamptz NOT NULL DEFAULT now(),
     heartbeat_at timestamptz NOT NULL DEFAULT now(),
     lease_expires_at timestamptz NOT NULL,

@@ -13,7 +13,7 @@ CREATE TABLE gateway_connections (
     reason_phase text,
     reason_retryable boolean,
     reason_at timestamptz,
-    attempt integer NOT NULL DEFAULT 0,
+    attempt bigint NOT NULL DEFAULT 0,
     next_attempt_at timestamptz,
     observed_generation bigint,
     connected_since timestamptz,

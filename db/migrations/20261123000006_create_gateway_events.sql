@@ -10,7 +10,7 @@ CREATE TABLE gateway_events (
     reason_code text,
     reason_message text,
     reason_phase text,
-    attempt integer NOT NULL,
+    attempt bigint NOT NULL,
     generation bigint,
     -- No foreign key: history outlives the workers that made it.
     worker_id uuid,

@@ -200,7 +200,7 @@ def test_metadata_may_be_16_levels_deep_and_no_deeper(api: ApiServer) -> None:
 @pytest.mark.req("FACTORY-08", "API-05")
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_an_id_that_names_nothing_is_404_and_one_that_is_none_is_400(api: ApiServer, method: str) -> None:
-    body = {} if method in {"PUT", "PATCH"} else None
+    body: dict[str, object] | None = {} if method in {"PUT", "PATCH"} else None
     missing = api.call(method, f"/api/factories/{NOBODY}", body)
     assert (missing.status, missing.error["code"]) == (404, "FACTORY_NOT_FOUND")
     for text in ("5", "%00", "%ED%A0%80", NOBODY + "0"):

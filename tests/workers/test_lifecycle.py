@@ -41,7 +41,7 @@ def test_new_gateway_is_found_without_the_notification(
 ) -> None:
     gateway = start_site().gateways[0]
     plant.rows("ALTER TABLE gateways DISABLE TRIGGER gateways_notify_created")
-    wait_until(lambda: start_worker() and True)
+    start_worker()
     wait_until(lambda: plant.rows("SELECT FROM workers"), what="the worker to register")
     row_id = plant.add(gateway.gateway_id, gateway.url)
     plant.wait_for_state(row_id, "connected")

@@ -1,0 +1,610 @@
+\restrict dbmate
+
+-- Dumped from database version 18.4
+-- Dumped by pg_dump version 18.4
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET transaction_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: notify_gateways_changed(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.notify_gateways_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_notify('gateways_changed', NEW.id::text);
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: raise_gateway_generation(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.raise_gateway_generation() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.updated_at := now();
+    IF (NEW.url, NEW.email, NEW.sealed_password, NEW.desired_state, NEW.deleted_at)
+        IS DISTINCT FROM (OLD.url, OLD.email, OLD.sealed_password, OLD.desired_state, OLD.deleted_at)
+    THEN
+        NEW.generation := OLD.generation + 1;
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+
+--
+-- Name: set_updated_at(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.set_updated_at() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.updated_at := now();
+    RETURN NEW;
+END;
+$$;
+
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: workers; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.workers (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    epoch bigint NOT NULL,
+    host text NOT NULL,
+    pid bigint NOT NULL,
+    version text NOT NULL,
+    session_pid integer NOT NULL,
+    session_started_at timestamp with time zone NOT NULL,
+    lease_duration interval NOT NULL,
+    gateways_held bigint DEFAULT 0 NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    heartbeat_at timestamp with time zone DEFAULT now() NOT NULL,
+    lease_expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT workers_gateways_held_not_negative CHECK ((gateways_held >= 0)),
+    CONSTRAINT workers_host_length CHECK (((char_length(host) >= 1) AND (char_length(host) <= 255))),
+    CONSTRAINT workers_lease_duration_positive CHECK ((lease_duration > '00:00:00'::interval))
+)
+WITH (fillfactor='50');
+
+
+--
+-- Name: worker_is_live(public.workers); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.worker_is_live(worker public.workers) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT worker.ended_at IS NULL
+        AND worker.lease_expires_at > clock_timestamp()
+        AND EXISTS (
+            SELECT FROM pg_stat_get_activity(worker.session_pid) AS session
+            WHERE session.backend_start = worker.session_started_at
+        )
+$$;
+
+
+--
+-- Name: encryption_canaries; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.encryption_canaries (
+    key_id text NOT NULL,
+    sealed bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT encryption_canaries_key_id CHECK ((key_id ~ '^[0-9a-f]{16}$'::text))
+);
+
+
+--
+-- Name: factories; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.factories (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    organization_id uuid DEFAULT '00000000-0000-7000-8000-000000000001'::uuid NOT NULL,
+    name text NOT NULL,
+    location text,
+    timezone text DEFAULT 'UTC'::text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT factories_location_length CHECK (((char_length(location) >= 1) AND (char_length(location) <= 500))),
+    CONSTRAINT factories_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT factories_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT factories_timezone_length CHECK (((char_length(timezone) >= 1) AND (char_length(timezone) <= 100)))
+);
+
+
+--
+-- Name: gateway_connections; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateway_connections (
+    gateway_id uuid NOT NULL,
+    worker_id uuid,
+    epoch bigint,
+    state text DEFAULT 'disconnected'::text NOT NULL,
+    state_since timestamp with time zone DEFAULT now() NOT NULL,
+    reason_code text,
+    reason_message text,
+    reason_phase text,
+    reason_retryable boolean,
+    reason_at timestamp with time zone,
+    attempt bigint DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone,
+    observed_generation bigint,
+    connected_since timestamp with time zone,
+    last_connected_at timestamp with time zone,
+    last_disconnected_at timestamp with time zone,
+    last_seen_at timestamp with time zone,
+    last_message_at timestamp with time zone,
+    connects bigint DEFAULT 0 NOT NULL,
+    messages_received bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT gateway_connections_attempt_not_negative CHECK ((attempt >= 0)),
+    CONSTRAINT gateway_connections_connected_has_since CHECK (((state = 'connected'::text) = (connected_since IS NOT NULL))),
+    CONSTRAINT gateway_connections_holder_is_whole CHECK (((worker_id IS NULL) = (epoch IS NULL))),
+    CONSTRAINT gateway_connections_reason_is_whole CHECK ((num_nulls(reason_code, reason_message, reason_phase, reason_retryable, reason_at) = ANY (ARRAY[0, 5]))),
+    CONSTRAINT gateway_connections_state CHECK ((state = ANY (ARRAY['disconnected'::text, 'connecting'::text, 'authenticating'::text, 'connected'::text, 'retrying'::text, 'auth_failed'::text, 'disconnecting'::text]))),
+    CONSTRAINT gateway_connections_unheld_is_disconnected CHECK (((worker_id IS NOT NULL) OR (state = 'disconnected'::text)))
+)
+WITH (fillfactor='50');
+
+
+--
+-- Name: gateway_events; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateway_events (
+    id bigint NOT NULL,
+    gateway_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    reason_code text,
+    reason_message text,
+    reason_phase text,
+    attempt bigint NOT NULL,
+    generation bigint,
+    worker_id uuid,
+    epoch bigint
+);
+
+
+--
+-- Name: gateway_events_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.gateway_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.gateway_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: gateways; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateways (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    factory_id uuid NOT NULL,
+    gateway_id text NOT NULL,
+    name text NOT NULL,
+    model text,
+    firmware_version text,
+    url text NOT NULL,
+    email text NOT NULL,
+    sealed_password bytea NOT NULL,
+    desired_state text DEFAULT 'connected'::text NOT NULL,
+    connect_requested_at timestamp with time zone DEFAULT now() NOT NULL,
+    generation bigint DEFAULT 1 NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT gateways_desired_state CHECK ((desired_state = ANY (ARRAY['connected'::text, 'disconnected'::text]))),
+    CONSTRAINT gateways_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
+    CONSTRAINT gateways_firmware_version_length CHECK (((char_length(firmware_version) >= 1) AND (char_length(firmware_version) <= 100))),
+    CONSTRAINT gateways_gateway_id_length CHECK (((char_length(gateway_id) >= 1) AND (char_length(gateway_id) <= 100))),
+    CONSTRAINT gateways_generation_positive CHECK ((generation > 0)),
+    CONSTRAINT gateways_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT gateways_model_length CHECK (((char_length(model) >= 1) AND (char_length(model) <= 100))),
+    CONSTRAINT gateways_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT gateways_sealed_password_length CHECK (((octet_length(sealed_password) >= 38) AND (octet_length(sealed_password) <= 4133))),
+    CONSTRAINT gateways_url_scheme CHECK (((url ~ '^wss?://'::text) AND (char_length(url) <= 2000)))
+);
+
+
+--
+-- Name: gateway_statuses; Type: VIEW; Schema: public; Owner: -
+--
+
+CREATE VIEW public.gateway_statuses AS
+ SELECT g.id,
+    g.factory_id,
+    g.desired_state,
+        CASE
+            WHEN (c.worker_id IS NULL) THEN 'disconnected'::text
+            WHEN live.is_live THEN c.state
+            ELSE 'unknown'::text
+        END AS state,
+        CASE
+            WHEN (c.gateway_id IS NULL) THEN g.created_at
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.state_since
+            ELSE GREATEST(w.heartbeat_at, c.state_since)
+        END AS state_since,
+        CASE
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN 'no_worker'::text
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_code
+            ELSE 'worker_lost'::text
+        END AS reason_code,
+        CASE
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN 'No worker has taken this gateway yet.'::text
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_message
+            ELSE 'The worker that holds this gateway is not heard of.'::text
+        END AS reason_message,
+        CASE
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN 'claim'::text
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_phase
+            ELSE 'claim'::text
+        END AS reason_phase,
+        CASE
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN true
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_retryable
+            ELSE true
+        END AS reason_retryable,
+        CASE
+            WHEN ((c.gateway_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN g.created_at
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN GREATEST(c.state_since, g.connect_requested_at)
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_at
+            ELSE GREATEST(w.heartbeat_at, c.state_since)
+        END AS reason_at,
+    COALESCE(c.attempt, (0)::bigint) AS attempt,
+        CASE
+            WHEN live.is_live THEN c.next_attempt_at
+            ELSE NULL::timestamp with time zone
+        END AS next_attempt_at,
+        CASE
+            WHEN live.is_live THEN c.connected_since
+            ELSE NULL::timestamp with time zone
+        END AS connected_since,
+    c.last_connected_at,
+    c.last_disconnected_at,
+    c.last_seen_at,
+    c.last_message_at,
+    g.generation,
+    c.observed_generation,
+    c.worker_id,
+    w.host AS worker_host,
+    w.lease_expires_at AS worker_lease_expires_at,
+    clock_timestamp() AS as_of
+   FROM (((public.gateways g
+     LEFT JOIN public.gateway_connections c ON ((g.id = c.gateway_id)))
+     LEFT JOIN public.workers w ON ((c.worker_id = w.id)))
+     LEFT JOIN LATERAL ( SELECT public.worker_is_live(w.*) AS is_live) live ON (true))
+  WHERE (g.deleted_at IS NULL);
+
+
+--
+-- Name: organizations; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.organizations (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    name text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT organizations_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT organizations_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200)))
+);
+
+
+--
+-- Name: schema_migrations; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.schema_migrations (
+    version character varying NOT NULL
+);
+
+
+--
+-- Name: worker_epochs; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE SEQUENCE public.worker_epochs
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: worker_epochs; Type: SEQUENCE OWNED BY; Schema: public; Owner: -
+--
+
+ALTER SEQUENCE public.worker_epochs OWNED BY public.workers.epoch;
+
+
+--
+-- Name: workers epoch; Type: DEFAULT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.workers ALTER COLUMN epoch SET DEFAULT nextval('public.worker_epochs'::regclass);
+
+
+--
+-- Name: encryption_canaries encryption_canaries_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.encryption_canaries
+    ADD CONSTRAINT encryption_canaries_pkey PRIMARY KEY (key_id);
+
+
+--
+-- Name: factories factories_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.factories
+    ADD CONSTRAINT factories_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: gateway_connections gateway_connections_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_connections
+    ADD CONSTRAINT gateway_connections_pkey PRIMARY KEY (gateway_id);
+
+
+--
+-- Name: gateway_events gateway_events_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_events
+    ADD CONSTRAINT gateway_events_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: gateways gateways_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateways
+    ADD CONSTRAINT gateways_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: organizations organizations_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.organizations
+    ADD CONSTRAINT organizations_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: schema_migrations schema_migrations_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+
+--
+-- Name: workers workers_epoch_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.workers
+    ADD CONSTRAINT workers_epoch_key UNIQUE (epoch);
+
+
+--
+-- Name: workers workers_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: factories_live_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX factories_live_name_id_idx ON public.factories USING btree (name, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: factories_organization_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX factories_organization_id_idx ON public.factories USING btree (organization_id);
+
+
+--
+-- Name: gateway_connections_worker_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_connections_worker_id_idx ON public.gateway_connections USING btree (worker_id);
+
+
+--
+-- Name: gateway_events_at_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_events_at_idx ON public.gateway_events USING btree (at);
+
+
+--
+-- Name: gateway_events_gateway_id_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_events_gateway_id_id_idx ON public.gateway_events USING btree (gateway_id, id);
+
+
+--
+-- Name: gateways_active_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_active_id_idx ON public.gateways USING btree (id) WHERE ((deleted_at IS NULL) AND (desired_state = 'connected'::text));
+
+
+--
+-- Name: gateways_factory_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_factory_id_idx ON public.gateways USING btree (factory_id);
+
+
+--
+-- Name: gateways_live_factory_id_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_factory_id_name_id_idx ON public.gateways USING btree (factory_id, name, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_live_gateway_id_key; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX gateways_live_gateway_id_key ON public.gateways USING btree (gateway_id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_live_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_name_id_idx ON public.gateways USING btree (name, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: workers_not_ended_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX workers_not_ended_idx ON public.workers USING btree (id) WHERE (ended_at IS NULL);
+
+
+--
+-- Name: factories factories_set_updated_at; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER factories_set_updated_at BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.set_updated_at();
+
+
+--
+-- Name: gateways gateways_notify_changed; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_notify_changed AFTER UPDATE ON public.gateways FOR EACH ROW WHEN (((old.generation IS DISTINCT FROM new.generation) OR (old.connect_requested_at IS DISTINCT FROM new.connect_requested_at))) EXECUTE FUNCTION public.notify_gateways_changed();
+
+
+--
+-- Name: gateways gateways_notify_created; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_notify_created AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.notify_gateways_changed();
+
+
+--
+-- Name: gateways gateways_raise_generation; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_raise_generation BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_gateway_generation();
+
+
+--
+-- Name: organizations organizations_set_updated_at; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER organizations_set_updated_at BEFORE UPDATE ON public.organizations FOR EACH ROW EXECUTE FUNCTION public.set_updated_at();
+
+
+--
+-- Name: factories factories_organization_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.factories
+    ADD CONSTRAINT factories_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+
+--
+-- Name: gateway_connections gateway_connections_gateway_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_connections
+    ADD CONSTRAINT gateway_connections_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES public.gateways(id);
+
+
+--
+-- Name: gateway_connections gateway_connections_worker_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_connections
+    ADD CONSTRAINT gateway_connections_worker_id_fkey FOREIGN KEY (worker_id) REFERENCES public.workers(id);
+
+
+--
+-- Name: gateway_events gateway_events_gateway_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_events
+    ADD CONSTRAINT gateway_events_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES public.gateways(id);
+
+
+--
+-- Name: gateways gateways_factory_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateways
+    ADD CONSTRAINT gateways_factory_id_fkey FOREIGN KEY (factory_id) REFERENCES public.factories(id);
+
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict dbmate
+
+
+--
+-- Dbmate schema migrations
+--
+
+INSERT INTO public.schema_migrations (version) VALUES
+    ('20261123000001'),
+    ('20261123000002'),
+    ('20261123000003'),
+    ('20261123000004'),
+    ('20261123000005'),
+    ('20261123000006'),
+    ('20261123000007'),
+    ('20261123000008');
