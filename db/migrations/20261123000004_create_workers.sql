@@ -12,7 +12,8 @@ CREATE TABLE workers (
     pid bigint NOT NULL,
     version text NOT NULL,
     -- The database session that renews the lease; when it is gone, so is the worker.
-    -- squawk-ignore prefer-bigint-over-int (a process id as PostgreSQL has it)
+    -- A process id, as PostgreSQL has it.
+    -- squawk-ignore prefer-bigint-over-int
     session_pid integer NOT NULL,
     session_started_at timestamptz NOT NULL,
     lease_duration interval NOT NULL,

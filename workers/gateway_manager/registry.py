@@ -143,10 +143,16 @@ class GatewayRegistry:
 
     def finish(self, gateway_id: UUID) -> None:
         """The connection has ended for good; it stays until the database knows."""
+        now = monotonic()
         with self._changed:
             before = self._observations.get(gateway_id)
             if before is not None:
-                self._observations[gateway_id] = replace(before, is_over=True)
+                over = replace(before, is_over=True)
+                if before.state is not State.DISCONNECTED:
+                    # Its thread ended by a mistake of ours. The database takes no other state of what nobody
+                    # holds, and would refuse the reports of all others with it.
+                    over = replace(over, state=State.DISCONNECTED, state_since=now, next_attempt_at=None)
+                self._observations[gateway_id] = _with_connection_times(before, over, now)
                 self._mark(gateway_id)
 
     def ids(self) -> set[UUID]:

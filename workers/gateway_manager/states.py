@@ -18,7 +18,10 @@ class State(StrEnum):
 
 MOVES: dict[State, frozenset[State]] = {
     State.DISCONNECTED: frozenset({State.CONNECTING}),
-    State.CONNECTING: frozenset({State.AUTHENTICATING, State.RETRYING, State.DISCONNECTED}),
+    # To auth_failed again: the rare attempt of a quarantined gateway did not even get to the login.
+    State.CONNECTING: frozenset(
+        {State.AUTHENTICATING, State.RETRYING, State.AUTH_FAILED, State.DISCONNECTED}
+    ),
     State.AUTHENTICATING: frozenset(
         {State.CONNECTED, State.RETRYING, State.AUTH_FAILED, State.DISCONNECTING}
     ),
