@@ -1,1 +1,512 @@
-"""Being written by another helper right now (11:08): leave this file alone."""
+"""Repositories on a real database: what they write, what they find, and what deleted rows do to them."""
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from service.database.factories import FactoryRepository
+from service.database.gateways import GatewayRepository
+from service.database.paging import PageStart
+from service.database.pool import ConnectionExecutor
+from service.database.rows import Factory, Gateway
+from service.database.statuses import StatusRepository
+from service.errors import (
+    FactoryNotFoundError,
+    FactoryUnknownError,
+    GatewayIdConflictError,
+    GatewayNotFoundError,
+    MillgateError,
+    OrganizationUnknownError,
+)
+from tests.waiting import wait_until
+
+NOBODY = UUID("00000000-0000-7000-8000-00000000dead")
+SEALED = b"x" * 40
+FIRST_PAGE = PageStart()
+LIMIT_S = 10.0
+
+
+class World:
+    """One database: its repositories on one connection, and what they do not do by themselves."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+        executor = ConnectionExecutor(connection)
+        self.factories = FactoryRepository(executor)
+        self.gateways = GatewayRepository(executor)
+        self.statuses = StatusRepository(executor)
+
+    def factory(self, name: str = "Mill") -> Factory:
+        """A new factory."""
+        return self.factories.create({"name": name})
+
+    def gateway(self, factory_id: UUID, device: str, name: str = "Gateway") -> Gateway:
+        """A new gateway, wanted connected."""
+        return self.gateways.create(self.gateways.new_id(), SEALED, gateway_values(factory_id, device, name))
+
+    def hold(self, *gateway_ids: UUID) -> UUID:
+        """A new worker that holds these gateways; returns its id."""
+        worker = self.connection.execute(
+            "INSERT INTO workers (host, pid, version, session_pid, session_started_at, lease_duration,"
+            " lease_expires_at) VALUES ('h', 1, '1', 1, now(), interval '9 s', now() + interval '9 s')"
+            " RETURNING id, epoch"
+        ).fetchone()
+        assert worker is not None
+        for gateway_id in gateway_ids:
+            self.connection.execute(
+                "INSERT INTO gateway_connections (gateway_id, worker_id, epoch, connects, messages_received)"
+                " VALUES (%s, %s, %s, 3, 4)",
+                [gateway_id, *worker],
+            )
+        return UUID(str(worker[0]))
+
+    def delete_by_hand(self, table: str, row_id: UUID) -> None:
+        """Soft deletion of one row and nothing else."""
+        statements = {
+            "factories": "UPDATE factories SET deleted_at = now() WHERE id = %s",
+            "gateways": "UPDATE gateways SET deleted_at = now() WHERE id = %s",
+        }
+        assert self.connection.execute(statements[table].encode(), [row_id]).rowcount == 1
+
+
+def gateway_values(factory_id: UUID, device: str, name: str = "Gateway") -> dict[str, Any]:
+    """What a gateway is created with."""
+    return {
+        "factory_id": factory_id,
+        "gateway_id": device,
+        "name": name,
+        "url": "wss://gateway.example.com",
+        "email": "someone@example.com",
+    }
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    """A migrated database without factories."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield World(connection)
+
+
+@pytest.mark.req("REPO-03")
+def test_a_factory_is_created_found_changed_and_deleted(world: World) -> None:
+    plain = world.factory("Plain")
+    assert (plain.location, plain.timezone, plain.metadata, plain.deleted_at) == (None, "UTC", {}, None)
+    full = world.factories.create(
+        {"name": "Full", "location": "Hall", "timezone": "Europe/Berlin", "metadata": {"a": [1]}}
+    )
+    assert (full.location, full.timezone, full.metadata) == ("Hall", "Europe/Berlin", {"a": [1]})
+    assert world.factories.find_by_id(full.id) == full
+    renamed = world.factories.update(full.id, {"name": "New"})
+    assert (renamed.name, renamed.location, renamed.metadata) == ("New", "Hall", {"a": [1]})
+    assert renamed.updated_at > full.updated_at
+    emptied = world.factories.update(full.id, {"location": None, "timezone": "UTC", "metadata": {}})
+    assert (emptied.name, emptied.location, emptied.timezone, emptied.metadata) == ("New", None, "UTC", {})
+    assert world.factories.count() == 2
+    world.factories.soft_delete(full.id)
+    assert world.factories.count() == 1
+    assert world.factories.find_all(FIRST_PAGE, 10) == [plain]
+
+
+@pytest.mark.req("REPO-03")
+def test_a_factory_of_an_unknown_organization_is_refused(world: World) -> None:
+    factory = world.factory()
+    with pytest.raises(OrganizationUnknownError):
+        world.factories.create({"name": "Mill", "organization_id": NOBODY})
+    with pytest.raises(OrganizationUnknownError):
+        world.factories.update(factory.id, {"organization_id": NOBODY})
+
+
+@pytest.mark.req("REPO-04")
+def test_a_gateway_is_created_found_changed_and_deleted(world: World) -> None:
+    factory, other = world.factory("One"), world.factory("Two")
+    gateway = world.gateway(factory.id, "CTC-1")
+    assert (gateway.desired_state, gateway.generation, gateway.model) == ("connected", 1, None)
+    assert world.gateways.find_by_id(gateway.id) == gateway
+    changed = world.gateways.update(
+        gateway.id, {"model": "M", "firmware_version": "1", "metadata": {"a": 1}, "name": "New"}
+    )
+    assert (changed.model, changed.firmware_version, changed.metadata) == ("M", "1", {"a": 1})
+    assert (changed.name, changed.generation) == ("New", 1)
+    moved = world.gateways.update(
+        gateway.id, {"factory_id": other.id, "model": None, "gateway_id": "CTC-2", "url": "ws://new"}
+    )
+    assert (moved.factory_id, moved.model, moved.firmware_version) == (other.id, None, "1")
+    assert (moved.gateway_id, moved.url, moved.email, moved.generation) == (
+        "CTC-2", "ws://new", gateway.email, 2,
+    )  # fmt: skip
+    assert (world.gateways.count(factory.id), world.gateways.count(other.id)) == (0, 1)
+    assert world.gateways.update(gateway.id, {}, b"y" * 40).generation == 3
+    (login,) = world.gateways.find_logins([gateway.id])
+    assert (login.sealed_password, login.email, login.url) == (b"y" * 40, moved.email, "ws://new")
+    world.gateways.soft_delete(gateway.id)
+    assert world.gateways.count() == 0
+
+
+@pytest.mark.req("REPO-04")
+def test_a_gateway_that_does_not_fit_is_refused(world: World) -> None:
+    factory = world.factory()
+    first, second = world.gateway(factory.id, "CTC-1"), world.gateway(factory.id, "CTC-2")
+    with pytest.raises(GatewayIdConflictError):
+        world.gateway(factory.id, "CTC-1")
+    with pytest.raises(GatewayIdConflictError):
+        world.gateways.update(second.id, {"gateway_id": first.gateway_id})
+    with pytest.raises(FactoryUnknownError):
+        world.gateway(NOBODY, "CTC-3")
+    with pytest.raises(FactoryUnknownError):
+        world.gateways.update(first.id, {"factory_id": NOBODY})
+    assert world.gateways.find_by_id(first.id) == first
+    world.gateways.soft_delete(first.id)
+    assert world.gateway(factory.id, "CTC-1").id != first.id
+
+
+@pytest.mark.req("REPO-04")
+def test_wishes_are_written(world: World) -> None:
+    gateway = world.gateway(world.factory().id, "CTC-1")
+    world.gateways.want_disconnected(gateway.id)
+    unwanted = world.gateways.find_by_id(gateway.id)
+    assert (unwanted.desired_state, unwanted.generation) == ("disconnected", 2)
+    assert unwanted.connect_requested_at == gateway.connect_requested_at
+    world.gateways.want_connected(gateway.id)
+    wanted = world.gateways.find_by_id(gateway.id)
+    assert (wanted.desired_state, wanted.generation) == ("connected", 3)
+    assert wanted.connect_requested_at > gateway.connect_requested_at
+    world.gateways.want_connected(gateway.id)
+    again = world.gateways.find_by_id(gateway.id)
+    assert again.generation == 3
+    assert again.connect_requested_at > wanted.connect_requested_at
+
+
+@pytest.mark.req("REPO-04")
+def test_active_gateways_are_those_that_a_worker_holds_and_should(world: World) -> None:
+    mill, closed = world.factory("Mill"), world.factory("Closed")
+    active = world.gateway(mill.id, "CTC-1")
+    deleted = world.gateway(mill.id, "CTC-2")
+    unwanted = world.gateway(mill.id, "CTC-3")
+    orphan = world.gateway(closed.id, "CTC-4")
+    elsewhere = world.gateway(mill.id, "CTC-5")
+    world.gateway(mill.id, "CTC-6")
+    worker = world.hold(active.id, deleted.id, unwanted.id, orphan.id)
+    other_worker = world.hold(elsewhere.id)
+    assert len(world.gateways.find_active(worker)) == 4
+    world.gateways.soft_delete(deleted.id)
+    world.gateways.want_disconnected(unwanted.id)
+    world.delete_by_hand("factories", closed.id)
+    (found,) = world.gateways.find_active(worker)
+    assert (found.id, found.generation, found.connect_requested_at) == (
+        active.id, 1, active.connect_requested_at,
+    )  # fmt: skip
+    assert (found.connects, found.messages_received) == (3, 4)
+    assert [gateway.id for gateway in world.gateways.find_active(other_worker)] == [elsewhere.id]
+    assert world.gateways.find_active(NOBODY) == []
+
+
+@pytest.mark.req("REPO-04")
+def test_a_status_is_found(world: World) -> None:
+    gateway = world.gateway(world.factory().id, "CTC-1")
+    status = world.statuses.find_by_id(gateway.id)
+    assert (status.state, status.desired_state, status.reason_code) == (
+        "disconnected", "connected", "no_worker",
+    )  # fmt: skip
+    assert world.statuses.find_last_seen([gateway.id]) == {}
+    world.hold(gateway.id)
+    assert world.statuses.find_last_seen([gateway.id, NOBODY]) == {gateway.id: None}
+    world.connection.execute("UPDATE gateway_connections SET last_seen_at = '2026-01-02 03:04:05+00'")
+    seen = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert world.statuses.find_last_seen([gateway.id]) == {gateway.id: seen}
+
+
+@pytest.mark.req("REPO-03", "REPO-04")
+def test_pages_by_offset_and_by_key_agree(world: World) -> None:
+    names = ["b", "a", "B", "ä", "a", "b b", "", "a"]
+    factories = [world.factory(f"x{name}") for name in names]
+    for number, name in enumerate(names):
+        world.gateway(factories[number % 2].id, f"CTC-{number}", f"x{name}")
+    check_pages(world.factories.find_all, world.factories.count())
+    check_pages(world.gateways.find_all, world.gateways.count())
+    for factory in factories[:2]:
+        assert world.gateways.count(factory.id) == 4
+        check_pages(
+            lambda start, limit, of=factory.id: world.gateways.find_all(start, limit, of),
+            world.gateways.count(factory.id),
+        )
+    assert world.gateways.find_all(FIRST_PAGE, 10, factories[2].id) == []
+
+
+def check_pages(find: Callable[..., Any], count: int) -> None:
+    """Walk a list in pages of three in both ways."""
+    everything = list(find(FIRST_PAGE, 100))
+    assert len({row.id for row in everything}) == len(everything) == count
+    by_offset: list[Any] = []
+    by_key: list[Any] = []
+    start = FIRST_PAGE
+    while page := find(start, 3):
+        by_key += page
+        start = PageStart(after=(page[-1].name, page[-1].id))
+    while page := find(PageStart(rows_skipped=len(by_offset)), 3):
+        by_offset += page
+    assert by_key == by_offset == everything
+    same_name = [(row.name, row.id) for row in everything if row.name == "xa"]
+    assert same_name == sorted(same_name)
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """A world in which one factory with its gateway, and one gateway of a live factory, are deleted."""
+
+    world: World
+    live_factory: Factory
+    live_gateway: Gateway
+    factory: Factory
+    factorys_gateway: Gateway
+    gateway: Gateway
+    worker: UUID
+
+    @property
+    def gateways(self) -> list[UUID]:
+        """Those that are deleted."""
+        return [self.gateway.id, self.factorys_gateway.id]
+
+
+@pytest.fixture
+def deleted(world: World) -> Deleted:
+    """Live and deleted rows side by side, all gateways held by one worker."""
+    live_factory, factory = world.factory("live"), world.factory("deleted")
+    live_gateway = world.gateway(live_factory.id, "CTC-1", "live")
+    gateway = world.gateway(live_factory.id, "CTC-2", "deleted")
+    factorys_gateway = world.gateway(factory.id, "CTC-3", "of deleted")
+    worker = world.hold(live_gateway.id, gateway.id, factorys_gateway.id)
+    world.gateways.soft_delete(gateway.id)
+    with world.connection.transaction():
+        world.factories.soft_delete(factory.id)
+    return Deleted(world, live_factory, live_gateway, factory, factorys_gateway, gateway, worker)
+
+
+def refused_for_factory(call: Callable[[FactoryRepository, UUID], object]) -> Callable[[Deleted], None]:
+    """A check that the call does not find the deleted factory, and changes no row."""
+
+    def check(deleted: Deleted) -> None:
+        before = all_rows(deleted.world)
+        with pytest.raises(FactoryNotFoundError):
+            call(deleted.world.factories, deleted.factory.id)
+        assert all_rows(deleted.world) == before
+        call(deleted.world.factories, deleted.live_factory.id)
+
+    return check
+
+
+def refused_for_gateways(call: Callable[[World, UUID], object]) -> Callable[[Deleted], None]:
+    """A check that the call finds neither deleted gateway, and changes no row."""
+
+    def check(deleted: Deleted) -> None:
+        before = all_rows(deleted.world)
+        for gateway_id in deleted.gateways:
+            with pytest.raises(GatewayNotFoundError):
+                call(deleted.world, gateway_id)
+        assert all_rows(deleted.world) == before
+        call(deleted.world, deleted.live_gateway.id)
+
+    return check
+
+
+def all_rows(world: World) -> list[Any]:
+    """Every factory and gateway as it is, deleted or not."""
+    return [
+        *world.connection.execute("SELECT * FROM factories ORDER BY id"),
+        *world.connection.execute("SELECT * FROM gateways ORDER BY id"),
+    ]
+
+
+def creates_no_gateway_in_it(deleted: Deleted) -> None:
+    """Neither does the identifier of a deleted gateway stand in the way."""
+    world = deleted.world
+    with pytest.raises(FactoryUnknownError):
+        world.gateway(deleted.factory.id, "CTC-9")
+    assert world.gateway(deleted.live_factory.id, deleted.gateway.gateway_id).id != deleted.gateway.id
+
+
+def creates_a_factory_of_the_same_name(deleted: Deleted) -> None:
+    """A deleted name is free."""
+    assert deleted.world.factory(deleted.factory.name).id != deleted.factory.id
+
+
+def leaves_out_factories(deleted: Deleted) -> None:
+    """On each kind of page."""
+    factories, live = deleted.world.factories, deleted.live_factory
+    assert factories.find_all(FIRST_PAGE, 10) == [live]
+    assert factories.find_all(PageStart(after=("", NOBODY)), 10) == [live]
+
+
+def leaves_out_gateways(deleted: Deleted) -> None:
+    """On each kind of page, of all and of one factory."""
+    gateways, live = deleted.world.gateways, deleted.live_gateway
+    for start in (FIRST_PAGE, PageStart(after=("", NOBODY))):
+        assert gateways.find_all(start, 10) == [live]
+        assert gateways.find_all(start, 10, deleted.live_factory.id) == [live]
+        assert gateways.find_all(start, 10, deleted.factory.id) == []
+
+
+def counts_live_gateways(deleted: Deleted) -> None:
+    """Of all and of one factory."""
+    count = deleted.world.gateways.count
+    assert (count(), count(deleted.live_factory.id), count(deleted.factory.id)) == (1, 1, 0)
+
+
+def counts_live_factories(deleted: Deleted) -> None:
+    """The one that is left."""
+    assert deleted.world.factories.count() == 1
+
+
+def updates_no_gateway(deleted: Deleted) -> None:
+    """Neither a deleted one, nor a live one into a deleted factory."""
+    changes = {"name": "x", "factory_id": deleted.live_factory.id}
+    refused_for_gateways(lambda world, i: world.gateways.update(i, {"name": "x"}))(deleted)
+    refused_for_gateways(lambda world, i: world.gateways.update(i, changes, b"z" * 40))(deleted)
+    with pytest.raises(FactoryUnknownError):
+        deleted.world.gateways.update(deleted.live_gateway.id, {"factory_id": deleted.factory.id})
+
+
+def finds_active_ones(deleted: Deleted) -> None:
+    """The worker holds all three."""
+    active = deleted.world.gateways.find_active(deleted.worker)
+    assert [gateway.id for gateway in active] == [deleted.live_gateway.id]
+
+
+def finds_logins(deleted: Deleted) -> None:
+    """No password of a deleted gateway leaves the database."""
+    asked = [deleted.live_gateway.id, *deleted.gateways]
+    logins = deleted.world.gateways.find_logins(asked)
+    assert [login.id for login in logins] == [deleted.live_gateway.id]
+
+
+def gives_new_ids(deleted: Deleted) -> None:
+    """An id is new, so no deleted row has it."""
+    assert deleted.world.gateways.new_id() not in [deleted.live_gateway.id, *deleted.gateways]
+
+
+def tells_when_held_ones_were_seen(deleted: Deleted) -> None:
+    """It reads observations by id, which are asked for live gateways only: nothing of a row shows."""
+    seen = deleted.world.statuses.find_last_seen([deleted.live_gateway.id])
+    assert seen == {deleted.live_gateway.id: None}
+
+
+CHECKS: dict[str, Callable[[Deleted], None]] = {
+    "FactoryRepository.create": creates_a_factory_of_the_same_name,
+    "FactoryRepository.find_by_id": refused_for_factory(FactoryRepository.find_by_id),
+    "FactoryRepository.find_all": leaves_out_factories,
+    "FactoryRepository.count": counts_live_factories,
+    "FactoryRepository.update": refused_for_factory(lambda factories, i: factories.update(i, {"name": "x"})),
+    "FactoryRepository.soft_delete": refused_for_factory(FactoryRepository.soft_delete),
+    "GatewayRepository.new_id": gives_new_ids,
+    "GatewayRepository.create": creates_no_gateway_in_it,
+    "GatewayRepository.find_by_id": refused_for_gateways(lambda world, i: world.gateways.find_by_id(i)),
+    "GatewayRepository.find_all": leaves_out_gateways,
+    "GatewayRepository.count": counts_live_gateways,
+    "GatewayRepository.update": updates_no_gateway,
+    "GatewayRepository.soft_delete": refused_for_gateways(lambda world, i: world.gateways.soft_delete(i)),
+    "GatewayRepository.want_connected": refused_for_gateways(
+        lambda world, i: world.gateways.want_connected(i)
+    ),
+    "GatewayRepository.want_disconnected": refused_for_gateways(
+        lambda world, i: world.gateways.want_disconnected(i)
+    ),
+    "GatewayRepository.find_active": finds_active_ones,
+    "GatewayRepository.find_logins": finds_logins,
+    "StatusRepository.find_by_id": refused_for_gateways(lambda world, i: world.statuses.find_by_id(i)),
+    "StatusRepository.find_last_seen": tells_when_held_ones_were_seen,
+}
+METHODS = [
+    f"{repository.__name__}.{name}"
+    for repository in (FactoryRepository, GatewayRepository, StatusRepository)
+    for name, _ in inspect.getmembers(repository, inspect.isfunction)
+    if not name.startswith("_")
+]
+
+
+@pytest.mark.req("REPO-05", "FACTORY-06")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_sees_nothing_that_is_deleted(deleted: Deleted, method: str) -> None:
+    """A new method needs an entry in CHECKS."""
+    CHECKS[method](deleted)
+
+
+@pytest.mark.req("REPO-05")
+def test_a_gateway_that_is_deleted_keeps_its_row(deleted: Deleted) -> None:
+    assert len(all_rows(deleted.world)) == 5
+
+
+def creates(world: World, factory_id: UUID, _: UUID) -> None:
+    """Creates a gateway in the factory."""
+    world.gateway(factory_id, "CTC-new")
+
+
+def moves(world: World, factory_id: UUID, gateway_id: UUID) -> None:
+    """Moves a gateway into the factory."""
+    with world.connection.transaction():
+        world.gateways.update(gateway_id, {"factory_id": factory_id})
+
+
+def deletes(world: World, factory_id: UUID, _: UUID) -> None:
+    """Deletes the factory."""
+    with world.connection.transaction():
+        world.factories.soft_delete(factory_id)
+
+
+@pytest.mark.req("FACTORY-06", "REPO-05")
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        (creates, deletes, None),
+        (moves, deletes, None),
+        (deletes, creates, FactoryUnknownError),
+        (deletes, moves, FactoryUnknownError),
+    ],
+)
+def test_a_deleted_factory_keeps_no_live_gateway_when_two_write_at_once(
+    world: World,
+    database_url: str,
+    first: Callable[[World, UUID, UUID], None],
+    second: Callable[[World, UUID, UUID], None],
+    outcome: type[MillgateError] | None,
+) -> None:
+    """The second waits for the first, whose transaction is still open."""
+    factory_id = world.factory().id
+    gateway_id = world.gateway(world.factory("Other").id, "CTC-1").id
+    errors: list[type[Exception] | None] = []
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        other = World(connection)
+
+        def write_second() -> None:
+            try:
+                second(other, factory_id, gateway_id)
+            except MillgateError as error:
+                errors.append(type(error))
+            else:
+                errors.append(None)
+
+        thread = threading.Thread(target=write_second, name="second-writer")
+        with world.connection.transaction():
+            first(world, factory_id, gateway_id)
+            thread.start()
+            wait_until(lambda: is_blocked(world, other), LIMIT_S, "the second to wait for the first")
+        thread.join(LIMIT_S)
+        assert not thread.is_alive()
+    assert errors == [outcome]
+    living = "SELECT count(*) FROM gateways WHERE factory_id = %s AND deleted_at IS NULL"
+    assert world.connection.execute(living, [factory_id]).fetchone() == (0,)
+    with pytest.raises(FactoryNotFoundError):
+        world.factories.find_by_id(factory_id)
+
+
+def is_blocked(world: World, other: World) -> bool:
+    """Whether the other's session waits for a lock."""
+    pids = [other.connection.info.backend_pid]
+    return world.connection.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", pids).fetchone() == (
+        True,
+    )

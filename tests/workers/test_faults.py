@@ -23,7 +23,12 @@ from tests.workers.settings import EMAIL, PASSWORD
 from workers.gateway_manager.states import State
 
 pytestmark = pytest.mark.req("ORCH-06")
-NOTIFICATION = {"Type": "NOT_DYN_TEMP", "From": "SERV", "Target": "UI", "Data": {"Serial": "1", "Temp": 40}}
+NOTIFICATION: dict[str, Any] = {
+    "Type": "NOT_DYN_TEMP",
+    "From": "SERV",
+    "Target": "UI",
+    "Data": {"Serial": "1", "Temp": 40},
+}
 
 
 @dataclass
@@ -97,7 +102,9 @@ def bad(hall: Hall, start_site: StartSite) -> Iterator[Gateway]:
     """A gateway to give a fault to; its row is gone and the healthy ones were undisturbed at the end."""
     yield start_site().gateways[0]
     hall.assert_undisturbed()
-    for row in hall.plant.rows("SELECT id FROM gateways WHERE gateway_id LIKE 'bad-%%' AND deleted_at IS NULL"):
+    for row in hall.plant.rows(
+        "SELECT id FROM gateways WHERE gateway_id LIKE 'bad-%%' AND deleted_at IS NULL"
+    ):
         hall.plant.delete(row.id)
     hall.assert_undisturbed()
 

@@ -28,6 +28,7 @@ from workers.gateway_manager.session_clock import MessageBudget, SessionClock
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import (
     CONFIGURATION_CHANGED,
+    WORKER_LOST,
     Code,
     ConnectionFailedError,
     Phase,
@@ -292,7 +293,11 @@ class GatewayConnection:
         return self._is_aborted or not self._around.may_act()
 
     def _leaving_reason(self) -> Reason:
-        return self._stop_reason or CONFIGURATION_CHANGED
+        if self._stop_reason is not None:
+            return self._stop_reason
+        # The lease may have run out for a moment, and been renewed after all.
+        is_changed = self._login.generation != self._applied.generation
+        return CONFIGURATION_CHANGED if is_changed else WORKER_LOST
 
     def _move(self, state: State, reason: Reason | None = None, *, retry_in_s: float | None = None) -> None:
         self._around.registry.move(

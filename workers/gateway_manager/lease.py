@@ -86,6 +86,9 @@ class Lease:
     def _run(self) -> None:
         while not self._stopping.is_set():
             started_at = lease_clock()
+            if self._worker is not None and not self.is_held():
+                # Renewing it now would go on with an epoch whose sessions have ended without a report.
+                self._lose("it ran out before it was renewed")
             renewed = self._renew_once(started_at)
             if self._worker is not None and not self.is_held():
                 self._lose("it could not be renewed in time")
@@ -101,15 +104,18 @@ class Lease:
             workers = WorkerRepository(ConnectionExecutor(self._connect()))
             if self._worker is None:
                 self._gain(workers, started_at)
-            elif workers.renew(self._worker, self._gateways_held()):
+            elif not workers.renew(self._worker, self._gateways_held()):
+                self._lose("the database has ended it")
+                return False
+            elif self.is_held():
                 self._hold_from(started_at)
             else:
-                self._lose("the database has ended it")
+                self._lose("it ran out while it was renewed")
                 return False
         except (DatabaseError, psycopg.Error) as error:
             self._disconnect()
             self._tell_unreachable(error)
-            if self._worker is not None and is_refusing(self._database.url):
+            if is_refusing(self._database.url) and self.is_held():
                 self._hold_from(started_at)
             return False
         self._told_unreachable = False

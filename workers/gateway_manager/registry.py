@@ -9,7 +9,7 @@ from time import monotonic
 from uuid import UUID
 
 from service.database.gateways import ActiveGateway
-from workers.gateway_manager.states import QUEUED, Reason, State, check_move
+from workers.gateway_manager.states import QUEUED, WORKER_LOST, Reason, State, check_move
 
 MAX_PENDING_EVENTS = 100_000
 
@@ -117,12 +117,9 @@ class GatewayRegistry:
                 next_attempt_at=None if retry_in_s is None else now + retry_in_s,
             )
             self._observations[gateway_id] = _with_connection_times(before, after, now)
-            self._transitions.append(
+            self._remember(
                 Transition(gateway_id, now, before.state, state, reason, after.attempt, after.generation)
             )
-            if len(self._transitions) > MAX_PENDING_EVENTS:
-                self._transitions.popleft()
-                self._transitions_lost += 1
             self._mark(gateway_id)
 
     def saw(self, gateway_id: UUID, *, message: bool) -> None:
@@ -149,9 +146,7 @@ class GatewayRegistry:
             if before is not None:
                 over = replace(before, is_over=True)
                 if before.state is not State.DISCONNECTED:
-                    # Its thread ended by a mistake of ours. The database takes no other state of what nobody
-                    # holds, and would refuse the reports of all others with it.
-                    over = replace(over, state=State.DISCONNECTED, state_since=now, next_attempt_at=None)
+                    over = self._broken_off(over, now)
                 self._observations[gateway_id] = _with_connection_times(before, over, now)
                 self._mark(gateway_id)
 
@@ -247,6 +242,38 @@ class GatewayRegistry:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _broken_off(self, over: Observation, now: float) -> Observation:
+        """Its thread ended in the middle: the lease was lost, or we made a mistake.
+
+        The database takes no state but disconnected of what nobody holds, and would refuse the reports of all
+        others with it.
+        """
+        self._remember(
+            Transition(
+                over.gateway_id,
+                now,
+                over.state,
+                State.DISCONNECTED,
+                WORKER_LOST,
+                over.attempt,
+                over.generation,
+            )
+        )
+        return replace(
+            over,
+            state=State.DISCONNECTED,
+            state_since=now,
+            reason=WORKER_LOST,
+            reason_at=now,
+            next_attempt_at=None,
+        )
+
+    def _remember(self, transition: Transition) -> None:
+        self._transitions.append(transition)
+        if len(self._transitions) > MAX_PENDING_EVENTS:
+            self._transitions.popleft()
+            self._transitions_lost += 1
 
     def _mark(self, gateway_id: UUID) -> None:
         self._unreported.setdefault(gateway_id)

@@ -54,4 +54,4 @@ class MessageBudget:
         self.tokens = min(self.per_second, self.tokens + (now - self.filled_at) * self.per_second) - 1
         self.filled_at = now
         # Waiting for a twentieth of a second's worth at a time keeps a flood from becoming a wake-up each.
-        return 0.0 if self.tokens > 0 else 0.05
+        return 0.0 if self.tokens > 0 else max(0.05, -self.tokens / self.per_second)

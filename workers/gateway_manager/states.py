@@ -79,6 +79,7 @@ class Code(StrEnum):
     CONFIGURATION_CHANGED = "configuration_changed"
     REQUESTED = "requested"
     WORKER_SHUTDOWN = "worker_shutdown"
+    WORKER_LOST = "worker_lost"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -99,6 +100,7 @@ CONFIGURATION_CHANGED = Reason(
     Code.CONFIGURATION_CHANGED, "The address or the credentials changed.", Phase.SESSION
 )
 WORKER_SHUTDOWN = Reason(Code.WORKER_SHUTDOWN, "The worker that held this gateway stopped.", Phase.SESSION)
+WORKER_LOST = Reason(Code.WORKER_LOST, "The worker lost its right to this gateway, or failed.", Phase.CLAIM)
 
 
 class ConnectionFailedError(Exception):

@@ -1,0 +1,102 @@
+"""PostgreSQL is stopped and started under a running worker: sessions stay, and nothing is lost but time."""
+
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+
+from devstack.postgres import EmbeddedPostgres
+from tests.waiting import wait_until
+from tests.workers.conftest import StartSite
+from tests.workers.plant import Plant
+from tests.workers.running import ThreadedWorker
+from workers.gateway_manager.lease import lease_clock
+from workers.gateway_manager.states import State
+
+RECOVERY_S = 2.0
+LEASE_S = 4.0
+
+
+@pytest.fixture
+def own_plant(own_postgres: EmbeddedPostgres) -> Iterator[Plant]:
+    """A plant in a server that the test may stop."""
+    with Plant(own_postgres.url()) as plant:
+        yield plant
+
+
+@pytest.fixture
+def own_worker(own_postgres: EmbeddedPostgres, own_plant: Plant) -> Iterator[ThreadedWorker]:
+    """A worker on that server."""
+    # A lease that outlives a slow start of the server on a busy machine.
+    worker = ThreadedWorker(own_postgres.url(), {"LEASE_S": str(LEASE_S), "HEARTBEAT_S": "0.5"})
+    yield worker
+    worker.stop()
+
+
+@pytest.mark.req("GATEWAY-08", "STATUS-01")
+def test_sessions_outlive_the_database_and_states_are_right_again(
+    own_postgres: EmbeddedPostgres, own_plant: Plant, own_worker: ThreadedWorker, start_site: StartSite
+) -> None:
+    plant, worker = own_plant, own_worker
+    site = start_site(4)
+    steady, dropped, lost, _ = site.gateways
+    ids = plant.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
+    steady_id, dropped_id, lost_id, _ = ids
+    for row_id in ids:
+        plant.wait_for_state(row_id, "connected")
+
+    own_postgres.stop()
+    last_renewal_until = lease_clock() + LEASE_S
+    dropped.drop("rst")
+    dropped.wait(lambda gateway: gateway.logins == 2)
+    lost.stop_listening()
+    lost.drop("close", 1011)
+    wait_until(lambda: worker.state(lost_id) in {State.RETRYING, State.CONNECTING})
+    # For longer than a whole lease: a database that refuses is there for nobody.
+    wait_until(lambda: lease_clock() > last_renewal_until + 0.5, timeout_s=7, what="a lease's time to pass")
+    assert worker.worker._lease.is_held()
+    assert [gateway.logins for gateway in site.gateways] == [1, 2, 1, 1]
+    assert steady.open_sessions == dropped.open_sessions == 1
+
+    own_postgres.start()
+    returned = monotonic()
+    # Reading anew is the test's own affair: its pool has to find back, too.
+    status = "SELECT state FROM gateway_statuses WHERE id = %s"
+
+    def shown() -> list[str]:
+        return [plant.rows(status, row_id)[0].state for row_id in (steady_id, dropped_id, lost_id)]
+
+    def as_they_are() -> bool:
+        steady_state, dropped_state, lost_state = shown()
+        return steady_state == dropped_state == "connected" and lost_state in {"retrying", "connecting"}
+
+    wait_until(as_they_are, RECOVERY_S, "the states to be right")
+    of_drop = [(event.from_state, event.to_state, event.reason_code) for event in plant.events(dropped_id)]
+    assert ("connected", "retrying", "connection_lost") in of_drop
+    assert of_drop[-1][:2] == ("authenticating", "connected")
+    history = [(event.from_state, event.to_state, event.reason_code) for event in plant.events(lost_id)]
+    assert ("connected", "retrying", "closed_by_gateway") in history
+    assert monotonic() - returned < RECOVERY_S + 1
+
+    # And wishes are followed again.
+    lost.start_listening()
+    plant.rows("UPDATE gateways SET desired_state = 'disconnected' WHERE id = %s", steady_id)
+    steady.wait(lambda gateway: gateway.open_sessions == 0, timeout_s=RECOVERY_S)
+    lost.wait(lambda gateway: gateway.logins == 2, timeout_s=RECOVERY_S)
+    assert [len(gateway.sessions_closed) for gateway in site.gateways] == [1, 1, 1, 0]
+    assert site.summary()["max_open_sessions"] == 1
+
+
+@pytest.mark.req("GATEWAY-08")
+def test_worker_waits_for_a_database_that_comes_later(
+    own_postgres: EmbeddedPostgres, own_plant: Plant, start_site: StartSite
+) -> None:
+    gateway = start_site().gateways[0]
+    own_plant.add(gateway.gateway_id, gateway.url)
+    own_postgres.stop()
+    worker = ThreadedWorker(own_postgres.url(), {})
+    try:
+        own_postgres.start()
+        gateway.wait(lambda seen: seen.open_sessions == 1, timeout_s=8)
+    finally:
+        worker.stop()

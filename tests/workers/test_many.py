@@ -1,0 +1,79 @@
+"""Three gateways, and a thousand: all connect, within the bound on handshakes, and go their own ways."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+import pytest
+
+import workers.__main__ as worker_program
+from simulator import Credentials, Site
+from tests.waiting import wait_until
+from tests.workers.conftest import StartWorker
+from tests.workers.plant import Plant
+from tests.workers.settings import EMAIL, PASSWORD, PATIENT
+from workers.gateway_manager.gate import HandshakeGate
+from workers.gateway_manager.waker import Waker
+
+MAX_HANDSHAKES = 20
+LIMIT_S = 20.0
+
+
+class CountingGate(HandshakeGate):
+    """The real gate; remembers how many were inside at most."""
+
+    most = 0
+
+    def __init__(self, places: int) -> None:
+        super().__init__(places)
+        self._count_lock = threading.Lock()
+        self._inside = 0
+
+    @contextmanager
+    def place(self, waker: Waker, interrupted: Callable[[], bool]) -> Iterator[None]:
+        with super().place(waker, interrupted):
+            with self._count_lock:
+                self._inside += 1
+                CountingGate.most = max(CountingGate.most, self._inside)
+            try:
+                yield
+            finally:
+                with self._count_lock:
+                    self._inside -= 1
+
+
+@pytest.mark.req("ORCH-04", "ORCH-05")
+@pytest.mark.parametrize("count", [3, 1000])
+def test_all_connect(
+    count: int, plant: Plant, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_program, "HandshakeGate", CountingGate)
+    monkeypatch.setattr(CountingGate, "most", 0)
+    names = [f"many-{number}" for number in range(count)]
+    with Site.start(names, credentials=Credentials(EMAIL, PASSWORD)) as site:
+        row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+        began = monotonic()
+        # The grace is a part of the handshake; the lease is long because one process does everything here.
+        worker = start_worker(
+            **PATIENT, MAX_HANDSHAKES=str(MAX_HANDSHAKES), SUBSCRIBE_GRACE_S="0.02", LEASE_S="30"
+        )
+        connected = "SELECT count(*) AS number FROM gateway_statuses WHERE state = 'connected'"
+        wait_until(
+            lambda: plant.rows(connected)[0].number == count, LIMIT_S, "every gateway to be shown connected"
+        )
+        assert monotonic() - began < LIMIT_S
+        seen = site.summary()
+        assert (seen["logins"], seen["open_sessions"], seen["max_open_sessions"]) == (count, count, 1)
+        assert 1 <= CountingGate.most <= min(count, MAX_HANDSHAKES)
+        assert len([t for t in threading.enumerate() if t.name.startswith("gateway-many-")]) == count
+
+        first = site.gateways[0]
+        first.drop("rst")
+        first.wait(lambda gateway: gateway.logins == 2 and gateway.open_sessions == 1)
+        plant.wait_for_state(row_ids[0], "connected")
+        assert site.summary()["logins"] == count + 1
+        worker.stop()
+        ended = site.summary()
+        assert (ended["open_sessions"], ended["violations"]) == (0, 0)
+        assert ended["sessions_closed"] == count + 1

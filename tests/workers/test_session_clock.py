@@ -1,0 +1,65 @@
+"""When to ping, when to give up, and how much to read."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.workers.settings import worker_config
+from workers.gateway_manager.session_clock import MessageBudget, SessionClock
+
+SETTINGS = worker_config(
+    "postgresql://nobody@127.0.0.1:1/x", PING_INTERVAL_S="15", LIVENESS_TIMEOUT_S="25"
+).session
+DICE = st.floats(min_value=0, max_value=1, exclude_max=True)
+
+
+@pytest.mark.req("STATUS-05")
+@given(DICE)
+def test_first_pings_are_spread(dice: float) -> None:
+    clock = SessionClock.starting(SETTINGS, 100.0, dice)
+    assert 107.5 <= clock.wake_at <= 115
+    assert not clock.ping_is_due(107.4)
+    assert clock.ping_is_due(115.0)
+    assert clock.next_ping_at == 130
+
+
+@pytest.mark.req("STATUS-01")
+def test_silence_is_counted_from_what_was_last_heard() -> None:
+    clock = SessionClock.starting(SETTINGS, 0.0, 0.0)
+    assert clock.silent_at == 25
+    clock.last_seen_at = 7.0
+    assert clock.silent_at == 32
+    clock.next_ping_at = 40
+    assert clock.wake_at == 32
+
+
+@pytest.mark.req("STATUS-05")
+@given(DICE)
+def test_a_gateway_that_answers_pings_is_never_silent_for_long(dice: float) -> None:
+    clock = SessionClock.starting(SETTINGS, 0.0, dice)
+    for _ in range(100):
+        now = clock.wake_at
+        assert now < clock.silent_at
+        assert clock.ping_is_due(now)
+        assert now - clock.last_seen_at <= 15.001
+        clock.last_seen_at = now
+
+
+@pytest.mark.req("ORCH-06")
+@given(
+    st.integers(min_value=1, max_value=10_000), st.lists(st.floats(min_value=0, max_value=0.5), max_size=200)
+)
+def test_no_more_is_read_than_the_budget_allows(per_second: int, gaps_s: list[float]) -> None:
+    budget, now = MessageBudget.full(per_second, 0.0), 0.0
+    for taken, gap_s in enumerate(gaps_s, start=1):
+        now += gap_s
+        now += budget.take(now)
+        # A second's worth in hand at the start; and the one that empties the bucket is through already.
+        assert taken <= per_second * (now + 1) + 1.001
+
+
+@pytest.mark.req("ORCH-06")
+def test_a_quiet_gateway_never_waits() -> None:
+    budget = MessageBudget.full(10, 0.0)
+    assert [budget.take(second / 5) for second in range(100)] == [0.0] * 100
+    assert [budget.take(20.0) for _ in range(11)][-1] > 0

@@ -1,0 +1,168 @@
+"""The table of moves, walked through the registry; and what the registry hands to the reporter."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import product
+from uuid import UUID, uuid4
+
+import pytest
+
+from service.database.gateways import ActiveGateway
+from workers.gateway_manager.registry import GatewayRegistry
+from workers.gateway_manager.states import MOVES, QUEUED, Code, IllegalMoveError, Phase, Reason, State
+
+ROW_ID = UUID(int=1)
+REASON = Reason(Code.CONNECTION_LOST, "Gone.", Phase.SESSION)
+
+
+def registry_with(*row_ids: UUID) -> GatewayRegistry:
+    registry = GatewayRegistry()
+    now = datetime.now(UTC)
+    registry.add(ActiveGateway(row_id, 3, now, connects=5, messages_received=9) for row_id in row_ids)
+    return registry
+
+
+def registry_in(state: State) -> GatewayRegistry:
+    """The registry with the gateway in this state, as it really gets there."""
+    registry = registry_with(ROW_ID)
+    ways = {
+        State.DISCONNECTED: [],
+        State.CONNECTING: [State.CONNECTING],
+        State.AUTHENTICATING: [State.CONNECTING, State.AUTHENTICATING],
+        State.CONNECTED: [State.CONNECTING, State.AUTHENTICATING, State.CONNECTED],
+        State.RETRYING: [State.CONNECTING, State.RETRYING],
+        State.AUTH_FAILED: [State.CONNECTING, State.AUTHENTICATING, State.AUTH_FAILED],
+        State.DISCONNECTING: [State.CONNECTING, State.AUTHENTICATING, State.DISCONNECTING],
+    }
+    for following in ways[state]:
+        registry.move(ROW_ID, following)
+    return registry
+
+
+@pytest.mark.req("ORCH-02")
+@pytest.mark.parametrize(("current", "following"), list(product(State, State)))
+def test_every_move(current: State, following: State) -> None:
+    registry = registry_in(current)
+    registry.take_changes(100)
+    before = registry.find(ROW_ID)
+    if following in MOVES[current]:
+        registry.move(ROW_ID, following, REASON, generation=7, attempt=2)
+        after = registry.find(ROW_ID)
+        assert after is not None
+        assert (after.state, after.reason, after.generation, after.attempt) == (following, REASON, 7, 2)
+        assert (after.connected_since is not None) == (following is State.CONNECTED)
+        (transition,) = registry.take_changes(100).transitions
+        assert (transition.from_state, transition.to_state) == (current, following)
+    else:
+        with pytest.raises(IllegalMoveError):
+            registry.move(ROW_ID, following, REASON, generation=7, attempt=2)
+        assert registry.find(ROW_ID) == before
+        assert not registry.has_changes()
+
+
+@pytest.mark.req("ORCH-02")
+def test_the_table_leads_back_from_everywhere() -> None:
+    assert set(MOVES) == set(State)
+    reached = {State.DISCONNECTED}
+    while more := {state for state in State if MOVES[state] & reached} - reached:
+        reached |= more
+    assert reached == set(State)
+    assert all(state not in following for state, following in MOVES.items())
+
+
+@pytest.mark.req("STATUS-05")
+def test_times_and_counters_of_a_session() -> None:
+    registry = registry_in(State.CONNECTED)
+    connected = registry.find(ROW_ID)
+    assert connected is not None
+    assert connected.connects == 6
+    assert connected.last_seen_at == connected.connected_since == connected.last_connected_at
+    registry.saw(ROW_ID, message=False)
+    ponged = registry.find(ROW_ID)
+    assert ponged == replace(connected, last_seen_at=ponged.last_seen_at if ponged else None)
+    registry.saw(ROW_ID, message=True)
+    heard = registry.find(ROW_ID)
+    assert heard is not None
+    assert (heard.messages_received, heard.last_message_at) == (10, heard.last_seen_at)
+    registry.move(ROW_ID, State.RETRYING, REASON, retry_in_s=5)
+    lost = registry.find(ROW_ID)
+    assert lost is not None
+    assert lost.connected_since is None
+    assert lost.last_disconnected_at == lost.state_since
+    assert lost.next_attempt_at == lost.state_since + 5
+    assert lost.last_connected_at == connected.last_connected_at
+
+
+@pytest.mark.req("STATUS-04")
+def test_what_could_not_be_written_is_taken_again_in_its_order() -> None:
+    registry = registry_in(State.AUTHENTICATING)
+    taken = registry.take_changes(100)
+    assert not registry.has_changes()
+    registry.move(ROW_ID, State.CONNECTED)
+    registry.give_back(taken)
+    again = registry.take_changes(100)
+    assert [one.to_state for one in again.transitions] == [
+        State.CONNECTING,
+        State.AUTHENTICATING,
+        State.CONNECTED,
+    ]
+    assert [one.state for one in again.observations] == [State.CONNECTED]
+
+
+@pytest.mark.req("STATUS-04")
+def test_changes_are_taken_in_bounded_batches() -> None:
+    ids = [uuid4() for _ in range(5)]
+    registry = registry_with(*ids)
+    for row_id in ids:
+        registry.move(row_id, State.CONNECTING)
+    sizes = []
+    while registry.has_changes():
+        changes = registry.take_changes(2)
+        sizes.append((len(changes.observations), len(changes.transitions)))
+    assert sizes == [(2, 2), (2, 2), (1, 1)]
+
+
+@pytest.mark.req("STATUS-05")
+def test_only_what_was_heard_of_is_touched() -> None:
+    registry = registry_in(State.CONNECTED)
+    registry.take_changes(100)
+    assert not registry.take_touched(0.000_001)
+    registry.saw(ROW_ID, message=False)
+    touched = registry.take_touched(0.000_000_001)
+    assert [one.gateway_id for one in touched.touched] == [ROW_ID]
+    assert not registry.take_touched(0.000_000_001)
+    registry.give_back(touched)
+    assert registry.take_touched(0.000_000_001)
+
+
+@pytest.mark.req("STATUS-04")
+@pytest.mark.parametrize("state", State)
+def test_what_is_over_is_disconnected_however_it_ended(state: State) -> None:
+    registry = registry_in(state)
+    registry.take_changes(100)
+    registry.finish(ROW_ID)
+    over = registry.find(ROW_ID)
+    assert over is not None
+    assert over.is_over
+    assert (over.state, over.connected_since) == (State.DISCONNECTED, None)
+    assert not registry.is_waiting(ROW_ID)
+    changes = registry.take_changes(100)
+    assert changes.observations == [over]
+    assert [(one.from_state, one.to_state) for one in changes.transitions] == (
+        [] if state is State.DISCONNECTED else [(state, State.DISCONNECTED)]
+    )
+    registry.forget([ROW_ID])
+    assert registry.find(ROW_ID) is None
+    assert len(registry) == 0
+
+
+@pytest.mark.req("ORCH-03")
+def test_a_held_gateway_waits_for_its_turn() -> None:
+    registry = registry_with(ROW_ID)
+    found = registry.find(ROW_ID)
+    assert found is not None
+    assert (found.state, found.reason, found.generation) == (State.DISCONNECTED, QUEUED, 3)
+    assert registry.is_waiting(ROW_ID)
+    registry.clear()
+    assert registry.ids() == set()
+    assert not registry.has_changes()

@@ -1,0 +1,173 @@
+"""The status is true: soon after a change, for a dead or frozen worker, and over hundreds of changes."""
+
+import random
+import signal
+from time import monotonic
+from uuid import UUID
+
+import pytest
+
+from simulator import Fault, Gateway
+from tests.waiting import wait_until
+from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
+from tests.workers.plant import Plant
+from tests.workers.running import ThreadedWorker
+
+TRANSITIONS = 300
+
+
+@pytest.mark.req("STATUS-01")
+def test_dead_worker_is_noticed_before_its_lease_ends(
+    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker
+) -> None:
+    gateway = start_site().gateways[0]
+    worker = spawn_worker(LEASE_S="60")
+    row_id = plant.add(gateway.gateway_id, gateway.url)
+    plant.wait_for_state(row_id, "connected")
+    worker.kill()
+    status = plant.wait_for_state(row_id, "unknown", timeout_s=2)
+    assert status.reason_code == "worker_lost"
+    assert status.connected_since is None
+    assert status.last_seen_at is not None
+
+
+@pytest.mark.req("STATUS-01")
+def test_frozen_worker_is_unknown_once_its_lease_ends(
+    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker
+) -> None:
+    gateway = start_site().gateways[0]
+    worker = spawn_worker(LEASE_S="2")
+    row_id = plant.add(gateway.gateway_id, gateway.url)
+    plant.wait_for_state(row_id, "connected")
+    worker.send(signal.SIGSTOP)
+    status = plant.wait_for_state(row_id, "unknown", timeout_s=3)
+    assert status.worker_lease_expires_at is not None
+    assert status.as_of > status.worker_lease_expires_at
+    # It finds its lease gone, hangs up, and starts anew under another.
+    worker.send(signal.SIGCONT)
+    gateway.wait(lambda seen: seen.logins == 2 and seen.open_sessions == 1, timeout_s=8)
+    wait_until(lambda: plant.events(row_id)[-1].to_state == "connected" and len(plant.events(row_id)) > 3)
+    assert gateway.max_open_sessions == 1
+    assert "lease lost" in worker.log
+    lost = [(event.from_state, event.to_state) for event in plant.events(row_id) if event.reason_code]
+    assert lost == [("connected", "unknown"), ("unknown", "disconnected")]
+    assert len({event.epoch for event in plant.events(row_id)}) == 2
+    assert_history_is_whole(plant, [row_id])
+
+
+@pytest.mark.req("STATUS-01")
+def test_lost_connection_shows_within_a_second(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    gateway = start_site().gateways[0]
+    start_worker(BACKOFF_INITIAL_S="60", BACKOFF_MAX_S="60")
+    row_id = plant.add(gateway.gateway_id, gateway.url)
+    plant.wait_for_state(row_id, "connected")
+    gateway.stop_listening()
+    gateway.drop("rst")
+    began = monotonic()
+    wait_until(lambda: plant.status(row_id).state != "connected", timeout_s=1)
+    assert monotonic() - began < 1
+    status = plant.wait_for_state(row_id, "retrying")
+    assert status.reason_code in {"connection_lost", "connection_refused"}
+    assert status.next_attempt_at is not None
+    assert status.connected_since is None
+    assert status.last_disconnected_at is not None
+
+
+@pytest.mark.req("STATUS-01")
+def test_gateway_that_no_worker_holds_says_so(plant: Plant, start_site: StartSite) -> None:
+    gateway = start_site().gateways[0]
+    row_id = plant.add(gateway.gateway_id, gateway.url)
+    status = plant.status(row_id)
+    assert (status.state, status.reason_code, status.worker_id) == ("disconnected", "no_worker", None)
+
+
+class Chance:
+    """Does one thing after the other to gateways, by chance that is the same each time."""
+
+    def __init__(self, plant: Plant, gateways: dict[UUID, Gateway], seed: int) -> None:
+        self._plant = plant
+        self._gateways = gateways
+        self._chance = random.Random(seed)
+
+    def act(self) -> None:
+        """One thing to one gateway."""
+        row_id, gateway = self._chance.choice(list(self._gateways.items()))
+        match self._chance.randrange(8):
+            case 0 | 1:
+                gateway.drop(self._chance.choice(["rst", "fin", "close"]))
+            case 2:
+                self._plant.disconnect(row_id)
+            case 3 | 4:
+                self._plant.connect(row_id)
+            case 5:
+                gateway.fault(self._chance.choice([Fault.REJECT_UPGRADE, Fault.ERROR_LOGIN, Fault.NOT_JSON]))
+                gateway.drop("rst")
+            case 6:
+                gateway.fault(None)
+            case 7:
+                self._plant.change(row_id, url=f"{gateway.url}/{self._chance.randrange(1000)}")
+
+
+def assert_agreement(plant: Plant, worker: ThreadedWorker, row_ids: list[UUID]) -> None:
+    """Whenever a gateway's state stays for the reporting interval, the database says the same.
+
+    Read between two looks into the registry that saw the same: only then is there one truth to compare with.
+    """
+    for row_id in row_ids:
+
+        def agree(row_id: UUID = row_id) -> bool:
+            before = worker.registry.find(row_id)
+            status = plant.status(row_id)
+            if worker.registry.find(row_id) != before:
+                return False
+            if before is None or before.is_over:
+                return status.worker_id is None and status.state == "disconnected"
+            reason = None if before.reason is None else before.reason.code.value
+            return (status.state, status.reason_code, status.attempt, status.observed_generation) == (
+                before.state.value,
+                reason,
+                before.attempt,
+                before.generation,
+            )
+
+        # The interval is 20 ms; the rest is for a machine that does other things, too.
+        wait_until(agree, timeout_s=1, what="registry and database to agree")
+
+
+@pytest.mark.req("STATUS-04", "ORCH-02")
+@pytest.mark.parametrize("seed", [1, 2])
+def test_registry_and_status_agree_over_hundreds_of_transitions(
+    seed: int, plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    site = start_site(10)
+    worker = start_worker(LEASE_S="6", BACKOFF_MAX_S="0.3", SUBSCRIBE_GRACE_S="0.02", LOGIN_TRIES="2")
+    row_ids = plant.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
+    by_id = dict(zip(row_ids, site.gateways, strict=True))
+    chance = Chance(plant, by_id, seed)
+    count = "SELECT count(*) AS transitions FROM gateway_events"
+    deadline = monotonic() + 20
+    while plant.rows(count)[0].transitions < TRANSITIONS and monotonic() < deadline:
+        for _ in range(5):
+            chance.act()
+        assert_agreement(plant, worker, row_ids)
+    assert plant.rows(count)[0].transitions >= TRANSITIONS
+    for row_id, gateway in by_id.items():
+        gateway.fault(None)
+        plant.connect(row_id)
+    for row_id in row_ids:
+        plant.wait_for_state(row_id, "connected")
+    assert_agreement(plant, worker, row_ids)
+    assert site.summary()["max_open_sessions"] == 1
+    assert_history_is_whole(plant, row_ids)
+
+
+def assert_history_is_whole(plant: Plant, row_ids: list[UUID]) -> None:
+    """Each transition begins where the one before ended."""
+    for row_id in row_ids:
+        events = plant.events(row_id)
+        assert [event.from_state for event in events] == [
+            "disconnected",
+            *(event.to_state for event in events[:-1]),
+        ]
