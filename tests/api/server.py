@@ -111,7 +111,7 @@ class ApiServer:
     def answers(self) -> bool:
         """Whether it serves."""
         try:
-            return self.call("GET", "/api/health").status == 200
+            return self.call("GET", "/api/health").status in {200, 302}
         except (OSError, http.client.HTTPException):
             return False
 

@@ -16,7 +16,9 @@ FIELDS = {
 
 @pytest.mark.req("FACTORY-01", "FACTORY-03", "FACTORY-09")
 def test_a_created_factory_is_where_its_location_says(api: ApiServer) -> None:
-    reply = api.call("POST", "/api/factories", {"name": "Mühle", "timezone": "Europe/Paris", "metadata": {"a": 1}})
+    reply = api.call(
+        "POST", "/api/factories", {"name": "Mühle", "timezone": "Europe/Paris", "metadata": {"a": 1}}
+    )
     assert reply.status == 201
     factory = reply.json
     assert set(factory) == FIELDS

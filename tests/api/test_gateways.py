@@ -95,7 +95,9 @@ def test_an_update_changes_what_it_names_and_leaves_the_rest(
     api: ApiServer, database: psycopg.Connection, method: str
 ) -> None:
     def sealed() -> bytes:
-        row = database.execute("SELECT sealed_password FROM gateways WHERE id = %s", [before["id"]]).fetchone()
+        row = database.execute(
+            "SELECT sealed_password FROM gateways WHERE id = %s", [before["id"]]
+        ).fetchone()
         assert row is not None
         return bytes(row[0])
 
@@ -111,7 +113,11 @@ def test_an_update_changes_what_it_names_and_leaves_the_rest(
     assert sealed() != password_before, "sealed anew, with a fresh nonce"
     other = api.factory(name="Other")
     moved = api.call(method, path, {"factory_id": other["id"], "url": "wss://[::1]:8443/x?y=1"}).json
-    assert (moved["factory_id"], moved["url"], moved["generation"]) == (other["id"], "wss://[::1]:8443/x?y=1", 3)
+    assert (moved["factory_id"], moved["url"], moved["generation"]) == (
+        other["id"],
+        "wss://[::1]:8443/x?y=1",
+        3,
+    )
 
 
 @pytest.mark.req("GATEWAY-04")
@@ -167,7 +173,9 @@ def test_a_deleted_gateway_is_gone_and_its_name_is_free(api: ApiServer) -> None:
         ],
     ],
 )  # fmt: skip
-def test_a_mistake_is_named_and_what_was_sent_is_not_repeated(api: ApiServer, field: str, value: object) -> None:
+def test_a_mistake_is_named_and_what_was_sent_is_not_repeated(
+    api: ApiServer, field: str, value: object
+) -> None:
     factory = api.factory()
     body = gateway_body(factory["id"], **{"password": "marker-password"}) | {field: value}
     created = api.call("POST", "/api/gateways", body)
@@ -203,6 +211,8 @@ def test_a_password_may_have_1024_characters_of_any_kind(api: ApiServer) -> None
 
 @pytest.mark.req("API-05", "GATEWAY-07")
 def test_every_mistake_is_named_and_a_field_that_is_not_ours_is_refused(api: ApiServer) -> None:
-    reply = api.call("POST", "/api/gateways", {"desired_state": "disconnected", "password": "x", "id": NOBODY})
+    reply = api.call(
+        "POST", "/api/gateways", {"desired_state": "disconnected", "password": "x", "id": NOBODY}
+    )
     assert reply.status == 400
     assert set(reply.fields) == {"factory_id", "gateway_id", "name", "url", "email", "desired_state", "id"}

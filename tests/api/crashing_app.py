@@ -1,0 +1,37 @@
+"""The API with two routes more: one crashes with a password in hand, one has the database refuse its row."""
+
+from uuid import UUID, uuid4
+
+from flask import Flask, Response, request
+
+from service import app as api
+from service.api.services import services
+from service.database.factories import FactoryRepository
+from service.database.gateways import GatewayRepository
+
+
+def create_app() -> Flask:
+    """What gunicorn serves."""
+    app = api.create_app()
+    app.add_url_rule("/api/crash", view_func=crash, methods=["POST"])
+    app.add_url_rule("/api/refused-row", view_func=write_refused_row, methods=["POST"])
+    return app
+
+
+def crash() -> Response:
+    """A bug."""
+    password = request.get_json()["password"]
+    return Response(str(len(password) / 0))
+
+
+def write_refused_row() -> Response:
+    """A row that only a bug of ours could write."""
+    factory = FactoryRepository(services().database).create({"name": "x"})
+    write(factory.id)
+    return Response()
+
+
+def write(factory_id: UUID) -> None:
+    """Breaks a check constraint."""
+    values = {"factory_id": factory_id, "gateway_id": "g", "name": "n", "url": "http://x", "email": "e"}
+    GatewayRepository(services().database).create(uuid4(), b"s" * 40, values)

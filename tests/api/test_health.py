@@ -1,0 +1,118 @@
+"""Health, readiness, start and end."""
+
+import base64
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from service.database.pool import ConnectionExecutor
+from service.database.workers import WorkerRepository
+from tests.api.server import ApiServer
+
+OTHER_KEY = base64.b64encode(b"x" * 32).decode()
+
+
+@pytest.mark.req("API-01", "API-02")
+def test_it_serves_on_its_port_and_says_that_it_lives(api: ApiServer) -> None:
+    reply = api.call("GET", "/api/health")
+    assert (reply.status, reply.json) == (200, {"status": "ok"})
+    assert api.call("HEAD", "/api/health").status == 200
+
+
+@pytest.mark.req("API-02")
+def test_it_is_ready_only_with_a_live_worker(api: ApiServer, database: psycopg.Connection) -> None:
+    reply = api.call("GET", "/api/health/ready")
+    assert (reply.status, reply.error["code"], reply.fields) == (503, "NOT_READY", ["workers"])
+    session = psycopg.connect(database.info.dsn, autocommit=True, password=database.info.password)
+    with session:
+        WorkerRepository(ConnectionExecutor(session)).register("here", 1, "0", 60)
+        assert api.call("GET", "/api/health/ready").json["workers"] == 1
+    session.close()
+    # Its lease runs on, but its session is gone.
+    assert api.call("GET", "/api/health/ready").fields == ["workers"]
+
+
+@pytest.mark.req("API-02")
+def test_it_is_not_ready_before_all_migrations(api: ApiServer, database: psycopg.Connection) -> None:
+    database.execute("CREATE TABLE kept AS TABLE schema_migrations")
+    database.execute("DELETE FROM schema_migrations")
+    try:
+        assert "migrations" in api.call("GET", "/api/health/ready").fields
+    finally:
+        database.execute("INSERT INTO schema_migrations SELECT * FROM kept")
+        database.execute("DROP TABLE kept")
+
+
+def refused_start(server: ApiServer) -> str:
+    """What a server says that does not start; it has to be one line, without a traceback."""
+    process = server.spawn()
+    assert process.wait(timeout=20) == 1
+    said = [line for line in server.log_path.read_text().splitlines() if not line.startswith("{")]
+    assert len(said) == 1, said
+    return said[0]
+
+
+@pytest.mark.req("CRYPTO-03", "QUAL-06")
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ENCRYPTION_KEY", "", "ENCRYPTION_KEY is not set"),
+        ("ENCRYPTION_KEY", "not base64!", "ENCRYPTION_KEY is not base64"),
+        ("ENCRYPTION_KEY", base64.b64encode(b"short").decode(), "must be 32 bytes"),
+        ("DATABASE_URL", "", "DATABASE_URL is not set"),
+        ("PORT", "ninety", "PORT must be a whole number"),
+        ("API_THREADS", "0", "API_THREADS must be between"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL must be one of"),
+    ],
+)
+def test_a_bad_setting_stops_the_start_with_one_line(
+    tmp_path: Path, database_url: str, name: str, value: str, words: str
+) -> None:
+    said = refused_start(ApiServer(database_url, tmp_path / "api.log", {name: value}))
+    assert words in said
+    assert value == "" or value not in said or name in {"PORT", "LOG_LEVEL"}
+
+
+@pytest.mark.req("CRYPTO-03")
+def test_a_key_that_is_not_the_stored_one_is_noticed_at_start(
+    start_api: Callable[..., ApiServer], tmp_path: Path, database_url: str
+) -> None:
+    start_api().stop()
+    server = ApiServer(database_url, tmp_path / "other.log", {"ENCRYPTION_KEY": OTHER_KEY})
+    said = refused_start(server)
+    assert "not the key that the stored passwords were sealed with" in said
+    assert OTHER_KEY not in said
+
+
+@pytest.mark.req("API-01")
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path, database_url: str) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        server = ApiServer(database_url, tmp_path / "api.log", port=holder.getsockname()[1])
+        assert "PORT" in refused_start(server)
+
+
+@pytest.mark.req("REPO-01")
+def test_each_process_has_a_pool_of_its_own_that_ends_with_it(
+    start_api: Callable[..., ApiServer], database_url: str
+) -> None:
+    def connections(watcher: psycopg.Connection) -> int:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'millgate-api'"
+        row = watcher.execute(query + " AND datname = current_database()").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    api = start_api(API_PROCESSES="2", DB_POOL_MIN="1", DB_POOL_MAX="2")
+    with psycopg.connect(database_url, autocommit=True) as watcher:
+        for _ in range(10):
+            assert api.call("GET", "/api/factories").status == 200
+        assert 1 <= connections(watcher) <= 4
+        assert api.process is not None
+        api.process.send_signal(signal.SIGTERM)
+        assert api.process.wait(timeout=12) == 0
+        assert connections(watcher) == 0
