@@ -6,12 +6,13 @@ from uuid import UUID
 
 from flask import request
 from pydantic import TypeAdapter, ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from service.api.pagination import QueryModel
 from service.api.schemas import RequestModel
 from service.errors import InvalidRequestError
 
+MAX_BODY_BYTES = 1024 * 1024
 MAX_DETAILS = 100
 MAX_FIELD_CHARACTERS = 200
 
@@ -53,7 +54,7 @@ def parse_body(model: type[Body]) -> Body:
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != "application/json" or charset != "utf-8" or request.content_encoding:
         raise UnsupportedMediaType("The body must be application/json, in UTF-8 and not compressed.")
-    body = request.get_data()
+    body = read_body()
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -62,9 +63,20 @@ def parse_body(model: type[Body]) -> Body:
 
 def parse_optional_body(model: type[Body]) -> Body:
     """The request's body where it may as well have none."""
-    if not request.get_data():
+    if not read_body():
         return model()
     return parse_body(model)
+
+
+def read_body() -> bytes:
+    """The whole body, or none of it. Raises werkzeug's errors for one that is too big or was cut off."""
+    body = request.get_data()
+    # Of a chunked body werkzeug gives what is within its limit, and says nothing of the rest.
+    if len(body) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    if request.content_length is not None and len(body) < request.content_length:
+        raise BadRequest("The body is shorter than its Content-Length says.")
+    return body
 
 
 def detail(field: str, message: str, kind: str) -> dict[str, str]:

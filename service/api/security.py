@@ -9,19 +9,20 @@ from flask_talisman import Talisman
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.api.request_log import HEADER
+from service.api.requests import MAX_BODY_BYTES
 from service.config import ApiConfig
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 CONTENT_SECURITY_POLICY = {"default-src": "'none'", "frame-ancestors": "'none'"}
-MAX_BODY_BYTES = 1024 * 1024
 _FORWARDED_SCHEME = "HTTP_X_FORWARDED_PROTO"
 
 
 def guard(app: Flask, config: ApiConfig) -> None:
     """Bounds what comes in, and sets the headers of what goes out."""
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    # One more than a body may have, so that one that goes on behind its limit shows.
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
     Talisman(
         app,
         force_https=config.force_https,

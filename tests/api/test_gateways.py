@@ -158,7 +158,8 @@ def test_a_deleted_gateway_is_gone_and_its_name_is_free(api: ApiServer) -> None:
         *[("name", value) for value in ("", "n" * 201, None)],
         *[("model", value) for value in ("", "m" * 101)],
         *[("firmware_version", value) for value in ("", "f" * 101, 1.0)],
-        *[("email", value) for value in ("", "a", "a@", "@b", "a@b@c", "a b@c", "a@b\n", "a@\0", "a@" + "b" * 319)],
+        *[("email", value) for value in ("", "a", "a@", "@b", "a@b@c", "a b@c", "a@b\n", "a@\0")],
+        ("email", "a@" + "b" * 319),
         *[("password", value) for value in ("", "p" * 1025, None, 5, "marker-in-password\0")],
         *[("factory_id", value) for value in ("", "marker-in-factory", None, NOBODY)],
         *[
@@ -177,7 +178,7 @@ def test_a_mistake_is_named_and_what_was_sent_is_not_repeated(
     api: ApiServer, field: str, value: object
 ) -> None:
     factory = api.factory()
-    body = gateway_body(factory["id"], **{"password": "marker-password"}) | {field: value}
+    body = gateway_body(factory["id"], password="marker-password") | {field: value}
     created = api.call("POST", "/api/gateways", body)
     gateway = api.gateway(factory["id"])
     updated = api.call("PATCH", f"/api/gateways/{gateway['id']}", {field: value, "metadata": {"k": "marker"}})

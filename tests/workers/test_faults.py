@@ -152,7 +152,8 @@ AT_LOGIN = [
     pytest.param(Fault.JSON_ARRAY, {"phase": "login"}, "protocol_error", "list", id="array"),
     pytest.param(Fault.BINARY_FRAME, {"phase": "login"}, "protocol_error", "binary", id="binary"),
     pytest.param(Fault.BAD_UTF8, {"phase": "login"}, "protocol_error", "UTF-8", id="bad-utf8"),
-    pytest.param(Fault.HALF_FRAME, {"phase": "login"}, "ping_timeout", "stalled", id="half-frame"),
+    pytest.param(Fault.HALF_FRAME, {"phase": "login"}, "login_timeout", "stalled", id="half-frame"),
+    pytest.param(Fault.DRIBBLE_LOGIN, {"byte_interval_s": 0.1}, "login_timeout", "stalled", id="dribbled"),
     pytest.param(Fault.HUGE_FRAME, {"phase": "login"}, "message_too_big", "4194304", id="huge-frame"),
 ]
 

@@ -189,7 +189,7 @@ class GatewayConnection:
         while session.stage is stage:
             if monotonic() >= deadline:
                 return False
-            received = transport.receive(deadline, phase)
+            received = transport.receive(deadline, phase, deadline if phase is Phase.LOGIN else None)
             if received is not None and received.kind is Kind.MESSAGE:
                 self._take(session, received.payload, phase)
         return True

@@ -52,15 +52,16 @@ class Transport:
         """Sends a ping."""
         self._send(b"", ABNF.OPCODE_PING)
 
-    def receive(self, until: float, phase: Phase) -> Received | None:
+    def receive(self, until: float, phase: Phase, finish_by: float | None = None) -> Received | None:
         """The next thing that arrives, or None when nothing has begun to by then (monotonic seconds).
 
-        Once a message has begun, its rest may take as long as liveness allows. A close is a failure.
+        Once a message has begun, its rest may take until `finish_by`, or as long as liveness allows. A close
+        is a failure.
         """
         with self._failures(phase):
             if not self._stream.wait_readable(until):
                 return None
-            self._stream.deadline = monotonic() + self._settings.liveness_timeout_s
+            self._stream.deadline = finish_by or monotonic() + self._settings.liveness_timeout_s
             opcode, frame = self._web_socket.recv_data_frame(control_frame=True)
         if opcode == ABNF.OPCODE_CLOSE:
             raise failed(Code.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
@@ -102,7 +103,8 @@ class Transport:
         try:
             yield
         except DeadlinePassedError:
-            raise failed(Code.PING_TIMEOUT, phase, "The gateway stalled in the middle of a frame.") from None
+            code = Code.LOGIN_TIMEOUT if phase is Phase.LOGIN else Code.PING_TIMEOUT
+            raise failed(code, phase, "The gateway stalled in the middle of a frame.") from None
         except MessageTooBigError:
             limit = self._settings.max_message_bytes
             message = f"The gateway sent a message of more than {limit} bytes."
