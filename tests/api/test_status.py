@@ -89,7 +89,8 @@ def test_what_an_operator_wants_stays_wanted_and_can_be_said_twice(
 ) -> None:
     gateway = api.gateway(api.factory()["id"])
     path = f"/api/gateways/{gateway['id']}"
-    for body in (None, {}):
+    bodies: tuple[dict[str, str] | None, ...] = (None, {})
+    for body in bodies:
         reply = api.call("POST", f"{path}/disconnect", body)
         assert (reply.status, set(reply.json)) == (202, FIELDS)
         assert (reply.json["desired_state"], reply.json["generation"]) == ("disconnected", 2)
