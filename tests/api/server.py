@@ -90,8 +90,14 @@ class ApiServer:
 
     def __enter__(self) -> Self:
         process = self.spawn()
-        wait_until(lambda: process.poll() is not None or self.answers(), START_LIMIT_S, "the API to answer")
-        assert process.poll() is None, self.log_path.read_text()
+        try:
+            wait_until(
+                lambda: process.poll() is not None or self.answers(), START_LIMIT_S, "the API to answer"
+            )
+            assert process.poll() is None, self.log_path.read_text()
+        except AssertionError:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,6 +12,7 @@ import pytest
 from service.database.pool import ConnectionExecutor
 from service.database.workers import WorkerRepository
 from tests.api.server import ApiServer
+from tests.waiting import wait_until
 
 OTHER_KEY = base64.b64encode(b"x" * 32).decode()
 
@@ -33,6 +34,7 @@ def test_it_is_ready_only_with_a_live_worker(api: ApiServer, database: psycopg.C
         assert api.call("GET", "/api/health/ready").json["workers"] == 1
     session.close()
     # Its lease runs on, but its session is gone.
+    wait_until(lambda: api.call("GET", "/api/health/ready").status == 503, 2, "the end of the session")
     assert api.call("GET", "/api/health/ready").fields == ["workers"]
 
 
@@ -115,4 +117,4 @@ def test_each_process_has_a_pool_of_its_own_that_ends_with_it(
         assert api.process is not None
         api.process.send_signal(signal.SIGTERM)
         assert api.process.wait(timeout=12) == 0
-        assert connections(watcher) == 0
+        wait_until(lambda: connections(watcher) == 0, 2, "the end of all connections")
