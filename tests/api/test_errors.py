@@ -1,15 +1,19 @@
 """Every refusal has one shape, the right status, and nothing of what was sent."""
 
 import json
+import re
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 from flask import Flask
 
 from service.api import errors
 from service.app import create_app
+from service.config import ApiConfig
+from service.environment import Environment
 from service.errors import MillgateError
-from tests.api.server import ApiServer
+from tests.api.server import KEY, ApiServer
 
 
 def crashing_app() -> Flask:
@@ -131,3 +135,21 @@ def test_a_request_id_that_could_not_be_logged_as_it_is_gets_replaced(api: ApiSe
     given = api.call("GET", "/api/health", headers=headers).headers["X-Request-ID"]
     assert given != offered
     assert len(given) == 32
+
+
+@pytest.mark.req("QUAL-03", "API-05")
+def test_no_route_takes_what_its_models_do_not_know(api: ApiServer) -> None:
+    """Walks the routes themselves, so that a new one is held to it too."""
+    config = ApiConfig.read(Environment({"DATABASE_URL": "postgresql:///none", "ENCRYPTION_KEY": KEY}))
+    rules = [rule for rule in create_app(config).url_map.iter_rules() if rule.rule.startswith("/api")]
+    assert len(rules) >= 12
+    for rule in rules:
+        path = re.sub(r"<[^>]+>", str(uuid4()), rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            takes_body = method in {"POST", "PUT", "PATCH"}
+            reply = api.call(method, f"{path}?surprise=1", {} if takes_body else None)
+            assert (reply.status, reply.fields) == (400, ["surprise"]), (method, path)
+            if takes_body:
+                reply = api.call(method, path, {"surprise": 1})
+                assert reply.status == 400, (method, path)
+                assert "surprise" in reply.fields, (method, path)

@@ -1,0 +1,38 @@
+"""What an operator reads at night."""
+
+import logging
+
+import pytest
+
+from tests.waiting import wait_until
+from tests.workers.conftest import StartSite, StartWorker
+from tests.workers.plant import Plant
+
+LOGGER = "workers.gateway_manager.connection"
+
+
+@pytest.mark.req("QUAL-05")
+def test_a_gateway_that_goes_down_is_one_warning_with_its_name_and_what_happens_next(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger=LOGGER)
+    gateway = start_site().gateways[0]
+    start_worker()
+    row_id = plant.add(gateway.gateway_id, gateway.url)
+    plant.wait_for_state(row_id, "connected")
+    gateway.stop_listening()
+    gateway.drop("rst")
+
+    def lines(level: int) -> list[logging.LogRecord]:
+        return [record for record in caplog.records if (record.name, record.levelno) == (LOGGER, level)]
+
+    wait_until(lambda: len([line for line in lines(logging.DEBUG) if "down" in line.message]) >= 2)
+    gateway.start_listening()
+    plant.wait_for_state(row_id, "connected")
+    [warning] = lines(logging.WARNING)
+    assert vars(warning)["gateway"] == str(row_id)
+    assert vars(warning)["gateway_id"] == gateway.gateway_id
+    assert vars(warning)["reason"] == "connection_lost"
+    assert "Next attempt in" in warning.message
+    [recovered] = lines(logging.INFO)
+    assert recovered.message == "gateway connected"
