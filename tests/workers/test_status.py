@@ -133,7 +133,7 @@ def assert_agreement(plant: Plant, worker: ThreadedWorker, row_ids: list[UUID]) 
             )
 
         # The interval is 20 ms; the rest is for a machine that does other things, too.
-        wait_until(agree, timeout_s=1, what="registry and database to agree")
+        wait_until(agree, timeout_s=5, what="registry and database to agree")
 
 
 @pytest.mark.req("STATUS-04", "ORCH-02")
