@@ -87,8 +87,9 @@ def _check_value(value: object, depth: int) -> None:
         check_text(value)
     elif isinstance(value, float) and not math.isfinite(value):
         raise PydanticCustomError("metadata_number", "must not contain a number that is not finite")
-    elif isinstance(value, int) and not -MAX_INTEGER <= value < MAX_INTEGER:
-        raise PydanticCustomError("metadata_number", "must not contain an integer beyond 64 bits")
+    elif isinstance(value, (int, float)) and not -MAX_INTEGER <= value < MAX_INTEGER:
+        # A float this big is an integer, too: PostgreSQL would return it as one.
+        raise PydanticCustomError("metadata_number", "must not contain a number beyond 64 bits")
 
 
 def _problem_of_url(text: str) -> str | None:

@@ -172,6 +172,7 @@ def test_a_deleted_factory_is_gone_with_its_gateways(api: ApiServer, database: p
         ({"name": "x", "metadata": {"k\0": 1}}, ["metadata"]),
         ({"name": "x", "metadata": {"k": [{"v": "\0"}]}}, ["metadata"]),
         ({"name": "x", "metadata": {"k": 2**63}}, ["metadata"]),
+        ({"name": "x", "metadata": {"k": 1e300}}, ["metadata"]),
         ({"name": "x", "metadata": {"k": float("nan")}}, ["metadata"]),
         ({"name": "x", "metadata": {"k": float("inf")}}, ["metadata"]),
         ({"name": "x", "metadata": {"k": "v" * 70_000}}, ["metadata"]),
