@@ -15,6 +15,7 @@ from service.environment import read_environment
 from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError
 from service.logs import configure_logging
 from workers.config import WorkerConfig
+from workers.file_limit import raise_file_limit
 from workers.gateway_manager.connection import Surroundings
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.gate import HandshakeGate
@@ -154,6 +155,7 @@ def main() -> int:
         config = WorkerConfig.read(read_environment())
         configure_logging(config.log_level)
         threading.stack_size(THREAD_STACK_BYTES)
+        raise_file_limit()
         worker = Worker(config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.request_stop())

@@ -13,6 +13,7 @@ from tests.waiting import wait_until
 from tests.workers.conftest import StartWorker
 from tests.workers.plant import Plant
 from tests.workers.settings import EMAIL, PASSWORD, PATIENT
+from workers.file_limit import raise_file_limit
 from workers.gateway_manager.gate import HandshakeGate
 from workers.gateway_manager.waker import Waker
 
@@ -48,6 +49,7 @@ class CountingGate(HandshakeGate):
 def test_all_connect(
     count: int, plant: Plant, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    raise_file_limit()
     monkeypatch.setattr(worker_program, "HandshakeGate", CountingGate)
     monkeypatch.setattr(CountingGate, "most", 0)
     names = [f"many-{number}" for number in range(count)]

@@ -96,7 +96,10 @@ def _connect(
     last_failure = failed(Code.DNS_FAILED, Phase.RESOLVE, "The host has no address.")
     for position, (family, address) in enumerate(addresses):
         share_s = (deadline - monotonic()) / (len(addresses) - position)
-        stream = Stream(socket.socket(family, socket.SOCK_STREAM), waker, interrupted)
+        try:
+            stream = Stream(socket.socket(family, socket.SOCK_STREAM), waker, interrupted)
+        except OSError as error:
+            raise failed(Code.CONNECT_FAILED, Phase.TCP, f"No socket to be had: {describe(error)}.") from None
         stream.deadline = monotonic() + share_s
         try:
             stream.connect(address)

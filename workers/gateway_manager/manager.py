@@ -133,7 +133,12 @@ class GatewayConnectionManager:
         if connection is not None:
             connection.assign(login)
         elif self._around.registry.is_waiting(login.id):
-            connection = GatewayConnection(login, self._around)
+            try:
+                connection = GatewayConnection(login, self._around)
+            except OSError as error:
+                # Out of files: what runs goes on, and this one is looked at again with the next poll.
+                log.error("no room for another gateway (%s): raise the limit on open files", error.strerror)  # noqa: TRY400
+                return
             with self._lock:
                 self._connections[login.id] = connection
             connection.start()
