@@ -110,7 +110,9 @@ class SimulatedConnection(ServerConnection):
         """End TCP with RST: nothing that is still to be sent or read is."""
         self._end("gateway", CloseCode.ABNORMAL_CLOSURE)
         raw_socket = self.transport.get_extra_info("socket")
-        raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Under TLS the socket can be gone a turn of the loop before this connection hears of it.
+        if raw_socket is not None:
+            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def finish(self) -> None:

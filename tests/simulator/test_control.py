@@ -1,7 +1,9 @@
 """What a test can do to a gateway."""
 
+import asyncio
 import socket
 import ssl
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -9,6 +11,7 @@ import pytest
 import websocket
 
 from simulator import Credentials, Fault, Gateway, SessionEnd, Site
+from tests.certificates import make_certificate
 from tests.simulator.client import Client
 from tests.simulator.conftest import Connect
 
@@ -26,6 +29,27 @@ def test_drop_with_a_reset(connect: Connect, gateway: Gateway) -> None:
     with pytest.raises(ConnectionResetError):
         client.socket.recv()
     assert gateway.sessions_closed == [SessionEnd(1006, "", unsubscribed=False, by="gateway")]
+
+
+def test_reset_of_a_tls_connection_whose_socket_is_gone_already(
+    tmp_path: Path, credentials: Credentials
+) -> None:
+    certificate = tmp_path / "gateway.pem"
+    context = make_certificate(certificate)
+    with Site.start(["gw-1"], credentials=credentials, ssl_context=context) as site:
+        client = Client(site.url("gw-1"), sslopt={"ca_certs": str(certificate)})
+
+        async def reset_between_the_socket_and_its_end() -> None:
+            [connection] = site._listeners[0]._connections
+            connection.transport.abort()
+            await asyncio.sleep(0)
+            assert connection.transport.get_extra_info("socket") is None
+            connection.reset()
+
+        site._loop.call(reset_between_the_socket_and_its_end())
+        with pytest.raises((ConnectionError, websocket.WebSocketConnectionClosedException)):
+            client.hear()
+        client.socket.shutdown()
 
 
 def test_drop_with_fin(connect: Connect, gateway: Gateway) -> None:
