@@ -84,6 +84,7 @@ CREATE TABLE public.workers (
     heartbeat_at timestamp with time zone DEFAULT now() NOT NULL,
     lease_expires_at timestamp with time zone NOT NULL,
     ended_at timestamp with time zone,
+    is_draining boolean DEFAULT false NOT NULL,
     CONSTRAINT workers_gateways_held_not_negative CHECK ((gateways_held >= 0)),
     CONSTRAINT workers_host_length CHECK (((char_length(host) >= 1) AND (char_length(host) <= 255))),
     CONSTRAINT workers_lease_duration_positive CHECK ((lease_duration > '00:00:00'::interval))
@@ -165,6 +166,8 @@ CREATE TABLE public.gateway_connections (
     last_message_at timestamp with time zone,
     connects bigint DEFAULT 0 NOT NULL,
     messages_received bigint DEFAULT 0 NOT NULL,
+    rejected_logins bigint DEFAULT 0 NOT NULL,
+    last_rejected_at timestamp with time zone,
     CONSTRAINT gateway_connections_attempt_not_negative CHECK ((attempt >= 0)),
     CONSTRAINT gateway_connections_connected_has_since CHECK (((state = 'connected'::text) = (connected_since IS NOT NULL))),
     CONSTRAINT gateway_connections_holder_is_whole CHECK (((worker_id IS NULL) = (epoch IS NULL))),
@@ -607,4 +610,6 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000005'),
     ('20261123000006'),
     ('20261123000007'),
-    ('20261123000008');
+    ('20261123000008'),
+    ('20261123000010'),
+    ('20261123000011');

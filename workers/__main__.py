@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from time import monotonic
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from workers.config import WorkerConfig
 from workers.file_limit import raise_file_limit
 from workers.gateway_manager.connection import Surroundings
 from workers.gateway_manager.dial import Dialer
+from workers.gateway_manager.fence import Fence
 from workers.gateway_manager.gate import HandshakeGate
 from workers.gateway_manager.lease import Lease
 from workers.gateway_manager.listener import ChangeListener
@@ -39,17 +41,24 @@ STOP_TIMEOUT_S = 6.0
 class Worker:
     """Everything that runs in a worker process, started and stopped in order."""
 
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig, fence: Callable[[float | None], None] = lambda _: None) -> None:
+        """`fence` is told until when sockets may be open; see `Lease`."""
         self._database = Database(config.database, "millgate-worker")
         self._sealer = Sealer(config.encryption_key)
         self._registry = GatewayRegistry()
         self._resolver = Resolver()
         self._lease = Lease(
-            config.database, config.lease, VERSION, lambda: len(self._registry), self._lease_changed
+            database=config.database,
+            settings=config.lease,
+            version=VERSION,
+            gateways_held=lambda: len(self._registry),
+            on_gain=self._lease_gained,
+            on_loss=self._lease_lost,
+            fence=fence,
         )
         self._manager = GatewayConnectionManager(
             self._database,
-            lambda: self._lease.worker,
+            self._lease,
             Surroundings(
                 registry=self._registry,
                 gate=HandshakeGate(config.max_handshakes),
@@ -57,7 +66,6 @@ class Worker:
                 sealer=self._sealer,
                 session=config.session,
                 backoff=config.backoff,
-                may_act=self._lease.is_held,
                 on_finished=self._connection_finished,
             ),
             config.poll_interval_s,
@@ -119,6 +127,7 @@ class Worker:
 
     def _stop(self) -> None:
         started_at = monotonic()
+        self._lease.drain()
         if not self._manager.stop_all(STOP_TIMEOUT_S):
             log.error("some sessions did not end in time; their sockets end with this process")
         self._pruner.stop(timeout_s=1)
@@ -141,7 +150,11 @@ class Worker:
         except DatabaseError as error:
             log.warning("gateways could not be handed back (%s): others wait for the lease to end", error)
 
-    def _lease_changed(self) -> None:
+    def _lease_gained(self) -> None:
+        self._manager.wake()
+
+    def _lease_lost(self) -> None:
+        self._manager.abort_all()
         self._manager.wake()
 
     def _connection_finished(self, gateway_id: UUID) -> None:
@@ -156,11 +169,13 @@ def main() -> int:
         configure_logging(config.log_level)
         threading.stack_size(THREAD_STACK_BYTES)
         raise_file_limit()
-        worker = Worker(config)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.request_stop())
-        threading.excepthook = worker.report_crash
-        worker.run()
+        # Half of the margin is for closing the sockets, half for the guard.
+        with Fence(config.lease.margin_s / 2) as fence:
+            worker = Worker(config, fence.hold_until)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: worker.request_stop())
+            threading.excepthook = worker.report_crash
+            worker.run()
     except (ConfigurationError, DatabaseError) as error:
         print(f"millgate worker: {error}", file=sys.stderr)
         return 1

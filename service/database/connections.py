@@ -91,13 +91,18 @@ REPORT = Query(
             clock_timestamp() - make_interval(secs => r.last_message_age_s), c.last_message_at
         ),
         connects = r.connects,
-        messages_received = r.messages_received
+        messages_received = r.messages_received,
+        rejected_logins = r.rejected_logins,
+        last_rejected_at = coalesce(
+            clock_timestamp() - make_interval(secs => r.last_rejected_age_s), c.last_rejected_at
+        )
     FROM jsonb_to_recordset(%(reports)s) AS r (
         gateway_id uuid, is_over boolean, state text, state_age_s float8,
         reason_code text, reason_message text, reason_phase text, reason_retryable boolean,
         reason_age_s float8, attempt integer, next_attempt_in_s float8, generation bigint,
         connected_age_s float8, last_connected_age_s float8, last_disconnected_age_s float8,
-        last_seen_age_s float8, last_message_age_s float8, connects bigint, messages_received bigint
+        last_seen_age_s float8, last_message_age_s float8, connects bigint, messages_received bigint,
+        rejected_logins bigint, last_rejected_age_s float8
     )
     WHERE c.gateway_id = r.gateway_id AND c.worker_id = %(worker_id)s AND c.epoch = %(epoch)s
     RETURNING c.gateway_id

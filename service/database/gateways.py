@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,9 @@ class ActiveGateway:
     connect_requested_at: datetime
     connects: int
     messages_received: int
+    rejected_logins: int
+    """In a row, of the login as it is now, and since somebody last asked to connect it."""
+    last_rejected_age: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,14 @@ WANT_DISCONNECTED = Command(
 
 FIND_ACTIVE = Query(
     """
-    SELECT g.id, g.generation, g.connect_requested_at, c.connects, c.messages_received
+    SELECT
+        g.id, g.generation, g.connect_requested_at, c.connects, c.messages_received,
+        CASE
+            WHEN c.observed_generation = g.generation AND c.last_rejected_at > g.connect_requested_at
+                THEN c.rejected_logins
+            ELSE 0
+        END AS rejected_logins,
+        clock_timestamp() - c.last_rejected_at AS last_rejected_age
     FROM gateway_connections AS c
     JOIN gateways AS g ON c.gateway_id = g.id
     JOIN factories AS f ON g.factory_id = f.id
@@ -194,6 +204,17 @@ FIND_ACTIVE = Query(
         AND g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL
     """,
     ActiveGateway,
+    reads_only=True,
+)
+
+COUNT_WANTED = Query(
+    """
+    SELECT count(*) AS count
+    FROM gateways AS g
+    JOIN factories AS f ON g.factory_id = f.id
+    WHERE g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL
+    """,
+    Count,
     reads_only=True,
 )
 
@@ -316,6 +337,10 @@ class GatewayRepository:
         Active is: not deleted, wanted connected, in a factory that is not deleted.
         """
         return self._executor.fetch_all(FIND_ACTIVE, {"worker_id": worker_id})
+
+    def count_wanted(self) -> int:
+        """How many gateways should be connected, in all."""
+        return required(self._executor.fetch_one(COUNT_WANTED, {})).count
 
     def find_logins(self, gateway_ids: Sequence[UUID]) -> Sequence[SealedLogin]:
         """How to log in to these, as far as they are live. For workers only."""

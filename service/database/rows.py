@@ -45,6 +45,8 @@ class GatewayConnection:
     last_message_at: datetime | None
     connects: int
     messages_received: int
+    rejected_logins: int
+    last_rejected_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +117,4 @@ class Worker:
     heartbeat_at: datetime
     lease_expires_at: datetime
     ended_at: datetime | None
+    is_draining: bool

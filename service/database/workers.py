@@ -15,6 +15,14 @@ class WorkerIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How many gateways a worker holds that claims: live, and not about to stop."""
+
+    worker_id: UUID
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class BuriedWorker:
     """A worker that was ended because its lease had run out."""
 
@@ -44,20 +52,28 @@ RENEW = Command(
         lease_expires_at = clock_timestamp() + lease_duration,
         session_pid = session.pid,
         session_started_at = session.backend_start,
-        gateways_held = %(gateways_held)s
+        gateways_held = %(gateways_held)s,
+        is_draining = %(is_draining)s
     FROM pg_stat_get_activity(pg_backend_pid()) AS session
     WHERE workers.id = %(id)s AND workers.epoch = %(epoch)s AND workers.ended_at IS NULL
     """
 )
 
 # A worker is ended once, in one update: whoever renews or claims at the same time waits for this row, and
-# then finds it ended. After a restart of the server every worker gets the time of a lease to be heard of.
+# then finds it ended. Three things must have been over for the time of a lease: its last renewal, the start
+# of the server, and the last statement on its session, which counts even if it failed because nothing can be
+# written. workers/gateway_manager/hold.py is the other side of it.
 BURY = Query(
     """
     UPDATE workers SET ended_at = clock_timestamp()
     WHERE ended_at IS NULL
         AND lease_expires_at < clock_timestamp()
         AND pg_postmaster_start_time() + lease_duration < clock_timestamp()
+        AND NOT EXISTS (
+            SELECT FROM pg_stat_get_activity(session_pid) AS session
+            WHERE session.backend_start = session_started_at
+                AND session.state_change + lease_duration >= clock_timestamp()
+        )
     RETURNING id, host
     """,
     BuriedWorker,
@@ -117,6 +133,22 @@ FREE_HELD_BY_ENDED = Command(
     """
 )
 
+# Every worker is told to look: what is free now is for those whose share it is.
+ANNOUNCE_FREE = Command("NOTIFY gateways_changed")
+
+FIND_STANDINGS = Query(
+    """
+    SELECT w.id AS worker_id, count(c.gateway_id) AS held
+    FROM workers AS w
+    LEFT JOIN gateway_connections AS c ON w.id = c.worker_id
+    WHERE worker_is_live(w) AND NOT w.is_draining
+    GROUP BY w.id
+    ORDER BY w.id
+    """,
+    Standing,
+    reads_only=True,
+)
+
 PRUNE = Command(
     """
     DELETE FROM workers AS w
@@ -140,27 +172,35 @@ class WorkerRepository:
             )
         )
 
-    def renew(self, worker: WorkerIdentity, gateways_held: int) -> bool:
+    def renew(self, worker: WorkerIdentity, gateways_held: int, *, is_draining: bool = False) -> bool:
         """Begins the lease anew. False: the worker was ended, its gateways may be held by others."""
-        return (
-            self._executor.execute(
-                RENEW, {"id": worker.id, "epoch": worker.epoch, "gateways_held": gateways_held}
-            )
-            == 1
-        )
+        told = {"gateways_held": gateways_held, "is_draining": is_draining}
+        return self._executor.execute(RENEW, {"id": worker.id, "epoch": worker.epoch, **told}) == 1
+
+    def find_standings(self) -> list[Standing]:
+        """The workers that claim gateways now, with what they hold."""
+        return self._executor.fetch_all(FIND_STANDINGS, {})
 
     def bury(self) -> list[BuriedWorker]:
         """Ends every worker whose lease has run out, and frees what it held."""
         buried = self._executor.fetch_all(BURY, {})
         if buried:
-            self._executor.execute(FREE_HELD_BY_ENDED, {"ids": [worker.id for worker in buried]})
+            self._free([worker.id for worker in buried])
         return buried
 
     def end(self, worker: WorkerIdentity) -> None:
         """Ends this worker, and frees what it still held."""
         self._executor.execute(END, {"id": worker.id, "epoch": worker.epoch})
-        self._executor.execute(FREE_HELD_BY_ENDED, {"ids": [worker.id]})
+        self._free([worker.id])
+
+    def announce_free(self) -> None:
+        """Tells all workers, with the end of the transaction, that there are gateways to claim."""
+        self._executor.execute(ANNOUNCE_FREE, {})
 
     def prune(self) -> int:
         """Removes workers that ended more than a week ago; tells how many."""
         return self._executor.execute(PRUNE, {})
+
+    def _free(self, ended_ids: list[UUID]) -> None:
+        self._executor.execute(FREE_HELD_BY_ENDED, {"ids": ended_ids})
+        self.announce_free()

@@ -378,6 +378,11 @@ def finds_active_ones(deleted: Deleted) -> None:
     assert [gateway.id for gateway in active] == [deleted.live_gateway.id]
 
 
+def counts_wanted_ones(deleted: Deleted) -> None:
+    """Neither deleted gateways, nor those of deleted factories."""
+    assert deleted.world.gateways.count_wanted() == 1
+
+
 def finds_logins(deleted: Deleted) -> None:
     """No password of a deleted gateway leaves the database."""
     asked = [deleted.live_gateway.id, *deleted.gateways]
@@ -417,6 +422,7 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
         lambda world, i: world.gateways.want_disconnected(i)
     ),
     "GatewayRepository.find_active": finds_active_ones,
+    "GatewayRepository.count_wanted": counts_wanted_ones,
     "GatewayRepository.find_logins": finds_logins,
     "StatusRepository.find_by_id": refused_for_gateways(lambda world, i: world.statuses.find_by_id(i)),
     "StatusRepository.find_last_seen": tells_when_held_ones_were_seen,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -60,6 +61,8 @@ class WorkerProcess:
                 },
                 stdout=log,
                 stderr=log,
+                # With its guard in a process group of its own: together they are frozen like a machine.
+                start_new_session=True,
             )
 
     @property
@@ -71,6 +74,10 @@ class WorkerProcess:
         """Sends it a signal."""
         self.process.send_signal(number)
 
+    def send_to_all(self, number: signal.Signals) -> None:
+        """Sends it and its guard a signal."""
+        os.killpg(self.process.pid, number)
+
     def terminate(self) -> int:
         """Ends it as an operator does; returns its exit status."""
         self.send(signal.SIGTERM)
@@ -80,3 +87,6 @@ class WorkerProcess:
         """Ends it at once, if it has not ended; also a frozen one."""
         self.process.kill()
         self.process.wait(STOP_LIMIT_S)
+        with suppress(ProcessLookupError):
+            # A frozen guard does not see that it is alone.
+            self.send_to_all(signal.SIGCONT)

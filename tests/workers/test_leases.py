@@ -23,6 +23,7 @@ from tests.workers.settings import worker_config
 from workers.gateway_manager.lease import Lease
 from workers.gateway_manager.probe import is_refusing
 from workers.gateway_manager.settings import LeaseSettings
+from workers.gateway_manager.states import State
 
 LEASE_S = 30.0
 
@@ -43,7 +44,8 @@ class Contender:
     def report(self, row_id: UUID, state: str = "retrying") -> set[UUID]:
         repository = ConnectionRepository(ConnectionExecutor(self.connection), self.identity)
         report = {"gateway_id": str(row_id), "is_over": False, "state": state, "state_age_s": 0, "attempt": 1}
-        return repository.report([{**report, "connects": 1, "messages_received": 7}])
+        counters = {"connects": 1, "messages_received": 7, "rejected_logins": 0}
+        return repository.report([{**report, **counters}])
 
     def record(self, row_id: UUID) -> int:
         repository = ConnectionRepository(ConnectionExecutor(self.connection), self.identity)
@@ -186,8 +188,7 @@ def test_another_worker_takes_over_at_once_from_one_that_stops(
     for row_id in row_ids:
         plant.wait_for_state(row_id, "connected")
     second = start_worker(LEASE_S="60")
-    wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
-    assert second.registry.ids() == set()
+    wait_until(lambda: len(second.registry) == 1, what="a share for the second")
     first.stop()
     site.wait(lambda seen: seen.summary()["logins"] == 6, timeout_s=3)
     assert second.registry.ids() == set(row_ids)
@@ -195,7 +196,7 @@ def test_another_worker_takes_over_at_once_from_one_that_stops(
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_another_worker_takes_over_from_a_frozen_one_that_then_changes_nothing(
+def test_a_frozen_worker_is_ended_by_its_guard_before_another_takes_over(
     plant: Plant, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
 ) -> None:
     gateway = start_site().gateways[0]
@@ -205,15 +206,33 @@ def test_another_worker_takes_over_from_a_frozen_one_that_then_changes_nothing(
     heir = start_worker(LEASE_S="6")
     wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
     frozen.send(signal.SIGSTOP)
-    wait_until(lambda: row_id in heir.registry.ids(), timeout_s=5)
-    gateway.wait(lambda seen: seen.logins == 2)
-    frozen.send(signal.SIGCONT)
-    wait_until(lambda: "lease lost" in frozen.log, what="the frozen worker to notice")
+    wait_until(lambda: heir.state(row_id) is State.CONNECTED, timeout_s=6)
+    assert frozen.process.wait(5) == -signal.SIGKILL
+    assert (gateway.logins, gateway.max_open_sessions) == (2, 1)
+
+
+@pytest.mark.req("LIFECYCLE-05")
+def test_a_worker_that_wakes_after_the_take_over_changes_nothing(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
+) -> None:
+    gateway = start_site().gateways[0]
+    # Frozen together with its guard, as on a machine that sleeps.
+    frozen = spawn_worker(LEASE_S="2")
+    row_id = plant.add(gateway.gateway_id, gateway.url)
     plant.wait_for_state(row_id, "connected")
+    heir = start_worker(LEASE_S="6")
+    wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
+    frozen.send_to_all(signal.SIGSTOP)
+    wait_until(lambda: heir.state(row_id) is State.CONNECTED, timeout_s=6)
+    written = len(plant.events(row_id))
+    frozen.send_to_all(signal.SIGCONT)
+    wait_until(lambda: "lease lost" in frozen.log, what="the frozen worker to notice")
+    gateway.wait(lambda seen: seen.open_sessions == 1)
+    wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
     assert plant.status(row_id).worker_id == heir.worker._lease.worker.id  # type: ignore[union-attr]
     assert frozen.terminate() == 0
     assert plant.status(row_id).state == "connected"
-    assert gateway.logins == 2
+    assert (gateway.logins, len(plant.events(row_id))) == (2, written)
 
 
 @pytest.mark.req("GATEWAY-08")
@@ -233,18 +252,25 @@ def test_a_closed_port_refuses_and_a_silent_one_does_not(own_postgres: EmbeddedP
 def test_a_lease_is_over_here_before_it_is_over_there(plant: Plant) -> None:
     changes = threading.Semaphore(0)
     settings = LeaseSettings(duration_s=1.0, heartbeat_s=0.2, margin_s=0.4)
-    lease = Lease(worker_config(plant.database_url).database, settings, "test", lambda: 0, changes.release)
+    lease = Lease(
+        database=worker_config(plant.database_url).database,
+        settings=settings,
+        version="test",
+        gateways_held=lambda: 0,
+        on_gain=changes.release,
+        on_loss=lambda: None,
+        fence=lambda _: None,
+    )
     lease.start()
     try:
         assert changes.acquire(timeout=5)
-        assert lease.is_held()
+        assert lease.worker is not None
         # Silence, not refusal: the row is locked, so that no renewal comes through.
         with psycopg.connect(plant.database_url) as blocker:
             blocker.execute("SELECT FROM workers FOR UPDATE")
             began = monotonic()
-            wait_until(lambda: not lease.is_held(), timeout_s=2)
+            wait_until(lambda: lease.worker is None, timeout_s=2)
             assert monotonic() - began < settings.duration_s
-            assert lease.worker is None
             expiry = "SELECT lease_expires_at > clock_timestamp() AS runs FROM workers"
             assert blocker.execute(expiry).fetchone() == (True,)
     finally:

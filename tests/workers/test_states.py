@@ -18,7 +18,7 @@ REASON = Reason(Code.CONNECTION_LOST, "Gone.", Phase.SESSION)
 def registry_with(*row_ids: UUID) -> GatewayRegistry:
     registry = GatewayRegistry()
     now = datetime.now(UTC)
-    registry.add(ActiveGateway(row_id, 3, now, connects=5, messages_received=9) for row_id in row_ids)
+    registry.add(ActiveGateway(row_id, 3, now, 5, 9, 0, last_rejected_age=None) for row_id in row_ids)
     return registry
 
 

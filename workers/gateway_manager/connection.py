@@ -28,7 +28,7 @@ from workers.gateway_manager.session_clock import MessageBudget, SessionClock
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import (
     CONFIGURATION_CHANGED,
-    WORKER_LOST,
+    LOGIN_REJECTED_BEFORE,
     Code,
     ConnectionFailedError,
     Phase,
@@ -55,8 +55,6 @@ class Surroundings:
     sealer: Sealer
     session: SessionSettings
     backoff: BackoffPolicy
-    may_act: Callable[[], bool]
-    """Whether this worker's lease runs. Asked before anything is sent, and after every wait."""
     on_finished: Callable[[UUID], None]
     """Told from the connection's own thread, as its last act."""
 
@@ -64,11 +62,16 @@ class Surroundings:
 class GatewayConnection:
     """Owns its thread and its socket. `start` once; then any thread may call the public methods."""
 
-    def __init__(self, login: SealedLogin, surroundings: Surroundings) -> None:
+    def __init__(self, login: SealedLogin, surroundings: Surroundings, may_act: Callable[[], bool]) -> None:
+        """`may_act`: whether the lease runs under which this gateway was claimed.
+
+        Asked before anything is sent, and after every wait. Once false, it is false for good.
+        """
         self.id = login.id
         self._login = login
         self._applied = login
         self._around = surroundings
+        self._may_act = may_act
         self._record = Record()
         self._stop_reason: Reason | None = None
         self._is_aborted = False
@@ -117,6 +120,7 @@ class GatewayConnection:
 
     def _run(self) -> None:
         try:
+            self._resume()
             while not self.is_stopping:
                 retry_in_s = self._attempt()
                 if retry_in_s is not None:
@@ -128,6 +132,17 @@ class GatewayConnection:
             self._around.registry.finish(self.id)
             self._waker.close()
             self._around.on_finished(self.id)
+
+    def _resume(self) -> None:
+        """Goes on where the worker stood that held this gateway before, if its login was rejected."""
+        before = self._around.registry.find(self.id)
+        if before is None or not before.rejected_logins or before.last_rejected_at is None:
+            return
+        self._record = Record(failures=before.rejected_logins, rejections=before.rejected_logins)
+        elapsed_s = monotonic() - before.last_rejected_at
+        if (wait_s := delay_s(self._around.backoff, self._record, dice=0) - elapsed_s) > 0:
+            self._rest(LOGIN_REJECTED_BEFORE, wait_s)
+            self._pause(wait_s)
 
     def _attempt(self) -> float | None:
         """One attempt and the session that comes of it. Seconds to wait for the next; None: look at once."""
@@ -229,8 +244,8 @@ class GatewayConnection:
             raise ConnectionFailedError(reason) from None
 
     def _greet(self) -> None:
-        self._move(State.CONNECTED)
         self._record = Record(failures=self._record.failures)
+        self._move(State.CONNECTED)
         level = logging.INFO if self._warned else logging.DEBUG
         log.log(level, "gateway connected", extra=self._who())
         self._warned = False
@@ -239,8 +254,7 @@ class GatewayConnection:
         """Writes the failure down; returns the seconds until the next attempt."""
         policy = self._around.backoff
         retry_in_s = delay_s(policy, self._record, random.random())  # noqa: S311 - no secret
-        state = State.AUTH_FAILED if is_quarantined(policy, self._record) else State.RETRYING
-        self._move(state, reason, retry_in_s=retry_in_s)
+        self._rest(reason, retry_in_s)
         log.log(
             logging.DEBUG if self._warned else logging.WARNING,
             "gateway down: %s Next attempt in %.1f s; its repeats are logged at level debug.",
@@ -250,6 +264,10 @@ class GatewayConnection:
         )
         self._warned = True
         return retry_in_s
+
+    def _rest(self, reason: Reason, retry_in_s: float) -> None:
+        is_rare = is_quarantined(self._around.backoff, self._record)
+        self._move(State.AUTH_FAILED if is_rare else State.RETRYING, reason, retry_in_s=retry_in_s)
 
     def _leave(self, transport: Transport | None, session: Session) -> None:
         """An interruption ended the session, or the way to it: say goodbye where somebody listens."""
@@ -270,7 +288,8 @@ class GatewayConnection:
         except InterruptedWaitError:
             if self._must_be_silent():
                 raise
-            self._record = Record()
+            if not self.is_stopping:
+                self._record = Record()
 
     def _come_to_rest(self) -> None:
         if self._must_be_silent():
@@ -280,24 +299,16 @@ class GatewayConnection:
 
     def _is_interrupted(self) -> bool:
         """Whether an attempt or a session has to end: not for a mere wish to be connected."""
-        return (
-            self.is_stopping
-            or not self._around.may_act()
-            or self._login.generation != self._applied.generation
-        )
+        return self.is_stopping or not self._may_act() or self._login.generation != self._applied.generation
 
     def _pause_is_over(self) -> bool:
         return self._retry_now or self._is_interrupted()
 
     def _must_be_silent(self) -> bool:
-        return self._is_aborted or not self._around.may_act()
+        return self._is_aborted or not self._may_act()
 
     def _leaving_reason(self) -> Reason:
-        if self._stop_reason is not None:
-            return self._stop_reason
-        # The lease may have run out for a moment, and been renewed after all.
-        is_changed = self._login.generation != self._applied.generation
-        return CONFIGURATION_CHANGED if is_changed else WORKER_LOST
+        return CONFIGURATION_CHANGED if self._stop_reason is None else self._stop_reason
 
     def _move(self, state: State, reason: Reason | None = None, *, retry_in_s: float | None = None) -> None:
         self._around.registry.move(
@@ -307,6 +318,7 @@ class GatewayConnection:
             generation=self._applied.generation,
             attempt=self._attempt_number(state),
             retry_in_s=retry_in_s,
+            rejected_logins=self._record.rejections,
         )
 
     def _attempt_number(self, state: State) -> int:

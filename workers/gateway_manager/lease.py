@@ -1,20 +1,16 @@
 """This worker's right to its gateways: a row that it renews, and a clock that runs out before the row does.
 
-The arithmetic: a renewal that is sent at time t (our monotonic clock) is received by the database at t or
-later, so the lease ends in the database's eyes at t + duration or later. We stop at t + duration - margin;
-the margin is what closing all sockets may take, and covers clocks that run at slightly different rates.
-
-A database that refuses connections is not there, for anybody: nobody can take our gateways now, and once it
-is back nobody may for the time of a lease (see BURY in service/database/workers.py, which waits for
-pg_postmaster_start_time() + lease_duration). So a refusal that we ask for at t is worth as much as a
-renewal that is sent at t. A database that is silent is not: it may be there for others.
+What counts as a renewal, and for how long, is `Hold`'s arithmetic; docs/reliability.md derives it. Three
+things count: a renewal that is written; an answer of any kind on the session that wrote one (a database that
+is full or read-only hears us all the same); and a refused connection (nothing listens there, so nobody can
+take our gateways now, nor for the time of a lease once it is back). Silence counts for nothing: a database
+that does not answer us may be there for others.
 """
 
 import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -24,6 +20,8 @@ from service.config import DatabaseConfig
 from service.database.pool import Connection, ConnectionExecutor, connection_options
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
+from workers.gateway_manager.guard import lease_clock
+from workers.gateway_manager.hold import Hold
 from workers.gateway_manager.probe import is_refusing
 from workers.gateway_manager.settings import LeaseSettings
 
@@ -32,34 +30,41 @@ log = logging.getLogger(__name__)
 _RETRY_S = 0.25
 
 
-def lease_clock() -> float:
-    """Seconds that also pass while this machine is suspended, where the system can tell."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
-
-
 class Lease:
-    """Owns a thread and the database session that stands for this worker. Any thread may ask `is_held`."""
+    """Owns a thread and the database session that stands for this worker. Any thread may ask `holds`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - wired once, by name
         self,
+        *,
         database: DatabaseConfig,
         settings: LeaseSettings,
         version: str,
         gateways_held: Callable[[], int],
-        on_change: Callable[[], None],
+        on_gain: Callable[[], None],
+        on_loss: Callable[[], None],
+        fence: Callable[[float | None], None],
     ) -> None:
-        """`on_change` is called from the lease's thread whenever the lease was gained or lost."""
+        """Called from the lease's thread, all but `gateways_held` with short work only:
+
+        `on_gain`: after registering. `on_loss`: closes all sockets; only when it returns does this worker
+        register anew. `fence`: is told until when (`lease_clock`) sockets may be open; None: none are.
+        """
         self._database = database
         self._settings = settings
         self._version = version
         self._gateways_held = gateways_held
-        self._on_change = on_change
+        self._on_gain = on_gain
+        self._on_loss = on_loss
+        self._fence = fence
+        self._hold = Hold(settings.duration_s, settings.margin_s)
         self._connection: Connection | None = None
         self._worker: WorkerIdentity | None = None
-        self._held_until = 0.0
-        self._stopping = threading.Event()
+        self._is_standing = False
+        """Whether the database knows our connection as the session that stands for this worker."""
+        self._answers_count = False
+        self._is_draining = False
+        self._is_stopping = False
+        self._nudged = threading.Event()
         self._told_unreachable = False
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
@@ -67,81 +72,112 @@ class Lease:
         """Starts registering and renewing."""
         self._thread.start()
 
-    def is_held(self) -> bool:
-        """Whether this worker may use its sockets at this moment."""
-        return lease_clock() < self._held_until
-
     @property
     def worker(self) -> WorkerIdentity | None:
         """Who this worker is, while the lease is held."""
-        return self._worker if self.is_held() else None
+        worker = self._worker
+        return worker if worker is not None and self.holds(worker) else None
+
+    def holds(self, worker: WorkerIdentity) -> bool:
+        """Whether what `worker` claimed may be used at this moment: never again, once it was lost."""
+        return self._hold.is_running(lease_clock()) and self._worker is worker
+
+    def drain(self) -> None:
+        """Tells the others, as soon as possible, that this worker is about to stop."""
+        self._is_draining = True
+        self._nudged.set()
 
     def stop(self, timeout_s: float) -> None:
         """Stops renewing and closes the session; the lease ends by itself or by `WorkerRepository.end`."""
-        self._stopping.set()
+        self._is_stopping = True
+        self._nudged.set()
         self._thread.join(timeout_s)
 
     # From here on: the lease's own thread.
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            started_at = lease_clock()
-            if self._worker is not None and not self.is_held():
-                # Renewing it now would go on with an epoch whose sessions have ended without a report.
-                self._lose("it ran out before it was renewed")
-            renewed = self._renew_once(started_at)
-            if self._worker is not None and not self.is_held():
-                self._lose("it could not be renewed in time")
+        while not self._is_stopping:
+            self._nudged.clear()
+            # Renewing what has run out would go on with an epoch whose sessions have ended without a report.
+            self._lose_if_over("it ran out before it was renewed")
+            renewed = self._renew_once(lease_clock())
+            self._lose_if_over("it could not be renewed in time")
             pause_s = self._settings.heartbeat_s if renewed else _RETRY_S
-            self._stopping.wait(max(0.0, min(pause_s, self._time_left_s())))
+            self._nudged.wait(max(0.0, min(pause_s, self._time_left_s())))
         self._disconnect()
 
     def _time_left_s(self) -> float:
-        return self._held_until - lease_clock() if self._worker is not None else self._settings.heartbeat_s
+        return self._hold.until - lease_clock() if self._worker is not None else self._settings.heartbeat_s
 
-    def _renew_once(self, started_at: float) -> bool:
+    def _renew_once(self, sent_at: float) -> bool:
         try:
-            workers = WorkerRepository(ConnectionExecutor(self._connect()))
-            if self._worker is None:
-                self._gain(workers, started_at)
-            elif not workers.renew(self._worker, self._gateways_held()):
-                self._lose("the database has ended it")
-                return False
-            elif self.is_held():
-                self._hold_from(started_at)
-            else:
-                self._lose("it ran out while it was renewed")
-                return False
+            connection = self._connect()
+            is_written = self._write(WorkerRepository(ConnectionExecutor(connection)), sent_at)
         except (DatabaseError, psycopg.Error) as error:
-            self._disconnect()
             self._tell_unreachable(error)
-            if is_refusing(self._database.url) and self.is_held():
-                self._hold_from(started_at)
+            self._count_failure(sent_at, was_answered=_sqlstate(error) is not None)
             return False
-        self._told_unreachable = False
+        if is_written:
+            self._is_standing = True
+            self._told_unreachable = False
+        return is_written
+
+    def _write(self, workers: WorkerRepository, sent_at: float) -> bool:
+        if self._worker is None:
+            self._gain(workers, sent_at)
+            return True
+        if not workers.renew(self._worker, self._gateways_held(), is_draining=self._is_draining):
+            self._lose("the database has ended it")
+            return False
+        if not self.holds(self._worker):
+            self._lose("it ran out while it was renewed")
+            return False
+        self._hold.renewed(sent_at)
+        self._fence(self._hold.until)
         return True
 
-    def _gain(self, workers: WorkerRepository, started_at: float) -> None:
+    def _count_failure(self, sent_at: float, *, was_answered: bool) -> None:
+        """Nothing was written. What do we know all the same?"""
+        is_connected = self._connection is not None and not self._connection.closed
+        if not is_connected:
+            self._disconnect()
+        if self._worker is None or not self.holds(self._worker):
+            return
+        if was_answered and is_connected and self._is_standing and self._answers_count:
+            self._hold.answered(sent_at)
+        elif not is_connected and is_refusing(self._database.url):
+            self._hold.refused(sent_at)
+        self._fence(self._hold.until)
+
+    def _gain(self, workers: WorkerRepository, sent_at: float) -> None:
         host, pid = socket.gethostname()[:255] or "unknown", os.getpid()
         worker = workers.register(host, pid, self._version, self._settings.duration_s)
-        self._hold_from(started_at)
+        self._hold.renewed(sent_at)
+        self._fence(self._hold.until)
         self._worker = worker
         log.info("worker registered", extra={"worker": str(worker.id), "epoch": worker.epoch})
-        self._on_change()
+        self._on_gain()
 
-    def _hold_from(self, started_at: float) -> None:
-        self._held_until = started_at + self._settings.duration_s - self._settings.margin_s
+    def _lose_if_over(self, why: str) -> None:
+        if self._worker is not None and not self.holds(self._worker):
+            self._lose(why)
 
     def _lose(self, why: str) -> None:
-        self._held_until = 0.0
+        self._hold.lost()
         self._worker = None
-        log.error("lease lost: %s; closing all sessions, they start anew with the next lease", why)
-        self._on_change()
+        self._on_loss()
+        self._fence(None)
+        # As long as the old session is heard, the old worker is not ended.
+        self._disconnect()
+        log.error("lease lost: %s; all sessions are closed, they start anew with the next lease", why)
 
     def _connect(self) -> Connection:
-        if self._connection is None or self._connection.closed:
+        if self._connection is None:
             options = connection_options(self._database, "millgate-lease")
             self._connection = psycopg.connect(self._database.url, **options)
+            # Without it the server does not note when it last heard a session.
+            [tracks] = self._connection.execute("SHOW track_activities").fetchone() or [""]
+            self._answers_count = tracks == "on"
         return self._connection
 
     def _disconnect(self) -> None:
@@ -149,8 +185,16 @@ class Lease:
             with suppress(psycopg.Error):
                 self._connection.close()
         self._connection = None
+        self._is_standing = False
+        self._hold.session_ended()
 
     def _tell_unreachable(self, error: Exception) -> None:
         if not self._told_unreachable:
-            log.warning("database away (%s); trying again until it is back", type(error).__name__)
+            log.warning("lease not renewed (%s); trying again until it is", type(error).__name__)
         self._told_unreachable = True
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """The server's word about what went wrong, if it had one."""
+    source = error.__cause__ if isinstance(error, DatabaseError) else error
+    return source.sqlstate if isinstance(source, psycopg.Error) else None

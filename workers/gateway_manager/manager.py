@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from time import monotonic
 from uuid import UUID
 
@@ -12,29 +11,31 @@ from service.database.pool import Database
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from workers.gateway_manager.connection import GatewayConnection, Surroundings
+from workers.gateway_manager.lease import Lease
 from workers.gateway_manager.plan import Version, make_plan
-from workers.gateway_manager.states import REQUESTED, WORKER_SHUTDOWN
+from workers.gateway_manager.share import Share, share_of
+from workers.gateway_manager.states import REBALANCED, REQUESTED, WORKER_SHUTDOWN, State
 
 log = logging.getLogger(__name__)
 
 _CLAIM_BATCH = 500
+_HAND_OVERS_AT_ONCE = 50
 _LOGIN_BATCH = 500
 _LEAST_PAUSE_S = 0.02
 
 
 class GatewayConnectionManager:
-    """Its loop runs on one thread, by `run`; `wake` and `forget` may be called by any."""
+    """Its loop runs on one thread, by `run`; the other public methods may be called by any."""
 
     def __init__(
         self,
         database: Database,
-        worker: Callable[[], WorkerIdentity | None],
+        lease: Lease,
         surroundings: Surroundings,
         poll_interval_s: float,
     ) -> None:
-        """`worker` tells who we are while the lease is held."""
         self._database = database
-        self._worker = worker
+        self._lease = lease
         self._around = surroundings
         self._poll_interval_s = poll_interval_s
         self._woken = threading.Event()
@@ -74,8 +75,16 @@ class GatewayConnectionManager:
             connection.stop(WORKER_SHUTDOWN)
         return _join_all(connections, timeout_s)
 
+    def abort_all(self) -> None:
+        """Closes every socket without a word: the right to them is lost. Returns when done, within 5 s."""
+        connections = self._running()
+        for connection in connections:
+            connection.abort()
+        if not _join_all(connections, timeout_s=5):
+            raise AssertionError("a connection outlived its lease")
+
     def _reconcile(self) -> None:
-        worker = self._worker()
+        worker = self._lease.worker
         if worker != self._holder:
             self._start_anew(worker)
         if worker is None:
@@ -83,25 +92,42 @@ class GatewayConnectionManager:
         with self._database.transaction() as transaction:
             for buried in WorkerRepository(transaction).bury():
                 log.warning("worker ended: its lease ran out", extra={"worker": str(buried.id)})
-        self._claim(worker)
+        share = self._find_share(worker)
+        self._claim(worker, share.may_claim)
         self._follow_wishes(worker)
+        self._hand_over(share.hand_over)
 
     def _start_anew(self, worker: WorkerIdentity | None) -> None:
         """The lease was lost, or gained again: nothing from before may go on."""
-        connections = self._running()
-        for connection in connections:
-            connection.abort()
-        if not _join_all(connections, timeout_s=5):
-            raise AssertionError("a connection outlived its lease")
+        self.abort_all()
         self._around.registry.clear()
         self._holder = worker
 
-    def _claim(self, worker: WorkerIdentity) -> None:
-        while True:
+    def _find_share(self, worker: WorkerIdentity) -> Share:
+        standings = WorkerRepository(self._database).find_standings()
+        return share_of(worker.id, GatewayRepository(self._database).count_wanted(), standings)
+
+    def _claim(self, worker: WorkerIdentity, limit: int) -> None:
+        while limit > 0:
+            batch = min(limit, _CLAIM_BATCH)
             with self._database.transaction() as transaction:
-                claims = ConnectionRepository(transaction, worker).claim(_CLAIM_BATCH)
-            if claims < _CLAIM_BATCH:
+                claims = ConnectionRepository(transaction, worker).claim(batch)
+            if claims < batch:
                 return
+            limit -= claims
+
+    def _hand_over(self, count: int) -> None:
+        """Ends `count` sessions for the sake of another worker, a few at a time, idle ones first."""
+        connections = self._running()
+        leaving = sum(connection.is_stopping for connection in connections)
+        staying = [connection for connection in connections if not connection.is_stopping]
+        staying.sort(key=lambda connection: self._is_connected(connection.id))
+        for connection in staying[: max(0, min(count, _HAND_OVERS_AT_ONCE) - leaving)]:
+            connection.stop(REBALANCED)
+
+    def _is_connected(self, gateway_id: UUID) -> bool:
+        observation = self._around.registry.find(gateway_id)
+        return observation is not None and observation.state is State.CONNECTED
 
     def _follow_wishes(self, worker: WorkerIdentity) -> None:
         gateways = GatewayRepository(self._database)
@@ -126,22 +152,24 @@ class GatewayConnectionManager:
         affected = plan.change + plan.start
         for first in range(0, len(affected), _LOGIN_BATCH):
             for login in gateways.find_logins(affected[first : first + _LOGIN_BATCH]):
-                self._apply(login, running.get(login.id))
+                self._apply(worker, login, running.get(login.id))
         self._release_unwanted(wanted)
 
-    def _apply(self, login: SealedLogin, connection: GatewayConnection | None) -> None:
+    def _apply(
+        self, worker: WorkerIdentity, login: SealedLogin, connection: GatewayConnection | None
+    ) -> None:
         if connection is not None:
             connection.assign(login)
         elif self._around.registry.is_waiting(login.id):
             try:
-                connection = GatewayConnection(login, self._around)
+                connection = GatewayConnection(login, self._around, lambda: self._lease.holds(worker))
             except OSError as error:
                 # Out of files: what runs goes on, and this one is looked at again with the next poll.
                 log.error("no room for another gateway (%s): raise the limit on open files", error.strerror)  # noqa: TRY400
                 return
             with self._lock:
                 self._connections[login.id] = connection
-            connection.start()
+                connection.start()
 
     def _release_unwanted(self, wanted: dict[UUID, Version]) -> None:
         """A gateway that was claimed but is no longer wanted, before it got a connection."""

@@ -33,6 +33,9 @@ class Observation:
     last_message_at: float | None = None
     connects: int = 0
     messages_received: int = 0
+    rejected_logins: int = 0
+    """In a row."""
+    last_rejected_at: float | None = None
     is_over: bool = False
     """The connection has ended for good: once this is written down, the gateway is free."""
 
@@ -89,6 +92,10 @@ class GatewayRegistry:
                     generation=gateway.generation,
                     connects=gateway.connects,
                     messages_received=gateway.messages_received,
+                    rejected_logins=gateway.rejected_logins,
+                    last_rejected_at=None
+                    if gateway.last_rejected_age is None
+                    else now - gateway.last_rejected_age.total_seconds(),
                 )
 
     def move(  # noqa: PLR0913 - what a move brings with it, each by its name
@@ -100,6 +107,7 @@ class GatewayRegistry:
         generation: int | None = None,
         attempt: int | None = None,
         retry_in_s: float | None = None,
+        rejected_logins: int = 0,
     ) -> None:
         """Moves a connection to another state. Raises IllegalMoveError and changes nothing."""
         now = monotonic()
@@ -115,6 +123,8 @@ class GatewayRegistry:
                 generation=before.generation if generation is None else generation,
                 attempt=before.attempt if attempt is None else attempt,
                 next_attempt_at=None if retry_in_s is None else now + retry_in_s,
+                rejected_logins=rejected_logins,
+                last_rejected_at=now if rejected_logins > before.rejected_logins else before.last_rejected_at,
             )
             self._observations[gateway_id] = _with_connection_times(before, after, now)
             self._remember(

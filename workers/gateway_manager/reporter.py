@@ -9,9 +9,10 @@ from uuid import UUID
 
 from service.database.connections import ConnectionRepository
 from service.database.pool import Database
-from service.database.workers import WorkerIdentity
+from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from workers.gateway_manager.registry import Changes, GatewayRegistry, Observation, Transition
+from workers.gateway_manager.states import REQUESTED
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,8 @@ class StatusReporter:
                 repository.record_transitions([_transition(one, now) for one in changes.transitions])
             if changes.observations:
                 repository.report([_report(one, now) for one in changes.observations])
+                if any(one.is_over and one.reason != REQUESTED for one in changes.observations):
+                    WorkerRepository(transaction).announce_free()
             if changes.touched:
                 repository.touch([_touch(one, now) for one in changes.touched])
 
@@ -141,6 +144,8 @@ def _report(observation: Observation, now: float) -> dict[str, Any]:
         "last_connected_age_s": _age(observation.last_connected_at, now),
         "last_disconnected_age_s": _age(observation.last_disconnected_at, now),
         "connects": observation.connects,
+        "rejected_logins": observation.rejected_logins,
+        "last_rejected_age_s": _age(observation.last_rejected_at, now),
         **_touch(observation, now),
     }
 

@@ -17,7 +17,8 @@ class State(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.DISCONNECTED: frozenset({State.CONNECTING}),
+    # Not to connecting first: the worker that held it before was rejected, and the next try has its time.
+    State.DISCONNECTED: frozenset({State.CONNECTING, State.RETRYING, State.AUTH_FAILED}),
     # To auth_failed again: the rare attempt of a quarantined gateway did not even get to the login.
     State.CONNECTING: frozenset(
         {State.AUTHENTICATING, State.RETRYING, State.AUTH_FAILED, State.DISCONNECTED}
@@ -79,6 +80,7 @@ class Code(StrEnum):
     CONFIGURATION_CHANGED = "configuration_changed"
     REQUESTED = "requested"
     WORKER_SHUTDOWN = "worker_shutdown"
+    REBALANCED = "rebalanced"
     WORKER_LOST = "worker_lost"
     INTERNAL_ERROR = "internal_error"
 
@@ -100,6 +102,13 @@ CONFIGURATION_CHANGED = Reason(
     Code.CONFIGURATION_CHANGED, "The address or the credentials changed.", Phase.SESSION
 )
 WORKER_SHUTDOWN = Reason(Code.WORKER_SHUTDOWN, "The worker that held this gateway stopped.", Phase.SESSION)
+REBALANCED = Reason(Code.REBALANCED, "Handed over to a worker that holds fewer gateways.", Phase.SESSION)
+LOGIN_REJECTED_BEFORE = Reason(
+    Code.LOGIN_REJECTED,
+    "The gateway rejected the login when another worker held it.",
+    Phase.LOGIN,
+    retryable=False,
+)
 WORKER_LOST = Reason(Code.WORKER_LOST, "The worker lost its right to this gateway, or failed.", Phase.CLAIM)
 
 

@@ -1,0 +1,73 @@
+"""The worker's end of its guard: see guard.py beside this file."""
+
+import logging
+import os
+import subprocess
+import sys
+from types import TracebackType
+from typing import Self
+
+from workers.gateway_manager import guard
+
+log = logging.getLogger("millgate.worker")
+
+_END_LIMIT_S = 2.0
+
+
+class Fence:
+    """Owns the guard process. For the lease's thread, but for entering and leaving."""
+
+    def __init__(self, patience_s: float) -> None:
+        """`patience_s`: how long after the worker's right to its sockets has ended the guard kills it."""
+        self._patience_s = patience_s
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._last_line = guard.NOTHING_HELD
+
+    def hold_until(self, deadline: float | None) -> None:
+        """Sockets may be open until then, by `lease_clock`; None: none are."""
+        line = guard.NOTHING_HELD if deadline is None else b"%.6f" % (deadline + self._patience_s)
+        self._last_line = line
+        try:
+            self._say(line)
+        except BlockingIOError:
+            pass  # the guard itself is frozen: nobody is killed then, and the worker keeps its word alone
+        except BrokenPipeError:
+            log.error("the guard is gone; starting another")  # noqa: TRY400 - the traceback says no more
+            self._start()
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def _start(self) -> None:
+        self._end()
+        command = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid())]
+        self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
+        if self._guard.stdin is not None:
+            os.set_blocking(self._guard.stdin.fileno(), False)
+        self._say(self._last_line)
+
+    def _say(self, line: bytes) -> None:
+        if self._guard is not None and self._guard.stdin is not None:
+            os.write(self._guard.stdin.fileno(), line + b"\n")
+
+    def _end(self) -> None:
+        """Its standard input ends, and so does the guard."""
+        if self._guard is None:
+            return
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
+        try:
+            self._guard.wait(_END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait(_END_LIMIT_S)
+        self._guard = None
