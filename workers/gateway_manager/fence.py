@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from types import TracebackType
@@ -12,6 +13,7 @@ from workers.gateway_manager import guard
 log = logging.getLogger("millgate.worker")
 
 _END_LIMIT_S = 2.0
+_NOT_FOR_THE_GUARD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 class Fence:
@@ -50,7 +52,12 @@ class Fence:
     def _start(self) -> None:
         self._end()
         command = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid())]
-        self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
+        # Never the first to go: what ends the worker ends the guard's standard input, and so the guard.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_THE_GUARD)
+        try:
+            self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if self._guard.stdin is not None:
             os.set_blocking(self._guard.stdin.fileno(), False)
         self._say(self._last_line)

@@ -62,7 +62,4 @@ def _kill(worker_pid: int) -> None:
 
 
 if __name__ == "__main__":
-    # What ends the worker ends its standard input, and so the guard: it is never the first to go.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     watch(int(sys.argv[1]))

@@ -92,10 +92,12 @@ class GatewayConnectionManager:
         with self._database.transaction() as transaction:
             for buried in WorkerRepository(transaction).bury():
                 log.warning("worker ended: its lease ran out", extra={"worker": str(buried.id)})
+        # Asked before the database is: what it releases meanwhile has left, and is not to be replaced.
+        leaving = self._count_leaving()
         share = self._find_share(worker)
         self._claim(worker, share.may_claim)
         self._follow_wishes(worker)
-        self._hand_over(share.hand_over)
+        self._hand_over(share.hand_over, leaving)
 
     def _start_anew(self, worker: WorkerIdentity | None) -> None:
         """The lease was lost, or gained again: nothing from before may go on."""
@@ -116,11 +118,15 @@ class GatewayConnectionManager:
                 return
             limit -= claims
 
-    def _hand_over(self, count: int) -> None:
-        """Ends `count` sessions for the sake of another worker, a few at a time, idle ones first."""
-        connections = self._running()
-        leaving = sum(connection.is_stopping for connection in connections)
-        staying = [connection for connection in connections if not connection.is_stopping]
+    def _count_leaving(self) -> int:
+        """How many gateways are on their way out, but may still be ours in the database's eyes."""
+        stopping = {connection.id for connection in self._running() if connection.is_stopping}
+        over = {seen.gateway_id for seen in self._around.registry.observations() if seen.is_over}
+        return len(stopping | over)
+
+    def _hand_over(self, count: int, leaving: int) -> None:
+        """Ends sessions until `count` have left for other workers, a few at a time, idle ones first."""
+        staying = [connection for connection in self._running() if not connection.is_stopping]
         staying.sort(key=lambda connection: self._is_connected(connection.id))
         for connection in staying[: max(0, min(count, _HAND_OVERS_AT_ONCE) - leaving)]:
             connection.stop(REBALANCED)
