@@ -1,4 +1,4 @@
-"""A gateway made of a bare socket: it takes the upgrade by hand and then sends exactly the bytes it is told."""
+"""A gateway made of a bare socket: it upgrades by hand and then sends exactly the bytes it is told."""
 
 import base64
 import hashlib
@@ -85,8 +85,8 @@ class Peer:
 class RawServer:
     """Takes any number of clients, each in a thread of its own, until `close`.
 
-    `answer` makes the answer to a client's key. What comes then is up to `serve`; without one the clients wait
-    in `peers` for the test.
+    `answer` makes the answer to a client's key. What comes then is up to `serve`; without one the clients
+    wait in `peers` for the test.
     """
 
     def __init__(

@@ -4,16 +4,20 @@ The sections are those of the Autobahn test suite. A case ends with the messages
 reason of the end; that it ends at all, soon and without spinning, is part of each.
 """
 
+import select
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from time import monotonic, thread_time
 
 import pytest
 
+from tests.certificates import make_certificate
 from tests.workers.raw_server import (
     BINARY,
     CLOSE,
@@ -35,6 +39,7 @@ from workers.gateway_manager.dial import MAX_UPGRADE_ANSWER_BYTES, Dialer
 from workers.gateway_manager.frames import MAX_FRAGMENTS
 from workers.gateway_manager.resolver import Resolver
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason
+from workers.gateway_manager.stream import Stream
 from workers.gateway_manager.transport import Kind, Transport
 from workers.gateway_manager.waker import Waker
 
@@ -208,8 +213,8 @@ class Client:
     waker: Waker
     stack: ExitStack
 
-    def dial(self, url: str) -> Transport:
-        transport = self.dialer.dial(url, self.waker, lambda: False)
+    def dial(self, url: str, dialer: Dialer | None = None) -> Transport:
+        transport = (dialer or self.dialer).dial(url, self.waker, lambda: False)
         self.stack.callback(transport.abandon)
         return transport
 
@@ -236,7 +241,7 @@ def client(dialer: Dialer) -> Iterator[Client]:
 
 def converse(transport: Transport) -> tuple[list[bytes], Reason]:
     """Receives to the end: the messages, and the reason. A hang is a failure of the test."""
-    messages = []
+    messages: list[bytes] = []
     until = monotonic() + WAIT_S
     while True:
         try:
@@ -386,7 +391,7 @@ ACCEPTED = {
     "empty-extension": with_header(b"Sec-WebSocket-Extensions:"),
 }
 REFUSED = {
-    "wrong-key": (lambda key: proper_answer(b"another"), "our key"),
+    "wrong-key": (lambda _: proper_answer(b"another"), "our key"),
     "key-in-other-case": (
         lambda key: proper_answer(key).replace(accept_header(key), accept_header(key).swapcase()),
         "our key",
@@ -410,16 +415,16 @@ REFUSED = {
         lambda key: frame(TEXT, b"hello\n") + proper_answer(key),
         "not one of a WebSocket server",
     ),
-    "banner-and-silence": (lambda key: b"SSH-2.0-OpenSSH_9.2\r\n", "not one of a WebSocket server"),
-    "503-and-silence": (lambda key: b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\nx", "status 503"),
-    "502-with-a-large-page": (lambda key: b"HTTP/1.1 502 No\r\n\r\n" + b"x" * 200_000, "status 502"),
+    "banner-and-silence": (lambda _: b"SSH-2.0-OpenSSH_9.2\r\n", "not one of a WebSocket server"),
+    "503-and-silence": (lambda _: b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\nx", "status 503"),
+    "502-with-a-large-page": (lambda _: b"HTTP/1.1 502 No\r\n\r\n" + b"x" * 200_000, "status 502"),
     "200": (altered(b" 101 ", b" 200 "), "status 200"),
-    "204": (lambda key: b"HTTP/1.1 204\r\n\r\n", "status 204"),
+    "204": (lambda _: b"HTTP/1.1 204\r\n\r\n", "status 204"),
     "308-to-itself": (
-        lambda key: b"HTTP/1.1 308 There\r\nLocation: /\r\n\r\n",
+        lambda _: b"HTTP/1.1 308 There\r\nLocation: /\r\n\r\n",
         "redirects, with HTTP status 308",
     ),
-    "long-status-line": (lambda key: b"HTTP/1.1 101 " + b"x" * 200_000, "over 65536 bytes"),
+    "long-status-line": (lambda _: b"HTTP/1.1 101 " + b"x" * 200_000, "over 65536 bytes"),
     "long-header": (with_header(b"X: " + b"x" * MAX_UPGRADE_ANSWER_BYTES), "over 65536 bytes"),
     "headers-for-ever": (with_header(b"\r\n".join([b"X: y"] * 50_000)), "over 65536 bytes"),
 }
@@ -449,55 +454,62 @@ def test_upgrade_that_is_refused(answer: Callable[[bytes], bytes], words: str, c
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 1", b"HTTP/1.1 101 Yes\r\nUpgr"])
 def test_upgrade_that_breaks_off(answer: bytes, client: Client) -> None:
-    with RawServer(Peer.end, lambda key: answer) as server:
-        with pytest.raises(ConnectionFailedError) as failure:
-            client.dial(server.url)
+    with RawServer(Peer.end, lambda _: answer) as server, pytest.raises(ConnectionFailedError) as failure:
+        client.dial(server.url)
     assert failure.value.reason.code is Code.CONNECTION_LOST
 
 
 # Time. A deadline holds against one who always has another byte, and waiting costs no processor.
 
 SHORT_S = 0.3
+HUGE_BYTES = 64 * 1024 * 1024
+HUGE_FRAME = b"\x81\x7f" + struct.pack("!Q", HUGE_BYTES - 1)
 
 
 class Dribble:
-    """Sends a byte at a time, as fast as it can, until nobody takes them."""
+    """Sends a byte at a time, as fast as it can: there is always another one, and never the last."""
 
-    def __init__(self, head: bytes, byte: bytes) -> None:
+    def __init__(self, head: bytes) -> None:
         self.head = head
-        self.byte = byte
 
     def __call__(self, peer: Peer) -> None:
         peer.send(self.head)
         while True:
-            peer.send(self.byte)
-            # A breath between two bytes: else they would come a thousand at a time.
-            threading.Event().wait(0.0001)
+            peer.send(b"x")
+
+
+@pytest.fixture(scope="module")
+def patient_dialer() -> Iterator[Dialer]:
+    """Takes messages that nobody could dribble to their end."""
+    resolver = Resolver(threads=1)
+    yield Dialer(resolver, replace(SETTINGS, max_message_bytes=HUGE_BYTES))
+    resolver.close()
 
 
 @pytest.mark.parametrize(
     "head",
     [
-        pytest.param(b"\x81\x7f" + struct.pack("!Q", MAX_MESSAGE_BYTES), id="in-a-frame"),
-        pytest.param(frame(TEXT, fin=0) + b"\x00\x7f" + struct.pack("!Q", 99_000), id="in-a-piece"),
+        pytest.param(HUGE_FRAME, id="in-a-frame"),
+        pytest.param(frame(TEXT, b"a", fin=0) + b"\x00" + HUGE_FRAME[1:], id="in-a-piece"),
     ],
 )
-def test_dribbling_does_not_outlast_the_deadline(head: bytes, client: Client) -> None:
-    with RawServer(Dribble(head, b"x")) as server:
-        transport = client.dial(server.url)
+def test_dribbling_does_not_outlast_the_deadline(head: bytes, client: Client, patient_dialer: Dialer) -> None:
+    with RawServer(Dribble(head)) as server:
+        transport = client.dial(server.url, patient_dialer)
         began = monotonic()
         with pytest.raises(ConnectionFailedError) as failure:
             transport.receive(began + WAIT_S, Phase.LOGIN, finish_by=began + SHORT_S)
-        assert monotonic() - began < SHORT_S + 1
+        assert monotonic() - began < SHORT_S + 2
+        transport.abandon()
     assert failure.value.reason.code is Code.LOGIN_TIMEOUT
 
 
-def test_dribbling_does_not_hold_us_when_we_leave(client: Client) -> None:
-    with RawServer(Dribble(b"\x81\x7f" + struct.pack("!Q", MAX_MESSAGE_BYTES), b"x")) as server:
-        transport = client.dial(server.url)
+def test_dribbling_does_not_hold_us_when_we_leave(client: Client, patient_dialer: Dialer) -> None:
+    with RawServer(Dribble(HUGE_FRAME)) as server:
+        transport = client.dial(server.url, patient_dialer)
         began = monotonic()
         transport.leave("goodbye", lambda: False)
-        assert monotonic() - began < SETTINGS.close_timeout_s + 1
+        assert monotonic() - began < SETTINGS.close_timeout_s + 2
 
 
 @pytest.mark.parametrize("part", [b"\x81", b"\x81\x10half", frame(TEXT, b"a", fin=0) + b"\x00"])
@@ -519,3 +531,39 @@ def test_waiting_costs_no_processor(part: bytes, client: Client, server: RawServ
         assert transport.receive(until, Phase.LOGIN, finish_by=until) is None
     assert monotonic() >= until
     assert thread_time() - spent < SHORT_S / 3
+
+
+def test_close_is_told_though_nobody_takes_the_answer(client: Client, server: RawServer) -> None:
+    transport, peer = client.meet(server)
+    with suppress(BlockingIOError):
+        while True:
+            transport._stream._sock.send(b"x" * 65536)
+    peer.send(close_frame(1013))
+    began = monotonic()
+    _, reason = converse(transport)
+    assert "code 1013" in reason.message
+    assert monotonic() - began < SETTINGS.liveness_timeout_s / 2
+
+
+def test_what_tls_says_to_itself_is_nothing_to_read(tmp_path: Path, client: Client) -> None:
+    """A server of TLS 1.3 sends session tickets: who took them for a frame would wait for its rest."""
+    server_context = make_certificate(tmp_path / "server.pem")
+    ours, theirs = socket.socketpair()
+    stream = Stream(ours, client.waker, lambda: False)
+    client.stack.callback(stream.close)
+    wrapped: list[ssl.SSLSocket] = []
+    thread = threading.Thread(
+        target=lambda: wrapped.append(server_context.wrap_socket(theirs, server_side=True))
+    )
+    thread.start()
+    stream.deadline = monotonic() + WAIT_S
+    stream.start_tls(ssl.create_default_context(cafile=tmp_path / "server.pem"), "127.0.0.1")
+    thread.join(WAIT_S)
+    client.stack.callback(wrapped[0].close)
+    assert select.select([stream], [], [], WAIT_S)[0], "no tickets came"
+    spent = thread_time()
+    assert stream.wait_readable(monotonic() + SHORT_S) is False
+    assert thread_time() - spent < SHORT_S / 3
+    wrapped[0].send(b"news")
+    assert stream.wait_readable(monotonic() + WAIT_S)
+    assert stream.recv(10) == b"news"
