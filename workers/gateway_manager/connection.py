@@ -223,9 +223,9 @@ class GatewayConnection:
                 self._around.registry.saw(self.id, message=is_message)
                 if is_message:
                     self._take(session, received.payload, Phase.SESSION)
-                    if pause_s := budget.take(now):
-                        # Back-pressure: what we don't read, the gateway can not send.
-                        self._waker.wait(now + pause_s, self._is_interrupted)
+                if pause_s := budget.take(now):
+                    # Back-pressure: what we don't read, the gateway can not send. Pings count as well.
+                    self._waker.wait(now + pause_s, self._is_interrupted)
             elif now >= clock.silent_at:
                 limit_s = settings.liveness_timeout_s
                 message = f"Neither a frame nor a pong came for {limit_s:g} s."

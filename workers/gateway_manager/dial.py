@@ -1,5 +1,7 @@
 """Opening a WebSocket to a gateway: resolve, connect, TLS, upgrade; each with its deadline and reasons."""
 
+import base64
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -7,14 +9,18 @@ from dataclasses import dataclass
 from time import monotonic
 from urllib.parse import urlsplit
 
-import websocket
-
 from workers.gateway_manager.frames import BoundedWebSocket
 from workers.gateway_manager.resolver import Address, Resolver, ResolveTimeoutError
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import Code, Phase, failed
 from workers.gateway_manager.stream import DeadlinePassedError, Stream, TooManyBytesError
 from workers.gateway_manager.transport import Transport, describe
+from workers.gateway_manager.upgrade import (
+    UpgradeRefusedError,
+    check_headers,
+    check_status,
+    encode_request,
+)
 from workers.gateway_manager.waker import Waker
 
 MAX_UPGRADE_ANSWER_BYTES = 64 * 1024
@@ -57,11 +63,11 @@ class Dialer:
             stream.deadline = monotonic() + self._settings.upgrade_timeout_s
             if target.is_tls:
                 self._start_tls(stream, target)
-            web_socket = BoundedWebSocket(self._settings.max_message_bytes)
-            _upgrade(stream, web_socket, target)
+            _upgrade(stream, target)
         except BaseException:
             stream.close()
             raise
+        web_socket = BoundedWebSocket(stream, self._settings.max_message_bytes)
         return Transport(stream, web_socket, self._settings)
 
     def _resolve(
@@ -119,32 +125,37 @@ def _connect(
     raise last_failure
 
 
-def _upgrade(stream: Stream, web_socket: BoundedWebSocket, target: Target) -> None:
-    stream.read_budget_bytes = MAX_UPGRADE_ANSWER_BYTES
+def _upgrade(stream: Stream, target: Target) -> None:
+    # Only the gateway itself gets to see a login: no redirect is followed, no proxy asked, no cookie kept.
     try:
-        # No redirects and no proxy from the environment: only the gateway itself gets to see a login.
-        web_socket.connect(  # type: ignore[no-untyped-call]
-            target.url, socket=stream, suppress_origin=True, redirect_limit=0, http_no_proxy=["*"]
-        )
+        _ask_for_upgrade(stream, target)
     except DeadlinePassedError:
         message = "The gateway did not answer the upgrade in time."
         raise failed(Code.CONNECT_TIMEOUT, Phase.UPGRADE, message) from None
     except TooManyBytesError:
         message = f"The gateway answered the upgrade with over {MAX_UPGRADE_ANSWER_BYTES} bytes."
         raise failed(Code.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
-    except websocket.WebSocketBadStatusException as error:
-        message = f"The gateway refused the upgrade with HTTP status {error.status_code}."
-        raise failed(Code.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
-    except websocket.WebSocketConnectionClosedException:
+    except UpgradeRefusedError as refusal:
+        raise failed(Code.UPGRADE_REJECTED, Phase.UPGRADE, str(refusal)) from None
+    except EOFError:
         message = "The connection ended during the upgrade."
         raise failed(Code.CONNECTION_LOST, Phase.UPGRADE, message) from None
-    except (websocket.WebSocketException, ValueError):
-        status = web_socket.status  # set when it was a redirect
-        message = f"The gateway redirects, with HTTP status {status}; that is not followed."
-        if status is None:
-            message = "The answer to the upgrade is not one of a WebSocket server."
-        raise failed(Code.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
     except OSError as error:
         message = f"The connection was lost during the upgrade: {describe(error)}."
         raise failed(Code.CONNECTION_LOST, Phase.UPGRADE, message) from None
-    stream.read_budget_bytes = None
+
+
+def _ask_for_upgrade(stream: Stream, target: Target) -> None:
+    key = base64.b64encode(os.urandom(16)).decode()
+    request = encode_request(target.url, target.host, target.port, key)
+    while request:
+        request = request[stream.send(request) :]
+    left = MAX_UPGRADE_ANSWER_BYTES
+    status = stream.recv_line(left)
+    check_status(status)  # before anything else: who refuses may go on with a page, or never end it
+    left -= len(status)
+    lines = []
+    while line := stream.recv_line(left).rstrip(b"\r\n"):
+        lines.append(line)
+        left -= len(line) + 1
+    check_headers(lines, key)

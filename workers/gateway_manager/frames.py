@@ -1,13 +1,14 @@
 """websocket-client with bounds: it has none of its own on what a peer may send (seen in version 1.9.2)."""
 
 import contextlib
+from time import monotonic
 from typing import Any
 
 import websocket
 from websocket import ABNF, WebSocketProtocolException
-from websocket import _handshake as websocket_handshake
 from websocket._abnf import continuous_frame, frame_buffer
-from websocket._cookiejar import SimpleCookieJar
+
+from workers.gateway_manager.stream import DeadlinePassedError, Stream
 
 MAX_FRAGMENTS = 1024
 _MAX_CONTROL_BYTES = 125
@@ -17,20 +18,6 @@ class MessageTooBigError(Exception):
     """The peer announced or sent a message over the bound; none of it was kept."""
 
 
-class _NoCookies(SimpleCookieJar):
-    """In place of the library's cookie jar, which all connections of a process would share."""
-
-    def add(self, set_cookie: str | None) -> None:
-        """Forgets it."""
-
-    def get(self, host: str | None) -> str:  # noqa: ARG002 - as the library calls it
-        """None, for anyone."""
-        return ""
-
-
-websocket_handshake.CookieJar = _NoCookies()
-
-
 class _BoundedFrames(frame_buffer):
     """Reads frames; refuses one by its header, before its payload is read."""
 
@@ -38,14 +25,24 @@ class _BoundedFrames(frame_buffer):
         super().__init__(recv, skip_utf8_validation=True)
         self._max_message_bytes = max_message_bytes
 
-    def recv_length(self) -> None:
-        super().recv_length()
-        if self.has_mask():
+    def recv_header(self) -> None:
+        super().recv_header()
+        is_last, *reserved, opcode, is_masked, length = self.header or ()
+        if any(reserved):
+            raise WebSocketProtocolException("a reserved bit is set")
+        if opcode not in ABNF.OPCODES:
+            raise WebSocketProtocolException(f"a frame of the unknown kind {opcode}")
+        if is_masked:
             raise WebSocketProtocolException("a masked frame from a server")
-        is_last, _, _, _, opcode, *_ = self.header or ()
-        length = self.length or 0
+        # More than that is announced by 126 or 127, and the length follows.
         if opcode >= ABNF.OPCODE_CLOSE and (length > _MAX_CONTROL_BYTES or not is_last):
             raise WebSocketProtocolException("a control frame that is too long or in pieces")
+
+    def recv_length(self) -> None:
+        super().recv_length()
+        length = self.length or 0
+        if length >= ABNF.LENGTH_63:
+            raise WebSocketProtocolException("a length with its highest bit set")
         if length > self._max_message_bytes:
             raise MessageTooBigError
 
@@ -58,6 +55,13 @@ class _BoundedMessage(continuous_frame):
         self._max_message_bytes = max_message_bytes
         self._pieces: list[bytes] = []
         self._bytes = 0
+
+    def validate(self, frame: Any) -> None:
+        is_continuation = frame.opcode == ABNF.OPCODE_CONT
+        if is_continuation and not self.recving_frames:
+            raise WebSocketProtocolException("a continuation of nothing")
+        if self.recving_frames and not is_continuation:
+            raise WebSocketProtocolException("a message within another")
 
     def add(self, frame: Any) -> None:
         self._pieces.append(frame.data)
@@ -74,14 +78,23 @@ class _BoundedMessage(continuous_frame):
 
 
 class BoundedWebSocket(websocket.WebSocket):
-    """A WebSocket for one thread, whose messages are at most `max_message_bytes` long."""
+    """A WebSocket for one thread, whose messages are at most `max_message_bytes` long.
 
-    def __init__(self, max_message_bytes: int) -> None:
+    The stream has been upgraded already.
+    """
+
+    def __init__(self, stream: Stream, max_message_bytes: int) -> None:
         super().__init__(enable_multithread=False, skip_utf8_validation=True)
+        self._stream = stream
+        self.sock = stream  # type: ignore[assignment]
+        self.connected = True
         self.frame_buffer = _BoundedFrames(self._recv, max_message_bytes)
         self.cont_frame = _BoundedMessage(max_message_bytes)
 
     def send_close(self, *arguments: Any, **options: Any) -> None:
-        """Answers a close frame as far as the peer still listens: its code is what matters."""
-        with contextlib.suppress(OSError, websocket.WebSocketException):
+        """Answers a close frame, once, as far as the peer takes it at once: its code is what matters."""
+        if not self.connected:
+            return
+        self._stream.deadline = monotonic()
+        with contextlib.suppress(OSError, websocket.WebSocketException, DeadlinePassedError):
             super().send_close(*arguments, **options)

@@ -42,8 +42,6 @@ class Stream:
         self._poller.register(waker.fileno(), select.POLLIN)
         self.deadline = 0.0
         """Monotonic seconds at which reading or writing gives up."""
-        self.read_budget_bytes: int | None = None
-        """How much may still be read; None: no bound."""
         self._closed = False  # websocket-client looks at this name
 
     def connect(self, address: tuple[object, ...]) -> None:
@@ -70,14 +68,24 @@ class Stream:
     def recv(self, size: int) -> bytes:
         """At least one byte and at most `size`, or nothing at the end of the stream."""
         if not self._buffer:
-            received = self._retry(lambda: self._sock.recv(_READ_BYTES), select.POLLIN)
-            if self.read_budget_bytes is not None:
-                self.read_budget_bytes -= len(received)
-                if self.read_budget_bytes < 0:
-                    raise TooManyBytesError
-            self._buffer = memoryview(received)
+            # Asked before each read: one who always has another byte for us shall not keep us for ever.
+            if monotonic() >= self.deadline:
+                raise DeadlinePassedError
+            self._buffer = memoryview(self._retry(self._read, select.POLLIN))
         taken, self._buffer = self._buffer[:size], self._buffer[size:]
         return bytes(taken)
+
+    def recv_line(self, limit: int) -> bytes:
+        """The next bytes up to a line feed, with it. Raises TooManyBytesError past the limit, EOFError."""
+        line = bytearray()
+        while not line.endswith(b"\n"):
+            if len(line) >= limit:
+                raise TooManyBytesError
+            received = self.recv(1)
+            if not received:
+                raise EOFError
+            line += received
+        return bytes(line)
 
     def send(self, data: bytes) -> int:
         """Sends at least one byte of `data` and tells how many."""
@@ -92,7 +100,18 @@ class Stream:
             if self.interrupted():
                 raise InterruptedWaitError
             return True
-        return self._wait(select.POLLIN, until)
+        while self._wait(select.POLLIN, until):
+            if not isinstance(self._sock, ssl.SSLSocket):
+                return True
+            # It may be TLS's own business (a session ticket, a new key), and nothing for us to read.
+            try:
+                self._buffer = memoryview(self._read())
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                if monotonic() >= until:
+                    return False
+            else:
+                return True
+        return False
 
     def gettimeout(self) -> float:
         """Zero: websocket-client then leaves all waiting to `recv` and `send`."""
@@ -114,6 +133,9 @@ class Stream:
         self._closed = True
         self._sock.close()
 
+    def _read(self) -> bytes:
+        return self._sock.recv(_READ_BYTES)
+
     def _retry(self, operation: Callable[[], Result], wanted: int) -> Result:
         while True:
             if self.interrupted():
@@ -127,7 +149,7 @@ class Stream:
                 direction = select.POLLIN
             except ssl.SSLWantWriteError:
                 direction = select.POLLOUT
-            if not self._wait(direction, self.deadline):
+            if not self._wait(direction, self.deadline) or monotonic() >= self.deadline:
                 raise DeadlinePassedError
 
     def _wait(self, wanted: int, until: float) -> bool:

@@ -1,5 +1,6 @@
 """An open WebSocket to one gateway: bounded in time and in bytes, and at once to interrupt."""
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,12 +77,13 @@ class Transport:
         Raises nothing: a gateway that is gone needs no goodbye.
         """
         self._stream.interrupted = interrupted
+        until = monotonic() + self._settings.close_timeout_s
         try:
             if last_words is not None:
-                self.send_text(last_words)
-            self._send(_NORMAL_CLOSE, ABNF.OPCODE_CLOSE)
-            until = monotonic() + self._settings.close_timeout_s
-            while monotonic() < until and self.receive(until, Phase.CLOSE) is not None:
+                self._send(last_words.encode(), ABNF.OPCODE_TEXT, until)
+            self._send(_NORMAL_CLOSE, ABNF.OPCODE_CLOSE, until)
+            self._web_socket.connected = False  # said goodbye: theirs is the answer, and wants none
+            while monotonic() < until and self.receive(until, Phase.CLOSE, until) is not None:
                 pass
         except (ConnectionFailedError, InterruptedWaitError):
             pass
@@ -92,9 +94,9 @@ class Transport:
         """Closes the socket without a word."""
         self._stream.close()
 
-    def _send(self, payload: bytes, opcode: int) -> None:
+    def _send(self, payload: bytes, opcode: int, finish_by: float | None = None) -> None:
         with self._failures(Phase.SESSION):
-            self._stream.deadline = monotonic() + self._settings.close_timeout_s
+            self._stream.deadline = finish_by or monotonic() + self._settings.close_timeout_s
             self._web_socket.send(payload, opcode)
 
     @contextmanager
@@ -121,7 +123,9 @@ class Transport:
 
 def describe(error: Exception) -> str:
     """The system's words for an error, without numbers, file names or line numbers."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    # An error of TLS has the place in OpenSSL's source in its text, and its name in `reason`.
+    name = error.reason if isinstance(error, ssl.SSLError) else None
+    text = name or getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text)[:200].rstrip(".")
 
 
