@@ -1,0 +1,85 @@
+"""A database that hears us but can not write: full, or read-only. Sessions stay, and nobody takes them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+
+from devstack.postgres import EmbeddedPostgres
+from tests.waiting import wait_until
+from tests.workers.conftest import StartSite
+from tests.workers.plant import Plant
+from tests.workers.running import ThreadedWorker
+from workers.gateway_manager.guard import lease_clock
+
+LEASE_S = 2.0
+StartHere = Callable[[], ThreadedWorker]
+
+
+@pytest.fixture
+def own_plant(own_postgres: EmbeddedPostgres) -> Iterator[Plant]:
+    """A plant in a server whose settings the test may change."""
+    with Plant(own_postgres.url()) as plant:
+        yield plant
+
+
+@pytest.fixture
+def start_here(own_postgres: EmbeddedPostgres, own_plant: Plant) -> Iterator[StartHere]:
+    """Starts workers on that server."""
+    with ExitStack() as workers:
+
+        def start() -> ThreadedWorker:
+            worker = ThreadedWorker(own_postgres.url(), {"LEASE_S": str(LEASE_S)})
+            workers.callback(worker.stop)
+            return worker
+
+        yield start
+
+
+def set_read_only(postgres: EmbeddedPostgres, value: str) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
+        connection.execute("SELECT pg_reload_conf()")
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        wait_until(
+            lambda: connection.execute("SHOW default_transaction_read_only").fetchone() == (value,),
+            what="the server to know",
+        )
+
+
+@pytest.mark.req("GATEWAY-08", "STATUS-01", "LIFECYCLE-05")
+def test_sessions_outlive_a_read_only_time_and_nobody_takes_them(
+    own_postgres: EmbeddedPostgres, own_plant: Plant, start_here: StartHere, start_site: StartSite
+) -> None:
+    site = start_site(4)
+    steady, dropped, *_ = site.gateways
+    first, second = start_here(), start_here()
+    row_ids = own_plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    wait_until(lambda: len(first.registry) == len(second.registry) == 2)
+    for row_id in row_ids:
+        own_plant.wait_for_state(row_id, "connected")
+    logins = site.summary()["logins"]
+    holders = {row.worker_id for row in own_plant.rows("SELECT worker_id FROM gateway_connections")}
+
+    set_read_only(own_postgres, "on")
+    began = lease_clock()
+    dropped.drop("rst")
+    dropped.wait(lambda gateway: gateway.open_sessions == 1 and len(gateway.sessions_closed) == 1)
+    # For twice as long as a lease lasts.
+    wait_until(lambda: lease_clock() > began + 2 * LEASE_S, timeout_s=8, what="two leases' time to pass")
+    # What can not be written down is not claimed to be true.
+    assert own_plant.status(row_ids[0]).state == "unknown"
+    assert steady.open_sessions == 1
+
+    set_read_only(own_postgres, "off")
+    for row_id in row_ids:
+        own_plant.wait_for_state(row_id, "connected", timeout_s=2)
+    seen = site.summary()
+    assert (seen["logins"], seen["max_open_sessions"]) == (logins + 1, 1)
+    assert {row.worker_id for row in own_plant.rows("SELECT worker_id FROM gateway_connections")} == holders
+    moves = [(event.from_state, event.to_state) for event in own_plant.events(row_ids[1])]
+    assert ("connected", "retrying") in moves
+    assert moves[-1] == ("authenticating", "connected")
+    assert not own_plant.rows("SELECT FROM workers WHERE ended_at IS NOT NULL")
