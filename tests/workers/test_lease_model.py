@@ -231,13 +231,14 @@ class LeaseModel(RuleBasedStateMachine):
     def a_while_passes(
         self, ticks: int, seconds: float, working: set[int], taking: int, trouble: Trouble
     ) -> None:
-        """Some renew all the while, the others keep quiet, and in the end one looks for free gateways."""
+        """Some renew all the while, the others keep quiet, and in the end one is the first to be heard, and to look for gateways."""
         self._begin(trouble)
         for _ in range(ticks):
             self.time_passes(seconds)
             for number in sorted(working):
                 self.worker_renews(number)
         self._end_trouble(trouble)
+        self.worker_renews(taking)
         self.worker_takes_what_is_free(taking)
 
     def _begin(self, trouble: Trouble) -> None:
