@@ -27,6 +27,9 @@ class Part(Protocol):
     def start(self, *, on_spawn: Callable[[int], None], give_up: Callable[[], bool]) -> None:
         """Start; `on_spawn` gets the process id at once. Raises StackError if it cannot be started."""
 
+    def ask_to_stop(self) -> None:
+        """Ask it to end, unless it has to outlive other parts. Harmless when it is not running."""
+
     def stop(self, limit_s: float) -> None:
         """End it, by force after the limit. Harmless when it is not running."""
 
@@ -48,6 +51,8 @@ class Child:
     log_path: Path
     stop_limit_s: float = 5.0
     talks: bool = False
+    stops_at_once: bool = False
+    """Whether it may be asked to stop while other parts are still being stopped."""
     directory: Path = PROJECT
     stop_signal: int = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -78,6 +83,11 @@ class Child:
     def exit_code(self) -> int | None:
         """None while the program runs."""
         return None if self.process is None else self.process.poll()
+
+    def ask_to_stop(self) -> None:
+        """Ask it to end, if no other part needs it to the last."""
+        if self.stops_at_once and self.process is not None and self.process.poll() is None:
+            self.process.send_signal(self.stop_signal)
 
     def stop(self, limit_s: float) -> None:
         """Ask it to end, wait, then end it and what it started by force."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from devstack.commands import API, MIGRATE, WORKER, local
 from devstack.environment import Address, check_address_is_free, child_environment
+from devstack.errors import StackError
 from devstack.postgres import EmbeddedPostgres
 from devstack.supervisor import Supervisor
 
@@ -13,6 +14,7 @@ READY_LIMIT_S = 30.0
 HEALTH_TIMEOUT_S = 2.0
 WORKER_STOP_LIMIT_S = 6.0
 API_STOP_LIMIT_S = 2.0
+MOST_WORKERS = 16
 
 
 def start_millgate(
@@ -36,8 +38,18 @@ def start_millgate(
     supervisor.run_once(supervisor.child("migrate", local(MIGRATE), seen), MIGRATE_LIMIT_S)
     say("Starting API and worker …")
     supervisor.start(supervisor.child("api", local(API), seen, stop_limit_s=API_STOP_LIMIT_S))
-    supervisor.start(supervisor.child("worker", local(WORKER), seen, stop_limit_s=WORKER_STOP_LIMIT_S))
+    for name in worker_names(environment):
+        limits = {"stop_limit_s": WORKER_STOP_LIMIT_S, "stops_at_once": True}
+        supervisor.start(supervisor.child(name, local(WORKER), seen, **limits))
     supervisor.wait_until(lambda: is_ready(address), READY_LIMIT_S, "API and worker to be ready")
+
+
+def worker_names(environment: Mapping[str, str]) -> list[str]:
+    """As many as WORKERS says, one if it says nothing. Raises StackError."""
+    count = environment.get("WORKERS") or "1"
+    if not (count.isascii() and count.isdigit() and 1 <= int(count) <= MOST_WORKERS):
+        raise StackError(f"WORKERS must be a whole number from 1 to {MOST_WORKERS}.")
+    return ["worker"] if int(count) == 1 else [f"worker-{number}" for number in range(1, int(count) + 1)]
 
 
 def is_ready(address: Address) -> bool:

@@ -74,7 +74,9 @@ class Supervisor:
             self._leash.release()
         self._lock.release()
 
-    def child(self, name: str, command: tuple[str, ...], environment: dict[str, str], **more: float) -> Child:
+    def child(
+        self, name: str, command: tuple[str, ...], environment: dict[str, str], **more: object
+    ) -> Child:
         """A program that logs into this data directory and carries its mark, not yet started."""
         marked = {**environment, MARK: self.mark}
         return Child(name, command, marked, self.log_dir / f"{name}.log", **more)  # type: ignore[arg-type]
@@ -177,6 +179,8 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         parts = [watched.part for watched in reversed(self._watched)]
+        for part in parts:
+            part.ask_to_stop()
         deadline = time.monotonic() + self._stop_total_s
         while parts:
             left_s = max(0.0, deadline - time.monotonic())

@@ -54,9 +54,9 @@ class Millgate:
         """What a person saw since the last start."""
         return (self.folder / "said").read_text()
 
-    def start_until_ready(self) -> subprocess.Popen[str]:
+    def start_until_ready(self, **environment: str) -> subprocess.Popen[str]:
         """Start it and wait for its ready line."""
-        process = self.start()
+        process = self.start(**environment)
         ready = f"Millgate is ready: http://127.0.0.1:{self.port}"
         wait_until(
             lambda: ready in self.said() or process.poll() is not None, READY_LIMIT_S, "the ready line"
@@ -179,3 +179,18 @@ def test_a_part_that_cannot_start_stops_the_rest_and_shows_why(millgate: Millgat
     assert "ENCRYPTION_KEY" in millgate.said()
     assert "Traceback" not in millgate.said()
     assert not (millgate.data / "children.json").exists()
+
+
+def test_several_workers(millgate: Millgate) -> None:
+    process = millgate.start_until_ready(WORKERS="3")
+    pids = {name: pid for name, pid in millgate.pids().items() if name.startswith("worker")}
+    assert sorted(pids) == ["worker-1", "worker-2", "worker-3"]
+    process.terminate()
+    assert process.wait(10) == 0
+    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+
+
+def test_a_number_of_workers_that_is_none(millgate: Millgate) -> None:
+    process = millgate.start(WORKERS="many")
+    assert process.wait(READY_LIMIT_S) == 1
+    assert "WORKERS must be a whole number from 1 to 16." in millgate.said()

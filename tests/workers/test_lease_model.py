@@ -231,7 +231,7 @@ class LeaseModel(RuleBasedStateMachine):
     def a_while_passes(
         self, ticks: int, seconds: float, working: set[int], taking: int, trouble: Trouble
     ) -> None:
-        """Some renew all the while, the others keep quiet, and in the end one is the first to be heard, and to look for gateways."""
+        """Some renew all the while, others keep quiet; in the end one is the first to be heard, and takes."""
         self._begin(trouble)
         for _ in range(ticks):
             self.time_passes(seconds)

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from service.database.gateways import ActiveGateway
+from workers.gateway_manager import registry as registry_module
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.states import MOVES, QUEUED, Code, IllegalMoveError, Phase, Reason, State
 
@@ -166,3 +167,16 @@ def test_a_held_gateway_waits_for_its_turn() -> None:
     registry.clear()
     assert registry.ids() == set()
     assert not registry.has_changes()
+
+
+def test_history_that_nobody_takes_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(registry_module, "MAX_PENDING_EVENTS", 3)
+    registry = registry_with(ROW_ID)
+    for _ in range(3):
+        registry.move(ROW_ID, State.CONNECTING)
+        registry.move(ROW_ID, State.RETRYING, REASON)
+    kept = registry.take_changes(10).transitions
+    assert [one.to_state for one in kept] == [State.RETRYING, State.CONNECTING, State.RETRYING]
+    assert len(caplog.records) == 1

@@ -1,5 +1,6 @@
 """What is, in memory: every connection's state, and what of it the database does not know yet."""
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ from uuid import UUID
 
 from service.database.gateways import ActiveGateway
 from workers.gateway_manager.states import QUEUED, WORKER_LOST, Reason, State, check_move
+
+log = logging.getLogger(__name__)
 
 MAX_PENDING_EVENTS = 100_000
 
@@ -75,7 +78,7 @@ class GatewayRegistry:
         self._reported_seen_at: dict[UUID, float] = {}
         self._unreported: dict[UUID, None] = {}
         self._transitions: deque[Transition] = deque()
-        self._transitions_lost = 0
+        self._told_full = False
         self._closed = False
 
     def add(self, gateways: Iterable[ActiveGateway]) -> None:
@@ -283,7 +286,9 @@ class GatewayRegistry:
         self._transitions.append(transition)
         if len(self._transitions) > MAX_PENDING_EVENTS:
             self._transitions.popleft()
-            self._transitions_lost += 1
+            if not self._told_full:
+                log.error("history not written for so long that its oldest transitions are dropped")
+            self._told_full = True
 
     def _mark(self, gateway_id: UUID) -> None:
         self._unreported.setdefault(gateway_id)
