@@ -12,23 +12,27 @@ from service.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 _BATCH = 1000
-_INTERVAL_S = 60.0
 
 
 class Pruner:
     """Owns a thread."""
 
     def __init__(
-        self, database: Database, worker: Callable[[], WorkerIdentity | None], retention_days: int
+        self,
+        database: Database,
+        worker: Callable[[], WorkerIdentity | None],
+        retention_days: int,
+        interval_s: float = 60.0,
     ) -> None:
         self._database = database
         self._worker = worker
         self._retention_days = retention_days
+        self._interval_s = interval_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pruner", daemon=True)
 
     def start(self) -> None:
-        """Starts pruning, once a minute."""
+        """Starts pruning, every `interval_s`."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -37,7 +41,7 @@ class Pruner:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while not self._stopping.wait(_INTERVAL_S):
+        while not self._stopping.wait(self._interval_s):
             try:
                 self._prune()
             except DatabaseError as error:
