@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.api.schemas import FactoryResponse, GatewayResponse, ResponseModel
+from service.api.schemas import FactoryResponse, GatewayResponse, ResponseModel, WorkerResponse
 from service.database.paging import PageStart
 
 MAX_LIMIT = 100
@@ -121,6 +121,13 @@ class GatewayPage(ResponseModel):
     """A page of gateways."""
 
     data: list[GatewayResponse]
+    pagination: Pagination
+
+
+class WorkerPage(ResponseModel):
+    """A page of workers."""
+
+    data: list[WorkerResponse]
     pagination: Pagination
 
 

@@ -17,6 +17,7 @@ from service.api.fields import (
     Timezone,
     WebSocketUrl,
 )
+from service.database.live_workers import RunningWorker
 from service.database.rows import Factory, Gateway
 from service.database.statuses import GatewayStatus
 
@@ -184,6 +185,25 @@ class StatusResponse(ResponseModel):
                 "worker": _worker_of(row),
             }
         )
+
+
+class WorkerResponse(ResponseModel):
+    """A worker that has not ended. Unless it is live, nothing that it said counts."""
+
+    id: UUID
+    host: str
+    pid: int
+    version: str
+    is_live: bool
+    started_at: datetime
+    heartbeat_at: datetime
+    lease_expires_at: datetime
+    gateways_held: int
+
+    @classmethod
+    def of(cls, row: RunningWorker) -> Self:
+        """From its row."""
+        return cls.model_validate(row)
 
 
 class HealthResponse(ResponseModel):
