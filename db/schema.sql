@@ -49,6 +49,20 @@ $$;
 
 
 --
+-- Name: raise_version(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.raise_version() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.version := OLD.version + 1;
+    RETURN NEW;
+END;
+$$;
+
+
+--
 -- Name: set_updated_at(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -134,6 +148,7 @@ CREATE TABLE public.factories (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
     CONSTRAINT factories_location_length CHECK (((char_length(location) >= 1) AND (char_length(location) <= 500))),
     CONSTRAINT factories_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT factories_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
@@ -233,6 +248,7 @@ CREATE TABLE public.gateways (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
     CONSTRAINT gateways_desired_state CHECK ((desired_state = ANY (ARRAY['connected'::text, 'disconnected'::text]))),
     CONSTRAINT gateways_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
     CONSTRAINT gateways_firmware_version_length CHECK (((char_length(firmware_version) >= 1) AND (char_length(firmware_version) <= 100))),
@@ -517,6 +533,13 @@ CREATE INDEX workers_not_ended_idx ON public.workers USING btree (id) WHERE (end
 
 
 --
+-- Name: factories factories_raise_version; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER factories_raise_version BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.raise_version();
+
+
+--
 -- Name: factories factories_set_updated_at; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -542,6 +565,13 @@ CREATE TRIGGER gateways_notify_created AFTER INSERT ON public.gateways FOR EACH 
 --
 
 CREATE TRIGGER gateways_raise_generation BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_gateway_generation();
+
+
+--
+-- Name: gateways gateways_raise_version; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_raise_version BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_version();
 
 
 --
@@ -612,4 +642,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000007'),
     ('20261123000008'),
     ('20261123000010'),
-    ('20261123000011');
+    ('20261123000011'),
+    ('20261123000020');

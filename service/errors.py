@@ -43,6 +43,10 @@ class GatewayIdConflictError(MillgateError):
     """Another live gateway has this gateway_id."""
 
 
+class PreconditionFailedError(MillgateError):
+    """The row is not in the state that the caller made a condition of; nothing was changed."""
+
+
 class InvalidRequestError(MillgateError):
     """A body, query or path that is not what it has to be; the details never carry what was sent."""
 

@@ -24,6 +24,7 @@ from service.errors import (
     MillgateError,
     NotReadyError,
     OrganizationUnknownError,
+    PreconditionFailedError,
 )
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,9 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         "VALIDATION_ERROR",
         INVALID,
         [{"field": "organization_id", "message": "there is no such organization", "type": "unknown"}],
+    ),
+    PreconditionFailedError: Answer(
+        412, "PRECONDITION_FAILED", "It is not in the state that the request was meant for. Read it anew."
     ),
     DatabaseUnavailableError: Answer(
         500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."

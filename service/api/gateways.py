@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from service.api.pagination import GatewayListQuery, GatewayPage, NoQuery, Page
+from service.api.preconditions import answer_read, with_tag, write_precondition
 from service.api.requests import parse_body, parse_id, parse_query
 from service.api.responses import respond, respond_created, respond_nothing
 from service.api.schemas import GatewayCreate, GatewayResponse, GatewayUpdate
@@ -29,7 +30,8 @@ def create() -> Response:
         repository = GatewayRepository(transaction)
         row_id = repository.new_id()
         gateway = repository.create(row_id, seal(body, row_id), values_of(body))
-    return respond_created(GatewayResponse.of(gateway, {}), f"/api/gateways/{gateway.id}")
+    response = respond_created(GatewayResponse.of(gateway, {}), f"/api/gateways/{gateway.id}")
+    return with_tag(response, gateway)
 
 
 @blueprint.get("")
@@ -40,7 +42,7 @@ def find_all() -> Response:
     repository = GatewayRepository(database)
     found = repository.find_all(query.start, query.limit + 1, query.factory_id)
     page = Page(query, found, repository.count(query.factory_id))
-    return respond(GatewayPage(data=seen(database, page.rows), pagination=page.pagination))
+    return answer_read(respond(GatewayPage(data=seen(database, page.rows), pagination=page.pagination)))
 
 
 @blueprint.get("/<gateway_id>")
@@ -49,26 +51,28 @@ def find_by_id(gateway_id: str) -> Response:
     parse_query(NoQuery)
     database = services().database
     gateway = GatewayRepository(database).find_by_id(parse_id(gateway_id))
-    return respond(seen(database, [gateway])[0])
+    return answer_read(respond(seen(database, [gateway])[0]), gateway)
 
 
 @blueprint.route("/<gateway_id>", methods=["PUT", "PATCH"])
 def update(gateway_id: str) -> Response:
     """Changes what the body names; the password only if it names one."""
     parse_query(NoQuery)
-    row_id, body = parse_id(gateway_id), parse_body(GatewayUpdate)
+    row_id, body, check = parse_id(gateway_id), parse_body(GatewayUpdate), write_precondition()
     sealed_password = seal(body, row_id) if "password" in body.model_fields_set else None
     with services().database.transaction() as transaction:
-        gateway = GatewayRepository(transaction).update(row_id, values_of(body), sealed_password)
+        gateway = GatewayRepository(transaction).update(row_id, values_of(body), sealed_password, check)
         response = seen(transaction, [gateway])[0]
-    return respond(response)
+    return with_tag(respond(response), gateway)
 
 
 @blueprint.delete("/<gateway_id>")
 def delete(gateway_id: str) -> Response:
     """204; a worker hangs up, and the gateway_id is free again."""
     parse_query(NoQuery)
-    GatewayRepository(services().database).soft_delete(parse_id(gateway_id))
+    row_id, check = parse_id(gateway_id), write_precondition()
+    with services().database.transaction() as transaction:
+        GatewayRepository(transaction).soft_delete(row_id, check)
     return respond_nothing()
 
 

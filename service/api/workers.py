@@ -3,6 +3,7 @@
 from flask import Blueprint, Response
 
 from service.api.pagination import ListQuery, Page, WorkerPage
+from service.api.preconditions import answer_read
 from service.api.requests import parse_query
 from service.api.responses import respond
 from service.api.schemas import WorkerResponse
@@ -19,4 +20,4 @@ def find_all() -> Response:
     repository = RunningWorkerRepository(services().database)
     page = Page(query, repository.find_all(query.start, query.limit + 1), repository.count())
     data = [WorkerResponse.of(row) for row in page.rows]
-    return respond(WorkerPage(data=data, pagination=page.pagination))
+    return answer_read(respond(WorkerPage(data=data, pagination=page.pagination)))

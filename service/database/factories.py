@@ -1,6 +1,6 @@
 """Factories: desired state, written by the API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,14 +18,16 @@ INSERT = Query(
         coalesce(%(organization_id)s::uuid, '00000000-0000-7000-8000-000000000001'),
         %(name)s, %(location)s, %(timezone)s, %(metadata)s
     )
-    RETURNING id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    RETURNING
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
     """,
     Factory,
 )
 
 FIND_BY_ID = Query(
     """
-    SELECT id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    SELECT
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
     FROM factories
     WHERE id = %(id)s AND deleted_at IS NULL
     """,
@@ -33,9 +35,22 @@ FIND_BY_ID = Query(
     reads_only=True,
 )
 
+# Keeps it as it is for the rest of the transaction, while a condition is held against it.
+LOCK_BY_ID = Query(
+    """
+    SELECT
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
+    FROM factories
+    WHERE id = %(id)s AND deleted_at IS NULL
+    FOR NO KEY UPDATE
+    """,
+    Factory,
+)
+
 FIND_PAGE = Query(
     """
-    SELECT id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    SELECT
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
     FROM factories
     WHERE deleted_at IS NULL
     ORDER BY name, id
@@ -47,7 +62,8 @@ FIND_PAGE = Query(
 
 FIND_PAGE_AFTER = Query(
     """
-    SELECT id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    SELECT
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
     FROM factories
     WHERE deleted_at IS NULL AND (name, id) > (%(after_name)s, %(after_id)s)
     ORDER BY name, id
@@ -69,7 +85,8 @@ UPDATE = Query(
         timezone = coalesce(%(timezone)s, timezone),
         metadata = coalesce(%(metadata)s, metadata)
     WHERE id = %(id)s AND deleted_at IS NULL
-    RETURNING id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    RETURNING
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
     """,
     Factory,
 )
@@ -122,11 +139,15 @@ class FactoryRepository:
         """How many there are."""
         return required(self._executor.fetch_one(COUNT, {})).count
 
-    def update(self, factory_id: UUID, changes: Mapping[str, Any]) -> Factory:
+    def update(
+        self, factory_id: UUID, changes: Mapping[str, Any], check: Callable[[Factory], None] | None = None
+    ) -> Factory:
         """Changes the fields that are named and leaves the rest.
 
+        `check` is shown the row as it is and stays until then, and may raise: that takes a transaction.
         Raises FactoryNotFoundError, OrganizationUnknownError.
         """
+        self._check(factory_id, check)
         row = self._executor.fetch_one(
             UPDATE,
             {
@@ -141,11 +162,19 @@ class FactoryRepository:
         )
         return _found(row)
 
-    def soft_delete(self, factory_id: UUID) -> None:
-        """Deletes it and its gateways; call it inside a transaction. Raises FactoryNotFoundError."""
+    def soft_delete(self, factory_id: UUID, check: Callable[[Factory], None] | None = None) -> None:
+        """Deletes it and its gateways; call it inside a transaction. Raises FactoryNotFoundError.
+
+        `check` is as for `update`.
+        """
+        self._check(factory_id, check)
         if self._executor.execute(SOFT_DELETE, {"id": factory_id}) == 0:
             raise FactoryNotFoundError
         self._executor.execute(SOFT_DELETE_GATEWAYS, {"id": factory_id})
+
+    def _check(self, factory_id: UUID, check: Callable[[Factory], None] | None) -> None:
+        if check is not None:
+            check(_found(self._executor.fetch_one(LOCK_BY_ID, {"id": factory_id})))
 
 
 def _found(factory: Factory | None) -> Factory:

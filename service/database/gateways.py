@@ -1,6 +1,6 @@
 """Gateways as they should be: desired state, written by the API, read by workers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,7 +64,7 @@ INSERT = Query(
     FOR SHARE
     RETURNING
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
     """,
     Gateway,
 )
@@ -73,7 +73,7 @@ FIND_BY_ID = Query(
     """
     SELECT
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
     FROM gateways
     WHERE id = %(id)s AND deleted_at IS NULL
     """,
@@ -81,11 +81,24 @@ FIND_BY_ID = Query(
     reads_only=True,
 )
 
+# Keeps it as it is for the rest of the transaction, while a condition is held against it.
+LOCK_BY_ID = Query(
+    """
+    SELECT
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
+    FROM gateways
+    WHERE id = %(id)s AND deleted_at IS NULL
+    FOR NO KEY UPDATE
+    """,
+    Gateway,
+)
+
 FIND_PAGE = Query(
     """
     SELECT
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
     FROM gateways
     WHERE deleted_at IS NULL
     ORDER BY name, id
@@ -99,7 +112,7 @@ FIND_PAGE_AFTER = Query(
     """
     SELECT
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
     FROM gateways
     WHERE deleted_at IS NULL AND (name, id) > (%(after_name)s, %(after_id)s)
     ORDER BY name, id
@@ -113,7 +126,7 @@ FIND_PAGE_OF_FACTORY = Query(
     """
     SELECT
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
     FROM gateways
     WHERE factory_id = %(factory_id)s AND deleted_at IS NULL
     ORDER BY name, id
@@ -127,7 +140,7 @@ FIND_PAGE_OF_FACTORY_AFTER = Query(
     """
     SELECT
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
     FROM gateways
     WHERE factory_id = %(factory_id)s AND deleted_at IS NULL
         AND (name, id) > (%(after_name)s, %(after_id)s)
@@ -164,7 +177,7 @@ UPDATE = Query(
     WHERE id = %(id)s AND deleted_at IS NULL
     RETURNING
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
     """,
     Gateway,
 )
@@ -289,10 +302,15 @@ class GatewayRepository:
         return required(self._executor.fetch_one(COUNT_OF_FACTORY, {"factory_id": factory_id})).count
 
     def update(
-        self, gateway_id: UUID, changes: Mapping[str, Any], sealed_password: bytes | None = None
+        self,
+        gateway_id: UUID,
+        changes: Mapping[str, Any],
+        sealed_password: bytes | None = None,
+        check: Callable[[Gateway], None] | None = None,
     ) -> Gateway:
         """Changes the fields that are named and leaves the rest; call it inside a transaction.
 
+        `check` is shown the row as it is and stays until then, and may raise.
         Raises GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError.
         """
         factory_id = changes.get("factory_id")
@@ -300,6 +318,8 @@ class GatewayRepository:
             self.find_by_id(gateway_id)
             if self._executor.fetch_one(LOCK_FACTORY, {"factory_id": factory_id}) is None:
                 raise FactoryUnknownError
+        # Behind the factory: whoever deletes a factory locks in this order, too.
+        self._check(gateway_id, check)
         row = self._executor.fetch_one(
             UPDATE,
             {
@@ -319,8 +339,9 @@ class GatewayRepository:
         )
         return _found(row)
 
-    def soft_delete(self, gateway_id: UUID) -> None:
-        """Raises GatewayNotFoundError."""
+    def soft_delete(self, gateway_id: UUID, check: Callable[[Gateway], None] | None = None) -> None:
+        """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
+        self._check(gateway_id, check)
         self._touch(SOFT_DELETE, gateway_id)
 
     def want_connected(self, gateway_id: UUID) -> None:
@@ -345,6 +366,10 @@ class GatewayRepository:
     def find_logins(self, gateway_ids: Sequence[UUID]) -> Sequence[SealedLogin]:
         """How to log in to these, as far as they are live. For workers only."""
         return self._executor.fetch_all(FIND_LOGINS, {"ids": list(gateway_ids)})
+
+    def _check(self, gateway_id: UUID, check: Callable[[Gateway], None] | None) -> None:
+        if check is not None:
+            check(_found(self._executor.fetch_one(LOCK_BY_ID, {"id": gateway_id})))
 
     def _touch(self, command: Command, gateway_id: UUID) -> None:
         if self._executor.execute(command, {"id": gateway_id}) == 0:

@@ -199,7 +199,7 @@ def test_configured_origins_proxies_and_https(start_api: Callable[..., ApiServer
     api = start_api(CORS_ORIGINS=f"{console}, https://b.example", TRUSTED_PROXIES="1", API_PROCESSES="2")
     ours = api.call("GET", "/nothing", headers={"Origin": console}).headers
     assert ours["Access-Control-Allow-Origin"] == console
-    assert ours["Access-Control-Expose-Headers"] == "Location, X-Request-ID"
+    assert ours["Access-Control-Expose-Headers"] == "ETag, Location, X-Request-ID"
     assert "Origin" in ours["Vary"]
     preflight = api.call(
         "OPTIONS",
