@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from service.api import factories, gateways, health, status, workers
+from service.api import factories, gateways, health, history, status, summary, workers
 from service.api.errors import handle_errors
 from service.api.request_log import log_requests
 from service.api.security import guard
@@ -17,7 +17,15 @@ from service.environment import read_environment
 from service.errors import ConfigurationError
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "db" / "migrations"
-BLUEPRINTS = (health.blueprint, factories.blueprint, gateways.blueprint, status.blueprint, workers.blueprint)
+BLUEPRINTS = (
+    health.blueprint,
+    factories.blueprint,
+    gateways.blueprint,
+    status.blueprint,
+    history.blueprint,
+    summary.blueprint,
+    workers.blueprint,
+)
 
 
 def create_app(config: ApiConfig | None = None) -> Flask:

@@ -2,11 +2,12 @@
 
 from flask import Blueprint, Response
 
-from service.api.pagination import FactoryPage, ListQuery, NoQuery, Page
+from service.api.lists import FactoryListQuery, FactoryPage
+from service.api.pagination import NoQuery, Page
 from service.api.preconditions import answer_read, with_tag, write_precondition
-from service.api.requests import parse_body, parse_id, parse_query
+from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
 from service.api.responses import respond, respond_created, respond_nothing
-from service.api.schemas import FactoryCreate, FactoryResponse, FactoryUpdate
+from service.api.schemas import EmptyBody, FactoryCreate, FactoryResponse, FactoryUpdate
 from service.api.services import services
 from service.database.factories import FactoryRepository
 
@@ -24,10 +25,11 @@ def create() -> Response:
 
 @blueprint.get("")
 def find_all() -> Response:
-    """A page, by name, then id."""
-    query = parse_query(ListQuery)
+    """A page, in the order that is asked for, then by id."""
+    query = parse_query(FactoryListQuery)
     repository = FactoryRepository(services().database)
-    page = Page(query, repository.find_all(query.start, query.limit + 1), repository.count())
+    found = repository.find_all(query.start, query.limit + 1, query.which, query.sort)
+    page = Page(query, found, repository.count(query.which))
     data = [FactoryResponse.of(row) for row in page.rows]
     return answer_read(respond(FactoryPage(data=data, pagination=page.pagination)))
 
@@ -58,3 +60,14 @@ def delete(factory_id: str) -> Response:
     with services().database.transaction() as transaction:
         FactoryRepository(transaction).soft_delete(row_id, check)
     return respond_nothing()
+
+
+@blueprint.post("/<factory_id>/restore")
+def restore(factory_id: str) -> Response:
+    """200: it is there again, with the gateways that were deleted with it, and only those."""
+    parse_query(NoQuery)
+    row_id = parse_id(factory_id)
+    parse_optional_body(EmptyBody)
+    with services().database.transaction() as transaction:
+        factory = FactoryRepository(transaction).restore(row_id)
+    return with_tag(respond(FactoryResponse.of(factory)), factory)

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from flask import Blueprint, Response
 
-from service.api.pagination import GatewayListQuery, GatewayPage, NoQuery, Page
+from service.api.lists import GatewayListQuery, GatewayPage
+from service.api.pagination import NoQuery, Page
 from service.api.preconditions import answer_read, with_tag, write_precondition
-from service.api.requests import parse_body, parse_id, parse_query
+from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
 from service.api.responses import respond, respond_created, respond_nothing
-from service.api.schemas import GatewayCreate, GatewayResponse, GatewayUpdate
+from service.api.schemas import EmptyBody, GatewayCreate, GatewayResponse, GatewayUpdate
 from service.api.services import services
 from service.crypto import Secret
 from service.database.gateways import GatewayRepository
@@ -36,13 +37,13 @@ def create() -> Response:
 
 @blueprint.get("")
 def find_all() -> Response:
-    """A page, by name, then id."""
+    """A page, in the order that is asked for, then by id."""
     query = parse_query(GatewayListQuery)
-    database = services().database
-    repository = GatewayRepository(database)
-    found = repository.find_all(query.start, query.limit + 1, query.factory_id)
-    page = Page(query, found, repository.count(query.factory_id))
-    return answer_read(respond(GatewayPage(data=seen(database, page.rows), pagination=page.pagination)))
+    repository = GatewayRepository(services().database)
+    found = repository.find_all(query.start, query.limit + 1, query.which, query.sort)
+    page = Page(query, found, repository.count(query.which))
+    data = [GatewayResponse.model_validate(row) for row in page.rows]
+    return answer_read(respond(GatewayPage(data=data, pagination=page.pagination)))
 
 
 @blueprint.get("/<gateway_id>")
@@ -74,6 +75,18 @@ def delete(gateway_id: str) -> Response:
     with services().database.transaction() as transaction:
         GatewayRepository(transaction).soft_delete(row_id, check)
     return respond_nothing()
+
+
+@blueprint.post("/<gateway_id>/restore")
+def restore(gateway_id: str) -> Response:
+    """200: it is there again, and a worker connects it unless it is wanted disconnected."""
+    parse_query(NoQuery)
+    row_id = parse_id(gateway_id)
+    parse_optional_body(EmptyBody)
+    with services().database.transaction() as transaction:
+        gateway = GatewayRepository(transaction).restore(row_id)
+        response = seen(transaction, [gateway])[0]
+    return with_tag(respond(response), gateway)
 
 
 def seal(body: GatewayCreate | GatewayUpdate, row_id: UUID) -> bytes:

@@ -106,6 +106,7 @@ class FactoryResponse(ResponseModel):
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None
 
     @classmethod
     def of(cls, row: Factory) -> Self:
@@ -130,6 +131,7 @@ class GatewayResponse(ResponseModel):
     last_seen_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None
 
     @classmethod
     def of(cls, row: Gateway, last_seen: Mapping[UUID, datetime | None]) -> Self:

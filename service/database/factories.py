@@ -1,15 +1,28 @@
 """Factories: desired state, written by the API."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from service.database import factory_lists
+from service.database.factory_lists import FactoryFilter, FactorySort
 from service.database.paging import PageStart
-from service.database.query import Command, Count, Executor, Query, required
+from service.database.query import Command, Executor, Query, required
 from service.database.rows import Factory
-from service.errors import FactoryNotFoundError
+from service.errors import FactoryNotFoundError, GatewayIdsTakenError
+
+_MOST_NAMED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class TakenGatewayId:
+    """A device that another gateway is registered for."""
+
+    gateway_id: str
+
 
 INSERT = Query(
     """
@@ -47,34 +60,6 @@ LOCK_BY_ID = Query(
     Factory,
 )
 
-FIND_PAGE = Query(
-    """
-    SELECT
-        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
-    FROM factories
-    WHERE deleted_at IS NULL
-    ORDER BY name, id
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    Factory,
-    reads_only=True,
-)
-
-FIND_PAGE_AFTER = Query(
-    """
-    SELECT
-        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
-    FROM factories
-    WHERE deleted_at IS NULL AND (name, id) > (%(after_name)s, %(after_id)s)
-    ORDER BY name, id
-    LIMIT %(limit)s
-    """,
-    Factory,
-    reads_only=True,
-)
-
-COUNT = Query("SELECT count(*) AS count FROM factories WHERE deleted_at IS NULL", Count, reads_only=True)
-
 # A field that the caller does not name keeps its value, whatever that is at this moment.
 UPDATE = Query(
     """
@@ -94,12 +79,48 @@ UPDATE = Query(
 SOFT_DELETE = Command("UPDATE factories SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
 
 SOFT_DELETE_GATEWAYS = Command(
-    "UPDATE gateways SET deleted_at = now() WHERE factory_id = %(id)s AND deleted_at IS NULL"
+    """
+    UPDATE gateways SET deleted_at = now(), deleted_with_factory = TRUE
+    WHERE factory_id = %(id)s AND deleted_at IS NULL
+    """
 )
+
+RESTORE = Query(
+    """
+    UPDATE factories SET deleted_at = NULL
+    WHERE id = %(id)s AND deleted_at IS NOT NULL
+    RETURNING
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
+    """,
+    Factory,
+)
+
+RESTORE_GATEWAYS = Command(
+    """
+    UPDATE gateways SET deleted_at = NULL, deleted_with_factory = FALSE
+    WHERE factory_id = %(id)s AND deleted_with_factory
+    """
+)
+
+# Devices that were registered anew since the factory was deleted.
+FIND_TAKEN = Query(
+    """
+    SELECT g.gateway_id
+    FROM gateways AS g
+    JOIN gateways AS other ON g.gateway_id = other.gateway_id AND other.deleted_at IS NULL
+    WHERE g.factory_id = %(id)s AND g.deleted_with_factory
+    ORDER BY g.gateway_id
+    LIMIT %(limit)s
+    """,
+    TakenGatewayId,
+    reads_only=True,
+)
+
+EVERY_LIVE_ONE = FactoryFilter()
 
 
 class FactoryRepository:
-    """Live factories only: what is deleted is not there. Runs on the database or inside a transaction."""
+    """Live factories only, unless a method says otherwise. Runs on the database or inside a transaction."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -126,18 +147,21 @@ class FactoryRepository:
         """Raises FactoryNotFoundError."""
         return _found(self._executor.fetch_one(FIND_BY_ID, {"id": factory_id}))
 
-    def find_all(self, start: PageStart, limit: int) -> Sequence[Factory]:
-        """At most `limit` factories by name, then id."""
-        if start.after is None:
-            return self._executor.fetch_all(FIND_PAGE, {"limit": limit, "offset": start.rows_skipped})
-        name, factory_id = start.after
+    def find_all(
+        self,
+        start: PageStart,
+        limit: int,
+        which: FactoryFilter = EVERY_LIVE_ONE,
+        sort: FactorySort = "name",
+    ) -> Sequence[Factory]:
+        """At most `limit` factories, ordered by `sort` (downwards with a minus), then id."""
         return self._executor.fetch_all(
-            FIND_PAGE_AFTER, {"limit": limit, "after_name": name, "after_id": factory_id}
+            factory_lists.PAGES[sort], factory_lists.page_parameters(start, limit, which)
         )
 
-    def count(self) -> int:
+    def count(self, which: FactoryFilter = EVERY_LIVE_ONE) -> int:
         """How many there are."""
-        return required(self._executor.fetch_one(COUNT, {})).count
+        return required(self._executor.fetch_one(factory_lists.COUNT, which.parameters())).count
 
     def update(
         self, factory_id: UUID, changes: Mapping[str, Any], check: Callable[[Factory], None] | None = None
@@ -171,6 +195,21 @@ class FactoryRepository:
         if self._executor.execute(SOFT_DELETE, {"id": factory_id}) == 0:
             raise FactoryNotFoundError
         self._executor.execute(SOFT_DELETE_GATEWAYS, {"id": factory_id})
+
+    def restore(self, factory_id: UUID) -> Factory:
+        """Takes back its deletion, and that of the gateways that were deleted with it: of all, or of none.
+
+        One that is live stays as it is. Call it inside a transaction. Raises FactoryNotFoundError, and
+        GatewayIdsTakenError for devices that were registered anew meanwhile.
+        """
+        factory = self._executor.fetch_one(RESTORE, {"id": factory_id})
+        if factory is None:
+            return self.find_by_id(factory_id)
+        taken = self._executor.fetch_all(FIND_TAKEN, {"id": factory_id, "limit": _MOST_NAMED})
+        if taken:
+            raise GatewayIdsTakenError([row.gateway_id for row in taken])
+        self._executor.execute(RESTORE_GATEWAYS, {"id": factory_id})
+        return factory
 
     def _check(self, factory_id: UUID, check: Callable[[Factory], None] | None) -> None:
         if check is not None:

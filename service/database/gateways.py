@@ -8,10 +8,12 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from service.database import gateway_lists
+from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGateway
 from service.database.paging import PageStart
-from service.database.query import Command, Count, Executor, Query, required
+from service.database.query import Command, Executor, Query, required
 from service.database.rows import Gateway
-from service.errors import FactoryUnknownError, GatewayNotFoundError
+from service.errors import FactoryDeletedError, FactoryUnknownError, GatewayNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ class SealedLogin:
     connect_requested_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Restorable:
+    """A gateway, deleted or not, and its factory."""
+
+    id: UUID
+    factory_id: UUID
+    deleted_at: datetime | None
+
+
 NEW_ID = Query("SELECT uuidv7() AS id", NewId, reads_only=True)
 
 # The factory's row is locked against its deletion until the gateway is there to be deleted with it.
@@ -64,7 +75,8 @@ INSERT = Query(
     FOR SHARE
     RETURNING
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
+        deleted_with_factory
     """,
     Gateway,
 )
@@ -73,7 +85,8 @@ FIND_BY_ID = Query(
     """
     SELECT
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
+        deleted_with_factory
     FROM gateways
     WHERE id = %(id)s AND deleted_at IS NULL
     """,
@@ -86,77 +99,13 @@ LOCK_BY_ID = Query(
     """
     SELECT
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
+        deleted_with_factory
     FROM gateways
     WHERE id = %(id)s AND deleted_at IS NULL
     FOR NO KEY UPDATE
     """,
     Gateway,
-)
-
-FIND_PAGE = Query(
-    """
-    SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
-    FROM gateways
-    WHERE deleted_at IS NULL
-    ORDER BY name, id
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    Gateway,
-    reads_only=True,
-)
-
-FIND_PAGE_AFTER = Query(
-    """
-    SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
-    FROM gateways
-    WHERE deleted_at IS NULL AND (name, id) > (%(after_name)s, %(after_id)s)
-    ORDER BY name, id
-    LIMIT %(limit)s
-    """,
-    Gateway,
-    reads_only=True,
-)
-
-FIND_PAGE_OF_FACTORY = Query(
-    """
-    SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
-    FROM gateways
-    WHERE factory_id = %(factory_id)s AND deleted_at IS NULL
-    ORDER BY name, id
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    Gateway,
-    reads_only=True,
-)
-
-FIND_PAGE_OF_FACTORY_AFTER = Query(
-    """
-    SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
-    FROM gateways
-    WHERE factory_id = %(factory_id)s AND deleted_at IS NULL
-        AND (name, id) > (%(after_name)s, %(after_id)s)
-    ORDER BY name, id
-    LIMIT %(limit)s
-    """,
-    Gateway,
-    reads_only=True,
-)
-
-COUNT = Query("SELECT count(*) AS count FROM gateways WHERE deleted_at IS NULL", Count, reads_only=True)
-
-COUNT_OF_FACTORY = Query(
-    "SELECT count(*) AS count FROM gateways WHERE factory_id = %(factory_id)s AND deleted_at IS NULL",
-    Count,
-    reads_only=True,
 )
 
 # A field that the caller does not name keeps its value, whatever that is at this moment.
@@ -177,7 +126,8 @@ UPDATE = Query(
     WHERE id = %(id)s AND deleted_at IS NULL
     RETURNING
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
+        deleted_with_factory
     """,
     Gateway,
 )
@@ -188,6 +138,23 @@ LOCK_FACTORY = Query(
 )
 
 SOFT_DELETE = Command("UPDATE gateways SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
+
+# Also one that is not deleted. The factory is found, and then locked against its deletion.
+FIND_DELETED_OR_LIVE = Query(
+    "SELECT id, factory_id, deleted_at FROM gateways WHERE id = %(id)s", Restorable, reads_only=True
+)
+
+RESTORE = Query(
+    """
+    UPDATE gateways SET deleted_at = NULL, deleted_with_factory = FALSE
+    WHERE id = %(id)s AND deleted_at IS NOT NULL
+    RETURNING
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
+        deleted_with_factory
+    """,
+    Gateway,
+)
 
 WANT_CONNECTED = Command(
     """
@@ -241,9 +208,11 @@ FIND_LOGINS = Query(
     reads_only=True,
 )
 
+EVERY_LIVE_ONE = GatewayFilter()
+
 
 class GatewayRepository:
-    """Live gateways only: what is deleted is not there. Runs on the database or inside a transaction."""
+    """Live gateways only, unless a method says otherwise. Runs on the database or inside a transaction."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -281,25 +250,21 @@ class GatewayRepository:
         """Raises GatewayNotFoundError."""
         return _found(self._executor.fetch_one(FIND_BY_ID, {"id": gateway_id}))
 
-    def find_all(self, start: PageStart, limit: int, factory_id: UUID | None = None) -> Sequence[Gateway]:
-        """At most `limit` gateways by name, then id; of one factory, or of all."""
-        of_factory = factory_id is not None
-        parameters: dict[str, Any] = {"limit": limit}
-        if of_factory:
-            parameters["factory_id"] = factory_id
-        if start.after is None:
-            parameters["offset"] = start.rows_skipped
-            return self._executor.fetch_all(FIND_PAGE_OF_FACTORY if of_factory else FIND_PAGE, parameters)
-        parameters["after_name"], parameters["after_id"] = start.after
+    def find_all(
+        self,
+        start: PageStart,
+        limit: int,
+        which: GatewayFilter = EVERY_LIVE_ONE,
+        sort: GatewaySort = "name",
+    ) -> Sequence[ListedGateway]:
+        """At most `limit` gateways, ordered by `sort` (downwards with a minus), then id."""
         return self._executor.fetch_all(
-            FIND_PAGE_OF_FACTORY_AFTER if of_factory else FIND_PAGE_AFTER, parameters
+            gateway_lists.PAGES[sort], gateway_lists.page_parameters(start, limit, which)
         )
 
-    def count(self, factory_id: UUID | None = None) -> int:
-        """How many there are; of one factory, or of all."""
-        if factory_id is None:
-            return required(self._executor.fetch_one(COUNT, {})).count
-        return required(self._executor.fetch_one(COUNT_OF_FACTORY, {"factory_id": factory_id})).count
+    def count(self, which: GatewayFilter = EVERY_LIVE_ONE) -> int:
+        """How many there are."""
+        return required(self._executor.fetch_one(gateway_lists.COUNT, which.parameters())).count
 
     def update(
         self,
@@ -343,6 +308,22 @@ class GatewayRepository:
         """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
         self._check(gateway_id, check)
         self._touch(SOFT_DELETE, gateway_id)
+
+    def restore(self, gateway_id: UUID) -> Gateway:
+        """Takes back its deletion; one that is live stays as it is. Call it inside a transaction.
+
+        Raises GatewayNotFoundError, FactoryDeletedError, GatewayIdConflictError.
+        """
+        found = self._executor.fetch_one(FIND_DELETED_OR_LIVE, {"id": gateway_id})
+        if found is None:
+            raise GatewayNotFoundError
+        if found.deleted_at is not None:
+            if self._executor.fetch_one(LOCK_FACTORY, {"factory_id": found.factory_id}) is None:
+                raise FactoryDeletedError
+            row = self._executor.fetch_one(RESTORE, {"id": gateway_id})
+            if row is not None:
+                return row
+        return self.find_by_id(gateway_id)
 
     def want_connected(self, gateway_id: UUID) -> None:
         """Wants it connected, and an attempt now. Raises GatewayNotFoundError."""

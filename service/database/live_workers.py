@@ -23,11 +23,6 @@ class RunningWorker:
     is_live: bool
     gateways_held: int
 
-    @property
-    def name(self) -> str:
-        """What a list of workers is ordered by."""
-        return self.host
-
 
 # What is held is counted where it is true; a worker's own row tells what it was at the last heartbeat.
 FIND_PAGE = Query(
@@ -38,7 +33,7 @@ FIND_PAGE = Query(
         (SELECT count(*) FROM gateway_connections AS c WHERE c.worker_id = w.id) AS gateways_held
     FROM workers AS w
     WHERE w.ended_at IS NULL
-        AND (%(after_id)s::uuid IS NULL OR (w.host, w.id) > (%(after_host)s::text, %(after_id)s::uuid))
+        AND (%(after_id)s::uuid IS NULL OR (w.host, w.id) > (%(after_key)s::text, %(after_id)s::uuid))
     ORDER BY w.host, w.id
     LIMIT %(limit)s OFFSET %(offset)s
     """,
@@ -57,11 +52,7 @@ class RunningWorkerRepository:
 
     def find_all(self, start: PageStart, limit: int) -> Sequence[RunningWorker]:
         """At most `limit` workers that have not ended, by host, then id."""
-        host, worker_id = start.after or (None, None)
-        return self._executor.fetch_all(
-            FIND_PAGE,
-            {"after_host": host, "after_id": worker_id, "limit": limit, "offset": start.rows_skipped},
-        )
+        return self._executor.fetch_all(FIND_PAGE, {**start.parameters(), "limit": limit})
 
     def count(self) -> int:
         """How many have not ended."""

@@ -34,12 +34,12 @@ class ConnectionExecutor:
     def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
         """See Executor."""
         with translated_errors(), self._connection.cursor(row_factory=class_row(query.row)) as cursor:
-            return cursor.execute(query.sql, parameters).fetchone()
+            return _run_query(cursor, query, parameters).fetchone()
 
     def fetch_all(self, query: Query[Row], parameters: Parameters) -> list[Row]:
         """See Executor."""
         with translated_errors(), self._connection.cursor(row_factory=class_row(query.row)) as cursor:
-            return cursor.execute(query.sql, parameters).fetchall()
+            return _run_query(cursor, query, parameters).fetchall()
 
     def execute(self, command: Command, parameters: Parameters) -> int:
         """See Executor."""
@@ -123,6 +123,11 @@ class Database:
             if not (lost and repeat):
                 raise
         return self._run(work, repeat=False)
+
+
+def _run_query(cursor: psycopg.Cursor[Row], query: Query[Row], parameters: Parameters) -> psycopg.Cursor[Row]:
+    # A statement that is never prepared is planned for its parameters.
+    return cursor.execute(query.sql, parameters, prepare=False if query.is_planned_anew else None)
 
 
 def _is_lost(error: BaseException | None) -> bool:

@@ -88,6 +88,7 @@ class Gateway:
     updated_at: datetime
     deleted_at: datetime | None
     version: int
+    deleted_with_factory: bool
 
 
 @dataclass(frozen=True, slots=True)
