@@ -1,6 +1,6 @@
 """How much of the time that a gateway was wanted it was connected: from transitions and wishes to sums."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -100,12 +100,11 @@ def link_changes(present: PresentState, steps: Sequence[Step]) -> list[Change[Li
     return changes
 
 
-def spans(changes: Iterable[Change[Value]], begin: datetime, end: datetime) -> list[Span[Value]]:
+def spans(changes: Sequence[Change[Value]], begin: datetime, end: datetime) -> list[Span[Value]]:
     """What was what, between these times. Before the first change there is nothing."""
     found: list[Span[Value]] = []
-    ordered = list(changes)
-    following = [change.at for change in ordered[1:]] + [end]
-    for change, until in zip(ordered, following, strict=True):
+    for number, change in enumerate(changes):
+        until = changes[number + 1].at if number + 1 < len(changes) else end
         span = Span(max(change.at, begin), min(until, end), change.value)
         if span.begin < span.end:
             found.append(span)
