@@ -4,6 +4,7 @@ Each statement takes every filter; one that is not given is NULL. PostgreSQL pla
 what is NULL, so that what is not asked for costs nothing and each combination gets its own index.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -18,6 +19,22 @@ _COMPUTED_STATES = ("disconnected", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLife:
+    """A worker that has not ended, and whether its word counts."""
+
+    id: UUID
+    is_live: bool
+
+
+# So few that the best plan for a list by state is made knowing them.
+FIND_WORKERS = Query(
+    "SELECT id, worker_is_live(workers) AS is_live FROM workers WHERE ended_at IS NULL",
+    WorkerLife,
+    reads_only=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayFilter:
     """Which gateways: live ones unless `is_deleted`, narrowed down by whatever is not None."""
 
@@ -28,8 +45,8 @@ class GatewayFilter:
     """Occurs in the name or in the gateway_id, in whatever case."""
     is_deleted: bool = False
 
-    def parameters(self) -> dict[str, object]:
-        """For the statements of this module."""
+    def parameters(self, workers: Sequence[WorkerLife] = ()) -> dict[str, object]:
+        """For the statements of this module; a state takes the workers that there are."""
         return {
             "is_deleted": self.is_deleted,
             "factory_id": self.factory_id,
@@ -38,6 +55,8 @@ class GatewayFilter:
             "state": self.state,
             # What a worker wrote is found by index; what is computed is not.
             "stored_state": None if self.state in _COMPUTED_STATES else self.state,
+            "live_workers": [worker.id for worker in workers if worker.is_live],
+            "lost_workers": [worker.id for worker in workers if not worker.is_live],
         }
 
 
@@ -48,8 +67,8 @@ class ListedGateway(Gateway):
     last_seen_at: datetime | None
 
 
-# The state is the one of the view gateway_statuses, but each worker is looked at once. What ends a worker
-# frees what it held, so that those that have not ended are all that matter.
+# The state is the one of the view gateway_statuses, but each worker was looked at once, before. What ends a
+# worker frees what it held, so that those that have not ended are all that matter.
 _FOUND = """
     FROM gateways AS g
     LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id
@@ -60,28 +79,17 @@ _FOUND = """
             %(pattern)s::text IS NULL
             OR g.name ILIKE %(pattern)s::text OR g.gateway_id ILIKE %(pattern)s::text
         )
-        AND (%(stored_state)s::text IS NULL OR c.state = %(stored_state)s::text)
         AND (
             %(stored_state)s::text IS NULL
-            OR c.worker_id = ANY(ARRAY(
-                SELECT w.id FROM workers AS w WHERE w.ended_at IS NULL AND worker_is_live(w)
-            ))
+            OR (c.state = %(stored_state)s::text AND c.worker_id = ANY(%(live_workers)s::uuid[]))
         )
         AND (
-            %(state)s::text IS DISTINCT FROM 'unknown'
-            OR c.worker_id = ANY(ARRAY(
-                SELECT w.id FROM workers AS w WHERE w.ended_at IS NULL AND NOT worker_is_live(w)
-            ))
+            %(state)s::text IS DISTINCT FROM 'unknown' OR c.worker_id = ANY(%(lost_workers)s::uuid[])
         )
         AND (
             %(state)s::text IS DISTINCT FROM 'disconnected'
             OR c.worker_id IS NULL
-            OR (
-                c.state = 'disconnected'
-                AND c.worker_id = ANY(ARRAY(
-                    SELECT w.id FROM workers AS w WHERE w.ended_at IS NULL AND worker_is_live(w)
-                ))
-            )
+            OR (c.state = 'disconnected' AND c.worker_id = ANY(%(live_workers)s::uuid[]))
         )
 """
 
@@ -141,12 +149,29 @@ PAGE_BY_CREATION_DOWN = Query(
 )
 
 # What was never heard of comes first. No index: each of the writes that keep last_seen_at fresh would have to
-# change it. This is one pass and the best few of it.
+# change it. This is one pass over two narrow columns; the rows themselves are fetched for the page alone.
+_ROWS_OF_PAGE = """
+    SELECT
+        g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email,
+        g.desired_state, g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at,
+        g.deleted_at, g.version, g.deleted_with_factory, page.last_seen_at
+    FROM (SELECT g.id, c.last_seen_at
+"""
+
 PAGE_BY_LAST_SEEN = Query(
-    _PAGE
-    + """(coalesce(c.last_seen_at, '-infinity'), g.id) > (%(after_key)s::timestamptz, %(after_id)s::uuid))
-    ORDER BY coalesce(c.last_seen_at, '-infinity'), g.id
-    LIMIT %(limit)s OFFSET %(offset)s
+    _ROWS_OF_PAGE
+    + _FOUND
+    + """
+        AND (
+            %(after_id)s::uuid IS NULL
+            OR (coalesce(c.last_seen_at, '-infinity'), g.id)
+                > (%(after_key)s::timestamptz, %(after_id)s::uuid)
+        )
+        ORDER BY coalesce(c.last_seen_at, '-infinity'), g.id
+        LIMIT %(limit)s OFFSET %(offset)s
+    ) AS page
+    JOIN gateways AS g ON page.id = g.id
+    ORDER BY coalesce(page.last_seen_at, '-infinity'), g.id
     """,
     ListedGateway,
     reads_only=True,
@@ -154,10 +179,19 @@ PAGE_BY_LAST_SEEN = Query(
 )
 
 PAGE_BY_LAST_SEEN_DOWN = Query(
-    _PAGE
-    + """(coalesce(c.last_seen_at, '-infinity'), g.id) < (%(after_key)s::timestamptz, %(after_id)s::uuid))
-    ORDER BY coalesce(c.last_seen_at, '-infinity') DESC, g.id DESC
-    LIMIT %(limit)s OFFSET %(offset)s
+    _ROWS_OF_PAGE
+    + _FOUND
+    + """
+        AND (
+            %(after_id)s::uuid IS NULL
+            OR (coalesce(c.last_seen_at, '-infinity'), g.id)
+                < (%(after_key)s::timestamptz, %(after_id)s::uuid)
+        )
+        ORDER BY coalesce(c.last_seen_at, '-infinity') DESC, g.id DESC
+        LIMIT %(limit)s OFFSET %(offset)s
+    ) AS page
+    JOIN gateways AS g ON page.id = g.id
+    ORDER BY coalesce(page.last_seen_at, '-infinity') DESC, g.id DESC
     """,
     ListedGateway,
     reads_only=True,
@@ -176,6 +210,8 @@ PAGES: dict[GatewaySort, Query[ListedGateway]] = {
 }
 
 
-def page_parameters(start: PageStart, limit: int, which: GatewayFilter) -> dict[str, object]:
+def page_parameters(
+    start: PageStart, limit: int, which: GatewayFilter, workers: Sequence[WorkerLife] = ()
+) -> dict[str, object]:
     """For a statement of PAGES."""
-    return {**which.parameters(), **start.parameters(), "limit": limit}
+    return {**which.parameters(workers), **start.parameters(), "limit": limit}

@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from service.database import gateway_lists
-from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGateway
+from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLife
 from service.database.paging import PageStart
 from service.database.query import Command, Executor, Query, required
 from service.database.rows import Gateway
@@ -259,12 +259,14 @@ class GatewayRepository:
     ) -> Sequence[ListedGateway]:
         """At most `limit` gateways, ordered by `sort` (downwards with a minus), then id."""
         return self._executor.fetch_all(
-            gateway_lists.PAGES[sort], gateway_lists.page_parameters(start, limit, which)
+            gateway_lists.PAGES[sort],
+            gateway_lists.page_parameters(start, limit, which, self._workers_for(which)),
         )
 
     def count(self, which: GatewayFilter = EVERY_LIVE_ONE) -> int:
         """How many there are."""
-        return required(self._executor.fetch_one(gateway_lists.COUNT, which.parameters())).count
+        parameters = which.parameters(self._workers_for(which))
+        return required(self._executor.fetch_one(gateway_lists.COUNT, parameters)).count
 
     def update(
         self,
@@ -347,6 +349,9 @@ class GatewayRepository:
     def find_logins(self, gateway_ids: Sequence[UUID]) -> Sequence[SealedLogin]:
         """How to log in to these, as far as they are live. For workers only."""
         return self._executor.fetch_all(FIND_LOGINS, {"ids": list(gateway_ids)})
+
+    def _workers_for(self, which: GatewayFilter) -> Sequence[WorkerLife]:
+        return [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
 
     def _check(self, gateway_id: UUID, check: Callable[[Gateway], None] | None) -> None:
         if check is not None:

@@ -19,7 +19,7 @@ from service.database import (
     summaries,
 )
 from service.database.factory_lists import FactoryFilter, FactorySort
-from service.database.gateway_lists import GatewayFilter, GatewaySort
+from service.database.gateway_lists import GatewayFilter, GatewaySort, WorkerLife
 from service.database.paging import PageStart
 from service.database.query import Command, Query
 from tests.database_server import cloned_database
@@ -116,13 +116,19 @@ LIVE = GatewayFilter()
 OF_FACTORY = GatewayFilter(factory_id=FACTORY)
 UNWANTED = GatewayFilter(desired_state="disconnected")
 DELETED = GatewayFilter(is_deleted=True)
+CONNECTED = GatewayFilter(state="connected")
+UNKNOWN = GatewayFilter(state="unknown")
+HOLDERS = [
+    WorkerLife(UUID(f"00000000-0000-7000-8000-e{number:011}"), is_live=True)
+    for number in range(HELD // HELD_BY_A_WORKER)
+]
 EVERY_FACTORY = FactoryFilter()
 
 
 def page(sort: GatewaySort, which: GatewayFilter = LIVE, after: str | None = None, indexes: str = "") -> Case:
     """A page in this order; behind a key if there is one, behind 200 rows else."""
     start = PageStart(rows_skipped=200) if after is None else PageStart(after=(after, GATEWAY))
-    parameters = gateway_lists.page_parameters(start, 50, which)
+    parameters = gateway_lists.page_parameters(start, 50, which, HOLDERS)
     return Case(gateway_lists.PAGES[sort], parameters, {"gateway_connections_pkey", *indexes.split()})
 
 
@@ -151,7 +157,7 @@ GATEWAY_CASES = {
     "with a word that is frequent": page(
         "name", GatewayFilter(text="gateway 1"), indexes="gateways_live_name_id_idx"
     ),
-    "connected": page("name", GatewayFilter(state="connected"), indexes="gateways_live_name_id_idx"),
+    "connected": page("name", CONNECTED, indexes="gateways_live_name_id_idx"),
     "history.FIND_PRESENT": Case(
         history.FIND_PRESENT,
         {"gateway_id": GATEWAY},
@@ -299,20 +305,24 @@ ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
     **{
         f"{'count' if counted else 'page'} {number}": (
             gateway_lists.COUNT if counted else gateway_lists.PAGE_BY_NAME,
-            which.parameters() if counted else gateway_lists.page_parameters(PageStart(), 50, which),
+            which.parameters(HOLDERS)
+            if counted
+            else gateway_lists.page_parameters(PageStart(), 50, which, HOLDERS),
         )
         for counted in (False, True)
         for number, which in enumerate(
             (
                 GatewayFilter(text="no such word"),
-                GatewayFilter(state="unknown"),
                 GatewayFilter(state="disconnected"),
-                GatewayFilter(state="connected"),
+                CONNECTED,
                 GatewayFilter(state="connected", desired_state="disconnected", text="x", factory_id=FACTORY),
             )
         )
     },
-    "summaries.COUNT_STATES": (summaries.COUNT_STATES, {"factory_ids": [FACTORY]}),
+    "summaries.COUNT_STATES": (
+        summaries.COUNT_STATES,
+        {"factory_ids": [FACTORY], "live_workers": [worker.id for worker in HOLDERS]},
+    ),
 }
 
 
@@ -339,11 +349,29 @@ def test_the_past_of_a_gateway_is_found_by_its_index(crowded: psycopg.Connection
 def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection, sort: GatewaySort) -> None:
     rare = GatewayFilter(state="auth_failed")
     for statement, parameters in (
-        (gateway_lists.PAGES[sort], gateway_lists.page_parameters(PageStart(), 50, rare)),
-        (gateway_lists.COUNT, rare.parameters()),
+        (gateway_lists.PAGES[sort], gateway_lists.page_parameters(PageStart(), 50, rare, HOLDERS)),
+        (gateway_lists.COUNT, rare.parameters(HOLDERS)),
     ):
         nodes = explain(crowded, statement, parameters)
         assert "gateway_connections_state_idx" in indexes(nodes)
+        assert read_whole(nodes, *LARGE) == []
+
+
+@pytest.mark.req("DB-04")
+@pytest.mark.parametrize("sort", gateway_lists.PAGES)
+@pytest.mark.parametrize("lost", [[], [WorkerLife(SMALL_WORKER, is_live=False)]])
+def test_what_nobody_knows_of_is_found_by_the_worker_that_is_lost(
+    crowded: psycopg.Connection, sort: GatewaySort, lost: list[WorkerLife]
+) -> None:
+    for statement, parameters in (
+        (
+            gateway_lists.PAGES[sort],
+            gateway_lists.page_parameters(PageStart(), 50, UNKNOWN, [*HOLDERS, *lost]),
+        ),
+        (gateway_lists.COUNT, UNKNOWN.parameters([*HOLDERS, *lost])),
+    ):
+        nodes = explain(crowded, statement, parameters)
+        assert "gateway_connections_worker_id_idx" in indexes(nodes)
         assert read_whole(nodes, *LARGE) == []
 
 
@@ -354,8 +382,9 @@ def test_what_no_index_answers_takes_one_pass(crowded: psycopg.Connection, name:
     for table in LARGE:
         # A bitmap of an index is no pass over the table.
         of_table = [node for node in nodes if node.table == table and node.kind != "Bitmap Index Scan"]
-        assert len(of_table) <= 1, of_table
-        assert not [node for node in of_table if node.kind == "Seq Scan" and node.is_repeated]
+        assert len([node for node in of_table if not node.is_repeated]) <= 1, of_table
+        # What is looked up row by row is looked up by its key.
+        assert all((node.index_name or "").endswith("_pkey") for node in of_table if node.is_repeated)
     assert not [node for node in nodes if node.table == "workers" and node.is_repeated]
 
 
