@@ -190,13 +190,14 @@ class StatusResponse(ResponseModel):
 
 
 class WorkerResponse(ResponseModel):
-    """A worker that has not ended. Unless it is live, nothing that it said counts."""
+    """A worker that has not ended. Unless live, its word does not count; one that drains is leaving."""
 
     id: UUID
     host: str
     pid: int
     version: str
     is_live: bool
+    is_draining: bool
     started_at: datetime
     heartbeat_at: datetime
     lease_expires_at: datetime

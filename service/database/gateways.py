@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from service.database import gateway_lists
 from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLife
 from service.database.paging import PageStart
-from service.database.query import Command, Executor, Query, required
+from service.database.query import Command, Count, Executor, Query, required
 from service.database.rows import Gateway
 from service.errors import FactoryDeletedError, FactoryUnknownError, GatewayNotFoundError
 

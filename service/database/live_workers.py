@@ -21,6 +21,7 @@ class RunningWorker:
     heartbeat_at: datetime
     lease_expires_at: datetime
     is_live: bool
+    is_draining: bool
     gateways_held: int
 
 
@@ -29,7 +30,7 @@ FIND_PAGE = Query(
     """
     SELECT
         w.id, w.host, w.pid, w.version, w.started_at, w.heartbeat_at, w.lease_expires_at,
-        worker_is_live(w) AS is_live,
+        worker_is_live(w) AS is_live, w.is_draining,
         (SELECT count(*) FROM gateway_connections AS c WHERE c.worker_id = w.id) AS gateways_held
     FROM workers AS w
     WHERE w.ended_at IS NULL

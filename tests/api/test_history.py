@@ -275,5 +275,6 @@ def hold(executor: ConnectionExecutor, gateway: dict[str, Any], lease_s: float) 
     report = {
         "gateway_id": gateway["id"], "is_over": False, "state": "connected", "state_age_s": 0.0,
         "connected_age_s": 0.0, "attempt": 1, "generation": 1, "connects": 1, "messages_received": 0,
+        "rejected_logins": 0,
     }  # fmt: skip
     assert len(connections.report([report])) == 1

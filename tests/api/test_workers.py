@@ -16,7 +16,8 @@ from tests.api.server import ApiServer
 from tests.waiting import wait_until
 
 FIELDS = {
-    "id", "host", "pid", "version", "is_live", "started_at", "heartbeat_at", "lease_expires_at",
+    "id", "host", "pid", "version", "is_live", "is_draining", "started_at", "heartbeat_at",
+    "lease_expires_at",
     "gateways_held",
 }  # fmt: skip
 LEASE_S = 60.0
@@ -83,8 +84,12 @@ def test_a_worker_says_who_it_is_and_what_it_holds(
     assert times["started_at"] <= times["heartbeat_at"]
     left = times["lease_expires_at"] - times["heartbeat_at"]
     assert timedelta(seconds=LEASE_S - 1) < left < timedelta(seconds=LEASE_S + 1)
-    assert WorkerRepository(ConnectionExecutor(workers.connections[one.id])).renew(one, 3)
-    assert datetime.fromisoformat(listed(api)[0]["heartbeat_at"]) > times["heartbeat_at"]
+    assert first["is_draining"] is False
+    mine = WorkerRepository(ConnectionExecutor(workers.connections[one.id]))
+    assert mine.renew(one, 3, is_draining=True)
+    renewed = listed(api)[0]
+    assert datetime.fromisoformat(renewed["heartbeat_at"]) > times["heartbeat_at"]
+    assert renewed["is_draining"] is True
 
 
 @pytest.mark.req("API-02", "STATUS-01")
