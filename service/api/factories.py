@@ -10,6 +10,7 @@ from service.api.responses import respond, respond_created, respond_nothing
 from service.api.schemas import EmptyBody, FactoryCreate, FactoryResponse, FactoryUpdate
 from service.api.services import services
 from service.database.factories import FactoryRepository
+from service.database.restoration import RestorationRepository
 
 blueprint = Blueprint("factories", __name__, url_prefix="/api/factories")
 
@@ -69,5 +70,5 @@ def restore(factory_id: str) -> Response:
     row_id = parse_id(factory_id)
     parse_optional_body(EmptyBody)
     with services().database.transaction() as transaction:
-        factory = FactoryRepository(transaction).restore(row_id)
+        factory = RestorationRepository(transaction).restore_factory(row_id)
     return with_tag(respond(FactoryResponse.of(factory)), factory)

@@ -16,6 +16,7 @@ from service.api.services import services
 from service.crypto import Secret
 from service.database.gateways import GatewayRepository
 from service.database.query import Executor
+from service.database.restoration import RestorationRepository
 from service.database.rows import Gateway
 from service.database.statuses import StatusRepository
 
@@ -84,7 +85,7 @@ def restore(gateway_id: str) -> Response:
     row_id = parse_id(gateway_id)
     parse_optional_body(EmptyBody)
     with services().database.transaction() as transaction:
-        gateway = GatewayRepository(transaction).restore(row_id)
+        gateway = RestorationRepository(transaction).restore_gateway(row_id)
         response = seen(transaction, [gateway])[0]
     return with_tag(respond(response), gateway)
 

@@ -1,7 +1,6 @@
 """Factories: desired state, written by the API."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,17 +11,7 @@ from service.database.factory_lists import FactoryFilter, FactorySort
 from service.database.paging import PageStart
 from service.database.query import Command, Executor, Query, required
 from service.database.rows import Factory
-from service.errors import FactoryNotFoundError, GatewayIdsTakenError
-
-_MOST_NAMED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class TakenGatewayId:
-    """A device that another gateway is registered for."""
-
-    gateway_id: str
-
+from service.errors import FactoryNotFoundError
 
 INSERT = Query(
     """
@@ -83,37 +72,6 @@ SOFT_DELETE_GATEWAYS = Command(
     UPDATE gateways SET deleted_at = now(), deleted_with_factory = TRUE
     WHERE factory_id = %(id)s AND deleted_at IS NULL
     """
-)
-
-RESTORE = Query(
-    """
-    UPDATE factories SET deleted_at = NULL
-    WHERE id = %(id)s AND deleted_at IS NOT NULL
-    RETURNING
-        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
-    """,
-    Factory,
-)
-
-RESTORE_GATEWAYS = Command(
-    """
-    UPDATE gateways SET deleted_at = NULL, deleted_with_factory = FALSE
-    WHERE factory_id = %(id)s AND deleted_with_factory
-    """
-)
-
-# Devices that were registered anew since the factory was deleted.
-FIND_TAKEN = Query(
-    """
-    SELECT g.gateway_id
-    FROM gateways AS g
-    JOIN gateways AS other ON g.gateway_id = other.gateway_id AND other.deleted_at IS NULL
-    WHERE g.factory_id = %(id)s AND g.deleted_with_factory
-    ORDER BY g.gateway_id
-    LIMIT %(limit)s
-    """,
-    TakenGatewayId,
-    reads_only=True,
 )
 
 EVERY_LIVE_ONE = FactoryFilter()
@@ -195,21 +153,6 @@ class FactoryRepository:
         if self._executor.execute(SOFT_DELETE, {"id": factory_id}) == 0:
             raise FactoryNotFoundError
         self._executor.execute(SOFT_DELETE_GATEWAYS, {"id": factory_id})
-
-    def restore(self, factory_id: UUID) -> Factory:
-        """Takes back its deletion, and that of the gateways that were deleted with it: of all, or of none.
-
-        One that is live stays as it is. Call it inside a transaction. Raises FactoryNotFoundError, and
-        GatewayIdsTakenError for devices that were registered anew meanwhile.
-        """
-        factory = self._executor.fetch_one(RESTORE, {"id": factory_id})
-        if factory is None:
-            return self.find_by_id(factory_id)
-        taken = self._executor.fetch_all(FIND_TAKEN, {"id": factory_id, "limit": _MOST_NAMED})
-        if taken:
-            raise GatewayIdsTakenError([row.gateway_id for row in taken])
-        self._executor.execute(RESTORE_GATEWAYS, {"id": factory_id})
-        return factory
 
     def _check(self, factory_id: UUID, check: Callable[[Factory], None] | None) -> None:
         if check is not None:

@@ -13,7 +13,7 @@ from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGat
 from service.database.paging import PageStart
 from service.database.query import Command, Count, Executor, Query, required
 from service.database.rows import Gateway
-from service.errors import FactoryDeletedError, FactoryUnknownError, GatewayNotFoundError
+from service.errors import FactoryUnknownError, GatewayNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,6 @@ class SealedLogin:
     sealed_password: bytes = field(repr=False)
     generation: int
     connect_requested_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Restorable:
-    """A gateway, deleted or not, and its factory."""
-
-    id: UUID
-    factory_id: UUID
-    deleted_at: datetime | None
 
 
 NEW_ID = Query("SELECT uuidv7() AS id", NewId, reads_only=True)
@@ -138,23 +129,6 @@ LOCK_FACTORY = Query(
 )
 
 SOFT_DELETE = Command("UPDATE gateways SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
-
-# Also one that is not deleted. The factory is found, and then locked against its deletion.
-FIND_DELETED_OR_LIVE = Query(
-    "SELECT id, factory_id, deleted_at FROM gateways WHERE id = %(id)s", Restorable, reads_only=True
-)
-
-RESTORE = Query(
-    """
-    UPDATE gateways SET deleted_at = NULL, deleted_with_factory = FALSE
-    WHERE id = %(id)s AND deleted_at IS NOT NULL
-    RETURNING
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
-        deleted_with_factory
-    """,
-    Gateway,
-)
 
 WANT_CONNECTED = Command(
     """
@@ -310,22 +284,6 @@ class GatewayRepository:
         """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
         self._check(gateway_id, check)
         self._touch(SOFT_DELETE, gateway_id)
-
-    def restore(self, gateway_id: UUID) -> Gateway:
-        """Takes back its deletion; one that is live stays as it is. Call it inside a transaction.
-
-        Raises GatewayNotFoundError, FactoryDeletedError, GatewayIdConflictError.
-        """
-        found = self._executor.fetch_one(FIND_DELETED_OR_LIVE, {"id": gateway_id})
-        if found is None:
-            raise GatewayNotFoundError
-        if found.deleted_at is not None:
-            if self._executor.fetch_one(LOCK_FACTORY, {"factory_id": found.factory_id}) is None:
-                raise FactoryDeletedError
-            row = self._executor.fetch_one(RESTORE, {"id": gateway_id})
-            if row is not None:
-                return row
-        return self.find_by_id(gateway_id)
 
     def want_connected(self, gateway_id: UUID) -> None:
         """Wants it connected, and an attempt now. Raises GatewayNotFoundError."""

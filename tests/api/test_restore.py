@@ -155,8 +155,7 @@ def test_deleting_and_restoring_at_once_leaves_no_gateway_in_a_deleted_factory(
         assert set(pool.map(act, range(120))) <= {200, 204, 404, 409}
     orphans = database.execute(
         "SELECT count(*) FROM gateways AS g JOIN factories AS f ON g.factory_id = f.id"
-        " WHERE (g.deleted_at IS NULL OR NOT g.deleted_with_factory) AND f.deleted_at IS NOT NULL"
-        " AND g.deleted_at IS NULL"
+        " WHERE g.deleted_at IS NULL AND f.deleted_at IS NOT NULL"
     ).fetchone()
     assert orphans == (0,)
     assert restore(api, "factories", factory).status == 200

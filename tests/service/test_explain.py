@@ -15,6 +15,7 @@ from service.database import (
     gateway_lists,
     gateways,
     history,
+    restoration,
     statuses,
     summaries,
 )
@@ -158,6 +159,14 @@ GATEWAY_CASES = {
         "name", GatewayFilter(text="gateway 1"), indexes="gateways_live_name_id_idx"
     ),
     "connected": page("name", CONNECTED, indexes="gateways_live_name_id_idx"),
+    "restoration.RESTORE_GATEWAYS": Case(
+        restoration.RESTORE_GATEWAYS, {"id": FACTORY}, {"gateways_factory_id_idx"}
+    ),
+    "restoration.FIND_TAKEN": Case(
+        restoration.FIND_TAKEN,
+        {"id": FACTORY, "limit": 100},
+        {"gateways_factory_id_idx", "gateways_live_gateway_id_key"},
+    ),
     "history.FIND_PRESENT": Case(
         history.FIND_PRESENT,
         {"gateway_id": GATEWAY},

@@ -18,6 +18,7 @@ from service.database.gateways import GatewayRepository
 from service.database.history import HistoryRepository
 from service.database.paging import PageStart
 from service.database.pool import ConnectionExecutor
+from service.database.restoration import RestorationRepository
 from service.database.rows import Factory, Gateway
 from service.database.statuses import StatusRepository
 from service.database.summaries import SummaryRepository
@@ -418,8 +419,8 @@ def gives_new_ids(deleted: Deleted) -> None:
 def restores_a_factory(deleted: Deleted) -> None:
     """The one that is deleted, with the gateway that went with it, and with no other."""
     with deleted.world.connection.transaction():
-        restored = deleted.world.factories.restore(deleted.factory.id)
-        assert deleted.world.factories.restore(deleted.live_factory.id) == deleted.live_factory
+        restored = restoration(deleted).restore_factory(deleted.factory.id)
+        assert restoration(deleted).restore_factory(deleted.live_factory.id) == deleted.live_factory
     assert deleted.world.factories.find_by_id(deleted.factory.id) == restored
     assert deleted.world.gateways.find_by_id(deleted.factorys_gateway.id).deleted_at is None
     with pytest.raises(GatewayNotFoundError):
@@ -428,11 +429,11 @@ def restores_a_factory(deleted: Deleted) -> None:
 
 def restores_a_gateway(deleted: Deleted) -> None:
     """Not one whose factory is deleted."""
-    restored = deleted.world.gateways.restore(deleted.gateway.id)
+    restored = restoration(deleted).restore_gateway(deleted.gateway.id)
     assert deleted.world.gateways.find_by_id(deleted.gateway.id) == restored
-    assert deleted.world.gateways.restore(deleted.live_gateway.id) == deleted.live_gateway
+    assert restoration(deleted).restore_gateway(deleted.live_gateway.id) == deleted.live_gateway
     with pytest.raises(FactoryDeletedError):
-        deleted.world.gateways.restore(deleted.factorys_gateway.id)
+        restoration(deleted).restore_gateway(deleted.factorys_gateway.id)
 
 
 def tells_the_past_of_live_ones(deleted: Deleted) -> None:
@@ -445,6 +446,11 @@ def counts_states_of_live_ones(deleted: Deleted) -> None:
     executor = ConnectionExecutor(deleted.world.connection)
     counts = SummaryRepository(executor).count_states([deleted.live_factory.id, deleted.factory.id])
     assert [(one.factory_id, one.count) for one in counts] == [(deleted.live_factory.id, 1)]
+
+
+def restoration(deleted: Deleted) -> RestorationRepository:
+    """On the world's connection."""
+    return RestorationRepository(ConnectionExecutor(deleted.world.connection))
 
 
 def history(world: World) -> HistoryRepository:
@@ -465,7 +471,7 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "FactoryRepository.count": counts_live_factories,
     "FactoryRepository.update": refused_for_factory(lambda factories, i: factories.update(i, {"name": "x"})),
     "FactoryRepository.soft_delete": refused_for_factory(FactoryRepository.soft_delete),
-    "FactoryRepository.restore": restores_a_factory,
+    "RestorationRepository.restore_factory": restores_a_factory,
     "HistoryRepository.find_present": tells_the_past_of_live_ones,
     # By the id of a gateway that find_present or GatewayRepository.find_by_id has found.
     "HistoryRepository.find_events": tells_the_past_of_live_ones,
@@ -473,7 +479,7 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "HistoryRepository.find_wishes": tells_the_past_of_live_ones,
     "SummaryRepository.count_states": counts_states_of_live_ones,
     "SummaryRepository.now": counts_states_of_live_ones,
-    "GatewayRepository.restore": restores_a_gateway,
+    "RestorationRepository.restore_gateway": restores_a_gateway,
     "GatewayRepository.new_id": gives_new_ids,
     "GatewayRepository.create": creates_no_gateway_in_it,
     "GatewayRepository.find_by_id": refused_for_gateways(lambda world, i: world.gateways.find_by_id(i)),
@@ -495,6 +501,7 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
 }
 REPOSITORIES = (
     FactoryRepository, GatewayRepository, StatusRepository, HistoryRepository, SummaryRepository,
+    RestorationRepository,
 )  # fmt: skip
 METHODS = [
     f"{repository.__name__}.{name}"
