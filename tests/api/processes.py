@@ -14,6 +14,14 @@ def children(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more, whoever is to bury it."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @contextmanager
 def frozen(postgres: EmbeddedPostgres) -> Iterator[None]:
     """Stops every process of a server where it is, without closing anything; they go on afterwards."""

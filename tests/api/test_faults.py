@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import EmbeddedPostgres
-from tests.api.processes import children, frozen
+from tests.api.processes import children, frozen, has_ended
 from tests.api.server import ApiServer, Reply, gateway_body
 from tests.waiting import wait_until
 
@@ -76,7 +76,7 @@ def test_what_was_answered_2xx_is_there_after_a_process_of_the_api_is_killed(
                 wait_until(lambda n=enough: len(writers.written) >= n, 20, "writes")  # type: ignore[misc]
                 victim = children(master)[0]
                 victim.kill()
-                wait_until(lambda gone=victim: not gone.is_running(), 10, "its end")  # type: ignore[misc]
+                wait_until(lambda gone=victim: has_ended(gone), 10, "its end")  # type: ignore[misc]
             enough = len(writers.written) + WRITES_BEFORE_KILL
             wait_until(lambda: len(writers.written) >= enough, 20, "writes after the last kill")
         wait_until(lambda: len(children(master)) == 2, 10, "a new process for each")
@@ -98,7 +98,7 @@ def test_what_was_answered_2xx_is_there_after_the_whole_api_is_killed(
             api.process.kill()
             api.process.wait(10)
             # Processes whose parent is gone see it and end; the port is free for the next start.
-            wait_until(lambda: not any(one.is_running() for one in below), 20, "the end of all processes")
+            wait_until(lambda: all(map(has_ended, below)), 20, "the end of all processes")
         assert writers.failed > 0
         assert set(writers.written) <= written_ids(database_url)
     with api:
