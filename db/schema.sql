@@ -49,6 +49,55 @@ $$;
 
 
 --
+-- Name: raise_version(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.raise_version() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.version := OLD.version + 1;
+    RETURN NEW;
+END;
+$$;
+
+
+--
+-- Name: remember_gateway_wish(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.remember_gateway_wish() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO gateway_wishes (gateway_id, at, is_wanted)
+    VALUES (
+        NEW.id,
+        CASE WHEN TG_OP = 'INSERT' THEN NEW.created_at ELSE clock_timestamp() END,
+        NEW.deleted_at IS NULL AND NEW.desired_state = 'connected'
+    );
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: remember_pruned_events(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.remember_pruned_events() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE history_bounds SET events_pruned_until = newest.at
+    FROM (SELECT max(at) AS at FROM pruned) AS newest
+    WHERE newest.at > history_bounds.events_pruned_until;
+    RETURN NULL;
+END;
+$$;
+
+
+--
 -- Name: set_updated_at(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -134,6 +183,7 @@ CREATE TABLE public.factories (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
     CONSTRAINT factories_location_length CHECK (((char_length(location) >= 1) AND (char_length(location) <= 500))),
     CONSTRAINT factories_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT factories_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
@@ -233,6 +283,9 @@ CREATE TABLE public.gateways (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
+    deleted_with_factory boolean DEFAULT false NOT NULL,
+    CONSTRAINT gateways_deleted_with_factory_is_deleted CHECK (((deleted_at IS NOT NULL) OR (NOT deleted_with_factory))),
     CONSTRAINT gateways_desired_state CHECK ((desired_state = ANY (ARRAY['connected'::text, 'disconnected'::text]))),
     CONSTRAINT gateways_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
     CONSTRAINT gateways_firmware_version_length CHECK (((char_length(firmware_version) >= 1) AND (char_length(firmware_version) <= 100))),
@@ -314,6 +367,43 @@ CREATE VIEW public.gateway_statuses AS
      LEFT JOIN public.workers w ON ((c.worker_id = w.id)))
      LEFT JOIN LATERAL ( SELECT public.worker_is_live(w.*) AS is_live) live ON (true))
   WHERE (g.deleted_at IS NULL);
+
+
+--
+-- Name: gateway_wishes; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateway_wishes (
+    id bigint NOT NULL,
+    gateway_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    is_wanted boolean NOT NULL
+);
+
+
+--
+-- Name: gateway_wishes_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.gateway_wishes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.gateway_wishes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: history_bounds; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.history_bounds (
+    is_only_row boolean DEFAULT true NOT NULL,
+    events_pruned_until timestamp with time zone NOT NULL,
+    CONSTRAINT history_bounds_is_only_row CHECK (is_only_row)
+);
 
 
 --
@@ -400,11 +490,27 @@ ALTER TABLE ONLY public.gateway_events
 
 
 --
+-- Name: gateway_wishes gateway_wishes_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_wishes
+    ADD CONSTRAINT gateway_wishes_pkey PRIMARY KEY (id);
+
+
+--
 -- Name: gateways gateways_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
 ALTER TABLE ONLY public.gateways
     ADD CONSTRAINT gateways_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: history_bounds history_bounds_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.history_bounds
+    ADD CONSTRAINT history_bounds_pkey PRIMARY KEY (is_only_row);
 
 
 --
@@ -440,6 +546,20 @@ ALTER TABLE ONLY public.workers
 
 
 --
+-- Name: factories_deleted_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX factories_deleted_name_id_idx ON public.factories USING btree (name, id) WHERE (deleted_at IS NOT NULL);
+
+
+--
+-- Name: factories_live_created_at_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX factories_live_created_at_id_idx ON public.factories USING btree (created_at, id) WHERE (deleted_at IS NULL);
+
+
+--
 -- Name: factories_live_name_id_idx; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -451,6 +571,13 @@ CREATE INDEX factories_live_name_id_idx ON public.factories USING btree (name, i
 --
 
 CREATE INDEX factories_organization_id_idx ON public.factories USING btree (organization_id);
+
+
+--
+-- Name: gateway_connections_state_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_connections_state_idx ON public.gateway_connections USING btree (state) WHERE (state <> 'connected'::text);
 
 
 --
@@ -475,6 +602,13 @@ CREATE INDEX gateway_events_gateway_id_id_idx ON public.gateway_events USING btr
 
 
 --
+-- Name: gateway_wishes_gateway_id_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_wishes_gateway_id_id_idx ON public.gateway_wishes USING btree (gateway_id, id);
+
+
+--
 -- Name: gateways_active_id_idx; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -482,10 +616,38 @@ CREATE INDEX gateways_active_id_idx ON public.gateways USING btree (id) WHERE ((
 
 
 --
+-- Name: gateways_deleted_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_deleted_name_id_idx ON public.gateways USING btree (name, id) WHERE (deleted_at IS NOT NULL);
+
+
+--
 -- Name: gateways_factory_id_idx; Type: INDEX; Schema: public; Owner: -
 --
 
 CREATE INDEX gateways_factory_id_idx ON public.gateways USING btree (factory_id);
+
+
+--
+-- Name: gateways_live_created_at_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_created_at_id_idx ON public.gateways USING btree (created_at, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_live_desired_state_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_desired_state_name_id_idx ON public.gateways USING btree (desired_state, name, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_live_factory_id_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_factory_id_id_idx ON public.gateways USING btree (factory_id, id) WHERE (deleted_at IS NULL);
 
 
 --
@@ -517,10 +679,24 @@ CREATE INDEX workers_not_ended_idx ON public.workers USING btree (id) WHERE (end
 
 
 --
+-- Name: factories factories_raise_version; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER factories_raise_version BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.raise_version();
+
+
+--
 -- Name: factories factories_set_updated_at; Type: TRIGGER; Schema: public; Owner: -
 --
 
 CREATE TRIGGER factories_set_updated_at BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.set_updated_at();
+
+
+--
+-- Name: gateway_events gateway_events_remember_pruned; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateway_events_remember_pruned AFTER DELETE ON public.gateway_events REFERENCING OLD TABLE AS pruned FOR EACH STATEMENT EXECUTE FUNCTION public.remember_pruned_events();
 
 
 --
@@ -542,6 +718,27 @@ CREATE TRIGGER gateways_notify_created AFTER INSERT ON public.gateways FOR EACH 
 --
 
 CREATE TRIGGER gateways_raise_generation BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_gateway_generation();
+
+
+--
+-- Name: gateways gateways_raise_version; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_raise_version BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_version();
+
+
+--
+-- Name: gateways gateways_remember_first_wish; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_remember_first_wish AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.remember_gateway_wish();
+
+
+--
+-- Name: gateways gateways_remember_wish; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_remember_wish AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((((old.deleted_at IS NULL) AND (old.desired_state = 'connected'::text)) IS DISTINCT FROM ((new.deleted_at IS NULL) AND (new.desired_state = 'connected'::text)))) EXECUTE FUNCTION public.remember_gateway_wish();
 
 
 --
@@ -584,6 +781,14 @@ ALTER TABLE ONLY public.gateway_events
 
 
 --
+-- Name: gateway_wishes gateway_wishes_gateway_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_wishes
+    ADD CONSTRAINT gateway_wishes_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES public.gateways(id) ON DELETE CASCADE;
+
+
+--
 -- Name: gateways gateways_factory_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -612,4 +817,9 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000007'),
     ('20261123000008'),
     ('20261123000010'),
-    ('20261123000011');
+    ('20261123000011'),
+    ('20261123000020'),
+    ('20261123000021'),
+    ('20261123000022'),
+    ('20261123000023'),
+    ('20261123000024');

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from flask import Flask
 
-from service.api import factories, gateways, health, status
+from service.api import factories, gateways, health, history, status, summary, workers
 from service.api.errors import handle_errors
 from service.api.request_log import log_requests
 from service.api.security import guard
 from service.api.services import Services, attach_services
+from service.api.time_limit import limit_waits
 from service.config import ApiConfig
 from service.crypto import Sealer
 from service.database.pool import Database
@@ -16,7 +17,15 @@ from service.environment import read_environment
 from service.errors import ConfigurationError
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "db" / "migrations"
-BLUEPRINTS = (health.blueprint, factories.blueprint, gateways.blueprint, status.blueprint)
+BLUEPRINTS = (
+    health.blueprint,
+    factories.blueprint,
+    gateways.blueprint,
+    status.blueprint,
+    history.blueprint,
+    summary.blueprint,
+    workers.blueprint,
+)
 
 
 def create_app(config: ApiConfig | None = None) -> Flask:
@@ -40,6 +49,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     log_requests(app)
     handle_errors(app)
     guard(app, config)
+    limit_waits(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

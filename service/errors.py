@@ -43,6 +43,22 @@ class GatewayIdConflictError(MillgateError):
     """Another live gateway has this gateway_id."""
 
 
+class FactoryDeletedError(MillgateError):
+    """A gateway can not be restored while its factory is deleted."""
+
+
+class GatewayIdsTakenError(GatewayIdConflictError):
+    """Gateways can not be restored: others have their gateway_ids now. Not all of many are named."""
+
+    def __init__(self, gateway_ids: Sequence[str]) -> None:
+        super().__init__("other gateways are registered under these gateway_ids")
+        self.gateway_ids = gateway_ids
+
+
+class PreconditionFailedError(MillgateError):
+    """The row is not in the state that the caller made a condition of; nothing was changed."""
+
+
 class InvalidRequestError(MillgateError):
     """A body, query or path that is not what it has to be; the details never carry what was sent."""
 

@@ -16,14 +16,17 @@ from service.api.schemas import ErrorBody, ErrorDetail, ErrorResponse
 from service.errors import (
     DatabaseError,
     DatabaseUnavailableError,
+    FactoryDeletedError,
     FactoryNotFoundError,
     FactoryUnknownError,
     GatewayIdConflictError,
+    GatewayIdsTakenError,
     GatewayNotFoundError,
     InvalidRequestError,
     MillgateError,
     NotReadyError,
     OrganizationUnknownError,
+    PreconditionFailedError,
 )
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,9 @@ CRASH = Answer(500, "INTERNAL_ERROR", "Something went wrong here. It was logged 
 BAD_HTTP = Answer(400, "BAD_REQUEST", "The request could not be read.")
 
 ANSWERS: dict[type[MillgateError], Answer] = {
+    FactoryDeletedError: Answer(
+        409, "FACTORY_DELETED", "The factory of this gateway is deleted. Restore the factory first."
+    ),
     FactoryNotFoundError: Answer(404, "FACTORY_NOT_FOUND", "There is no such factory."),
     GatewayNotFoundError: Answer(404, "GATEWAY_NOT_FOUND", "There is no such gateway."),
     GatewayIdConflictError: Answer(
@@ -64,6 +70,9 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         "VALIDATION_ERROR",
         INVALID,
         [{"field": "organization_id", "message": "there is no such organization", "type": "unknown"}],
+    ),
+    PreconditionFailedError: Answer(
+        412, "PRECONDITION_FAILED", "It is not in the state that the request was meant for. Read it anew."
     ),
     DatabaseUnavailableError: Answer(
         500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."
@@ -88,7 +97,16 @@ def answer_to(error: MillgateError) -> Answer | None:
         return Answer(400, error.code, error.message, error.details)
     if isinstance(error, NotReadyError):
         return Answer(503, "NOT_READY", "The service is not ready.", error.details)
+    if isinstance(error, GatewayIdsTakenError):
+        return ANSWERS[GatewayIdConflictError]._replace(details=_taken(error.gateway_ids))
     return next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)
+
+
+def _taken(gateway_ids: Sequence[str]) -> Details:
+    return [
+        {"field": "gateway_id", "message": f"{gateway_id} is taken by another gateway", "type": "conflict"}
+        for gateway_id in gateway_ids
+    ]
 
 
 def answer_to_http(status: int, words: str) -> Answer:

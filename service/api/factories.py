@@ -2,12 +2,15 @@
 
 from flask import Blueprint, Response
 
-from service.api.pagination import FactoryPage, ListQuery, NoQuery, Page
-from service.api.requests import parse_body, parse_id, parse_query
+from service.api.lists import FactoryListQuery, FactoryPage
+from service.api.pagination import NoQuery, Page
+from service.api.preconditions import answer_read, with_tag, write_precondition
+from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
 from service.api.responses import respond, respond_created, respond_nothing
-from service.api.schemas import FactoryCreate, FactoryResponse, FactoryUpdate
+from service.api.schemas import EmptyBody, FactoryCreate, FactoryResponse, FactoryUpdate
 from service.api.services import services
 from service.database.factories import FactoryRepository
+from service.database.restoration import RestorationRepository
 
 blueprint = Blueprint("factories", __name__, url_prefix="/api/factories")
 
@@ -18,17 +21,18 @@ def create() -> Response:
     parse_query(NoQuery)
     body = parse_body(FactoryCreate)
     factory = FactoryRepository(services().database).create(body.named())
-    return respond_created(FactoryResponse.of(factory), f"/api/factories/{factory.id}")
+    return with_tag(respond_created(FactoryResponse.of(factory), f"/api/factories/{factory.id}"), factory)
 
 
 @blueprint.get("")
 def find_all() -> Response:
-    """A page, by name, then id."""
-    query = parse_query(ListQuery)
+    """A page, in the order that is asked for, then by id."""
+    query = parse_query(FactoryListQuery)
     repository = FactoryRepository(services().database)
-    page = Page(query, repository.find_all(query.start, query.limit + 1), repository.count())
+    found = repository.find_all(query.start, query.limit + 1, query.which, query.sort)
+    page = Page(query, found, repository.count(query.which))
     data = [FactoryResponse.of(row) for row in page.rows]
-    return respond(FactoryPage(data=data, pagination=page.pagination))
+    return answer_read(respond(FactoryPage(data=data, pagination=page.pagination)))
 
 
 @blueprint.get("/<factory_id>")
@@ -36,23 +40,35 @@ def find_by_id(factory_id: str) -> Response:
     """One."""
     parse_query(NoQuery)
     factory = FactoryRepository(services().database).find_by_id(parse_id(factory_id))
-    return respond(FactoryResponse.of(factory))
+    return answer_read(respond(FactoryResponse.of(factory)), factory)
 
 
 @blueprint.route("/<factory_id>", methods=["PUT", "PATCH"])
 def update(factory_id: str) -> Response:
     """Changes what the body names."""
     parse_query(NoQuery)
-    row_id, body = parse_id(factory_id), parse_body(FactoryUpdate)
-    factory = FactoryRepository(services().database).update(row_id, body.named())
-    return respond(FactoryResponse.of(factory))
+    row_id, body, check = parse_id(factory_id), parse_body(FactoryUpdate), write_precondition()
+    with services().database.transaction() as transaction:
+        factory = FactoryRepository(transaction).update(row_id, body.named(), check)
+    return with_tag(respond(FactoryResponse.of(factory)), factory)
 
 
 @blueprint.delete("/<factory_id>")
 def delete(factory_id: str) -> Response:
     """204; its gateways go with it."""
     parse_query(NoQuery)
-    row_id = parse_id(factory_id)
+    row_id, check = parse_id(factory_id), write_precondition()
     with services().database.transaction() as transaction:
-        FactoryRepository(transaction).soft_delete(row_id)
+        FactoryRepository(transaction).soft_delete(row_id, check)
     return respond_nothing()
+
+
+@blueprint.post("/<factory_id>/restore")
+def restore(factory_id: str) -> Response:
+    """200: it is there again, with the gateways that were deleted with it, and only those."""
+    parse_query(NoQuery)
+    row_id = parse_id(factory_id)
+    parse_optional_body(EmptyBody)
+    with services().database.transaction() as transaction:
+        factory = RestorationRepository(transaction).restore_factory(row_id)
+    return with_tag(respond(FactoryResponse.of(factory)), factory)

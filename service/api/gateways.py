@@ -6,14 +6,17 @@ from uuid import UUID
 
 from flask import Blueprint, Response
 
-from service.api.pagination import GatewayListQuery, GatewayPage, NoQuery, Page
-from service.api.requests import parse_body, parse_id, parse_query
+from service.api.lists import GatewayListQuery, GatewayPage
+from service.api.pagination import NoQuery, Page
+from service.api.preconditions import answer_read, with_tag, write_precondition
+from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
 from service.api.responses import respond, respond_created, respond_nothing
-from service.api.schemas import GatewayCreate, GatewayResponse, GatewayUpdate
+from service.api.schemas import EmptyBody, GatewayCreate, GatewayResponse, GatewayUpdate
 from service.api.services import services
 from service.crypto import Secret
 from service.database.gateways import GatewayRepository
 from service.database.query import Executor
+from service.database.restoration import RestorationRepository
 from service.database.rows import Gateway
 from service.database.statuses import StatusRepository
 
@@ -29,18 +32,19 @@ def create() -> Response:
         repository = GatewayRepository(transaction)
         row_id = repository.new_id()
         gateway = repository.create(row_id, seal(body, row_id), values_of(body))
-    return respond_created(GatewayResponse.of(gateway, {}), f"/api/gateways/{gateway.id}")
+    response = respond_created(GatewayResponse.of(gateway, {}), f"/api/gateways/{gateway.id}")
+    return with_tag(response, gateway)
 
 
 @blueprint.get("")
 def find_all() -> Response:
-    """A page, by name, then id."""
+    """A page, in the order that is asked for, then by id."""
     query = parse_query(GatewayListQuery)
-    database = services().database
-    repository = GatewayRepository(database)
-    found = repository.find_all(query.start, query.limit + 1, query.factory_id)
-    page = Page(query, found, repository.count(query.factory_id))
-    return respond(GatewayPage(data=seen(database, page.rows), pagination=page.pagination))
+    repository = GatewayRepository(services().database)
+    found = repository.find_all(query.start, query.limit + 1, query.which, query.sort)
+    page = Page(query, found, repository.count(query.which))
+    data = [GatewayResponse.model_validate(row) for row in page.rows]
+    return answer_read(respond(GatewayPage(data=data, pagination=page.pagination)))
 
 
 @blueprint.get("/<gateway_id>")
@@ -49,27 +53,41 @@ def find_by_id(gateway_id: str) -> Response:
     parse_query(NoQuery)
     database = services().database
     gateway = GatewayRepository(database).find_by_id(parse_id(gateway_id))
-    return respond(seen(database, [gateway])[0])
+    return answer_read(respond(seen(database, [gateway])[0]), gateway)
 
 
 @blueprint.route("/<gateway_id>", methods=["PUT", "PATCH"])
 def update(gateway_id: str) -> Response:
     """Changes what the body names; the password only if it names one."""
     parse_query(NoQuery)
-    row_id, body = parse_id(gateway_id), parse_body(GatewayUpdate)
+    row_id, body, check = parse_id(gateway_id), parse_body(GatewayUpdate), write_precondition()
     sealed_password = seal(body, row_id) if "password" in body.model_fields_set else None
     with services().database.transaction() as transaction:
-        gateway = GatewayRepository(transaction).update(row_id, values_of(body), sealed_password)
+        gateway = GatewayRepository(transaction).update(row_id, values_of(body), sealed_password, check)
         response = seen(transaction, [gateway])[0]
-    return respond(response)
+    return with_tag(respond(response), gateway)
 
 
 @blueprint.delete("/<gateway_id>")
 def delete(gateway_id: str) -> Response:
     """204; a worker hangs up, and the gateway_id is free again."""
     parse_query(NoQuery)
-    GatewayRepository(services().database).soft_delete(parse_id(gateway_id))
+    row_id, check = parse_id(gateway_id), write_precondition()
+    with services().database.transaction() as transaction:
+        GatewayRepository(transaction).soft_delete(row_id, check)
     return respond_nothing()
+
+
+@blueprint.post("/<gateway_id>/restore")
+def restore(gateway_id: str) -> Response:
+    """200: it is there again, and a worker connects it unless it is wanted disconnected."""
+    parse_query(NoQuery)
+    row_id = parse_id(gateway_id)
+    parse_optional_body(EmptyBody)
+    with services().database.transaction() as transaction:
+        gateway = RestorationRepository(transaction).restore_gateway(row_id)
+        response = seen(transaction, [gateway])[0]
+    return with_tag(respond(response), gateway)
 
 
 def seal(body: GatewayCreate | GatewayUpdate, row_id: UUID) -> bytes:

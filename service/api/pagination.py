@@ -1,22 +1,37 @@
-"""Pages of a list: by offset for people, by cursor for machines. Lists are ordered by name, then id."""
+"""Pages of a list: by offset for people, by cursor for machines."""
 
-import base64
-import binascii
 from collections.abc import Sequence
-from typing import Annotated, Generic, Protocol, Self, TypeVar
+from typing import Annotated, ClassVar, Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from service.api.schemas import FactoryResponse, GatewayResponse, ResponseModel
+from service.api.cursors import (
+    Cursor,
+    check_time_key,
+    decode_cursor,
+    encode_cursor,
+    not_of_this_list,
+    scope_of,
+    time_key,
+)
+from service.api.schemas import ResponseModel
 from service.database.paging import PageStart
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
 MAX_OFFSET = 1_000_000
-UUID_BYTES = 16
-MAX_NAME_CHARACTERS = 200
+_NOT_OF_THE_SCOPE = {"limit", "offset", "cursor"}
 
 
 class Listed(Protocol):
@@ -24,31 +39,10 @@ class Listed(Protocol):
 
     @property
     def id(self) -> UUID:
-        """Orders rows of one name."""
-
-    @property
-    def name(self) -> str:
-        """Orders rows."""
+        """Orders rows of one key."""
 
 
 Item = TypeVar("Item", bound=Listed)
-
-
-def encode_cursor(row: Listed) -> str:
-    """A text that names the place behind this row, whatever becomes of the row."""
-    return base64.urlsafe_b64encode(row.id.bytes + row.name.encode()).rstrip(b"=").decode()
-
-
-def decode_cursor(cursor: str) -> PageStart:
-    """Raises PydanticCustomError for what encode_cursor never made."""
-    try:
-        decoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        row_id, name = UUID(bytes=decoded[:UUID_BYTES]), decoded[UUID_BYTES:].decode()
-    except (ValueError, binascii.Error):
-        row_id, name = None, ""
-    if row_id is None or "\x00" in name or not 1 <= len(name) <= MAX_NAME_CHARACTERS:
-        raise PydanticCustomError("cursor", "must be a next_cursor of this list")
-    return PageStart(after=(name, row_id))
 
 
 def parse_whole_number(text: object) -> int:
@@ -60,7 +54,7 @@ def parse_whole_number(text: object) -> int:
 
 Limit = Annotated[int, BeforeValidator(parse_whole_number), Field(ge=1, le=MAX_LIMIT)]
 Offset = Annotated[int, BeforeValidator(parse_whole_number), Field(ge=0, le=MAX_OFFSET)]
-Cursor = Annotated[PageStart, PlainValidator(decode_cursor, json_schema_input_type=str)]
+CursorText = Annotated[Cursor, PlainValidator(decode_cursor, json_schema_input_type=str)]
 
 
 class QueryModel(BaseModel):
@@ -74,29 +68,57 @@ class NoQuery(QueryModel):
 
 
 class ListQuery(QueryModel):
-    """Which page of a list."""
+    """Which page of a list. A list names its KIND, and what it is ordered by unless it has a `sort`.
+
+    Its last field is `cursor`, behind all that the cursor has to fit: the sort and the filters.
+    """
+
+    KIND: ClassVar[str]
+    ORDER: ClassVar[str] = "name"
 
     limit: Limit = DEFAULT_LIMIT
     offset: Offset | None = None
-    cursor: Cursor | None = None
+
+    @field_validator("cursor", mode="after", check_fields=False)
+    @classmethod
+    def cursor_fits(cls, cursor: Cursor | None, info: ValidationInfo) -> Cursor | None:
+        """It was made by this list, in this order, narrowed down in this way."""
+        wanted = set(cls.model_fields) - _NOT_OF_THE_SCOPE
+        # Where one of these is wrong, that is what has to be told.
+        if cursor is None or not wanted <= info.data.keys():
+            return cursor
+        if cursor.scope != scope_of(cls.KIND, {name: info.data[name] for name in wanted}):
+            raise not_of_this_list()
+        if _column(info.data.get("sort", cls.ORDER)).endswith("_at"):
+            check_time_key(cursor.key)
+        return cursor
 
     @model_validator(mode="after")
     def offset_or_cursor(self) -> Self:
         """A page begins at one place."""
-        if self.offset is not None and self.cursor is not None:
+        if self.offset is not None and self.place is not None:
             raise PydanticCustomError("offset_and_cursor", "give an offset or a cursor, not both")
         return self
 
     @property
+    def place(self) -> Cursor | None:
+        """The cursor, if there is one."""
+        cursor: Cursor | None = getattr(self, "cursor", None)
+        return cursor
+
+    @property
     def start(self) -> PageStart:
         """Where the page begins."""
-        return self.cursor or PageStart(rows_skipped=self.offset or 0)
+        if self.place is None:
+            return PageStart(rows_skipped=self.offset or 0)
+        return PageStart(after=(self.place.key, self.place.row_id))
 
-
-class GatewayListQuery(ListQuery):
-    """Which page of the gateways, of one factory or of all."""
-
-    factory_id: UUID | None = None
+    def cursor_behind(self, row: Listed) -> str:
+        """The cursor of the page that begins behind this row."""
+        asked = self.model_dump(exclude=_NOT_OF_THE_SCOPE)
+        key = getattr(row, _column(asked.get("sort", self.ORDER)))
+        text = key if isinstance(key, str) else time_key(key)
+        return encode_cursor(Cursor(scope_of(self.KIND, asked), row.id, text))
 
 
 class Pagination(ResponseModel):
@@ -110,20 +132,6 @@ class Pagination(ResponseModel):
     next_cursor: str | None
 
 
-class FactoryPage(ResponseModel):
-    """A page of factories."""
-
-    data: list[FactoryResponse]
-    pagination: Pagination
-
-
-class GatewayPage(ResponseModel):
-    """A page of gateways."""
-
-    data: list[GatewayResponse]
-    pagination: Pagination
-
-
 class Page(Generic[Item]):
     """What a query found: ask the repository for `query.limit + 1` rows, so that a next page shows."""
 
@@ -133,8 +141,12 @@ class Page(Generic[Item]):
         self.pagination = Pagination(
             total=total,
             limit=query.limit,
-            offset=query.start.rows_skipped if query.cursor is None else None,
+            offset=query.start.rows_skipped if query.place is None else None,
             has_next=has_next,
-            has_prev=query.cursor is not None or query.start.rows_skipped > 0,
-            next_cursor=encode_cursor(self.rows[-1]) if has_next else None,
+            has_prev=query.place is not None or query.start.rows_skipped > 0,
+            next_cursor=query.cursor_behind(self.rows[-1]) if has_next else None,
         )
+
+
+def _column(sort: str) -> str:
+    return sort.removeprefix("-")

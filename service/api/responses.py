@@ -9,7 +9,7 @@ JSON = "application/json"
 
 def respond(body: ResponseModel, status: int = 200) -> Response:
     """A body with its status."""
-    return Response(body.model_dump_json(), status, mimetype=JSON)
+    return Response(body.model_dump_json(by_alias=True), status, mimetype=JSON)
 
 
 def respond_created(body: ResponseModel, location: str) -> Response:

@@ -17,6 +17,7 @@ from service.api.fields import (
     Timezone,
     WebSocketUrl,
 )
+from service.database.live_workers import RunningWorker
 from service.database.rows import Factory, Gateway
 from service.database.statuses import GatewayStatus
 
@@ -105,6 +106,7 @@ class FactoryResponse(ResponseModel):
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None
 
     @classmethod
     def of(cls, row: Factory) -> Self:
@@ -129,6 +131,7 @@ class GatewayResponse(ResponseModel):
     last_seen_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None
 
     @classmethod
     def of(cls, row: Gateway, last_seen: Mapping[UUID, datetime | None]) -> Self:
@@ -184,6 +187,26 @@ class StatusResponse(ResponseModel):
                 "worker": _worker_of(row),
             }
         )
+
+
+class WorkerResponse(ResponseModel):
+    """A worker that has not ended. Unless live, its word does not count; one that drains is leaving."""
+
+    id: UUID
+    host: str
+    pid: int
+    version: str
+    is_live: bool
+    is_draining: bool
+    started_at: datetime
+    heartbeat_at: datetime
+    lease_expires_at: datetime
+    gateways_held: int
+
+    @classmethod
+    def of(cls, row: RunningWorker) -> Self:
+        """From its row."""
+        return cls.model_validate(row)
 
 
 class HealthResponse(ResponseModel):

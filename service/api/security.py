@@ -8,6 +8,7 @@ from flask_cors import CORS
 from flask_talisman import Talisman
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from service.api.preconditions import IF_MATCH, IF_NONE_MATCH
 from service.api.request_log import HEADER
 from service.api.requests import MAX_BODY_BYTES
 from service.config import ApiConfig
@@ -35,8 +36,8 @@ def guard(app: Flask, config: ApiConfig) -> None:
         CORS(
             app,
             origins=list(config.cors_origins),
-            allow_headers=["Content-Type", HEADER],
-            expose_headers=["Location", HEADER],
+            allow_headers=["Content-Type", HEADER, IF_MATCH, IF_NONE_MATCH],
+            expose_headers=["ETag", "Location", HEADER],
             always_send=False,
             intercept_exceptions=False,
         )

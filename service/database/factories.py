@@ -1,13 +1,15 @@
 """Factories: desired state, written by the API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from service.database import factory_lists
+from service.database.factory_lists import FactoryFilter, FactorySort
 from service.database.paging import PageStart
-from service.database.query import Command, Count, Executor, Query, required
+from service.database.query import Command, Executor, Query, required
 from service.database.rows import Factory
 from service.errors import FactoryNotFoundError
 
@@ -18,14 +20,16 @@ INSERT = Query(
         coalesce(%(organization_id)s::uuid, '00000000-0000-7000-8000-000000000001'),
         %(name)s, %(location)s, %(timezone)s, %(metadata)s
     )
-    RETURNING id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    RETURNING
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
     """,
     Factory,
 )
 
 FIND_BY_ID = Query(
     """
-    SELECT id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    SELECT
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
     FROM factories
     WHERE id = %(id)s AND deleted_at IS NULL
     """,
@@ -33,31 +37,17 @@ FIND_BY_ID = Query(
     reads_only=True,
 )
 
-FIND_PAGE = Query(
+# Keeps it as it is for the rest of the transaction, while a condition is held against it.
+LOCK_BY_ID = Query(
     """
-    SELECT id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    SELECT
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
     FROM factories
-    WHERE deleted_at IS NULL
-    ORDER BY name, id
-    LIMIT %(limit)s OFFSET %(offset)s
+    WHERE id = %(id)s AND deleted_at IS NULL
+    FOR NO KEY UPDATE
     """,
     Factory,
-    reads_only=True,
 )
-
-FIND_PAGE_AFTER = Query(
-    """
-    SELECT id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
-    FROM factories
-    WHERE deleted_at IS NULL AND (name, id) > (%(after_name)s, %(after_id)s)
-    ORDER BY name, id
-    LIMIT %(limit)s
-    """,
-    Factory,
-    reads_only=True,
-)
-
-COUNT = Query("SELECT count(*) AS count FROM factories WHERE deleted_at IS NULL", Count, reads_only=True)
 
 # A field that the caller does not name keeps its value, whatever that is at this moment.
 UPDATE = Query(
@@ -69,7 +59,8 @@ UPDATE = Query(
         timezone = coalesce(%(timezone)s, timezone),
         metadata = coalesce(%(metadata)s, metadata)
     WHERE id = %(id)s AND deleted_at IS NULL
-    RETURNING id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at
+    RETURNING
+        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
     """,
     Factory,
 )
@@ -77,12 +68,17 @@ UPDATE = Query(
 SOFT_DELETE = Command("UPDATE factories SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
 
 SOFT_DELETE_GATEWAYS = Command(
-    "UPDATE gateways SET deleted_at = now() WHERE factory_id = %(id)s AND deleted_at IS NULL"
+    """
+    UPDATE gateways SET deleted_at = now(), deleted_with_factory = TRUE
+    WHERE factory_id = %(id)s AND deleted_at IS NULL
+    """
 )
+
+EVERY_LIVE_ONE = FactoryFilter()
 
 
 class FactoryRepository:
-    """Live factories only: what is deleted is not there. Runs on the database or inside a transaction."""
+    """Live factories only, unless a method says otherwise. Runs on the database or inside a transaction."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -109,24 +105,31 @@ class FactoryRepository:
         """Raises FactoryNotFoundError."""
         return _found(self._executor.fetch_one(FIND_BY_ID, {"id": factory_id}))
 
-    def find_all(self, start: PageStart, limit: int) -> Sequence[Factory]:
-        """At most `limit` factories by name, then id."""
-        if start.after is None:
-            return self._executor.fetch_all(FIND_PAGE, {"limit": limit, "offset": start.rows_skipped})
-        name, factory_id = start.after
+    def find_all(
+        self,
+        start: PageStart,
+        limit: int,
+        which: FactoryFilter = EVERY_LIVE_ONE,
+        sort: FactorySort = "name",
+    ) -> Sequence[Factory]:
+        """At most `limit` factories, ordered by `sort` (downwards with a minus), then id."""
         return self._executor.fetch_all(
-            FIND_PAGE_AFTER, {"limit": limit, "after_name": name, "after_id": factory_id}
+            factory_lists.PAGES[sort], factory_lists.page_parameters(start, limit, which)
         )
 
-    def count(self) -> int:
+    def count(self, which: FactoryFilter = EVERY_LIVE_ONE) -> int:
         """How many there are."""
-        return required(self._executor.fetch_one(COUNT, {})).count
+        return required(self._executor.fetch_one(factory_lists.COUNT, which.parameters())).count
 
-    def update(self, factory_id: UUID, changes: Mapping[str, Any]) -> Factory:
+    def update(
+        self, factory_id: UUID, changes: Mapping[str, Any], check: Callable[[Factory], None] | None = None
+    ) -> Factory:
         """Changes the fields that are named and leaves the rest.
 
+        `check` is shown the row as it is and stays until then, and may raise: that takes a transaction.
         Raises FactoryNotFoundError, OrganizationUnknownError.
         """
+        self._check(factory_id, check)
         row = self._executor.fetch_one(
             UPDATE,
             {
@@ -141,11 +144,19 @@ class FactoryRepository:
         )
         return _found(row)
 
-    def soft_delete(self, factory_id: UUID) -> None:
-        """Deletes it and its gateways; call it inside a transaction. Raises FactoryNotFoundError."""
+    def soft_delete(self, factory_id: UUID, check: Callable[[Factory], None] | None = None) -> None:
+        """Deletes it and its gateways; call it inside a transaction. Raises FactoryNotFoundError.
+
+        `check` is as for `update`.
+        """
+        self._check(factory_id, check)
         if self._executor.execute(SOFT_DELETE, {"id": factory_id}) == 0:
             raise FactoryNotFoundError
         self._executor.execute(SOFT_DELETE_GATEWAYS, {"id": factory_id})
+
+    def _check(self, factory_id: UUID, check: Callable[[Factory], None] | None) -> None:
+        if check is not None:
+            check(_found(self._executor.fetch_one(LOCK_BY_ID, {"id": factory_id})))
 
 
 def _found(factory: Factory | None) -> Factory:

@@ -1,6 +1,6 @@
 """Gateways as they should be: desired state, written by the API, read by workers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,6 +8,8 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from service.database import gateway_lists
+from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLife
 from service.database.paging import PageStart
 from service.database.query import Command, Count, Executor, Query, required
 from service.database.rows import Gateway
@@ -64,7 +66,8 @@ INSERT = Query(
     FOR SHARE
     RETURNING
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
+        deleted_with_factory
     """,
     Gateway,
 )
@@ -73,7 +76,8 @@ FIND_BY_ID = Query(
     """
     SELECT
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
+        deleted_with_factory
     FROM gateways
     WHERE id = %(id)s AND deleted_at IS NULL
     """,
@@ -81,69 +85,18 @@ FIND_BY_ID = Query(
     reads_only=True,
 )
 
-FIND_PAGE = Query(
+# Keeps it as it is for the rest of the transaction, while a condition is held against it.
+LOCK_BY_ID = Query(
     """
     SELECT
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
+        deleted_with_factory
     FROM gateways
-    WHERE deleted_at IS NULL
-    ORDER BY name, id
-    LIMIT %(limit)s OFFSET %(offset)s
+    WHERE id = %(id)s AND deleted_at IS NULL
+    FOR NO KEY UPDATE
     """,
     Gateway,
-    reads_only=True,
-)
-
-FIND_PAGE_AFTER = Query(
-    """
-    SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
-    FROM gateways
-    WHERE deleted_at IS NULL AND (name, id) > (%(after_name)s, %(after_id)s)
-    ORDER BY name, id
-    LIMIT %(limit)s
-    """,
-    Gateway,
-    reads_only=True,
-)
-
-FIND_PAGE_OF_FACTORY = Query(
-    """
-    SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
-    FROM gateways
-    WHERE factory_id = %(factory_id)s AND deleted_at IS NULL
-    ORDER BY name, id
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    Gateway,
-    reads_only=True,
-)
-
-FIND_PAGE_OF_FACTORY_AFTER = Query(
-    """
-    SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
-    FROM gateways
-    WHERE factory_id = %(factory_id)s AND deleted_at IS NULL
-        AND (name, id) > (%(after_name)s, %(after_id)s)
-    ORDER BY name, id
-    LIMIT %(limit)s
-    """,
-    Gateway,
-    reads_only=True,
-)
-
-COUNT = Query("SELECT count(*) AS count FROM gateways WHERE deleted_at IS NULL", Count, reads_only=True)
-
-COUNT_OF_FACTORY = Query(
-    "SELECT count(*) AS count FROM gateways WHERE factory_id = %(factory_id)s AND deleted_at IS NULL",
-    Count,
-    reads_only=True,
 )
 
 # A field that the caller does not name keeps its value, whatever that is at this moment.
@@ -164,7 +117,8 @@ UPDATE = Query(
     WHERE id = %(id)s AND deleted_at IS NULL
     RETURNING
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at
+        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
+        deleted_with_factory
     """,
     Gateway,
 )
@@ -228,9 +182,11 @@ FIND_LOGINS = Query(
     reads_only=True,
 )
 
+EVERY_LIVE_ONE = GatewayFilter()
+
 
 class GatewayRepository:
-    """Live gateways only: what is deleted is not there. Runs on the database or inside a transaction."""
+    """Live gateways only, unless a method says otherwise. Runs on the database or inside a transaction."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -268,31 +224,34 @@ class GatewayRepository:
         """Raises GatewayNotFoundError."""
         return _found(self._executor.fetch_one(FIND_BY_ID, {"id": gateway_id}))
 
-    def find_all(self, start: PageStart, limit: int, factory_id: UUID | None = None) -> Sequence[Gateway]:
-        """At most `limit` gateways by name, then id; of one factory, or of all."""
-        of_factory = factory_id is not None
-        parameters: dict[str, Any] = {"limit": limit}
-        if of_factory:
-            parameters["factory_id"] = factory_id
-        if start.after is None:
-            parameters["offset"] = start.rows_skipped
-            return self._executor.fetch_all(FIND_PAGE_OF_FACTORY if of_factory else FIND_PAGE, parameters)
-        parameters["after_name"], parameters["after_id"] = start.after
+    def find_all(
+        self,
+        start: PageStart,
+        limit: int,
+        which: GatewayFilter = EVERY_LIVE_ONE,
+        sort: GatewaySort = "name",
+    ) -> Sequence[ListedGateway]:
+        """At most `limit` gateways, ordered by `sort` (downwards with a minus), then id."""
         return self._executor.fetch_all(
-            FIND_PAGE_OF_FACTORY_AFTER if of_factory else FIND_PAGE_AFTER, parameters
+            gateway_lists.PAGES[sort],
+            gateway_lists.page_parameters(start, limit, which, self._workers_for(which)),
         )
 
-    def count(self, factory_id: UUID | None = None) -> int:
-        """How many there are; of one factory, or of all."""
-        if factory_id is None:
-            return required(self._executor.fetch_one(COUNT, {})).count
-        return required(self._executor.fetch_one(COUNT_OF_FACTORY, {"factory_id": factory_id})).count
+    def count(self, which: GatewayFilter = EVERY_LIVE_ONE) -> int:
+        """How many there are."""
+        parameters = which.parameters(self._workers_for(which))
+        return required(self._executor.fetch_one(gateway_lists.COUNT, parameters)).count
 
     def update(
-        self, gateway_id: UUID, changes: Mapping[str, Any], sealed_password: bytes | None = None
+        self,
+        gateway_id: UUID,
+        changes: Mapping[str, Any],
+        sealed_password: bytes | None = None,
+        check: Callable[[Gateway], None] | None = None,
     ) -> Gateway:
         """Changes the fields that are named and leaves the rest; call it inside a transaction.
 
+        `check` is shown the row as it is and stays until then, and may raise.
         Raises GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError.
         """
         factory_id = changes.get("factory_id")
@@ -300,6 +259,8 @@ class GatewayRepository:
             self.find_by_id(gateway_id)
             if self._executor.fetch_one(LOCK_FACTORY, {"factory_id": factory_id}) is None:
                 raise FactoryUnknownError
+        # Behind the factory: whoever deletes a factory locks in this order, too.
+        self._check(gateway_id, check)
         row = self._executor.fetch_one(
             UPDATE,
             {
@@ -319,8 +280,9 @@ class GatewayRepository:
         )
         return _found(row)
 
-    def soft_delete(self, gateway_id: UUID) -> None:
-        """Raises GatewayNotFoundError."""
+    def soft_delete(self, gateway_id: UUID, check: Callable[[Gateway], None] | None = None) -> None:
+        """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
+        self._check(gateway_id, check)
         self._touch(SOFT_DELETE, gateway_id)
 
     def want_connected(self, gateway_id: UUID) -> None:
@@ -345,6 +307,13 @@ class GatewayRepository:
     def find_logins(self, gateway_ids: Sequence[UUID]) -> Sequence[SealedLogin]:
         """How to log in to these, as far as they are live. For workers only."""
         return self._executor.fetch_all(FIND_LOGINS, {"ids": list(gateway_ids)})
+
+    def _workers_for(self, which: GatewayFilter) -> Sequence[WorkerLife]:
+        return [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
+
+    def _check(self, gateway_id: UUID, check: Callable[[Gateway], None] | None) -> None:
+        if check is not None:
+            check(_found(self._executor.fetch_one(LOCK_BY_ID, {"id": gateway_id})))
 
     def _touch(self, command: Command, gateway_id: UUID) -> None:
         if self._executor.execute(command, {"id": gateway_id}) == 0:

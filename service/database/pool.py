@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -10,7 +10,9 @@ from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from service.config import DatabaseConfig
+from service.database.deadline import bounded
 from service.database.query import Command, Executor, Parameters, Query, Row
+from service.database.session import SilentServerError, connection_class
 from service.database.translation import translated_errors
 from service.errors import DatabaseUnavailableError
 
@@ -18,6 +20,9 @@ log = logging.getLogger(__name__)
 
 Connection = psycopg.Connection[Any]
 Result = TypeVar("Result")
+
+# How long a server that ends a statement in time may take to say so.
+_SILENCE_S = 1.0
 
 
 class ConnectionExecutor:
@@ -29,12 +34,12 @@ class ConnectionExecutor:
     def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
         """See Executor."""
         with translated_errors(), self._connection.cursor(row_factory=class_row(query.row)) as cursor:
-            return cursor.execute(query.sql, parameters).fetchone()
+            return _run_query(cursor, query, parameters).fetchone()
 
     def fetch_all(self, query: Query[Row], parameters: Parameters) -> list[Row]:
         """See Executor."""
         with translated_errors(), self._connection.cursor(row_factory=class_row(query.row)) as cursor:
-            return cursor.execute(query.sql, parameters).fetchall()
+            return _run_query(cursor, query, parameters).fetchall()
 
     def execute(self, command: Command, parameters: Parameters) -> int:
         """See Executor."""
@@ -49,6 +54,7 @@ class Database:
         self._config = config
         self._pool = ConnectionPool[Connection](
             config.url,
+            connection_class=connection_class(config.statement_timeout_s + _SILENCE_S),
             kwargs=connection_options(config, application_name),
             min_size=config.pool_min,
             max_size=max(config.pool_max, config.pool_min),
@@ -97,14 +103,17 @@ class Database:
                 connection = self._begin(stack)
             yield ConnectionExecutor(connection)
 
+    def _connection(self) -> AbstractContextManager[Connection]:
+        return self._pool.connection(timeout=bounded(self._config.pool_timeout_s))
+
     def _begin(self, stack: ExitStack) -> Connection:
-        connection = stack.enter_context(self._pool.connection())
+        connection = stack.enter_context(self._connection())
         stack.enter_context(connection.transaction())
         return connection
 
     def _run(self, work: Callable[[Executor], Result], *, repeat: bool) -> Result:
         try:
-            with translated_errors(), self._pool.connection() as connection:
+            with translated_errors(), self._connection() as connection:
                 return work(ConnectionExecutor(connection))
         except DatabaseUnavailableError as error:
             lost = _is_lost(error.__cause__)
@@ -116,11 +125,16 @@ class Database:
         return self._run(work, repeat=False)
 
 
+def _run_query(cursor: psycopg.Cursor[Row], query: Query[Row], parameters: Parameters) -> psycopg.Cursor[Row]:
+    # A statement that is never prepared is planned for its parameters.
+    return cursor.execute(query.sql, parameters, prepare=False if query.is_planned_anew else None)
+
+
 def _is_lost(error: BaseException | None) -> bool:
     """Whether the connection is gone: without a word (no SQLSTATE), broken (08…), or ended (57P…)."""
     if not isinstance(error, psycopg.OperationalError):
         return False
-    if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests)):
+    if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests, SilentServerError)):
         return False
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 

@@ -16,6 +16,8 @@ class Query(Generic[Row]):
     row: type[Row]
     reads_only: bool = False
     """Running it twice does no more than running it once, so a lost connection is worth a second try."""
+    is_planned_anew: bool = False
+    """The best plan depends on the parameters, so the server is to make one for them each time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Factory:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class Gateway:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    version: int
+    deleted_with_factory: bool
 
 
 @dataclass(frozen=True, slots=True)

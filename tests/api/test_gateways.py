@@ -8,7 +8,7 @@ from tests.api.server import ApiServer, gateway_body
 NOBODY = "00000000-0000-7000-8000-00000000dead"
 FIELDS = {
     "id", "factory_id", "gateway_id", "name", "model", "firmware_version", "url", "email", "desired_state",
-    "generation", "metadata", "last_seen_at", "created_at", "updated_at",
+    "generation", "metadata", "last_seen_at", "created_at", "updated_at", "deleted_at",
 }  # fmt: skip
 
 

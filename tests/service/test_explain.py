@@ -1,13 +1,27 @@
 """At 100,000 gateways the important queries are answered from their indexes: PostgreSQL's plans say so."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from service.database import connections, factories, gateways, statuses
+from service.database import (
+    connections,
+    factories,
+    factory_lists,
+    gateway_lists,
+    gateways,
+    history,
+    restoration,
+    statuses,
+    summaries,
+)
+from service.database.factory_lists import FactoryFilter, FactorySort
+from service.database.gateway_lists import GatewayFilter, GatewaySort, WorkerLife
+from service.database.paging import PageStart
 from service.database.query import Command, Query
 from tests.database_server import cloned_database
 
@@ -35,7 +49,7 @@ FILL = f"""
         'host', 1, '1', 1, now(), interval '9 s', now() + interval '9 s'
     FROM generate_series(0, {HELD // HELD_BY_A_WORKER - 1}) AS n;
     INSERT INTO gateways (
-        id, factory_id, gateway_id, name, url, email, sealed_password, desired_state, deleted_at
+        id, factory_id, gateway_id, name, url, email, sealed_password, desired_state, deleted_at, created_at
     )
     SELECT
         ('00000000-0000-7000-8000-a' || lpad(to_hex(n), 11, '0'))::uuid,
@@ -43,14 +57,26 @@ FILL = f"""
         'CTC-' || n, 'Gateway ' || (n * 7919 % {GATEWAYS}), 'wss://gateway-' || n || '.example.com',
         'someone@example.com', repeat('x', 60)::bytea,
         CASE WHEN n % 50 = 1 THEN 'disconnected' ELSE 'connected' END,
-        CASE WHEN n % 100 = 2 THEN now() END
+        CASE WHEN n % 100 = 2 THEN now() END, now() - n * interval '1 s'
     FROM generate_series(1, {GATEWAYS}) AS n;
-    INSERT INTO gateway_connections (gateway_id, worker_id, epoch, state, connected_since)
+    INSERT INTO gateway_connections (
+        gateway_id, worker_id, epoch, state, connected_since, last_seen_at
+    )
     SELECT
         ('00000000-0000-7000-8000-a' || lpad(to_hex(n), 11, '0'))::uuid,
         ('00000000-0000-7000-8000-e' || lpad(((n - 1) / {HELD_BY_A_WORKER})::text, 11, '0'))::uuid,
-        (n - 1) / {HELD_BY_A_WORKER} + 1, 'connected', now()
+        (n - 1) / {HELD_BY_A_WORKER} + 1,
+        CASE WHEN n % 1000 = 5 THEN 'auth_failed' ELSE 'connected' END,
+        CASE WHEN n % 1000 = 5 THEN NULL ELSE now() END,
+        now() - n % 1000 * interval '10 ms'
     FROM generate_series(1, {HELD}) AS n;
+    INSERT INTO gateway_wishes (gateway_id, at, is_wanted)
+    SELECT id, created_at, desired_state = 'connected' FROM gateways;
+    INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)
+    SELECT
+        ('00000000-0000-7000-8000-a' || lpad(to_hex(n % 2000), 11, '0'))::uuid,
+        now() - (200000 - n) * interval '10 s', 'connected', 'retrying', 1
+    FROM generate_series(1, 200000) AS n;
     INSERT INTO workers (
         id, epoch, host, pid, version, session_pid, session_started_at, lease_duration, lease_expires_at
     ) VALUES (
@@ -87,21 +113,64 @@ class Node(NamedTuple):
     """It may run once for each row of another step."""
 
 
-AFTER = {"after_name": "Gateway 5", "after_id": GATEWAY, "limit": 50}
+LIVE = GatewayFilter()
+OF_FACTORY = GatewayFilter(factory_id=FACTORY)
+UNWANTED = GatewayFilter(desired_state="disconnected")
+DELETED = GatewayFilter(is_deleted=True)
+CONNECTED = GatewayFilter(state="connected")
+UNKNOWN = GatewayFilter(state="unknown")
+HOLDERS = [
+    WorkerLife(UUID(f"00000000-0000-7000-8000-e{number:011}"), is_live=True)
+    for number in range(HELD // HELD_BY_A_WORKER)
+]
+EVERY_FACTORY = FactoryFilter()
+
+
+def page(sort: GatewaySort, which: GatewayFilter = LIVE, after: str | None = None, indexes: str = "") -> Case:
+    """A page in this order; behind a key if there is one, behind 200 rows else."""
+    start = PageStart(rows_skipped=200) if after is None else PageStart(after=(after, GATEWAY))
+    parameters = gateway_lists.page_parameters(start, 50, which, HOLDERS)
+    return Case(gateway_lists.PAGES[sort], parameters, {"gateway_connections_pkey", *indexes.split()})
+
+
+# What is read of gateways; when each was last heard of is looked up one by one.
 GATEWAY_CASES = {
-    "gateways.FIND_PAGE": Case(
-        gateways.FIND_PAGE, {"limit": 50, "offset": 200}, {"gateways_live_name_id_idx"}
+    "by name": page("name", indexes="gateways_live_name_id_idx"),
+    "by name, behind": page("name", after="Gateway 5", indexes="gateways_live_name_id_idx"),
+    "by -name": page("-name", indexes="gateways_live_name_id_idx"),
+    "by -name, behind": page("-name", after="Gateway 5", indexes="gateways_live_name_id_idx"),
+    "by created_at": page("created_at", indexes="gateways_live_created_at_id_idx"),
+    "by created_at, behind": page(
+        "created_at", after="2026-01-01T00:00:00+00:00", indexes="gateways_live_created_at_id_idx"
     ),
-    "gateways.FIND_PAGE_AFTER": Case(gateways.FIND_PAGE_AFTER, AFTER, {"gateways_live_name_id_idx"}),
-    "gateways.FIND_PAGE_OF_FACTORY": Case(
-        gateways.FIND_PAGE_OF_FACTORY,
-        {"factory_id": FACTORY, "limit": 50, "offset": 100},
-        {"gateways_live_factory_id_name_id_idx"},
+    "by -created_at": page("-created_at", indexes="gateways_live_created_at_id_idx"),
+    "by -created_at, behind": page(
+        "-created_at", after="2027-01-01T00:00:00+00:00", indexes="gateways_live_created_at_id_idx"
     ),
-    "gateways.FIND_PAGE_OF_FACTORY_AFTER": Case(
-        gateways.FIND_PAGE_OF_FACTORY_AFTER,
-        {"factory_id": FACTORY, **AFTER},
-        {"gateways_live_factory_id_name_id_idx"},
+    "of a factory": page("name", OF_FACTORY, indexes="gateways_live_factory_id_name_id_idx"),
+    "of a factory, behind": page("name", OF_FACTORY, "Gateway 5", "gateways_live_factory_id_name_id_idx"),
+    "unwanted": page("name", UNWANTED, indexes="gateways_live_desired_state_name_id_idx"),
+    "unwanted, behind": page("name", UNWANTED, "Gateway 5", "gateways_live_desired_state_name_id_idx"),
+    "unwanted, by -name": page("-name", UNWANTED, indexes="gateways_live_desired_state_name_id_idx"),
+    "deleted": page("name", DELETED, indexes="gateways_deleted_name_id_idx"),
+    "deleted, behind": page("name", DELETED, "Gateway 5", "gateways_deleted_name_id_idx"),
+    "deleted, by -name": page("-name", DELETED, indexes="gateways_deleted_name_id_idx"),
+    "with a word that is frequent": page(
+        "name", GatewayFilter(text="gateway 1"), indexes="gateways_live_name_id_idx"
+    ),
+    "connected": page("name", CONNECTED, indexes="gateways_live_name_id_idx"),
+    "restoration.RESTORE_GATEWAYS": Case(
+        restoration.RESTORE_GATEWAYS, {"id": FACTORY}, {"gateways_factory_id_idx"}
+    ),
+    "restoration.FIND_TAKEN": Case(
+        restoration.FIND_TAKEN,
+        {"id": FACTORY, "limit": 100},
+        {"gateways_factory_id_idx", "gateways_live_gateway_id_key"},
+    ),
+    "history.FIND_PRESENT": Case(
+        history.FIND_PRESENT,
+        {"gateway_id": GATEWAY},
+        {"gateways_pkey", "gateway_connections_pkey"},
     ),
     "gateways.FIND_BY_ID": Case(gateways.FIND_BY_ID, {"id": GATEWAY}, {"gateways_pkey"}),
     "gateways.FIND_LOGINS": Case(gateways.FIND_LOGINS, {"ids": GATEWAY_IDS}, {"gateways_pkey"}),
@@ -116,15 +185,29 @@ GATEWAY_CASES = {
         statuses.FIND_LAST_SEEN, {"ids": GATEWAY_IDS}, {"gateway_connections_pkey"}
     ),
 }
+
+
+def factory_page(
+    sort: FactorySort, which: FactoryFilter = EVERY_FACTORY, after: str | None = None, indexes: str = ""
+) -> Case:
+    """A page in this order."""
+    start = PageStart(rows_skipped=200) if after is None else PageStart(after=(after, FACTORY))
+    parameters = factory_lists.page_parameters(start, 50, which)
+    return Case(factory_lists.PAGES[sort], parameters, set(indexes.split()))
+
+
 FACTORY_CASES = {
-    "factories.FIND_PAGE": Case(
-        factories.FIND_PAGE, {"limit": 50, "offset": 200}, {"factories_live_name_id_idx"}
+    "by name": factory_page("name", indexes="factories_live_name_id_idx"),
+    "by name, behind": factory_page("name", after="Factory 5", indexes="factories_live_name_id_idx"),
+    "by -name": factory_page("-name", indexes="factories_live_name_id_idx"),
+    "by created_at": factory_page("created_at", indexes="factories_live_created_at_id_idx"),
+    "by -created_at, behind": factory_page(
+        "-created_at", after="2027-01-01T00:00:00+00:00", indexes="factories_live_created_at_id_idx"
     ),
-    "factories.FIND_PAGE_AFTER": Case(
-        factories.FIND_PAGE_AFTER,
-        {"after_name": "Factory 5", "after_id": FACTORY, "limit": 50},
-        {"factories_live_name_id_idx"},
+    "with a word that is frequent": factory_page(
+        "name", FactoryFilter(text="FACTORY 1"), indexes="factories_live_name_id_idx"
     ),
+    "deleted": factory_page("name", FactoryFilter(is_deleted=True), indexes="factories_deleted_name_id_idx"),
     "factories.FIND_BY_ID": Case(factories.FIND_BY_ID, {"id": FACTORY}, {"factories_pkey"}),
     "gateways.LOCK_FACTORY": Case(gateways.LOCK_FACTORY, {"factory_id": FACTORY}, {"factories_pkey"}),
 }
@@ -139,7 +222,10 @@ def crowded(server_admin: psycopg.Connection, server_url: str) -> Iterator[psyco
     ):
         connection.execute(FILL.encode())
         # What autovacuum does elsewhere: without it no count is answered from an index alone.
-        connection.execute("VACUUM (ANALYZE) factories, gateways, gateway_connections, workers")
+        connection.execute(
+            "VACUUM (ANALYZE) factories, gateways, gateway_connections, gateway_events, gateway_wishes,"
+            " workers"
+        )
         yield connection
 
 
@@ -186,6 +272,67 @@ def read_whole(nodes: list[Node], *tables: str) -> list[Node]:
 
 
 LARGE = ("gateways", "gateway_connections")
+PAST = ("gateway_events", "gateway_wishes")
+DAY = {
+    "gateway_id": GATEWAY,
+    "start": datetime.now(UTC) - timedelta(days=2),
+    "end": datetime.now(UTC) - timedelta(days=1),
+}
+PAST_CASES = {
+    "history.FIND_EVENTS": Case(
+        history.FIND_EVENTS,
+        {"gateway_id": GATEWAY, "before_id": None, "limit": 50},
+        {"gateway_events_gateway_id_id_idx"},
+    ),
+    "history.FIND_EVENTS, behind": Case(
+        history.FIND_EVENTS,
+        {"gateway_id": GATEWAY, "before_id": 100_000, "limit": 50},
+        {"gateway_events_gateway_id_id_idx"},
+    ),
+    "history.FIND_STEPS": Case(
+        history.FIND_STEPS, {**DAY, "limit": 100_000}, {"gateway_events_gateway_id_id_idx"}
+    ),
+    "history.FIND_WISHES": Case(
+        history.FIND_WISHES, {**DAY, "limit": 100_000}, {"gateway_wishes_gateway_id_id_idx"}
+    ),
+    "history.FIND_PRESENT": Case(
+        history.FIND_PRESENT, {"gateway_id": GATEWAY}, {"gateway_wishes_gateway_id_id_idx"}
+    ),
+}
+# What no index answers takes one pass over each table at most, and the count beside it.
+ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
+    **{
+        f"{sort}{', behind' if after else ''}": (
+            gateway_lists.PAGES[sort],
+            gateway_lists.page_parameters(
+                PageStart(after=(after, GATEWAY)) if after else PageStart(), 50, LIVE
+            ),
+        )
+        for sort in ("last_seen_at", "-last_seen_at")
+        for after in (None, "-infinity", "2026-01-01T00:00:00+00:00")
+    },
+    **{
+        f"{'count' if counted else 'page'} {number}": (
+            gateway_lists.COUNT if counted else gateway_lists.PAGE_BY_NAME,
+            which.parameters(HOLDERS)
+            if counted
+            else gateway_lists.page_parameters(PageStart(), 50, which, HOLDERS),
+        )
+        for counted in (False, True)
+        for number, which in enumerate(
+            (
+                GatewayFilter(text="no such word"),
+                GatewayFilter(state="disconnected"),
+                CONNECTED,
+                GatewayFilter(state="connected", desired_state="disconnected", text="x", factory_id=FACTORY),
+            )
+        )
+    },
+    "summaries.COUNT_STATES": (
+        summaries.COUNT_STATES,
+        {"factory_ids": [FACTORY], "live_workers": [worker.id for worker in HOLDERS]},
+    ),
+}
 
 
 @pytest.mark.req("DB-04")
@@ -195,6 +342,59 @@ def test_gateways_are_found_by_their_indexes(crowded: psycopg.Connection, name: 
     nodes = explain(crowded, case.statement, case.parameters)
     assert indexes([node for node in nodes if node.table in LARGE]) == case.indexes
     assert read_whole(nodes, *LARGE) == []
+
+
+@pytest.mark.req("DB-04")
+@pytest.mark.parametrize("name", PAST_CASES)
+def test_the_past_of_a_gateway_is_found_by_its_index(crowded: psycopg.Connection, name: str) -> None:
+    case = PAST_CASES[name]
+    nodes = explain(crowded, case.statement, case.parameters)
+    assert indexes([node for node in nodes if node.table in PAST]) >= case.indexes
+    assert read_whole(nodes, *PAST) == []
+
+
+@pytest.mark.req("DB-04")
+@pytest.mark.parametrize("sort", gateway_lists.PAGES)
+def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection, sort: GatewaySort) -> None:
+    rare = GatewayFilter(state="auth_failed")
+    for statement, parameters in (
+        (gateway_lists.PAGES[sort], gateway_lists.page_parameters(PageStart(), 50, rare, HOLDERS)),
+        (gateway_lists.COUNT, rare.parameters(HOLDERS)),
+    ):
+        nodes = explain(crowded, statement, parameters)
+        assert "gateway_connections_state_idx" in indexes(nodes)
+        assert read_whole(nodes, *LARGE) == []
+
+
+@pytest.mark.req("DB-04")
+@pytest.mark.parametrize("sort", gateway_lists.PAGES)
+@pytest.mark.parametrize("lost", [[], [WorkerLife(SMALL_WORKER, is_live=False)]])
+def test_what_nobody_knows_of_is_found_by_the_worker_that_is_lost(
+    crowded: psycopg.Connection, sort: GatewaySort, lost: list[WorkerLife]
+) -> None:
+    for statement, parameters in (
+        (
+            gateway_lists.PAGES[sort],
+            gateway_lists.page_parameters(PageStart(), 50, UNKNOWN, [*HOLDERS, *lost]),
+        ),
+        (gateway_lists.COUNT, UNKNOWN.parameters([*HOLDERS, *lost])),
+    ):
+        nodes = explain(crowded, statement, parameters)
+        assert "gateway_connections_worker_id_idx" in indexes(nodes)
+        assert read_whole(nodes, *LARGE) == []
+
+
+@pytest.mark.req("DB-04")
+@pytest.mark.parametrize("name", ONE_PASS)
+def test_what_no_index_answers_takes_one_pass(crowded: psycopg.Connection, name: str) -> None:
+    nodes = explain(crowded, *ONE_PASS[name])
+    for table in LARGE:
+        # A bitmap of an index is no pass over the table.
+        of_table = [node for node in nodes if node.table == table and node.kind != "Bitmap Index Scan"]
+        assert len([node for node in of_table if not node.is_repeated]) <= 1, of_table
+        # What is looked up row by row is looked up by its key.
+        assert all((node.index_name or "").endswith("_pkey") for node in of_table if node.is_repeated)
+    assert not [node for node in nodes if node.table == "workers" and node.is_repeated]
 
 
 @pytest.mark.req("DB-04")
@@ -209,10 +409,15 @@ def test_factories_are_found_by_their_indexes(many_factories: psycopg.Connection
 @pytest.mark.req("DB-04")
 def test_gateways_are_counted_without_reading_them(crowded: psycopg.Connection) -> None:
     """Which of the indexes of live gateways it is does not matter: all of them hold all live gateways."""
-    (node,) = explain(crowded, gateways.COUNT, {})
-    assert node.kind == "Index Only Scan"
-    (node,) = explain(crowded, gateways.COUNT_OF_FACTORY, {"factory_id": FACTORY})
-    assert (node.kind, node.index_name) == ("Index Only Scan", "gateways_live_factory_id_name_id_idx")
+    for which, prefix in (
+        (LIVE, "gateways_live"),
+        (OF_FACTORY, "gateways_live_factory_id_"),
+        (UNWANTED, "gateways_live_desired_state_"),
+        (DELETED, "gateways_deleted_"),
+    ):
+        (node,) = explain(crowded, gateway_lists.COUNT, which.parameters())
+        assert node.kind == "Index Only Scan"
+        assert (node.index_name or "").startswith(prefix), which
 
 
 @pytest.mark.req("DB-04")
@@ -220,8 +425,9 @@ def test_factories_can_be_counted_without_reading_them(many_factories: psycopg.C
     """They could be: the index is there. Rows are so short that it is no smaller than the table itself."""
     with many_factories.transaction(force_rollback=True):
         many_factories.execute("SET LOCAL enable_seqscan = off")
-        (node,) = explain(many_factories, factories.COUNT, {})
-    assert (node.kind, node.index_name) == ("Index Only Scan", "factories_live_name_id_idx")
+        (node,) = explain(many_factories, factory_lists.COUNT, EVERY_FACTORY.parameters())
+    assert node.kind == "Index Only Scan"
+    assert (node.index_name or "").startswith("factories_live_")
 
 
 @pytest.mark.req("DB-04")

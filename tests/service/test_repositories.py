@@ -12,12 +12,18 @@ import psycopg
 import pytest
 
 from service.database.factories import FactoryRepository
+from service.database.factory_lists import FactoryFilter
+from service.database.gateway_lists import GatewayFilter
 from service.database.gateways import GatewayRepository
+from service.database.history import HistoryRepository
 from service.database.paging import PageStart
 from service.database.pool import ConnectionExecutor
+from service.database.restoration import RestorationRepository
 from service.database.rows import Factory, Gateway
 from service.database.statuses import StatusRepository
+from service.database.summaries import SummaryRepository
 from service.errors import (
+    FactoryDeletedError,
     FactoryNotFoundError,
     FactoryUnknownError,
     GatewayIdConflictError,
@@ -74,6 +80,11 @@ class World:
             "gateways": "UPDATE gateways SET deleted_at = now() WHERE id = %s",
         }
         assert self.connection.execute(statements[table].encode(), [row_id]).rowcount == 1
+
+
+def count_of(world: World, factory: Factory) -> int:
+    """How many live gateways the factory has."""
+    return world.gateways.count(GatewayFilter(factory_id=factory.id))
 
 
 def gateway_values(factory_id: UUID, device: str, name: str = "Gateway") -> dict[str, Any]:
@@ -141,7 +152,7 @@ def test_a_gateway_is_created_found_changed_and_deleted(world: World) -> None:
     assert (moved.gateway_id, moved.url, moved.email, moved.generation) == (
         "CTC-2", "ws://new", gateway.email, 2,
     )  # fmt: skip
-    assert (world.gateways.count(factory.id), world.gateways.count(other.id)) == (0, 1)
+    assert (count_of(world, factory), count_of(world, other)) == (0, 1)
     assert world.gateways.update(gateway.id, {}, b"y" * 40).generation == 3
     (login,) = world.gateways.find_logins([gateway.id])
     assert (login.sealed_password, login.email, login.url) == (b"y" * 40, moved.email, "ws://new")
@@ -231,12 +242,13 @@ def test_pages_by_offset_and_by_key_agree(world: World) -> None:
     check_pages(world.factories.find_all, world.factories.count())
     check_pages(world.gateways.find_all, world.gateways.count())
     for factory in factories[:2]:
-        assert world.gateways.count(factory.id) == 4
+        of_factory = GatewayFilter(factory_id=factory.id)
+        assert world.gateways.count(of_factory) == 4
         check_pages(
-            lambda start, limit, of=factory.id: world.gateways.find_all(start, limit, of),
-            world.gateways.count(factory.id),
+            lambda start, limit, which=of_factory: world.gateways.find_all(start, limit, which),
+            world.gateways.count(of_factory),
         )
-    assert world.gateways.find_all(FIRST_PAGE, 10, factories[2].id) == []
+    assert world.gateways.find_all(FIRST_PAGE, 10, GatewayFilter(factory_id=factories[2].id)) == []
 
 
 def check_pages(find: Callable[..., Any], count: int) -> None:
@@ -341,21 +353,30 @@ def leaves_out_factories(deleted: Deleted) -> None:
     factories, live = deleted.world.factories, deleted.live_factory
     assert factories.find_all(FIRST_PAGE, 10) == [live]
     assert factories.find_all(PageStart(after=("", NOBODY)), 10) == [live]
+    (gone,) = factories.find_all(FIRST_PAGE, 10, FactoryFilter(is_deleted=True))
+    assert gone.id == deleted.factory.id
 
 
 def leaves_out_gateways(deleted: Deleted) -> None:
     """On each kind of page, of all and of one factory."""
     gateways, live = deleted.world.gateways, deleted.live_gateway
+
+    def found(start: PageStart, which: GatewayFilter) -> list[UUID]:
+        return [gateway.id for gateway in gateways.find_all(start, 10, which)]
+
     for start in (FIRST_PAGE, PageStart(after=("", NOBODY))):
-        assert gateways.find_all(start, 10) == [live]
-        assert gateways.find_all(start, 10, deleted.live_factory.id) == [live]
-        assert gateways.find_all(start, 10, deleted.factory.id) == []
+        assert found(start, GatewayFilter()) == [live.id]
+        assert found(start, GatewayFilter(factory_id=deleted.live_factory.id)) == [live.id]
+        assert found(start, GatewayFilter(factory_id=deleted.factory.id)) == []
+        assert set(found(start, GatewayFilter(is_deleted=True))) == set(deleted.gateways)
 
 
 def counts_live_gateways(deleted: Deleted) -> None:
     """Of all and of one factory."""
-    count = deleted.world.gateways.count
-    assert (count(), count(deleted.live_factory.id), count(deleted.factory.id)) == (1, 1, 0)
+    world = deleted.world
+    counts = world.gateways.count(), count_of(world, deleted.live_factory), count_of(world, deleted.factory)
+    assert counts == (1, 1, 0)
+    assert world.gateways.count(GatewayFilter(is_deleted=True)) == 2
 
 
 def counts_live_factories(deleted: Deleted) -> None:
@@ -395,6 +416,48 @@ def gives_new_ids(deleted: Deleted) -> None:
     assert deleted.world.gateways.new_id() not in [deleted.live_gateway.id, *deleted.gateways]
 
 
+def restores_a_factory(deleted: Deleted) -> None:
+    """The one that is deleted, with the gateway that went with it, and with no other."""
+    with deleted.world.connection.transaction():
+        restored = restoration(deleted).restore_factory(deleted.factory.id)
+        assert restoration(deleted).restore_factory(deleted.live_factory.id) == deleted.live_factory
+    assert deleted.world.factories.find_by_id(deleted.factory.id) == restored
+    assert deleted.world.gateways.find_by_id(deleted.factorys_gateway.id).deleted_at is None
+    with pytest.raises(GatewayNotFoundError):
+        deleted.world.gateways.find_by_id(deleted.gateway.id)
+
+
+def restores_a_gateway(deleted: Deleted) -> None:
+    """Not one whose factory is deleted."""
+    restored = restoration(deleted).restore_gateway(deleted.gateway.id)
+    assert deleted.world.gateways.find_by_id(deleted.gateway.id) == restored
+    assert restoration(deleted).restore_gateway(deleted.live_gateway.id) == deleted.live_gateway
+    with pytest.raises(FactoryDeletedError):
+        restoration(deleted).restore_gateway(deleted.factorys_gateway.id)
+
+
+def tells_the_past_of_live_ones(deleted: Deleted) -> None:
+    """What is deleted has no present, without which nobody is told its past."""
+    refused_for_gateways(lambda world, i: history(world).find_present(i))(deleted)
+
+
+def counts_states_of_live_ones(deleted: Deleted) -> None:
+    """The one that is left."""
+    executor = ConnectionExecutor(deleted.world.connection)
+    counts = SummaryRepository(executor).count_states([deleted.live_factory.id, deleted.factory.id])
+    assert [(one.factory_id, one.count) for one in counts] == [(deleted.live_factory.id, 1)]
+
+
+def restoration(deleted: Deleted) -> RestorationRepository:
+    """On the world's connection."""
+    return RestorationRepository(ConnectionExecutor(deleted.world.connection))
+
+
+def history(world: World) -> HistoryRepository:
+    """On the world's connection."""
+    return HistoryRepository(ConnectionExecutor(world.connection))
+
+
 def tells_when_held_ones_were_seen(deleted: Deleted) -> None:
     """It reads observations by id, which are asked for live gateways only: nothing of a row shows."""
     seen = deleted.world.statuses.find_last_seen([deleted.live_gateway.id])
@@ -408,6 +471,15 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "FactoryRepository.count": counts_live_factories,
     "FactoryRepository.update": refused_for_factory(lambda factories, i: factories.update(i, {"name": "x"})),
     "FactoryRepository.soft_delete": refused_for_factory(FactoryRepository.soft_delete),
+    "RestorationRepository.restore_factory": restores_a_factory,
+    "HistoryRepository.find_present": tells_the_past_of_live_ones,
+    # By the id of a gateway that find_present or GatewayRepository.find_by_id has found.
+    "HistoryRepository.find_events": tells_the_past_of_live_ones,
+    "HistoryRepository.find_steps": tells_the_past_of_live_ones,
+    "HistoryRepository.find_wishes": tells_the_past_of_live_ones,
+    "SummaryRepository.count_states": counts_states_of_live_ones,
+    "SummaryRepository.now": counts_states_of_live_ones,
+    "RestorationRepository.restore_gateway": restores_a_gateway,
     "GatewayRepository.new_id": gives_new_ids,
     "GatewayRepository.create": creates_no_gateway_in_it,
     "GatewayRepository.find_by_id": refused_for_gateways(lambda world, i: world.gateways.find_by_id(i)),
@@ -427,9 +499,13 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "StatusRepository.find_by_id": refused_for_gateways(lambda world, i: world.statuses.find_by_id(i)),
     "StatusRepository.find_last_seen": tells_when_held_ones_were_seen,
 }
+REPOSITORIES = (
+    FactoryRepository, GatewayRepository, StatusRepository, HistoryRepository, SummaryRepository,
+    RestorationRepository,
+)  # fmt: skip
 METHODS = [
     f"{repository.__name__}.{name}"
-    for repository in (FactoryRepository, GatewayRepository, StatusRepository)
+    for repository in REPOSITORIES
     for name, _ in inspect.getmembers(repository, inspect.isfunction)
     if not name.startswith("_")
 ]

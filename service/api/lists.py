@@ -1,0 +1,96 @@
+"""The lists that there are: what each can be asked for, and what it answers."""
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from service.api.fields import check_text
+from service.api.pagination import CursorText, ListQuery, Pagination
+from service.api.schemas import FactoryResponse, GatewayResponse, ResponseModel, WorkerResponse
+from service.database.factory_lists import FactoryFilter, FactorySort
+from service.database.gateway_lists import GatewayFilter, GatewaySort
+
+SearchText = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_text)]
+DesiredState = Literal["connected", "disconnected"]
+State = Literal[
+    "disconnected",
+    "connecting",
+    "authenticating",
+    "connected",
+    "retrying",
+    "auth_failed",
+    "disconnecting",
+    "unknown",
+]
+
+
+class FactoryListQuery(ListQuery):
+    """Which page of the factories; `q` is a part of the name."""
+
+    KIND: ClassVar[str] = "factories"
+
+    q: SearchText | None = None
+    deleted: Literal["only"] | None = None
+    sort: FactorySort = "name"
+    cursor: CursorText | None = None
+
+    @property
+    def which(self) -> FactoryFilter:
+        """What the list is narrowed down by."""
+        return FactoryFilter(text=self.q, is_deleted=self.deleted is not None)
+
+
+class GatewayListQuery(ListQuery):
+    """Which page of the gateways; `q` is a part of the name or of the gateway_id."""
+
+    KIND: ClassVar[str] = "gateways"
+
+    factory_id: UUID | None = None
+    state: State | None = None
+    desired_state: DesiredState | None = None
+    q: SearchText | None = None
+    deleted: Literal["only"] | None = None
+    sort: GatewaySort = "name"
+    cursor: CursorText | None = None
+
+    @property
+    def which(self) -> GatewayFilter:
+        """What the list is narrowed down by."""
+        return GatewayFilter(
+            factory_id=self.factory_id,
+            state=self.state,
+            desired_state=self.desired_state,
+            text=self.q,
+            is_deleted=self.deleted is not None,
+        )
+
+
+class WorkerListQuery(ListQuery):
+    """Which page of the workers."""
+
+    KIND: ClassVar[str] = "workers"
+    ORDER: ClassVar[str] = "host"
+
+    cursor: CursorText | None = None
+
+
+class FactoryPage(ResponseModel):
+    """A page of factories."""
+
+    data: list[FactoryResponse]
+    pagination: Pagination
+
+
+class GatewayPage(ResponseModel):
+    """A page of gateways."""
+
+    data: list[GatewayResponse]
+    pagination: Pagination
+
+
+class WorkerPage(ResponseModel):
+    """A page of workers."""
+
+    data: list[WorkerResponse]
+    pagination: Pagination

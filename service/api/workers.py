@@ -1,0 +1,24 @@
+"""Workers over HTTP: who is there, and what they hold."""
+
+from flask import Blueprint, Response
+
+from service.api.lists import WorkerListQuery, WorkerPage
+from service.api.pagination import Page
+from service.api.preconditions import answer_read
+from service.api.requests import parse_query
+from service.api.responses import respond
+from service.api.schemas import WorkerResponse
+from service.api.services import services
+from service.database.live_workers import RunningWorkerRepository
+
+blueprint = Blueprint("workers", __name__, url_prefix="/api/workers")
+
+
+@blueprint.get("")
+def find_all() -> Response:
+    """A page of those that have not ended, by host, then id."""
+    query = parse_query(WorkerListQuery)
+    repository = RunningWorkerRepository(services().database)
+    page = Page(query, repository.find_all(query.start, query.limit + 1), repository.count())
+    data = [WorkerResponse.of(row) for row in page.rows]
+    return answer_read(respond(WorkerPage(data=data, pagination=page.pagination)))

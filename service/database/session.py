@@ -1,0 +1,41 @@
+"""A connection that gives up on a server which is silent, not only on one that is gone."""
+
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from service.database.deadline import bounded
+
+
+class SilentServerError(psycopg.OperationalError):
+    """The server gave no answer in time. The connection was closed: half an answer may be on its way."""
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """The server ends statements that take too long by itself; this is for one that does not even do that.
+
+    A frozen server's system still confirms what it receives, so TCP notices nothing.
+    """
+
+    answer_limit_s = 5.0
+    """The longest wait for one answer; a deadline of the caller may be nearer."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """See psycopg. Raises SilentServerError."""
+        limit_s = bounded(self.answer_limit_s if timeout is None else timeout)
+        try:
+            return super().wait(gen, interval=interval, timeout=limit_s)
+        except psycopg.OperationalError as error:
+            # Still busy, and not lost: it is the time that was up.
+            if error.sqlstate is not None or self.closed:
+                raise
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise
+            self.close()
+            raise SilentServerError("the server gave no answer in time") from None
+
+
+def connection_class(limit_s: float) -> type[BoundedConnection]:
+    """Connections that wait `limit_s` seconds for an answer."""
+    return type("BoundedConnection", (BoundedConnection,), {"answer_limit_s": limit_s})

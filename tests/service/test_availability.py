@@ -1,0 +1,154 @@
+"""Availability against second-by-second counting, and the cases that are easy to get wrong."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.database.availability import Availability, measure
+from service.database.history import PresentState, Step, Wish
+
+ZERO = datetime(2026, 1, 1, tzinfo=UTC)
+END = 100
+STATES = ("connected", "unknown", "retrying")
+
+
+def at(seconds: float) -> datetime:
+    """That many seconds after the beginning."""
+    return ZERO + timedelta(seconds=seconds)
+
+
+def present(
+    stored: str = "connected", unknown_since: float | None = None, created: float = 0, pruned: float = -1000
+) -> PresentState:
+    """Where the history leads to."""
+    return PresentState(
+        created_at=at(created),
+        stored_state=stored,
+        unknown_since=None if unknown_since is None else at(unknown_since),
+        events_pruned_until=at(pruned),
+        wishes_since=at(created),
+        as_of=at(END),
+    )
+
+
+def steps_of(moves: Sequence[tuple[float, str, str]]) -> list[Step]:
+    """In this order."""
+    return [Step(number, at(seconds), before, after) for number, (seconds, before, after) in enumerate(moves)]
+
+
+def wishes_of(moves: Sequence[tuple[float, bool]]) -> list[Wish]:
+    """In this order."""
+    return [Wish(number, at(seconds), is_wanted) for number, (seconds, is_wanted) in enumerate(moves)]
+
+
+def seconds(measured: Availability) -> tuple[float, float, float, float, list[float]]:
+    """Wanted, connected, down, unknown, outages."""
+    sums = (measured.wanted, measured.connected, measured.down, measured.unknown)
+    wanted, connected, down, unknown = (length.total_seconds() for length in sums)
+    return wanted, connected, down, unknown, [length.total_seconds() for length in measured.outages]
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> list[tuple[float, str, str]]:
+    """Transitions that follow one another."""
+    times = sorted(draw(st.lists(st.integers(0, END), max_size=12)))
+    states = draw(st.lists(st.sampled_from(STATES), min_size=len(times) + 1, max_size=len(times) + 1))
+    return [(time, states[n], states[n + 1]) for n, time in enumerate(times)]
+
+
+@given(
+    chain=chains(),
+    wishes=st.lists(st.tuples(st.integers(1, END), st.booleans()), max_size=6),
+    start=st.integers(0, END - 1),
+    length=st.integers(1, END),
+    stored=st.sampled_from(STATES[::2]),
+)
+def test_it_agrees_with_counting_each_second(
+    chain: list[tuple[float, str, str]],
+    wishes: list[tuple[float, bool]],
+    start: int,
+    length: int,
+    stored: str,
+) -> None:
+    wishes = [(0, True), *sorted(wishes, key=lambda wish: wish[0])]
+    end = min(END, start + length)
+    counted = {"connected": 0, "unknown": 0, "retrying": 0}
+    outages: list[float] = []
+    is_open = False
+    for second in range(start, end):
+        state = chain[0][1] if chain else stored
+        for moment, _, after in chain:
+            if moment <= second:
+                state = after
+        is_wanted = [wish for moment, wish in wishes if moment <= second][-1]
+        if is_wanted:
+            counted[state] += 1
+        if is_wanted and state == "retrying":
+            outages = [*outages[:-1], outages[-1] + 1] if is_open else [*outages, 1.0]
+            is_open = True
+        elif not is_wanted or state == "connected":
+            is_open = False
+    measured = measure(present(stored), steps_of(chain), wishes_of(wishes), at(start), at(end))
+    assert seconds(measured) == (
+        sum(counted.values()), counted["connected"], counted["retrying"], counted["unknown"], outages,
+    )  # fmt: skip
+    assert measured.known_from == at(start)
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        ([], (100, 100, 0, 0, [])),
+        # Killed, taken over: nobody knows for a while, then it is known to be away.
+        (
+            [(40, "connected", "unknown"), (50, "unknown", "disconnected"), (52, "connecting", "connected")],
+            (100, 88, 2, 10, [2]),
+        ),
+        # Away before and behind what nobody knows: one outage.
+        (
+            [
+                (10, "connected", "retrying"), (20, "retrying", "unknown"), (30, "unknown", "disconnected"),
+                (35, "authenticating", "connected"),
+            ],
+            (100, 75, 15, 10, [15]),
+        ),
+        # Reported late, and so out of order by a little: the order of the ids counts.
+        ([(40, "connected", "retrying"), (39, "retrying", "connected")], (100, 100, 0, 0, [])),
+        # A step in between was lost: from the one to the other nobody knows.
+        ([(20, "retrying", "connected"), (60, "connecting", "connected")], (100, 40, 20, 40, [20])),
+        ([(20, "connected", "retrying"), (60, "connected", "retrying")], (100, 20, 40, 40, [40])),
+    ],
+)  # fmt: skip
+def test_cases_that_are_easy_to_get_wrong(
+    moves: list[tuple[float, str, str]], expected: tuple[float, float, float, float, list[float]]
+) -> None:
+    measured = measure(present(), steps_of(moves), wishes_of([(0, True)]), at(0), at(END))
+    assert seconds(measured) == expected
+
+
+def test_what_its_worker_does_not_say_any_more_is_unknown_from_its_last_word_on() -> None:
+    moves = steps_of([(20, "disconnected", "connected")])
+    measured = measure(present(unknown_since=90), moves, wishes_of([(0, True)]), at(0), at(END))
+    assert seconds(measured) == (100, 70, 20, 10, [20])
+    # The last word cannot be older than the last step.
+    measured = measure(present(unknown_since=10), moves, wishes_of([(0, True)]), at(0), at(END))
+    assert seconds(measured) == (100, 0, 20, 80, [20])
+
+
+def test_what_is_not_known_is_not_counted_and_said() -> None:
+    wanted = wishes_of([(0, True)])
+    pruned = measure(present(pruned=30), [], wanted, at(0), at(END))
+    assert (pruned.known_from, pruned.wanted) == (at(30), timedelta(seconds=70))
+    whole = measure(present(created=40, pruned=30), [], wishes_of([(40, True)]), at(0), at(END))
+    assert (whole.known_from, whole.wanted) == (at(0), timedelta(seconds=60)), "it was not there before"
+    migrated = measure(present(created=-50), [], wishes_of([(60, True)]), at(0), at(END))
+    assert migrated.known_from == at(0)
+    unknown_wish = PresentState(at(-50), "connected", None, at(-1000), at(60), at(END))
+    measured = measure(unknown_wish, [], wishes_of([(60, True)]), at(0), at(END))
+    assert (measured.known_from, measured.wanted) == (at(60), timedelta(seconds=40))
+    never = PresentState(at(-50), "connected", None, at(-1000), None, at(END))
+    measured = measure(never, [], [], at(0), at(END))
+    assert (measured.known_from, measured.wanted) == (at(END), timedelta())
