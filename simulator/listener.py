@@ -17,6 +17,7 @@ BACKLOG = 4096
 MAX_MESSAGE_BYTES = 1024 * 1024
 TLS_TIMEOUT_S = 3.0
 END_TIMEOUT_S = 5.0
+_TURNS_UNTIL_MADE = 5
 
 # A logger of its own, held at warnings: the library's debug lines show frames, and so passwords.
 _log = logging.getLogger("simulator.websockets")
@@ -41,6 +42,7 @@ class Listener:
         self._ssl_context = ssl_context
         self._close_timeout_s = close_timeout_s
         self._connections: set[SimulatedConnection] = set()
+        self._has_ended = False
         self._server: Server | None = None
         self._former_servers: list[Server] = []
         self._bound: socket.socket | None = None
@@ -98,12 +100,18 @@ class Listener:
 
     async def end(self) -> None:
         """Stop listening, abort all connections, and wait until they are gone."""
+        self._has_ended = True
         await self.stop()
         if self._bound is not None:
             self._bound.close()
         for connection in tuple(self._connections):
             connection.reset()
         async with asyncio.timeout(END_TIMEOUT_S):
+            # Those that were accepted but not made yet are made and reset a turn later.
+            for _ in range(_TURNS_UNTIL_MADE):
+                await asyncio.sleep(0)
+            while self._connections:
+                await asyncio.sleep(0)
             for server in self._former_servers:
                 await server.wait_closed()
 
@@ -115,6 +123,9 @@ class Listener:
 
     def _made(self, connection: SimulatedConnection) -> None:
         self._connections.add(connection)
+        if self._has_ended:
+            connection.reset()
+            return
         if self._sole is not None:
             self._sole.record.connection_seen()
 
