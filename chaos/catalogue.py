@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from chaos.findings import Findings
 from chaos.household import Household
 from chaos.rows_api import api_kill
+from chaos.rows_clock import clock
+from chaos.rows_crowds import login_rejected, restart_1000
 from chaos.rows_database import database_failover, database_kill, database_restart, database_stop
 from chaos.rows_gateways import dribble, gateway_cut, half_open
+from chaos.rows_messages import flood, memory
+from chaos.rows_refusals import disk_full, read_only
 from chaos.rows_workers import worker_added, worker_cut_off, worker_freeze, worker_kill, worker_term
 
 
@@ -29,6 +33,8 @@ OUTAGE = (
     "sessions stay up; no transition is lost; states right within 2 s of its return; "
     "every request answered within 5 s"
 )
+
+REFUSAL = "writes answer 500 safely; reads go on; the worker keeps its sessions"
 
 ROWS = (
     Row(
@@ -99,5 +105,52 @@ ROWS = (
         "only its requests in flight are lost; a 2xx write is there",
         api_kill,
         20,
+    ),
+    Row(
+        "disk-full",
+        "disk full",
+        REFUSAL,
+        disk_full,
+        35,
+    ),
+    Row("read-only", "read-only database", REFUSAL, read_only, 30),
+    Row(
+        "clock",
+        "clock of a worker machine wrong by an hour",
+        "no effect on any time that we show, nor on leases",
+        clock,
+        40,
+    ),
+    Row(
+        "login-rejected",
+        "500 gateways rejecting the login",
+        "at most 3 logins each, then one every 15 minutes; the others unaffected",
+        login_rejected,
+        60,
+        alone=True,
+    ),
+    Row(
+        "restart-1000",
+        "1,000 gateways restart at once",
+        "handshakes under way never above the bound; all back within 60 s; spread, no synchronized waves",
+        restart_1000,
+        90,
+        alone=True,
+    ),
+    Row(
+        "flood",
+        "a flood: 5,000 messages/s from one gateway",
+        "slowed by back-pressure or dropped with a reason; the others' status delay does not double",
+        flood,
+        40,
+        alone=True,
+    ),
+    Row(
+        "memory",
+        "a day of transitions and messages, accelerated",
+        "RSS flat (±5 %)",
+        memory,
+        95,
+        alone=True,
     ),
 )

@@ -1,6 +1,7 @@
 """Everything that `make chaos` starts and writes: one directory, and processes that end with it."""
 
 import fcntl
+import os
 import shutil
 import subprocess
 import threading
@@ -52,11 +53,16 @@ class Household:
 
     def __enter__(self) -> Self:
         data = self.path.parent
-        self.path.mkdir(parents=True)
-        with (data / "chaos.lock").open("w") as one_at_a_time:
+        data.mkdir(parents=True, exist_ok=True)
+        # One at a time clears away, and none may take a directory for dead whose lock is not there yet.
+        one_at_a_time = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+        try:
             fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+            self.path.mkdir()
             self._directory_lock.acquire(wait_s=1)
             remove_dead_runs(data)
+        finally:
+            os.close(one_at_a_time)
         self._leash = Leash(self.path / "children.json", self.mark, self._directory_lock.file)
         return self
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from chaos.plant import Plant, Status
+from chaos.plant import Plant, Status, urls_of
 from chaos.worker import WorkerProcess
 from devstack.errors import StackError
 from simulator import Gateway, Site
@@ -35,14 +35,18 @@ class Pair(NamedTuple):
 
 
 def start_pair(
-    plant: Plant, *, victims_url: str | None = None, victims_clock_error_s: float = 0, count: int = GATEWAYS
+    plant: Plant,
+    *,
+    victims_url: str | None = None,
+    victims_clock_error_s: float = 0,
+    heirs_clock_error_s: float = 0,
 ) -> Pair:
     """Both running, everything connected, and nothing changing hands any more. Raises StackError."""
-    site = plant.start_site(count)
-    plant.register(site.gateways)
+    site = plant.start_site(GATEWAYS)
+    plant.register(urls_of(site))
     victim = plant.start_worker(database_url=victims_url, clock_error_s=victims_clock_error_s)
     plant.await_connected(plant.ids)
-    heir = plant.start_worker()
+    heir = plant.start_worker(clock_error_s=heirs_clock_error_s)
     await_calm(plant, site)
     lost = plant.held_by(victim)
     if not lost:

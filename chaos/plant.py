@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any, LiteralString, Self
 
@@ -19,7 +18,7 @@ from chaos.worker import WorkerProcess
 from devstack.environment import new_encryption_key
 from devstack.errors import StackError
 from devstack.postgres import EmbeddedPostgres
-from simulator import Credentials, Gateway, Site, SiteSettings
+from simulator import Credentials, Gateway, Site
 
 EMAIL = "chaos@example.com"
 REGISTER_LIMIT_S = 60.0
@@ -58,7 +57,15 @@ class Plant:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all. Harmless twice."""
         self._stack.close()
+
+    def on_close(self, end: Callable[[], object]) -> None:
+        """Has something ended with the plant, before what was started earlier."""
+        self._stack.callback(end)
 
     def say(self, text: str) -> None:
         """Tells how far the row is."""
@@ -115,13 +122,13 @@ class Plant:
         count: int,
         prefix: str = "AP-",
         *,
-        settings: SiteSettings | None = None,
         shared_port: bool = False,
+        password: str | None = None,
     ) -> Site:
-        """Gateways, each on a port of its own unless `shared_port`."""
+        """Gateways, each on a port of its own unless `shared_port`; `password`: if not the registered one."""
         names = [f"{prefix}{number:04d}" for number in range(1, count + 1)]
-        credentials = Credentials(EMAIL, self.password)
-        site = Site.start(names, credentials=credentials, settings=settings, one_port_each=not shared_port)
+        credentials = Credentials(EMAIL, password or self.password)
+        site = Site.start(names, credentials=credentials, one_port_each=not shared_port)
         return self._stack.enter_context(site)
 
     def start_proxy(self, server_port: int) -> Proxy:
@@ -131,30 +138,30 @@ class Plant:
     def start(self, count: int) -> tuple[Site, WorkerProcess]:
         """Gateways, registered, and a worker that has them connected. Raises StackError."""
         site = self.start_site(count)
-        self.register(site.gateways)
+        self.register(urls_of(site))
         worker = self.start_worker()
         self.await_connected(self.ids)
         return site, worker
 
     # Over the API.
 
-    def register(self, gateways: Iterable[Gateway], urls: Mapping[str, str] | None = None) -> None:
-        """Registers gateways over HTTP, in a factory of their own; `urls`: where one is not at its own."""
+    def register(self, urls: Mapping[str, str]) -> None:
+        """Registers gateways (ids with URLs) over HTTP, in a factory of their own."""
         factory = self._created("/api/factories", {"name": "Mill"})
 
-        def register_one(gateway: Gateway) -> tuple[str, str]:
+        def register_one(gateway_id: str) -> tuple[str, str]:
             body = {
                 "factory_id": factory["id"],
-                "gateway_id": gateway.gateway_id,
-                "name": gateway.gateway_id,
-                "url": (urls or {}).get(gateway.gateway_id, gateway.url),
+                "gateway_id": gateway_id,
+                "name": gateway_id,
+                "url": urls[gateway_id],
                 "email": EMAIL,
                 "password": self.password,
             }
-            return gateway.gateway_id, self._created("/api/gateways", body)["id"]
+            return gateway_id, self._created("/api/gateways", body)["id"]
 
         with ThreadPoolExecutor(REGISTER_AT_ONCE) as pool:
-            self.ids.update(pool.map(register_one, gateways))
+            self.ids.update(pool.map(register_one, urls))
 
     def _created(self, path: str, body: dict[str, str]) -> Status:
         reply = self.api.call("POST", path, body)
@@ -238,6 +245,11 @@ def since(began: float, at: float | None) -> float | None:
     return None if at is None else at - began
 
 
+def urls_of(site: Site) -> dict[str, str]:
+    """The gateways of a site, as `Plant.register` takes them."""
+    return {gateway.gateway_id: gateway.url for gateway in site.gateways}
+
+
 def most_sessions(gateways: Sequence[Gateway]) -> int:
     """The most sessions that any of these gateways ever had at once."""
     return max(gateway.max_open_sessions for gateway in gateways)
@@ -251,10 +263,3 @@ def with_port(database_url: str, server_port: int, port: int) -> str:
 def port_of(database_url: str) -> int:
     """The port in a URL of ours."""
     return int(database_url.rpartition("@127.0.0.1:")[2].partition("/")[0])
-
-
-def folder(plant: Plant, name: str) -> Path:
-    """A new folder of the row's own."""
-    made = plant.directory / name
-    made.mkdir()
-    return made

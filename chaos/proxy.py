@@ -1,6 +1,7 @@
 """A TCP proxy on loopback whose faults are switched while it runs: what a network does to a connection."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
@@ -99,7 +100,10 @@ class Proxy:
                 await asyncio.gather(to_server, self._pump(far_reader, writer, from_server=True))
         except OSError:
             # One side was reset: that goes through as well, unless nothing does.
-            await self._until(lambda: self._mode is not Mode.DROP)
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._until(lambda: self._mode is not Mode.DROP)
+        except asyncio.CancelledError:
+            pass  # the proxy is closed; asyncio would complain of a connection that ends so
         finally:
             for each in writers:
                 _reset(each)

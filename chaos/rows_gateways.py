@@ -5,7 +5,7 @@ from time import monotonic
 
 from chaos.findings import Findings
 from chaos.household import Household
-from chaos.plant import Plant, since
+from chaos.plant import Plant, since, urls_of
 from chaos.proxy import Mode
 from simulator import Fault, Gateway
 from simulator.gateway import Cut
@@ -43,12 +43,13 @@ def gateway_cut(household: Household, findings: Findings) -> None:
         site, _ = plant.start(len(CUTS) + 1)
         for how, gateway in zip(CUTS, site.gateways, strict=False):
             plant.say(f"cutting by {how}")
-            _cut_one(plant, gateway, how, findings)
+            cut_one(plant, gateway, how, findings)
         steady = site.gateways[-1]
         findings.holds("the other gateway undisturbed", (steady.logins, steady.open_sessions) == (1, 1))
 
 
-def _cut_one(plant: Plant, gateway: Gateway, how: Cut, findings: Findings) -> None:
+def cut_one(plant: Plant, gateway: Gateway, how: Cut, findings: Findings) -> None:
+    """Cuts a gateway that has a port of its own, keeps it away for a moment, and measures both ways."""
     gateway.stop_listening()
     began = monotonic()
     gateway.drop(how)
@@ -78,9 +79,9 @@ def half_open(household: Household, findings: Findings) -> None:
         cut_at: dict[str, float] = {}
         for name, plant in (("patient", patient), ("hasty", hasty)):
             site = plant.start_site(2)
-            dark, steady = site.gateways
+            dark = site.gateways[0]
             proxy = plant.start_proxy(int(dark.url.rpartition(":")[2]))
-            plant.register([dark, steady], {dark.gateway_id: f"ws://127.0.0.1:{proxy.port}"})
+            plant.register({**urls_of(site), dark.gateway_id: f"ws://127.0.0.1:{proxy.port}"})
             plant.start_worker()
             plant.await_connected(plant.ids)
             plant.say("the network of one gateway goes dark")
@@ -107,7 +108,7 @@ def dribble(household: Household, findings: Findings) -> None:
         slow[3].fault(Fault.HALF_FRAME, phase="session")
         proxy = plant.start_proxy(int(slow[4].url.rpartition(":")[2]))
         proxy.switch(Mode.STALL)
-        plant.register(site.gateways, {slow[4].gateway_id: f"ws://127.0.0.1:{proxy.port}"})
+        plant.register({**urls_of(site), slow[4].gateway_id: f"ws://127.0.0.1:{proxy.port}"})
         plant.start_worker()
         plant.wait(lambda: len(plant.rows(ATTEMPT)) >= len(slow), GIVE_UP_S)
         names = (

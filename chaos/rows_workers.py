@@ -72,7 +72,7 @@ def worker_cut_off(household: Household, findings: Findings) -> None:
         lease_ends_at = monotonic() + plant.rows(LEASE, pair.victim.pid)[0].left_s
         closed = plant.wait(lambda: all(len(g.sessions_closed) >= 1 for g in pair.lost_gateways), GIVE_UP_S)
         left_s = None if closed is None else lease_ends_at - closed
-        shown = "never" if left_s is None else f"{left_s:.2f} s before"
+        shown = "never, before" if left_s is None else before_or_after(left_s)
         findings.holds(f"sessions let go {shown} its lease ends", left_s is not None and left_s > 0)
         taken = plant.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
         findings.within("taken over after", since(began, taken), TAKEN_OVER_LIMIT_S)
@@ -143,6 +143,11 @@ def worker_added(household: Household, findings: Findings) -> None:
         most = most_sessions(site.gateways)
         findings.holds(f"at most {most} session a gateway", most == 1)
         _judge_endings(site.gateways, findings)
+
+
+def before_or_after(left_s: float) -> str:
+    """How long before a moment, or after it."""
+    return f"{abs(left_s):.2f} s {'before' if left_s > 0 else 'after'}"
 
 
 def _judge_endings(gateways: list[Gateway], findings: Findings) -> None:
