@@ -34,7 +34,7 @@ def histogram(title: str, seconds: Sequence[float]) -> str:
 
 
 def per_second(seconds: Sequence[float]) -> list[int]:
-    """How many fell into each second, from 0 on."""
+    """How many fell into each second, from 0 on; at least one number."""
     counts = [0] * (int(max(seconds, default=0)) + 1)
     for moment in seconds:
         counts[max(0, int(moment))] += 1
