@@ -17,14 +17,16 @@ FLOOD_PER_S = 5000
 OTHERS = 24
 TOLERATED_FACTOR = 2.0
 GIVE_UP_S = 30.0
+# Counts are written every ten seconds or so: over at least this long.
+COUNTED_S = 5.0
 
 DAY_GATEWAYS = 20
 DAY_MESSAGES = 172_800
 DAY_CUTS = 200
 DAY_TAKES_S = 40.0
-# The allocator needs some sessions of every thread until it has what it will ever need: days of cuts first.
-WARM_UP_S = 40.0
-WARM_UP_CUTS_PER_S = 20.0
+# Two days first: until the allocator of every thread has what it will ever need.
+WARM_UP_S = 75.0
+WARM_UP_CUTS_PER_S = 10.0
 DAY_LIMIT_S = 120.0
 TOLERATED_GROWTH = 0.05
 
@@ -75,11 +77,11 @@ def flood(household: Household, findings: Findings) -> None:
         plant.await_connected(plant.ids)
         loud.flood(FLOOD_PER_S)
         gateway_id = next(iter(loud.urls))
-        plant.pause(3)
+        plant.wait(lambda: _count(plant, gateway_id)[0] > 0, GIVE_UP_S)
         before = _count(plant, gateway_id)
         plant.say("delays with a flood")
         flooded_s = _delays_s(plant, others)
-        plant.wait(lambda: _count(plant, gateway_id)[1] > before[1], GIVE_UP_S)
+        plant.wait(lambda: _count(plant, gateway_id)[1] > before[1] + COUNTED_S, GIVE_UP_S)
         after = _count(plant, gateway_id)
         rate = (after[0] - before[0]) / max(0.001, after[1] - before[1])
         status = plant.status(gateway_id)

@@ -78,7 +78,10 @@ def worker_cut_off(household: Household, findings: Findings) -> None:
         findings.within("taken over after", since(began, taken), TAKEN_OVER_LIMIT_S)
         proxy.switch(Mode.OPEN)
         await_calm(plant, pair.site)
-        findings.holds("both live again afterwards", bool(plant.rows(LEASE, pair.victim.pid)))
+        if pair.victim.has_ended:
+            findings.note("its guard had to kill it")
+        else:
+            findings.holds("it is live again afterwards", bool(plant.rows(LEASE, pair.victim.pid)))
         _judge_sessions(pair, findings)
 
 
