@@ -120,10 +120,9 @@ class Household:
         """
         deadline = time.monotonic() + limit_s
         while True:
-            # The moment before asking: an answer is about a time no later than when it came.
-            answered = holds()
+            is_so = holds()
             now = time.monotonic()
-            if answered:
+            if is_so:
                 return now
             if now > deadline:
                 return None
