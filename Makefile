@@ -3,9 +3,10 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 ARGS ?=
+ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check migrate api worker types schema requirements lock clean install install-dev
+.PHONY: help run demo test chaos check migrate api worker types schema requirements lock clean install install-dev
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -18,6 +19,9 @@ demo: install  ## the same with three simulated gateways and data of its own
 
 test: install-dev  ## all tests, on a PostgreSQL of their own (ARGS="-k word" for some)
 	@exec $(RUN) -m pytest -n 2 $(ARGS)
+
+chaos: install  ## every fault of the table of promises, measured and judged (ONLY=list names the rows)
+	@exec $(RUN) -m chaos --only '$(ONLY)'
 
 check: install-dev  ## formatting, types, import rules, migrations, Compose file, generated files
 	@exec $(RUN) -m devstack.check

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.faults import Fault, FaultPlan
 from simulator.messages import Json, encode, outgoing
-from simulator.record import Record
+from simulator.record import Handshakes, Record
 from simulator.sensors import Fleet, Measurement, Quantity, Sensor
 from simulator.settings import Credentials, SiteSettings
 from simulator.wire import SimulatedConnection
@@ -26,6 +26,7 @@ class GatewayCore:
         self.settings = settings
         self.fleet = fleet
         self.record = record
+        self.handshakes = Handshakes()
         self.plan: FaultPlan | None = None
         self.connections: set[SimulatedConnection] = set()
         self.sessions: set[Session] = set()

@@ -43,6 +43,12 @@ class Gateway:
         return self._core.record.logins
 
     @property
+    def login_times(self) -> list[float]:
+        """When logins were accepted, oldest first, by `time.monotonic` (the last 10,000)."""
+        with self._changed:
+            return list(self._core.record.login_times)
+
+    @property
     def rejected_logins(self) -> int:
         """Rejected logins so far."""
         return self._core.record.rejected_logins

@@ -9,6 +9,7 @@ from typing import Any, cast
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from simulator.core import GatewayCore
+from simulator.record import Handshakes
 from simulator.session import Session
 from simulator.upgrade import Upgrade
 from simulator.wire import SimulatedConnection
@@ -33,8 +34,10 @@ class Listener:
         sole: GatewayCore | None,
         ssl_context: ssl.SSLContext | None,
         close_timeout_s: float,
+        handshakes: Handshakes,
     ) -> None:
         """`gateways`: by path. `sole`: the one that gets every connection, whatever its path."""
+        self._handshakes = handshakes
         self._sole = sole
         self._upgrade = Upgrade(
             gateways.get if sole is None else lambda _path: sole, counts_attempts=sole is None
@@ -126,11 +129,13 @@ class Listener:
         if self._has_ended:
             connection.reset()
             return
+        self._handshakes.began(connection)
         if self._sole is not None:
             self._sole.record.connection_seen()
 
     def _lost(self, connection: SimulatedConnection) -> None:
         self._connections.discard(connection)
+        self._handshakes.ended(connection)
         if connection.core is not None:
             connection.core.connections.discard(connection)
 

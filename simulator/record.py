@@ -37,6 +37,7 @@ class Record:
         self.subscriptions = 0
         self.open_sessions = 0
         self.max_open_sessions = 0
+        self.login_times: deque[float] = deque(maxlen=ENTRIES_KEPT)
         self.sessions_closed: deque[SessionEnd] = deque(maxlen=ENTRIES_KEPT)
         self.violations: deque[str] = deque(maxlen=ENTRIES_KEPT)
 
@@ -52,6 +53,7 @@ class Record:
             self.logins += 1
             self.open_sessions += 1
             self.max_open_sessions = max(self.max_open_sessions, self.open_sessions)
+            self.login_times.append(time.monotonic())
             self._changed.notify_all()
 
     def login_rejected(self) -> None:
@@ -92,6 +94,23 @@ class Record:
                 "sessions_closed": len(self.sessions_closed),
                 "violations": len(self.violations),
             }
+
+
+class Handshakes:
+    """The connections of a site on their way to a subscription. Written in the loop, read from any thread."""
+
+    def __init__(self) -> None:
+        self._under_way: set[int] = set()
+        self.most_at_once = 0
+
+    def began(self, connection: object) -> None:
+        """Count a connection that was just accepted."""
+        self._under_way.add(id(connection))
+        self.most_at_once = max(self.most_at_once, len(self._under_way))
+
+    def ended(self, connection: object) -> None:
+        """It has subscribed, or is lost. No effect the second time."""
+        self._under_way.discard(id(connection))
 
 
 def wait_until(

@@ -123,6 +123,7 @@ class Session:
             return
         self.subscribed, self._unsubscribed = True, False
         self._answer_subscription("RTN_SUB_CHANGES")
+        self._core.handshakes.ended(self.connection)
         self._core.record.subscribed()
         self._misbehaviour.after_subscription()
 

@@ -13,7 +13,7 @@ from simulator.gateway import Gateway
 from simulator.listener import Listener
 from simulator.loop_thread import LoopThread
 from simulator.notifications import Life, move
-from simulator.record import Record, wait_until
+from simulator.record import Handshakes, Record, wait_until
 from simulator.sensors import Fleet
 from simulator.settings import Credentials, SiteSettings
 
@@ -35,6 +35,7 @@ class Site:
         self._cores: dict[str, GatewayCore] = {}
         self._listeners: list[Listener] = []
         self._fleet = Fleet((), 0)
+        self._handshakes = Handshakes()
         self._life: asyncio.Task[None] | None = None
         self._loop = LoopThread("simulator")
 
@@ -80,9 +81,9 @@ class Site:
         self._fleet = Fleet(gateway_ids, self._settings.sensors_per_gateway)
         for gateway_id in gateway_ids:
             record = Record(self._changed)
-            self._cores[gateway_id] = GatewayCore(
-                gateway_id, self._credentials, self._settings, self._fleet, record
-            )
+            core = GatewayCore(gateway_id, self._credentials, self._settings, self._fleet, record)
+            core.handshakes = self._handshakes
+            self._cores[gateway_id] = core
         paths = {f"/{quote(gateway_id, safe='')}": core for gateway_id, core in self._cores.items()}
         host, port = address
         scheme = "ws" if ssl_context is None else "wss"
@@ -107,7 +108,7 @@ class Site:
         ssl_context: ssl.SSLContext | None,
         address: tuple[str, int],
     ) -> Listener:
-        listener = Listener(paths, sole, ssl_context, self._settings.close_timeout_s)
+        listener = Listener(paths, sole, ssl_context, self._settings.close_timeout_s, self._handshakes)
         self._listeners.append(listener)
         listener.bind(*address)
         return listener
@@ -131,6 +132,11 @@ class Site:
     def credentials(self) -> Credentials:
         """What all gateways were started with; a gateway's own can be changed there."""
         return self._credentials
+
+    @property
+    def most_handshakes(self) -> int:
+        """The most connections that were ever at once between being accepted and having subscribed."""
+        return self._handshakes.most_at_once
 
     def wait(self, holds: Callable[["Site"], bool], timeout_s: float = 5.0) -> None:
         """Wait until `holds(site)`; asked after each change. Raises TimeoutError with the sums."""

@@ -77,7 +77,7 @@ def _read_session(environment: Environment) -> SessionSettings:
 def _read_backoff(environment: Environment) -> BackoffPolicy:
     return BackoffPolicy(
         initial_s=environment.seconds("BACKOFF_INITIAL_S", 1),
-        maximum_s=environment.seconds("BACKOFF_MAX_S", 60),
+        maximum_s=environment.seconds("BACKOFF_MAX_S", 45),
         good_after_s=environment.seconds("BACKOFF_GOOD_AFTER_S", 60),
         login_tries=environment.integer("LOGIN_TRIES", 3, minimum=1, maximum=100),
         login_retry_s=environment.seconds("LOGIN_RETRY_S", 5),

@@ -139,6 +139,12 @@ def _is_lost(error: BaseException | None) -> bool:
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
 
+def connect(config: DatabaseConfig, application_name: str) -> Connection:
+    """One connection beside the pool, with the same bounds. Raises psycopg.OperationalError."""
+    kind = connection_class(config.statement_timeout_s + _SILENCE_S)
+    return kind.connect(config.url, **connection_options(config, application_name))
+
+
 def connection_options(config: DatabaseConfig, application_name: str) -> dict[str, Any]:
     """Arguments for a connection of ours: autocommit, and a bound on every wait."""
     statement_timeout_ms = round(config.statement_timeout_s * 1000)

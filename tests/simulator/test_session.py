@@ -1,5 +1,7 @@
 """A session with a gateway that works well."""
 
+from time import monotonic
+
 import pytest
 
 from simulator import Credentials, Gateway, SessionEnd, Site, SiteSettings
@@ -26,6 +28,21 @@ def test_from_login_to_leaving(connect: Connect, gateway: Gateway) -> None:
     assert gateway.sessions_closed == [SessionEnd(1000, "", unsubscribed=True, by="client")]
     assert (gateway.attempts, gateway.logins, gateway.open_sessions) == (1, 1, 0)
     assert gateway.violations == []
+
+
+def test_handshakes_are_counted_until_the_subscription(
+    connect: Connect, site: Site, gateway: Gateway
+) -> None:
+    before = monotonic()
+    first, second = connect(), connect()
+    assert site.most_handshakes == 2
+    for client in (first, second):
+        client.subscribe()
+    gateway.wait(lambda g: g.subscriptions == 2)
+    connect()
+    assert site.most_handshakes == 2
+    assert len(gateway.login_times) == 2
+    assert before <= gateway.login_times[0] <= gateway.login_times[1] <= monotonic()
 
 
 def test_a_client_that_vanishes(connect: Connect, gateway: Gateway) -> None:

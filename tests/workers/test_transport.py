@@ -1,10 +1,12 @@
 """A transport that stops at once in every phase, and takes no broken frame from a server of raw bytes."""
 
 import base64
+import gc
 import hashlib
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -383,3 +385,23 @@ def test_what_is_no_websocket_server_is_told(client: Client, answer: bytes) -> N
         (failure,) = ended
     assert failure.reason.code in {Code.UPGRADE_REJECTED, Code.CONNECTION_LOST}
     assert failure.reason.phase is Phase.UPGRADE
+
+
+def test_an_ended_session_leaves_nothing_to_the_garbage_collector(client: Client, server: RawServer) -> None:
+    gc.disable()
+    try:
+        opened = client.dial(server.url)
+        server.send(text(b"hello"))
+        assert receive_text(opened) == b"hello"
+        stream = weakref.ref(opened._stream)
+        opened.abandon()
+        del opened
+        assert stream() is None
+    finally:
+        gc.enable()
+
+
+def receive_text(transport: Transport) -> bytes:
+    received = transport.receive(monotonic() + 5, Phase.SESSION)
+    assert received is not None
+    return received.payload

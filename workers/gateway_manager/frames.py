@@ -91,6 +91,14 @@ class BoundedWebSocket(websocket.WebSocket):
         self.frame_buffer = _BoundedFrames(self._recv, max_message_bytes)
         self.cont_frame = _BoundedMessage(max_message_bytes)
 
+    def release(self) -> None:
+        """The last call: nothing can be received after it.
+
+        The library's objects refer to each other in a circle. Left alone they would keep what they have read
+        until the garbage collector comes by, which in a process of this size is after hundreds of sessions.
+        """
+        self.frame_buffer.recv = _nothing_more
+
     def send_close(self, *arguments: Any, **options: Any) -> None:
         """Answers a close frame, once, as far as the peer takes it at once: its code is what matters."""
         if not self.connected:
@@ -98,3 +106,7 @@ class BoundedWebSocket(websocket.WebSocket):
         self._stream.deadline = monotonic()
         with contextlib.suppress(OSError, websocket.WebSocketException, DeadlinePassedError):
             super().send_close(*arguments, **options)
+
+
+def _nothing_more(_size: int) -> bytes:
+    raise websocket.WebSocketConnectionClosedException("the session is over")

@@ -17,7 +17,7 @@ from contextlib import suppress
 import psycopg
 
 from service.config import DatabaseConfig
-from service.database.pool import Connection, ConnectionExecutor, connection_options
+from service.database.pool import Connection, ConnectionExecutor, connect
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from workers.gateway_manager.guard import lease_clock
@@ -31,7 +31,10 @@ _RETRY_S = 0.25
 
 
 class Lease:
-    """Owns a thread and the database session that stands for this worker. Any thread may ask `holds`."""
+    """Owns the database session that stands for this worker, and two threads. Any thread may ask `holds`.
+
+    One renews, and may have to wait for the database; the other waits for nothing but the end of the lease.
+    """
 
     def __init__(  # noqa: PLR0913 - wired once, by name
         self,
@@ -44,7 +47,7 @@ class Lease:
         on_loss: Callable[[], None],
         fence: Callable[[float | None], None],
     ) -> None:
-        """Called from the lease's thread, all but `gateways_held` with short work only:
+        """Called from the lease's threads, one at a time, and with short work only:
 
         `on_gain`: after registering. `on_loss`: closes all sockets; only when it returns does this worker
         register anew. `fence`: is told until when (`lease_clock`) sockets may be open; None: none are.
@@ -57,20 +60,24 @@ class Lease:
         self._on_loss = on_loss
         self._fence = fence
         self._hold = Hold(settings.duration_s, settings.margin_s)
+        self._lock = threading.Lock()
+        """Whoever changes the hold, or loses it, has this."""
         self._connection: Connection | None = None
         self._worker: WorkerIdentity | None = None
         self._is_standing = False
         """Whether the database knows our connection as the session that stands for this worker."""
         self._answers_count = False
         self._is_draining = False
-        self._is_stopping = False
+        self._stopping = threading.Event()
         self._nudged = threading.Event()
         self._told_unreachable = False
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._ending = threading.Thread(target=self._watch_the_end, name="lease-end", daemon=True)
 
     def start(self) -> None:
         """Starts registering and renewing."""
-        self._thread.start()
+        self._renewing.start()
+        self._ending.start()
 
     @property
     def worker(self) -> WorkerIdentity | None:
@@ -89,92 +96,108 @@ class Lease:
 
     def stop(self, timeout_s: float) -> None:
         """Stops renewing and closes the session; the lease ends by itself or by `WorkerRepository.end`."""
-        self._is_stopping = True
+        self._stopping.set()
         self._nudged.set()
-        self._thread.join(timeout_s)
+        deadline = lease_clock() + timeout_s
+        for thread in (self._renewing, self._ending):
+            thread.join(max(0.0, deadline - lease_clock()))
 
-    # From here on: the lease's own thread.
+    # The thread that waits for the end of the lease, and for nothing else.
 
-    def _run(self) -> None:
-        while not self._is_stopping:
-            self._nudged.clear()
-            # Renewing what has run out would go on with an epoch whose sessions have ended without a report.
-            self._lose_if_over("it ran out before it was renewed")
-            renewed = self._renew_once(lease_clock())
-            self._lose_if_over("it could not be renewed in time")
-            pause_s = self._settings.heartbeat_s if renewed else _RETRY_S
-            self._nudged.wait(max(0.0, min(pause_s, self._time_left_s())))
-        self._disconnect()
+    def _watch_the_end(self) -> None:
+        while not self._stopping.wait(self._seconds_to_look_away()):
+            self._lose_what_is_over()
 
-    def _time_left_s(self) -> float:
-        return self._hold.until - lease_clock() if self._worker is not None else self._settings.heartbeat_s
+    def _seconds_to_look_away(self) -> float:
+        """The end only ever moves away, and a new lease lasts for longer than a heartbeat."""
+        is_held = self._worker is not None
+        return max(0.0, self._hold.until - lease_clock()) if is_held else self._settings.heartbeat_s
 
-    def _renew_once(self, sent_at: float) -> bool:
-        try:
-            connection = self._connect()
-            is_written = self._write(WorkerRepository(ConnectionExecutor(connection)), sent_at)
-        except (DatabaseError, psycopg.Error) as error:
-            self._tell_unreachable(error)
-            self._count_failure(sent_at, was_answered=_sqlstate(error) is not None)
-            return False
-        if is_written:
-            self._is_standing = True
-            self._told_unreachable = False
-        return is_written
-
-    def _write(self, workers: WorkerRepository, sent_at: float) -> bool:
-        if self._worker is None:
-            self._gain(workers, sent_at)
-            return True
-        if not workers.renew(self._worker, self._gateways_held(), is_draining=self._is_draining):
-            self._lose("the database has ended it")
-            return False
-        if not self.holds(self._worker):
-            self._lose("it ran out while it was renewed")
-            return False
-        self._hold.renewed(sent_at)
-        self._fence(self._hold.until)
-        return True
-
-    def _count_failure(self, sent_at: float, *, was_answered: bool) -> None:
-        """Nothing was written. What do we know all the same?"""
-        is_connected = self._connection is not None and not self._connection.closed
-        if not is_connected:
-            self._disconnect()
-        if self._worker is None or not self.holds(self._worker):
-            return
-        if was_answered and is_connected and self._is_standing and self._answers_count:
-            self._hold.answered(sent_at)
-        elif not is_connected and is_refusing(self._database.url):
-            self._hold.refused(sent_at)
-        self._fence(self._hold.until)
-
-    def _gain(self, workers: WorkerRepository, sent_at: float) -> None:
-        host, pid = socket.gethostname()[:255] or "unknown", os.getpid()
-        worker = workers.register(host, pid, self._version, self._settings.duration_s)
-        self._hold.renewed(sent_at)
-        self._fence(self._hold.until)
-        self._worker = worker
-        log.info("worker registered", extra={"worker": str(worker.id), "epoch": worker.epoch})
-        self._on_gain()
-
-    def _lose_if_over(self, why: str) -> None:
-        if self._worker is not None and not self.holds(self._worker):
-            self._lose(why)
+    def _lose_what_is_over(self) -> None:
+        """On either thread, and before anything else after a sleep: nothing may be written before it."""
+        with self._lock:
+            if self._worker is not None and not self.holds(self._worker):
+                self._lose("it was not renewed in time")
 
     def _lose(self, why: str) -> None:
+        """With the lock, on either thread. Returns when all sockets are closed."""
         self._hold.lost()
         self._worker = None
         self._on_loss()
         self._fence(None)
-        # As long as the old session is heard, the old worker is not ended.
-        self._disconnect()
         log.error("lease lost: %s; all sessions are closed, they start anew with the next lease", why)
+
+    # The thread that registers and renews. The session is its own.
+
+    def _renew(self) -> None:
+        while not self._stopping.is_set():
+            self._nudged.clear()
+            pause_s = self._settings.heartbeat_s if self._renew_once(lease_clock()) else _RETRY_S
+            self._nudged.wait(pause_s)
+        self._disconnect()
+
+    def _renew_once(self, sent_at: float) -> bool:
+        self._lose_what_is_over()
+        worker = self.worker
+        if worker is None and self._is_standing:
+            # As long as its session is heard, a worker that lost its lease is not ended.
+            self._disconnect()
+        try:
+            workers = WorkerRepository(ConnectionExecutor(self._connect()))
+            if worker is None:
+                self._gain(workers, sent_at)
+            elif not self._write(workers, worker, sent_at):
+                return False
+        except (DatabaseError, psycopg.Error) as error:
+            self._tell_unreachable(error)
+            self._count_failure(worker, sent_at, was_answered=_sqlstate(error) is not None)
+            return False
+        self._is_standing = True
+        self._told_unreachable = False
+        return True
+
+    def _gain(self, workers: WorkerRepository, sent_at: float) -> None:
+        host, pid = socket.gethostname()[:255] or "unknown", os.getpid()
+        worker = workers.register(host, pid, self._version, self._settings.duration_s)
+        # Not before what was lost is closed.
+        with self._lock:
+            self._hold.renewed(sent_at)
+            self._fence(self._hold.until)
+            self._worker = worker
+        log.info("worker registered", extra={"worker": str(worker.id), "epoch": worker.epoch})
+        self._on_gain()
+
+    def _write(self, workers: WorkerRepository, worker: WorkerIdentity, sent_at: float) -> bool:
+        is_renewed = workers.renew(worker, self._gateways_held(), is_draining=self._is_draining)
+        with self._lock:
+            if not self.holds(worker):
+                return False
+            if not is_renewed:
+                self._lose("the database has ended it")
+                return False
+            self._hold.renewed(sent_at)
+            self._fence(self._hold.until)
+        return True
+
+    def _count_failure(self, worker: WorkerIdentity | None, sent_at: float, *, was_answered: bool) -> None:
+        """Nothing was written. What do we know all the same?"""
+        is_connected = self._connection is not None and not self._connection.closed
+        is_heard = was_answered and is_connected and self._is_standing and self._answers_count
+        is_refused = not is_connected and is_refusing(self._database.url)
+        if not is_connected:
+            self._disconnect()
+        with self._lock:
+            if worker is None or not self.holds(worker):
+                return
+            if is_heard:
+                self._hold.answered(sent_at)
+            elif is_refused:
+                self._hold.refused(sent_at)
+            self._fence(self._hold.until)
 
     def _connect(self) -> Connection:
         if self._connection is None:
-            options = connection_options(self._database, "millgate-lease")
-            self._connection = psycopg.connect(self._database.url, **options)
+            self._connection = connect(self._database, "millgate-lease")
             # Without it the server does not note when it last heard a session.
             [tracks] = self._connection.execute("SHOW track_activities").fetchone() or [""]
             self._answers_count = tracks == "on"
@@ -186,7 +209,8 @@ class Lease:
                 self._connection.close()
         self._connection = None
         self._is_standing = False
-        self._hold.session_ended()
+        with self._lock:
+            self._hold.session_ended()
 
     def _tell_unreachable(self, error: Exception) -> None:
         if not self._told_unreachable:

@@ -1,13 +1,13 @@
 """How many gateways each worker should hold. Pure: every worker comes to the same answer by itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from service.database.workers import Standing
 
-TOLERANCE = 0.05
-"""A fleet is even when every worker is within this part of the mean, or within one gateway of it."""
+TOLERANCE = 0.1
+"""A fleet is even when no two workers differ by more than this part of the mean, or by one gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,9 @@ def share_of(worker_id: UUID, wanted: int, standings: Sequence[Standing]) -> Sha
     mine = held[worker_id] - quota[worker_id]
     if mine <= 0:
         return Share(may_claim=-mine, hand_over=0)
-    if _is_even(wanted / len(standings), held.values()):
+    if max(held.values()) - min(held.values()) <= max(1.0, TOLERANCE * wanted / len(standings)):
         return Share(0, 0)
     # What others lack and can not find free: only that is worth ending sessions for.
     lack = sum(max(0, quota[other] - count) for other, count in held.items())
     free = max(0, wanted - sum(held.values()))
     return Share(may_claim=0, hand_over=min(mine, max(0, lack - free)))
-
-
-def _is_even(mean: float, counts: Iterable[int]) -> bool:
-    margin = max(1.0, TOLERANCE * mean)
-    return all(abs(count - mean) <= margin for count in counts)

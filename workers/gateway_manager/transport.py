@@ -93,6 +93,7 @@ class Transport:
     def abandon(self) -> None:
         """Closes the socket without a word."""
         self._stream.close()
+        self._web_socket.release()
 
     def _send(self, payload: bytes, opcode: int, finish_by: float | None = None) -> None:
         with self._failures(Phase.SESSION):

@@ -1,0 +1,1 @@
+"""`make chaos`: every fault that a plant can produce, against real processes, measured and judged."""

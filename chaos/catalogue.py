@@ -1,0 +1,156 @@
+"""The promises, row by row, in the order of the table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chaos.findings import Findings
+from chaos.household import Household
+from chaos.rows_api import api_kill
+from chaos.rows_clock import clock
+from chaos.rows_crowds import login_rejected, restart_1000
+from chaos.rows_database import database_failover, database_kill, database_restart, database_stop
+from chaos.rows_gateways import dribble, gateway_cut, half_open
+from chaos.rows_messages import flood, memory
+from chaos.rows_refusals import disk_full, read_only
+from chaos.rows_workers import worker_added, worker_cut_off, worker_freeze, worker_kill, worker_term
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault, what is promised, and the function that measures it."""
+
+    name: str
+    fault: str
+    promise: str
+    measure: Callable[[Household, Findings], None]
+    expected_s: float
+    """How long it takes about: the longest begin first."""
+    alone: bool = False
+    """Whether it needs the machine for itself."""
+
+
+OUTAGE = (
+    "sessions stay up; no transition is lost; states right within 2 s of its return; "
+    "every request answered within 5 s"
+)
+
+REFUSAL = "writes answer 500 safely; reads go on; the worker keeps its sessions"
+
+ROWS = (
+    Row(
+        "gateway-cut",
+        "gateway cut (RST, FIN, close frame)",
+        "status says so within 1 s; reconnected within 1 s + back-off after it is back",
+        gateway_cut,
+        20,
+    ),
+    Row(
+        "half-open",
+        "half-open: no FIN, pongs stop",
+        "noticed within 25 s, and within the configured limit when that is shorter",
+        half_open,
+        40,
+    ),
+    Row(
+        "dribble",
+        "stall in mid-frame; handshake or login a byte at a time",
+        "attempt ended by its deadline (30 s in all)",
+        dribble,
+        45,
+    ),
+    Row(
+        "worker-kill",
+        "worker kill -9",
+        "unknown within 2 s, taken over within 12 s, never two sessions at once",
+        worker_kill,
+        30,
+    ),
+    Row(
+        "worker-freeze",
+        "worker frozen (SIGSTOP), later continued",
+        "unknown within 10 s, taken over within 12 s, never two sessions; on waking it writes nothing and "
+        "closes its old sockets",
+        worker_freeze,
+        35,
+    ),
+    Row(
+        "worker-cut-off",
+        "worker cut off from PostgreSQL only",
+        "it lets its sessions go before its lease ends in the database's eyes; taken over within 12 s",
+        worker_cut_off,
+        40,
+    ),
+    Row(
+        "worker-term",
+        "worker SIGTERM",
+        "unsubscribed, closed with 1000, with another worker within 2 s; exit within 10 s even if gateways "
+        "are dead",
+        worker_term,
+        35,
+    ),
+    Row(
+        "worker-added",
+        "worker added",
+        "spread evenly (±1 or 5 %) within 30 s, each by close, then connect; no churn afterwards",
+        worker_added,
+        65,
+    ),
+    Row("database-stop", "PostgreSQL stopped 60 s", OUTAGE, database_stop, 85),
+    Row("database-kill", "PostgreSQL killed (kill -9)", OUTAGE, database_kill, 25),
+    Row("database-restart", "PostgreSQL restarted", OUTAGE, database_restart, 25),
+    Row("database-failover", "PostgreSQL failed over (all sessions ended)", OUTAGE, database_failover, 20),
+    Row(
+        "api-kill",
+        "API process killed",
+        "only its requests in flight are lost; a 2xx write is there",
+        api_kill,
+        20,
+    ),
+    Row(
+        "disk-full",
+        "disk full",
+        REFUSAL,
+        disk_full,
+        35,
+    ),
+    Row("read-only", "read-only database", REFUSAL, read_only, 30),
+    Row(
+        "clock",
+        "clock of a worker machine wrong by an hour",
+        "no effect on any time that we show, nor on leases",
+        clock,
+        40,
+    ),
+    Row(
+        "login-rejected",
+        "500 gateways rejecting the login",
+        "at most 3 logins each, then one every 15 minutes; the others unaffected",
+        login_rejected,
+        60,
+        alone=True,
+    ),
+    Row(
+        "restart-1000",
+        "1,000 gateways restart at once",
+        "handshakes under way never above the bound; all back within 60 s; spread, no synchronized waves",
+        restart_1000,
+        90,
+        alone=True,
+    ),
+    Row(
+        "flood",
+        "a flood: 5,000 messages/s from one gateway",
+        "slowed by back-pressure or dropped with a reason; the others' status delay does not double",
+        flood,
+        40,
+        alone=True,
+    ),
+    Row(
+        "memory",
+        "a day of transitions and messages, accelerated",
+        "RSS flat (±5 %)",
+        memory,
+        95,
+        alone=True,
+    ),
+)

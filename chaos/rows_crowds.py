@@ -1,0 +1,100 @@
+"""Many gateways at once: that reject us, and that restart together."""
+
+from time import monotonic
+
+from chaos.findings import Findings
+from chaos.household import Household
+from chaos.plant import Plant, since, urls_of
+from chaos.rows_gateways import cut_one
+from chaos.table import per_second
+from simulator import Site
+
+REJECTING = 500
+GOOD = 20
+MOST_LOGINS = 3
+QUARANTINE_S = 900
+CALM_S = 10.0
+GIVE_UP_S = 120.0
+
+RESTARTING = 1000
+MAX_HANDSHAKES = 50
+DOWN_S = 20.0
+BACK_LIMIT_S = 60.0
+BUSIEST_SHARE = 0.2
+
+NEXT_LOGINS = """
+SELECT min(s) AS soonest_s, max(s) AS latest_s FROM (
+    SELECT extract(epoch FROM next_attempt_at - reason_at)::float8 AS s
+    FROM gateway_statuses WHERE state = 'auth_failed'
+) AS next
+"""
+
+
+def login_rejected(household: Household, findings: Findings) -> None:
+    """Wrong credentials at 500 gateways, beside some that are well."""
+    with Plant(household, "login-rejected") as plant:
+        good, _ = plant.start(GOOD)
+        bad = plant.start_site(REJECTING, "BAD-", shared_port=True, password="another one")  # noqa: S106
+        plant.say(f"registering {REJECTING} gateways that will reject the login")
+        plant.register(urls_of(bad))
+        cut_one(plant, good.gateways[0], "rst", findings)
+        given_up = plant.wait(lambda: plant.count_in_state("auth_failed") == REJECTING, GIVE_UP_S)
+        findings.holds(f"{plant.count_in_state('auth_failed')} auth_failed", given_up is not None)
+        plant.say("all have given up; watching for more logins")
+        plant.pause(CALM_S)
+        logins = [gateway.rejected_logins for gateway in bad.gateways]
+        findings.holds(f"{min(logins)} to {max(logins)} logins each", max(logins) <= MOST_LOGINS)
+        following = plant.rows(NEXT_LOGINS)[0]
+        soonest_s, latest_s = following.soonest_s or 0, following.latest_s or 0
+        findings.holds(
+            f"the next one {soonest_s:.0f} to {latest_s:.0f} s later",
+            abs(soonest_s - QUARANTINE_S) < 1 and abs(latest_s - QUARANTINE_S) < 1,
+        )
+        well = sum(gateway.logins == 1 and gateway.open_sessions == 1 for gateway in good.gateways[1:])
+        findings.holds(f"{well} of the {GOOD - 1} others undisturbed", well == GOOD - 1)
+
+
+def restart_1000(household: Household, findings: Findings) -> None:
+    """All gateways of a plant lose power, and come back together."""
+    with Plant(household, "restart-1000") as plant:
+        site = plant.start_site(RESTARTING, shared_port=True)
+        plant.say(f"registering {RESTARTING} gateways")
+        plant.register(urls_of(site))
+        plant.start_worker()
+        if plant.wait(lambda: all_shown(plant, site), GIVE_UP_S) is None:
+            findings.holds("all connected at first", False)
+            return
+        plant.say("all connected; now all restart")
+        site.stop_listening()
+        for gateway in site.gateways:
+            gateway.drop("rst")
+        plant.pause(DOWN_S)
+        back_at = monotonic()
+        site.start_listening()
+        connected = plant.wait(lambda: all_shown(plant, site), GIVE_UP_S)
+        findings.within("all back and shown after", since(back_at, connected), BACK_LIMIT_S)
+        findings.holds(
+            f"at most {site.most_handshakes} handshakes under way (≤ {MAX_HANDSHAKES})",
+            site.most_handshakes <= MAX_HANDSHAKES,
+        )
+        moments = [time - back_at for gateway in site.gateways for time in gateway.login_times]
+        findings.histogram = [moment for moment in moments if moment > 0]
+        counts = per_second(findings.histogram)
+        findings.holds(
+            f"{max(counts)} logins in the busiest of {len(counts)} seconds",
+            max(counts) <= RESTARTING * BUSIEST_SHARE,
+        )
+        tenths = per_second([moment * 10 for moment in findings.histogram])
+        findings.note(f"{max(tenths)} in the busiest tenth of a second")
+        seen = site.summary()
+        findings.holds(f"{seen['logins'] - 2 * RESTARTING} logins too many", seen["logins"] == 2 * RESTARTING)
+        findings.holds(
+            f"at most {seen['max_open_sessions']} session a gateway", seen["max_open_sessions"] == 1
+        )
+
+
+def all_shown(plant: Plant, site: Site) -> bool:
+    """Whether all have a session, and the status says so."""
+    return site.summary()["open_sessions"] == len(site.gateways) and plant.count_in_state("connected") == len(
+        site.gateways
+    )
