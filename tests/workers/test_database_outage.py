@@ -1,5 +1,7 @@
 """PostgreSQL is stopped and started under a running worker: sessions stay, and nothing is lost but time."""
 
+import os
+import signal
 from collections.abc import Iterator
 from time import monotonic
 
@@ -100,3 +102,39 @@ def test_worker_waits_for_a_database_that_comes_later(
         gateway.wait(lambda seen: seen.open_sessions == 1, timeout_s=8)
     finally:
         worker.stop()
+
+
+@pytest.mark.req("GATEWAY-08", "STATUS-01")
+@pytest.mark.parametrize("how", ["killed", "sessions ended"])
+def test_sessions_outlive_a_database_that_goes_without_a_word(
+    how: str,
+    own_postgres: EmbeddedPostgres,
+    own_plant: Plant,
+    own_worker: ThreadedWorker,
+    start_site: StartSite,
+) -> None:
+    plant, site = own_plant, start_site(3)
+    ids = plant.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
+    for row_id in ids:
+        plant.wait_for_state(row_id, "connected")
+    held_by = own_worker.worker._lease.worker
+    if how == "killed":
+        os.kill(own_postgres.pid, signal.SIGKILL)
+        wait_until(lambda: own_postgres.exit_code() is not None)
+        own_postgres.stop()
+        own_postgres.start()
+    else:
+        plant.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    status = "SELECT state FROM gateway_statuses ORDER BY id"
+
+    def shown() -> list[str]:
+        return [row.state for row in plant.rows(status)]
+
+    # As fast as the lease's session is back.
+    wait_until(lambda: shown() == ["connected"] * 3, RECOVERY_S, "the states to be right")
+    site.gateways[0].drop("rst")
+    site.gateways[0].wait(lambda gateway: gateway.logins == 2 and gateway.open_sessions == 1)
+    wait_until(lambda: [e.to_state for e in plant.events(ids[0])][-1] == "connected", RECOVERY_S)
+    assert own_worker.worker._lease.worker == held_by
+    seen = site.summary()
+    assert (seen["logins"], seen["sessions_closed"], seen["max_open_sessions"]) == (4, 1, 1)
