@@ -20,7 +20,7 @@ demo: install  ## the same with three simulated gateways and data of its own
 test: install-dev  ## all tests, on a PostgreSQL of their own (ARGS="-k word" for some)
 	@exec $(RUN) -m pytest -n 2 $(ARGS)
 
-chaos: install  ## every fault of the table of promises, measured and judged (ONLY=list names the rows)
+chaos: install-dev  ## every fault of the table of promises, measured and judged (ONLY=list names the rows)
 	@exec $(RUN) -m chaos --only '$(ONLY)'
 
 check: install-dev  ## formatting, types, import rules, migrations, Compose file, generated files

@@ -11,6 +11,7 @@ from chaos.rows_crowds import login_rejected, restart_1000
 from chaos.rows_database import database_failover, database_kill, database_restart, database_stop
 from chaos.rows_gateways import dribble, gateway_cut, half_open
 from chaos.rows_messages import flood, memory
+from chaos.rows_model import lease_model
 from chaos.rows_refusals import disk_full, read_only
 from chaos.rows_workers import worker_added, worker_cut_off, worker_freeze, worker_kill, worker_term
 
@@ -120,6 +121,13 @@ ROWS = (
         "no effect on any time that we show, nor on leases",
         clock,
         40,
+    ),
+    Row(
+        "lease-model",
+        "any of these, in any order, on a clock that is a number",
+        "never two workers that both believe they hold a gateway",
+        lease_model,
+        100,
     ),
     Row(
         "login-rejected",

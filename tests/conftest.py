@@ -5,10 +5,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from devstack.postgres import EmbeddedPostgres
 from tests.database_server import SETTINGS, RunDirectory, cloned_database, migrate
 
+# For `make chaos`: properties are tried for longer.
+settings.register_profile("thorough", max_examples=1500)
 pytest_plugins = ["tests.requirements_plugin"]
 RUN_DIRECTORY = pytest.StashKey[RunDirectory]()
 

@@ -7,6 +7,7 @@ runs at its own rate. Whatever happens: never two workers with a session to the 
 """
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -33,6 +34,7 @@ DURATION_S, MARGIN_S = 8.0, 1.0
 CLOSING_S = MARGIN_S / 2
 RATES = (1.0, 1.01, 0.99)
 GATEWAYS = 3
+LEAST_STORIES = 400
 
 
 class Server:
@@ -488,19 +490,26 @@ def model_connection(plant: Plant) -> Iterator[psycopg.Connection]:
 def test_never_two_holders_that_both_believe(model_connection: psycopg.Connection) -> None:
     gateways = [row[0] for row in model_connection.execute("SELECT id FROM gateways").fetchall()]
 
+    count = itertools.count()
+
     class OnThisServer(LeaseModel):
         def __init__(self) -> None:
             super().__init__()
             self.server = Server(model_connection, gateways)
 
+        @invariant()
+        def one_step_more(self) -> None:
+            next(count)
+
     run_state_machine_as_test(
         OnThisServer,
         settings=settings(
-            settings.default,
+            settings(),
             # What goes wrong goes wrong within a few steps: rather many short stories than few long ones.
-            max_examples=200,
+            max_examples=max(LEAST_STORIES, settings().max_examples),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
+    print(next(count), "steps")
