@@ -158,6 +158,24 @@ $$;
 
 
 --
+-- Name: api_tokens; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.api_tokens (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    name text NOT NULL,
+    scope text NOT NULL,
+    token_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_tokens_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+    CONSTRAINT api_tokens_scope CHECK ((scope = ANY (ARRAY['read'::text, 'write'::text]))),
+    CONSTRAINT api_tokens_token_hash_length CHECK ((octet_length(token_hash) = 32))
+);
+
+
+--
 -- Name: encryption_canaries; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -458,6 +476,14 @@ ALTER TABLE ONLY public.workers ALTER COLUMN epoch SET DEFAULT nextval('public.w
 
 
 --
+-- Name: api_tokens api_tokens_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_pkey PRIMARY KEY (id);
+
+
+--
 -- Name: encryption_canaries encryption_canaries_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -543,6 +569,13 @@ ALTER TABLE ONLY public.workers
 
 ALTER TABLE ONLY public.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: api_tokens_live_name_key; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX api_tokens_live_name_key ON public.api_tokens USING btree (name) WHERE (revoked_at IS NULL);
 
 
 --
@@ -822,4 +855,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000021'),
     ('20261123000022'),
     ('20261123000023'),
-    ('20261123000024');
+    ('20261123000024'),
+    ('20261123000030');

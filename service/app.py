@@ -5,6 +5,7 @@ from pathlib import Path
 from flask import Flask
 
 from service.api import factories, gateways, health, history, status, summary, workers
+from service.api.access import require_tokens
 from service.api.errors import handle_errors
 from service.api.request_log import log_requests
 from service.api.security import guard
@@ -50,6 +51,8 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     handle_errors(app)
     guard(app, config)
     limit_waits(app)
+    if config.requires_tokens:
+        require_tokens(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

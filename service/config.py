@@ -1,5 +1,6 @@
 """The API's settings and those that it shares with the workers: read once, frozen, passed in."""
 
+import ipaddress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -10,6 +11,7 @@ from service.environment import Environment
 from service.errors import ConfigurationError
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+AUTH_MODES = ("auto", "required", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class ApiConfig:
     port: int
     processes: int
     threads: int
+    requires_tokens: bool
     log_level: str
     cors_origins: tuple[str, ...]
     force_https: bool
@@ -54,18 +57,36 @@ class ApiConfig:
     @classmethod
     def read(cls, environment: Environment) -> "ApiConfig":
         """Raises ConfigurationError."""
+        host = environment.text("HOST", "127.0.0.1")
         return cls(
             database=DatabaseConfig.read(environment),
             encryption_key=Secret(environment.required("ENCRYPTION_KEY")),
-            host=environment.text("HOST", "127.0.0.1"),
+            host=host,
             port=environment.integer("PORT", 3000, minimum=1, maximum=65535),
             processes=environment.integer("API_PROCESSES", 2, minimum=1, maximum=64),
             threads=environment.integer("API_THREADS", 8, minimum=1, maximum=256),
+            requires_tokens=requires_tokens(environment.choice("AUTH", "auto", AUTH_MODES), host),
             log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
             cors_origins=environment.words("CORS_ORIGINS"),
             force_https=environment.flag("FORCE_HTTPS", default=False),
             trusted_proxies=environment.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
         )
+
+
+def requires_tokens(auth: str, host: str) -> bool:
+    """Whether requests need a token: as AUTH says; with `auto` unless only this machine reaches the host."""
+    return not is_loopback(host) if auth == "auto" else auth == "required"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine reach a server that listens there."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _connection_url(text: str) -> str:

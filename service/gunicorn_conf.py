@@ -1,5 +1,6 @@
 """gunicorn's settings: `gunicorn --config service/gunicorn_conf.py`."""
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 from service.api.server import ApiWorker, JsonLogger
 from service.api.services import services_of
 from service.api.start_check import check_encryption_key, check_port
-from service.config import ApiConfig
+from service.config import ApiConfig, is_loopback
 from service.crypto import Sealer
 from service.environment import read_environment
 from service.errors import ConfigurationError
 from service.logs import configure_logging
+
+log = logging.getLogger("millgate.api")
 
 
 def read_config() -> ApiConfig:
@@ -65,6 +68,12 @@ def on_starting(_server: Any) -> None:
     """Before the port is taken and anything is forked."""
     or_exit(lambda: check_port(api_config))
     or_exit(lambda: check_encryption_key(api_config))
+
+
+def when_ready(_server: Any) -> None:
+    """The port is taken."""
+    if not api_config.requires_tokens and not is_loopback(api_config.host):
+        log.warning("AUTH=off: whoever reaches %s may read and change everything", bind)
 
 
 def post_worker_init(worker: Any) -> None:

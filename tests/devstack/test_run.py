@@ -1,5 +1,6 @@
 """`make run` as a person sees it, with the real API, worker and PostgreSQL, in a copy of the project."""
 
+import http.client
 import os
 import shutil
 import signal
@@ -170,6 +171,49 @@ def test_a_taken_port_is_one_line_and_leaves_nothing(millgate: Millgate) -> None
 def test_a_port_that_is_none_is_one_line(millgate: Millgate, port: str) -> None:
     assert millgate.start(PORT=port).wait(10) == 1
     assert millgate.said() == "PORT must be a whole number from 1 to 65535.\n"
+
+
+def test_with_tokens_required_it_says_how_to_get_in_and_the_token_opens(millgate: Millgate) -> None:
+    millgate.start(AUTH="required")
+    wait_until(lambda: "Millgate is ready" in millgate.said(), READY_LIMIT_S, "the ready line")
+    assert "make token NAME=first SCOPE=write" in millgate.said()
+    assert status_of(millgate, None) == 401
+    made = tokens_command(millgate, "create", "first", "write")
+    assert made.returncode == 0, made.stderr
+    assert status_of(millgate, made.stdout.strip()) == 200
+    assert "first" in tokens_command(millgate, "list").stdout
+    assert tokens_command(millgate, "revoke", "first").returncode == 0
+    assert status_of(millgate, made.stdout.strip()) == 401
+
+
+def test_without_a_running_database_the_commands_say_so(millgate: Millgate) -> None:
+    refused = tokens_command(millgate, "list")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "No database: `make run` does not run here, and DATABASE_URL is not set.\n"
+
+
+def tokens_command(millgate: Millgate, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `make token` and its like run, in the project's folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "devstack", "tokens", *arguments],
+        cwd=millgate.folder,
+        env={"PATH": os.environ["PATH"], "MILLGATE_DATA_DIR": str(millgate.data)},
+        capture_output=True,
+        text=True,
+        timeout=READY_LIMIT_S,
+        check=False,
+    )
+
+
+def status_of(millgate: Millgate, token: str | None) -> int:
+    """How the API answers who shows this token."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    connection = http.client.HTTPConnection("127.0.0.1", millgate.port, timeout=10)
+    try:
+        connection.request("GET", "/api/factories", headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def test_a_part_that_cannot_start_stops_the_rest_and_shows_why(millgate: Millgate) -> None:
