@@ -16,6 +16,15 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
+-- Name: key_id_of(bytea); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.key_id_of(sealed bytea) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN encode(SUBSTRING(sealed FROM 2 FOR 8), 'hex'::text);
+
+
+--
 -- Name: notify_gateways_changed(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -57,6 +66,24 @@ CREATE FUNCTION public.raise_version() RETURNS trigger
     AS $$
 BEGIN
     NEW.version := OLD.version + 1;
+    RETURN NEW;
+END;
+$$;
+
+
+--
+-- Name: refuse_retired_key(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.refuse_retired_key() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM encryption_canaries WHERE key_id = key_id_of(NEW.sealed_password) FOR KEY SHARE;
+    IF NOT FOUND AND EXISTS (SELECT FROM encryption_canaries) THEN
+        RAISE EXCEPTION 'the password was sealed with a key that is not in use'
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'gateways_sealed_with_key_in_use';
+    END IF;
     RETURN NEW;
 END;
 $$;
@@ -106,6 +133,25 @@ CREATE FUNCTION public.set_updated_at() RETURNS trigger
     AS $$
 BEGIN
     NEW.updated_at := now();
+    RETURN NEW;
+END;
+$$;
+
+
+--
+-- Name: undo_all_but_the_seal(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.undo_all_but_the_seal() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    sealed_anew bytea := NEW.sealed_password;
+BEGIN
+    IF current_setting('millgate.seals_anew', TRUE) = 'yes' THEN
+        NEW := OLD;
+        NEW.sealed_password := sealed_anew;
+    END IF;
     RETURN NEW;
 END;
 $$;
@@ -761,6 +807,13 @@ CREATE TRIGGER gateways_raise_version BEFORE UPDATE ON public.gateways FOR EACH 
 
 
 --
+-- Name: gateways gateways_refuse_retired_key; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_refuse_retired_key BEFORE INSERT OR UPDATE OF sealed_password ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.refuse_retired_key();
+
+
+--
 -- Name: gateways gateways_remember_first_wish; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -772,6 +825,13 @@ CREATE TRIGGER gateways_remember_first_wish AFTER INSERT ON public.gateways FOR 
 --
 
 CREATE TRIGGER gateways_remember_wish AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((((old.deleted_at IS NULL) AND (old.desired_state = 'connected'::text)) IS DISTINCT FROM ((new.deleted_at IS NULL) AND (new.desired_state = 'connected'::text)))) EXECUTE FUNCTION public.remember_gateway_wish();
+
+
+--
+-- Name: gateways gateways_undo_all_but_the_seal; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_undo_all_but_the_seal BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.undo_all_but_the_seal();
 
 
 --
@@ -856,4 +916,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000022'),
     ('20261123000023'),
     ('20261123000024'),
-    ('20261123000030');
+    ('20261123000030'),
+    ('20261123000031');

@@ -43,7 +43,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
         app,
         Services(
             database=Database(config.database, "millgate-api"),
-            sealer=Sealer(config.encryption_key),
+            sealer=Sealer(config.encryption_key, config.old_encryption_keys),
             newest_migration=newest_migration(MIGRATIONS),
         ),
     )

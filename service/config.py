@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from service.crypto import Secret
+from service.crypto import Sealer, Secret
 from service.environment import Environment
 from service.errors import ConfigurationError
 
@@ -44,6 +44,7 @@ class ApiConfig:
 
     database: DatabaseConfig
     encryption_key: Secret
+    old_encryption_keys: tuple[Secret, ...]
     host: str
     port: int
     processes: int
@@ -61,6 +62,7 @@ class ApiConfig:
         return cls(
             database=DatabaseConfig.read(environment),
             encryption_key=Secret(environment.required("ENCRYPTION_KEY")),
+            old_encryption_keys=read_old_keys(environment),
             host=host,
             port=environment.integer("PORT", 3000, minimum=1, maximum=65535),
             processes=environment.integer("API_PROCESSES", 2, minimum=1, maximum=64),
@@ -71,6 +73,16 @@ class ApiConfig:
             force_https=environment.flag("FORCE_HTTPS", default=False),
             trusted_proxies=environment.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
         )
+
+
+def read_old_keys(environment: Environment) -> tuple[Secret, ...]:
+    """The keys that still open, as they are written."""
+    return tuple(Secret(word) for word in environment.words("ENCRYPTION_KEYS_OLD"))
+
+
+def read_sealer(environment: Environment) -> Sealer:
+    """All keys, and nothing else of the settings. Raises ConfigurationError."""
+    return Sealer(Secret(environment.required("ENCRYPTION_KEY")), read_old_keys(environment))
 
 
 def requires_tokens(auth: str, host: str) -> bool:

@@ -20,7 +20,7 @@ log = logging.getLogger("millgate.api")
 def read_config() -> ApiConfig:
     """The settings, all of them checked. Raises ConfigurationError."""
     read = ApiConfig.read(read_environment())
-    Sealer(read.encryption_key)
+    Sealer(read.encryption_key, read.old_encryption_keys)
     return read
 
 

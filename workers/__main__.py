@@ -44,7 +44,7 @@ class Worker:
     def __init__(self, config: WorkerConfig, fence: Callable[[float | None], None] = lambda _: None) -> None:
         """`fence` is told until when sockets may be open; see `Lease`."""
         self._database = Database(config.database, "millgate-worker")
-        self._sealer = Sealer(config.encryption_key)
+        self._sealer = Sealer(config.encryption_key, config.old_encryption_keys)
         self._registry = GatewayRegistry()
         self._resolver = Resolver()
         self._lease = Lease(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.config import LOG_LEVELS, DatabaseConfig
+from service.config import LOG_LEVELS, DatabaseConfig, read_old_keys
 from service.crypto import Secret
 from service.environment import Environment
 from service.errors import ConfigurationError
@@ -16,6 +16,7 @@ class WorkerConfig:
 
     database: DatabaseConfig
     encryption_key: Secret
+    old_encryption_keys: tuple[Secret, ...]
     log_level: str
     lease: LeaseSettings
     session: SessionSettings
@@ -32,6 +33,7 @@ class WorkerConfig:
         return cls(
             database=DatabaseConfig.read(environment),
             encryption_key=Secret(environment.required("ENCRYPTION_KEY")),
+            old_encryption_keys=read_old_keys(environment),
             log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
             lease=_read_lease(environment),
             session=_read_session(environment),
