@@ -62,7 +62,7 @@ class Worker:
             Surroundings(
                 registry=self._registry,
                 gate=HandshakeGate(config.max_handshakes),
-                dialer=Dialer(self._resolver, config.session),
+                dialer=Dialer(self._resolver, config.session, config.networks, config.tls),
                 sealer=self._sealer,
                 session=config.session,
                 backoff=config.backoff,
