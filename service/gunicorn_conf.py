@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from service.api.metrics_directory import forget_process, make_directory, remove_directory
 from service.api.server import ApiWorker, JsonLogger
 from service.api.services import services_of
 from service.api.start_check import check_encryption_key, check_port
@@ -34,6 +35,8 @@ def or_exit(step: Callable[[], Any]) -> Any:
 
 api_config: ApiConfig = or_exit(read_config)
 configure_logging(api_config.log_level)
+# Before the application is imported: see service/api/metrics.py.
+make_directory()
 
 wsgi_app = "service.app:create_app()"
 bind = (
@@ -84,3 +87,13 @@ def post_worker_init(worker: Any) -> None:
 def worker_exit(_server: Any, worker: Any) -> None:
     """The last act of a process that served."""
     services_of(worker.app.wsgi()).database.close()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """A process has ended, whatever of."""
+    forget_process(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    """The last act of the process that forks the others."""
+    remove_directory()

@@ -32,6 +32,9 @@ class WorkerConfig:
     report_interval_s: float
     freshness_s: float
     event_retention_days: int
+    metrics_host: str
+    metrics_port: int
+    """0: no metrics."""
 
     @classmethod
     def read(cls, environment: Environment) -> "WorkerConfig":
@@ -51,6 +54,8 @@ class WorkerConfig:
             report_interval_s=environment.seconds("REPORT_INTERVAL_S", 0.05),
             freshness_s=environment.seconds("FRESHNESS_S", 10, maximum=15),
             event_retention_days=environment.integer("EVENT_RETENTION_DAYS", 30, minimum=1, maximum=3650),
+            metrics_host=environment.text("METRICS_HOST", "127.0.0.1"),
+            metrics_port=environment.integer("METRICS_PORT", 0, minimum=0, maximum=65535),
         )
 
 
