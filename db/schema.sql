@@ -84,7 +84,7 @@ BEGIN
         RAISE EXCEPTION 'the password was sealed with a key that is not in use'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'gateways_sealed_with_key_in_use';
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END;
 $$;
 
@@ -810,7 +810,14 @@ CREATE TRIGGER gateways_raise_version BEFORE UPDATE ON public.gateways FOR EACH 
 -- Name: gateways gateways_refuse_retired_key; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER gateways_refuse_retired_key BEFORE INSERT OR UPDATE OF sealed_password ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.refuse_retired_key();
+CREATE TRIGGER gateways_refuse_retired_key AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.refuse_retired_key();
+
+
+--
+-- Name: gateways gateways_refuse_retired_key_later; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_refuse_retired_key_later AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((old.sealed_password IS DISTINCT FROM new.sealed_password)) EXECUTE FUNCTION public.refuse_retired_key();
 
 
 --

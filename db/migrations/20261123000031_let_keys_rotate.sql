@@ -36,16 +36,23 @@ BEGIN
         RAISE EXCEPTION 'the password was sealed with a key that is not in use'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'gateways_sealed_with_key_in_use';
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END;
 $$;
 
 CREATE TRIGGER gateways_refuse_retired_key
-BEFORE INSERT OR UPDATE OF sealed_password ON gateways
+AFTER INSERT ON gateways
 FOR EACH ROW EXECUTE FUNCTION refuse_retired_key();
+
+CREATE TRIGGER gateways_refuse_retired_key_later
+AFTER UPDATE ON gateways
+FOR EACH ROW
+WHEN (OLD.sealed_password IS DISTINCT FROM NEW.sealed_password)
+EXECUTE FUNCTION refuse_retired_key();
 
 -- migrate:down
 
+DROP TRIGGER gateways_refuse_retired_key_later ON gateways;
 DROP TRIGGER gateways_refuse_retired_key ON gateways;
 DROP FUNCTION refuse_retired_key();
 DROP FUNCTION key_id_of(bytea);

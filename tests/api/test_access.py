@@ -199,12 +199,12 @@ def test_it_is_kept_as_a_hash_and_its_use_to_the_day(locked: Locked) -> None:
 def test_failures_are_limited_by_address_and_a_good_token_still_counts(locked: Locked) -> None:
     api, url = locked
     token = make_token(url, "good", "read")
-    replies = [call_from("10.6.0.1", api, "GET", "/api/factories") for _ in range(BURST + 3)]
-    assert {reply.status for reply in replies[:BURST]} == {401}
-    limited = [reply for reply in replies if reply.status == 429]
-    assert limited
-    assert limited[-1].error["code"] == "TOO_MANY_FAILURES"
-    assert 1 <= int(limited[-1].headers["Retry-After"]) <= ONE_MORE_EVERY_S + 1
+    replies = []
+    while len(replies) < 10 * BURST and (not replies or replies[-1].status == 401):
+        replies.append(call_from("10.6.0.1", api, "GET", "/api/factories"))
+    assert len(replies) > BURST
+    assert (replies[-1].status, replies[-1].error["code"]) == (429, "TOO_MANY_FAILURES")
+    assert 1 <= int(replies[-1].headers["Retry-After"]) <= ONE_MORE_EVERY_S + 1
     assert call_from("10.6.0.1", api, "GET", "/api/factories", **bearer(token)).status == 200
     assert call_from("10.6.0.2", api, "GET", "/api/factories").status == 401
     for path in OPEN:

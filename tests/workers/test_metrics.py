@@ -16,7 +16,7 @@ from tests.workers.conftest import StartSite, StartWorker
 from tests.workers.plant import Plant
 from workers.metrics_server import CLIENT_TIMEOUT_S, MAX_REQUEST_BYTES, MetricsServer
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 def ask(port: int, path: str = "/metrics", method: str = "GET") -> tuple[int, str]:

@@ -66,7 +66,13 @@ def rotate(database_url: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "service.rotate_keys"],
         cwd=PROJECT,
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database_url, **environment},
+        env={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": database_url,
+            # Some of these tests make it wait.
+            "DB_STATEMENT_TIMEOUT_S": str(LIMIT_S),
+            **environment,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -283,6 +289,7 @@ def test_what_no_key_opens_is_named_and_keeps_its_key_in_use(plant: Plant, rows:
     assert [line for line in said if str(broken) in line]
     assert said[-1] == f"Key {plant.sealer.key_id} is still in use: keep it, and run this again."
     assert sealed_with(plant) == {NEW.key_id: len(rows) - 1, plant.sealer.key_id: 1}
+    plant.change(broken, name="renamed all the same")
     plant.sealer = BOTH
     plant.change(broken, password="stored anew")
     assert Rotation(plant.database, BOTH, said.append).run()
@@ -303,3 +310,27 @@ def test_without_the_old_key_or_the_database_it_says_so_in_one_line(plant: Plant
         assert NEW_KEY not in said
         assert "no key" not in said
     assert sealed_with(plant) == {plant.sealer.key_id: len(rows)}
+
+
+def test_a_password_that_comes_at_the_last_moment_keeps_its_key_in_use(
+    plant: Plant, rows: list[UUID]
+) -> None:
+    """Nobody else sees it yet, when everything else is done."""
+    said: list[str] = []
+    late = plant.rows("SELECT uuidv7() AS id")[0].id
+    sealed = plant.sealer.seal(Secret("late"), late)
+    rotation = threading.Thread(target=lambda: Rotation(plant.database, BOTH, said.append).run(), daemon=True)
+    with psycopg.connect(plant.database_url) as other:
+        other.execute(
+            "INSERT INTO gateways (id, factory_id, gateway_id, name, url, email, sealed_password)"
+            " VALUES (%s, %s, 'CTC-late', 'late', 'ws://late', 'late@example.com', %s)",
+            [late, plant.factory_id, sealed],
+        )
+        rotation.start()
+        blocked = "SELECT FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
+        wait_until(lambda: plant_rows_apart(plant, blocked), LIMIT_S, "the rotation to wait for it")
+        other.commit()
+    rotation.join(LIMIT_S)
+    assert said[-1] == f"Key {plant.sealer.key_id} is still in use: keep it, and run this again."
+    assert Rotation(plant.database, BOTH, said.append).run()
+    assert password_of(plant, late) == "late"
