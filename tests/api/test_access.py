@@ -199,7 +199,7 @@ def test_it_is_kept_as_a_hash_and_its_use_to_the_day(locked: Locked) -> None:
 def test_failures_are_limited_by_address_and_a_good_token_still_counts(locked: Locked) -> None:
     api, url = locked
     token = make_token(url, "good", "read")
-    replies = []
+    replies: list[Reply] = []
     while len(replies) < 10 * BURST and (not replies or replies[-1].status == 401):
         replies.append(call_from("10.6.0.1", api, "GET", "/api/factories"))
     assert len(replies) > BURST
