@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from devstack.commands import PROJECT
-from devstack.environment import Address
+from devstack.environment import Address, metrics_setting
 from devstack.leftovers import is_alive, read_record
 from devstack.postgres import free_port
 from devstack.stack import is_ready
@@ -232,6 +232,19 @@ def test_several_workers(millgate: Millgate) -> None:
     process.terminate()
     assert process.wait(10) == 0
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
+
+
+def test_each_worker_has_a_port_for_its_metrics_if_any_has(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    assert metrics_setting({}, env_file, 1) == {}
+    env_file.write_text("METRICS_PORT=9100")
+    assert [metrics_setting({}, env_file, position) for position in range(3)] == [
+        {},
+        {"METRICS_PORT": "9101"},
+        {"METRICS_PORT": "9102"},
+    ]
+    assert metrics_setting({"METRICS_PORT": "9200"}, env_file, 1) == {"METRICS_PORT": "9201"}
+    assert metrics_setting({"METRICS_PORT": "0"}, env_file, 1) == {}
 
 
 def test_a_number_of_workers_that_is_none(millgate: Millgate) -> None:
