@@ -110,7 +110,7 @@ def child_environment(
 
 
 def metrics_setting(environment: Mapping[str, str], env_file: Path, position: int) -> dict[str, str]:
-    """METRICS_PORT of the worker at this position: the first has the one that is set, the others follow it."""
+    """METRICS_PORT of the worker at this position: the first has the one that is set, others follow."""
     values = {**dotenv_values(env_file, interpolate=False), **environment}
     port = values.get("METRICS_PORT") or ""
     if position == 0 or not port.isdecimal() or int(port) == 0:
