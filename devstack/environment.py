@@ -13,7 +13,6 @@ from dotenv import dotenv_values
 
 from devstack.errors import StackError
 from devstack.postgres import write_secret
-from service.config import requires_tokens
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "3000"
@@ -77,12 +76,6 @@ def read_address(environment: Mapping[str, str], env_file: Path) -> Address:
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65_535):
         raise StackError("PORT must be a whole number from 1 to 65535.")
     return Address(values.get("HOST") or DEFAULT_HOST, int(port))
-
-
-def wants_tokens(environment: Mapping[str, str], env_file: Path, address: Address) -> bool:
-    """Whether the API will ask for tokens there: AUTH, from the environment or else the file."""
-    values = {**dotenv_values(env_file, interpolate=False), **environment}
-    return requires_tokens((values.get("AUTH") or "auto").lower(), address.host)
 
 
 def check_address_is_free(address: Address) -> None:

@@ -10,11 +10,10 @@ from devstack.environment import (
     check_address_is_free,
     data_directory,
     read_address,
-    wants_tokens,
     write_env_file,
 )
 from devstack.errors import StackError
-from devstack.stack import start_millgate
+from devstack.stack import asks_for_tokens, start_millgate
 from devstack.stop_request import StopRequest
 from devstack.supervisor import StopAskedError, Supervisor
 
@@ -82,7 +81,7 @@ def run_millgate(supervisor: Supervisor, stopping: StopRequest) -> int:
     if write_env_file(env_file):
         say("Wrote .env with a fresh ENCRYPTION_KEY.")
     start_millgate(supervisor, os.environ, address, say)
-    if wants_tokens(os.environ, env_file, address):
+    if asks_for_tokens(address):
         say(HOW_TO_GET_IN)
     say(READY_TEXT.format(url=address.base_url, data_dir=supervisor.data_dir))
     while not stopping.wait(LOOK_AFTER_INTERVAL_S):

@@ -55,11 +55,21 @@ def worker_names(environment: Mapping[str, str]) -> list[str]:
 
 def is_ready(address: Address) -> bool:
     """Whether database, migrations and worker are all right in the API's eyes."""
+    return status_of(address, "/api/health/ready") == http.HTTPStatus.OK
+
+
+def asks_for_tokens(address: Address) -> bool:
+    """Whether the API there answers nobody without a token."""
+    return status_of(address, "/metrics") == http.HTTPStatus.UNAUTHORIZED
+
+
+def status_of(address: Address, path: str) -> int | None:
+    """How a GET without a token is answered; None: not at all."""
     connection = http.client.HTTPConnection(address.reachable_host, address.port, timeout=HEALTH_TIMEOUT_S)
     try:
-        connection.request("GET", "/api/health/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
+        connection.request("GET", path)
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
