@@ -6,7 +6,7 @@ ARGS ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos check migrate api worker types schema requirements lock clean install install-dev
+.PHONY: help run demo test chaos check migrate api worker token tokens token-revoke rotate-keys types schema requirements lock clean install install-dev
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,18 @@ api: install  ## the API alone (DATABASE_URL, ENCRYPTION_KEY and so on from the 
 
 worker: install  ## the worker alone (same)
 	@exec $(RUN) -m devstack worker
+
+token: install  ## make an API token: NAME=… SCOPE=read|write; it is shown once
+	@exec $(RUN) -m devstack tokens create "$(NAME)" "$(SCOPE)"
+
+tokens: install  ## list the API tokens, without the tokens themselves
+	@exec $(RUN) -m devstack tokens list
+
+token-revoke: install  ## end an API token at once: NAME=…
+	@exec $(RUN) -m devstack tokens revoke "$(NAME)"
+
+rotate-keys: install  ## seal every password anew with ENCRYPTION_KEY, while everything runs
+	@exec $(RUN) -m devstack rotate-keys
 
 types: install-dev  ## generate service/database/rows.py from the migrated schema
 	@exec $(RUN) -m devstack.generated rows

@@ -16,6 +16,15 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
+-- Name: key_id_of(bytea); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.key_id_of(sealed bytea) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN encode(SUBSTRING(sealed FROM 2 FOR 8), 'hex'::text);
+
+
+--
 -- Name: notify_gateways_changed(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -58,6 +67,24 @@ CREATE FUNCTION public.raise_version() RETURNS trigger
 BEGIN
     NEW.version := OLD.version + 1;
     RETURN NEW;
+END;
+$$;
+
+
+--
+-- Name: refuse_retired_key(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.refuse_retired_key() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM FROM encryption_canaries WHERE key_id = key_id_of(NEW.sealed_password) FOR KEY SHARE;
+    IF NOT FOUND AND EXISTS (SELECT FROM encryption_canaries) THEN
+        RAISE EXCEPTION 'the password was sealed with a key that is not in use'
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'gateways_sealed_with_key_in_use';
+    END IF;
+    RETURN NULL;
 END;
 $$;
 
@@ -111,6 +138,25 @@ END;
 $$;
 
 
+--
+-- Name: undo_all_but_the_seal(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.undo_all_but_the_seal() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    sealed_anew bytea := NEW.sealed_password;
+BEGIN
+    IF current_setting('millgate.seals_anew', TRUE) = 'yes' THEN
+        NEW := OLD;
+        NEW.sealed_password := sealed_anew;
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
@@ -155,6 +201,24 @@ CREATE FUNCTION public.worker_is_live(worker public.workers) RETURNS boolean
             WHERE session.backend_start = worker.session_started_at
         )
 $$;
+
+
+--
+-- Name: api_tokens; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.api_tokens (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    name text NOT NULL,
+    scope text NOT NULL,
+    token_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_tokens_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+    CONSTRAINT api_tokens_scope CHECK ((scope = ANY (ARRAY['read'::text, 'write'::text]))),
+    CONSTRAINT api_tokens_token_hash_length CHECK ((octet_length(token_hash) = 32))
+);
 
 
 --
@@ -458,6 +522,14 @@ ALTER TABLE ONLY public.workers ALTER COLUMN epoch SET DEFAULT nextval('public.w
 
 
 --
+-- Name: api_tokens api_tokens_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_pkey PRIMARY KEY (id);
+
+
+--
 -- Name: encryption_canaries encryption_canaries_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -543,6 +615,13 @@ ALTER TABLE ONLY public.workers
 
 ALTER TABLE ONLY public.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: api_tokens_live_name_key; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX api_tokens_live_name_key ON public.api_tokens USING btree (name) WHERE (revoked_at IS NULL);
 
 
 --
@@ -728,6 +807,20 @@ CREATE TRIGGER gateways_raise_version BEFORE UPDATE ON public.gateways FOR EACH 
 
 
 --
+-- Name: gateways gateways_refuse_retired_key; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_refuse_retired_key AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.refuse_retired_key();
+
+
+--
+-- Name: gateways gateways_refuse_retired_key_later; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_refuse_retired_key_later AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((old.sealed_password IS DISTINCT FROM new.sealed_password)) EXECUTE FUNCTION public.refuse_retired_key();
+
+
+--
 -- Name: gateways gateways_remember_first_wish; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -739,6 +832,13 @@ CREATE TRIGGER gateways_remember_first_wish AFTER INSERT ON public.gateways FOR 
 --
 
 CREATE TRIGGER gateways_remember_wish AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((((old.deleted_at IS NULL) AND (old.desired_state = 'connected'::text)) IS DISTINCT FROM ((new.deleted_at IS NULL) AND (new.desired_state = 'connected'::text)))) EXECUTE FUNCTION public.remember_gateway_wish();
+
+
+--
+-- Name: gateways gateways_undo_all_but_the_seal; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_undo_all_but_the_seal BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.undo_all_but_the_seal();
 
 
 --
@@ -822,4 +922,6 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000021'),
     ('20261123000022'),
     ('20261123000023'),
-    ('20261123000024');
+    ('20261123000024'),
+    ('20261123000030'),
+    ('20261123000031');

@@ -1,17 +1,24 @@
-"""`python -m devstack run | demo | migrate | api | worker`."""
+"""`python -m devstack run | demo | migrate | api | worker | tokens … | rotate-keys`."""
 
 import argparse
 import importlib
 import os
 
-from devstack.commands import PARTS, PROJECT, local
+from devstack.commands import PARTS, PROJECT, TOOLS, local
+from devstack.tools import run_tool
 
 
 def main() -> int:
     """Do what the command line asks for; returns the exit code."""
     parser = argparse.ArgumentParser(prog="devstack", description="Run Millgate, or one part of it, here.")
-    parser.add_argument("what", choices=["run", "demo", *PARTS])
-    what = parser.parse_args().what
+    parser.add_argument("what", choices=["run", "demo", *PARTS, *TOOLS])
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for tokens alone")
+    asked = parser.parse_args()
+    what = asked.what
+    if what in TOOLS:
+        return run_tool(what, asked.arguments)
+    if asked.arguments:
+        parser.error(f"{what} takes no arguments")
     if what not in PARTS:
         return int(getattr(importlib.import_module(f"devstack.{what}"), what)())
     command = local(PARTS[what])

@@ -10,6 +10,11 @@ MIGRATE = (
 )  # fmt: skip
 API = ("gunicorn", "--config", "service/gunicorn_conf.py", "service.app:create_app()")
 WORKER = ("python", "-m", "workers")
+# What an operator runs once in a while, beside the parts.
+TOOLS = {
+    "tokens": ("python", "-m", "service.manage_tokens"),
+    "rotate-keys": ("python", "-m", "service.rotate_keys"),
+}
 PARTS = {"migrate": MIGRATE, "api": API, "worker": WORKER}
 
 

@@ -21,6 +21,7 @@ from devstack.run import say, supervised
 from devstack.stack import start_millgate
 from devstack.stop_request import StopRequest
 from devstack.supervisor import Supervisor
+from service.config import is_loopback
 
 GATEWAYS = 3
 EMAIL = "demo@example.com"
@@ -46,7 +47,8 @@ def run_demo(supervisor: Supervisor, stopping: StopRequest) -> int:
     password = secrets.token_urlsafe(12)
     simulator = start_simulator(supervisor, password)
     address = free_address()
-    environment = {**os.environ, "ENCRYPTION_KEY": new_encryption_key()}
+    # It has no token, and needs none: nobody but this machine reaches it.
+    environment = {**os.environ, "ENCRYPTION_KEY": new_encryption_key(), "AUTH": "off"}
     start_millgate(supervisor, environment, address, say)
     say(f"Registering a factory and {GATEWAYS} gateways at {address.base_url} …")
     client = DemoClient(address)
@@ -68,8 +70,10 @@ def duration_s() -> float | None:
 
 
 def free_address() -> Address:
-    """PORT if somebody chose one; else 3000, or any free port when that is taken."""
+    """PORT if somebody chose one; else 3000, or any free port when that is taken. Raises StackError."""
     address = read_address(os.environ, Path(os.devnull))
+    if not is_loopback(address.host):
+        raise StackError("The demo works without tokens, so HOST has to be a loopback address.")
     if os.environ.get("PORT"):
         return address
     with closing(socket.socket()) as probe:

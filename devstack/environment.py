@@ -102,6 +102,15 @@ def child_environment(
     return {**environment, "PYTHONUNBUFFERED": "1", **own, **more}
 
 
+def metrics_setting(environment: Mapping[str, str], env_file: Path, position: int) -> dict[str, str]:
+    """METRICS_PORT of the worker at this position: the first has the one that is set, others follow."""
+    values = {**dotenv_values(env_file, interpolate=False), **environment}
+    port = values.get("METRICS_PORT") or ""
+    if position == 0 or not port.isdecimal() or int(port) == 0:
+        return {}
+    return {"METRICS_PORT": str(int(port) + position)}
+
+
 def data_directory(environment: Mapping[str, str], default: Path) -> Path:
     """MILLGATE_DATA_DIR, or the default."""
     return Path(os.path.expandvars(environment.get("MILLGATE_DATA_DIR") or default)).expanduser().absolute()

@@ -73,6 +73,16 @@ class EmbeddedPostgres:
         password = quote(self._password_file.read_text(), safe="")
         return f"postgresql://{OWNER}:{password}@127.0.0.1:{self.port}/{database}?sslmode=disable"
 
+    def running_url(self) -> str | None:
+        """The URL of the server that another process runs in this directory, ready; None if none does."""
+        try:
+            pid, _, _, port, *_ = (self._cluster / "postmaster.pid").read_text().splitlines()
+            os.kill(int(pid), 0)
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return None
+        self.port = int(port)
+        return self.url()
+
     def start(
         self,
         *,

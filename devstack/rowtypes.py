@@ -12,6 +12,7 @@ import psycopg
 from psycopg.rows import class_row
 
 CLASS_NAMES = {
+    "api_tokens": "ApiToken",
     "factories": "Factory",
     "gateway_connections": "GatewayConnection",
     "gateway_events": "GatewayEvent",

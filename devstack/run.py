@@ -6,13 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devstack.commands import PROJECT
-from devstack.environment import check_address_is_free, data_directory, read_address, write_env_file
+from devstack.environment import (
+    check_address_is_free,
+    data_directory,
+    read_address,
+    write_env_file,
+)
 from devstack.errors import StackError
-from devstack.stack import start_millgate
+from devstack.stack import asks_for_tokens, start_millgate
 from devstack.stop_request import StopRequest
 from devstack.supervisor import StopAskedError, Supervisor
 
 LOOK_AFTER_INTERVAL_S = 1.0
+HOW_TO_GET_IN = """\
+The API asks for tokens. A first one, from another terminal, shown once:
+
+  make token NAME=first SCOPE=write
+
+Then add to each curl:  -H "Authorization: Bearer <token>"
+"""
 READY_TEXT = """\
 Millgate is ready: {url}
 
@@ -69,6 +81,8 @@ def run_millgate(supervisor: Supervisor, stopping: StopRequest) -> int:
     if write_env_file(env_file):
         say("Wrote .env with a fresh ENCRYPTION_KEY.")
     start_millgate(supervisor, os.environ, address, say)
+    if asks_for_tokens(address):
+        say(HOW_TO_GET_IN)
     say(READY_TEXT.format(url=address.base_url, data_dir=supervisor.data_dir))
     while not stopping.wait(LOOK_AFTER_INTERVAL_S):
         supervisor.look_after()

@@ -3,8 +3,8 @@
 import http.client
 from collections.abc import Callable, Mapping
 
-from devstack.commands import API, MIGRATE, WORKER, local
-from devstack.environment import Address, check_address_is_free, child_environment
+from devstack.commands import API, MIGRATE, PROJECT, WORKER, local
+from devstack.environment import Address, check_address_is_free, child_environment, metrics_setting
 from devstack.errors import StackError
 from devstack.postgres import EmbeddedPostgres
 from devstack.supervisor import Supervisor
@@ -38,9 +38,10 @@ def start_millgate(
     supervisor.run_once(supervisor.child("migrate", local(MIGRATE), seen), MIGRATE_LIMIT_S)
     say("Starting API and worker …")
     supervisor.start(supervisor.child("api", local(API), seen, stop_limit_s=API_STOP_LIMIT_S))
-    for name in worker_names(environment):
+    for position, name in enumerate(worker_names(environment)):
+        own = {**seen, **metrics_setting(environment, PROJECT / ".env", position)}
         limits = {"stop_limit_s": WORKER_STOP_LIMIT_S, "stops_at_once": True}
-        supervisor.start(supervisor.child(name, local(WORKER), seen, **limits))
+        supervisor.start(supervisor.child(name, local(WORKER), own, **limits))
     supervisor.wait_until(lambda: is_ready(address), READY_LIMIT_S, "API and worker to be ready")
 
 
@@ -54,11 +55,21 @@ def worker_names(environment: Mapping[str, str]) -> list[str]:
 
 def is_ready(address: Address) -> bool:
     """Whether database, migrations and worker are all right in the API's eyes."""
+    return status_of(address, "/api/health/ready") == http.HTTPStatus.OK
+
+
+def asks_for_tokens(address: Address) -> bool:
+    """Whether the API there answers nobody without a token."""
+    return status_of(address, "/metrics") == http.HTTPStatus.UNAUTHORIZED
+
+
+def status_of(address: Address, path: str) -> int | None:
+    """How a GET without a token is answered; None: not at all."""
     connection = http.client.HTTPConnection(address.reachable_host, address.port, timeout=HEALTH_TIMEOUT_S)
     try:
-        connection.request("GET", "/api/health/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
+        connection.request("GET", path)
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from flask import Flask
 
-from service.api import factories, gateways, health, history, status, summary, workers
+from service.api import factories, gateways, health, history, metrics, status, summary, workers
+from service.api.access import require_tokens
 from service.api.errors import handle_errors
+from service.api.metrics import measure
 from service.api.request_log import log_requests
 from service.api.security import guard
 from service.api.services import Services, attach_services
@@ -19,6 +21,7 @@ from service.errors import ConfigurationError
 MIGRATIONS = Path(__file__).resolve().parents[1] / "db" / "migrations"
 BLUEPRINTS = (
     health.blueprint,
+    metrics.blueprint,
     factories.blueprint,
     gateways.blueprint,
     status.blueprint,
@@ -42,14 +45,17 @@ def create_app(config: ApiConfig | None = None) -> Flask:
         app,
         Services(
             database=Database(config.database, "millgate-api"),
-            sealer=Sealer(config.encryption_key),
+            sealer=Sealer(config.encryption_key, config.old_encryption_keys),
             newest_migration=newest_migration(MIGRATIONS),
         ),
     )
     log_requests(app)
+    measure(app)
     handle_errors(app)
     guard(app, config)
     limit_waits(app)
+    if config.requires_tokens:
+        require_tokens(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

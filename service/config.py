@@ -1,15 +1,17 @@
 """The API's settings and those that it shares with the workers: read once, frozen, passed in."""
 
+import ipaddress
 from dataclasses import dataclass, field
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from service.crypto import Secret
+from service.crypto import Sealer, Secret
 from service.environment import Environment
 from service.errors import ConfigurationError
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+AUTH_MODES = ("auto", "required", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,12 @@ class ApiConfig:
 
     database: DatabaseConfig
     encryption_key: Secret
+    old_encryption_keys: tuple[Secret, ...]
     host: str
     port: int
     processes: int
     threads: int
+    requires_tokens: bool
     log_level: str
     cors_origins: tuple[str, ...]
     force_https: bool
@@ -54,18 +58,47 @@ class ApiConfig:
     @classmethod
     def read(cls, environment: Environment) -> "ApiConfig":
         """Raises ConfigurationError."""
+        host = environment.text("HOST", "127.0.0.1")
         return cls(
             database=DatabaseConfig.read(environment),
             encryption_key=Secret(environment.required("ENCRYPTION_KEY")),
-            host=environment.text("HOST", "127.0.0.1"),
+            old_encryption_keys=read_old_keys(environment),
+            host=host,
             port=environment.integer("PORT", 3000, minimum=1, maximum=65535),
             processes=environment.integer("API_PROCESSES", 2, minimum=1, maximum=64),
             threads=environment.integer("API_THREADS", 8, minimum=1, maximum=256),
+            requires_tokens=requires_tokens(environment.choice("AUTH", "auto", AUTH_MODES), host),
             log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
             cors_origins=environment.words("CORS_ORIGINS"),
             force_https=environment.flag("FORCE_HTTPS", default=False),
             trusted_proxies=environment.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
         )
+
+
+def read_old_keys(environment: Environment) -> tuple[Secret, ...]:
+    """The keys that still open, as they are written."""
+    return tuple(Secret(word) for word in environment.words("ENCRYPTION_KEYS_OLD"))
+
+
+def read_sealer(environment: Environment) -> Sealer:
+    """All keys, and nothing else of the settings. Raises ConfigurationError."""
+    return Sealer(Secret(environment.required("ENCRYPTION_KEY")), read_old_keys(environment))
+
+
+def requires_tokens(auth: str, host: str) -> bool:
+    """Whether requests need a token: as AUTH says; with `auto` unless only this machine reaches the host."""
+    return not is_loopback(host) if auth == "auto" else auth == "required"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine reach a server that listens there."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _connection_url(text: str) -> str:

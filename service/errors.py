@@ -59,6 +59,34 @@ class PreconditionFailedError(MillgateError):
     """The row is not in the state that the caller made a condition of; nothing was changed."""
 
 
+class TokenNotFoundError(MillgateError):
+    """No API token that was not revoked has this name."""
+
+
+class TokenNameConflictError(MillgateError):
+    """Another API token has this name, and was not revoked."""
+
+
+class UnauthorizedError(MillgateError):
+    """A request without a good token. `is_given`: it came with something in its place."""
+
+    def __init__(self, *, is_given: bool) -> None:
+        super().__init__("unauthorized")
+        self.is_given = is_given
+
+
+class ScopeTooSmallError(MillgateError):
+    """A good token, but not one for this."""
+
+
+class TooManyFailuresError(MillgateError):
+    """Nobody from this address is listened to without a good token, for this many seconds."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("too many failures")
+        self.retry_after_s = retry_after_s
+
+
 class InvalidRequestError(MillgateError):
     """A body, query or path that is not what it has to be; the details never carry what was sent."""
 

@@ -1,23 +1,27 @@
 """gunicorn's settings: `gunicorn --config service/gunicorn_conf.py`."""
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from service.api.metrics_directory import forget_process, make_directory, remove_directory
 from service.api.server import ApiWorker, JsonLogger
 from service.api.services import services_of
 from service.api.start_check import check_encryption_key, check_port
-from service.config import ApiConfig
+from service.config import ApiConfig, is_loopback
 from service.crypto import Sealer
 from service.environment import read_environment
 from service.errors import ConfigurationError
 from service.logs import configure_logging
 
+log = logging.getLogger("millgate.api")
+
 
 def read_config() -> ApiConfig:
     """The settings, all of them checked. Raises ConfigurationError."""
     read = ApiConfig.read(read_environment())
-    Sealer(read.encryption_key)
+    Sealer(read.encryption_key, read.old_encryption_keys)
     return read
 
 
@@ -31,6 +35,8 @@ def or_exit(step: Callable[[], Any]) -> Any:
 
 api_config: ApiConfig = or_exit(read_config)
 configure_logging(api_config.log_level)
+# Before the application is imported: see service/api/metrics.py.
+make_directory()
 
 wsgi_app = "service.app:create_app()"
 bind = (
@@ -67,6 +73,12 @@ def on_starting(_server: Any) -> None:
     or_exit(lambda: check_encryption_key(api_config))
 
 
+def when_ready(_server: Any) -> None:
+    """The port is taken."""
+    if not api_config.requires_tokens and not is_loopback(api_config.host):
+        log.warning("AUTH=off: whoever reaches %s may read and change everything", bind)
+
+
 def post_worker_init(worker: Any) -> None:
     """Behind the fork: connections are not shared between processes."""
     services_of(worker.app.wsgi()).database.open()
@@ -75,3 +87,13 @@ def post_worker_init(worker: Any) -> None:
 def worker_exit(_server: Any, worker: Any) -> None:
     """The last act of a process that served."""
     services_of(worker.app.wsgi()).database.close()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """A process has ended, whatever of."""
+    forget_process(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    """The last act of the process that forks the others."""
+    remove_directory()

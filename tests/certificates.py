@@ -10,27 +10,79 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+Key = ec.EllipticCurvePrivateKey
+LOCALHOST = "127.0.0.1"
+DAYS = (-1, 1)
+
+
+class Authority:
+    """One that issues certificates; its own is signed by itself."""
+
+    def __init__(self, name: str = "plant") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name(name)
+        unsigned = _unsigned(self._name, self._name, self._key, LOCALHOST, DAYS)
+        basic = x509.BasicConstraints(ca=True, path_length=None)
+        self.certificate = unsigned.add_extension(basic, critical=True).sign(self._key, hashes.SHA256())
+
+    def write(self, path: Path) -> Path:
+        """Its certificate, for whoever trusts it."""
+        path.write_bytes(_pem(self.certificate))
+        return path
+
+    def issue(
+        self, path: Path, host: str = LOCALHOST, days: tuple[int, int] = DAYS, *, sends_chain: bool = False
+    ) -> ssl.SSLContext:
+        """A server's context, its certificate valid for this host from … to … days from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        basic = x509.BasicConstraints(ca=False, path_length=None)
+        unsigned = _unsigned(_name("gateway"), self._name, key, host, days)
+        certificate = unsigned.add_extension(basic, critical=True).sign(self._key, hashes.SHA256())
+        path.write_bytes(_pem(certificate) + (_pem(self.certificate) if sends_chain else b""))
+        return _server_context(path, key)
+
+    def context(self, path: Path) -> ssl.SSLContext:
+        """A server's context with the authority's own certificate; `path` gets it."""
+        return _server_context(self.write(path), self._key)
+
 
 def make_certificate(path: Path) -> ssl.SSLContext:
     """A server's context with a certificate for 127.0.0.1 that signs itself; `path` gets the certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")])
+    return Authority("gateway").context(path)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _unsigned(
+    subject: x509.Name, issuer: x509.Name, key: Key, host: str, days: tuple[int, int]
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
-    certificate = (
+    return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .not_valid_before(now + dt.timedelta(days=days[0]))
+        .not_valid_after(now + dt.timedelta(days=days[1]))
+        .add_extension(x509.SubjectAlternativeName([_host(host)]), critical=False)
     )
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _host(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _server_context(path: Path, key: Key) -> ssl.SSLContext:
     key_path = path.with_suffix(".key")
     key_path.write_bytes(
         key.private_bytes(

@@ -28,6 +28,8 @@ from workers.gateway_manager.pruner import Pruner
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.reporter import StatusReporter
 from workers.gateway_manager.resolver import Resolver
+from workers.metrics import WorkerMetrics
+from workers.metrics_server import MetricsServer
 
 log = logging.getLogger("millgate.worker")
 
@@ -44,7 +46,7 @@ class Worker:
     def __init__(self, config: WorkerConfig, fence: Callable[[float | None], None] = lambda _: None) -> None:
         """`fence` is told until when sockets may be open; see `Lease`."""
         self._database = Database(config.database, "millgate-worker")
-        self._sealer = Sealer(config.encryption_key)
+        self._sealer = Sealer(config.encryption_key, config.old_encryption_keys)
         self._registry = GatewayRegistry()
         self._resolver = Resolver()
         self._lease = Lease(
@@ -62,7 +64,7 @@ class Worker:
             Surroundings(
                 registry=self._registry,
                 gate=HandshakeGate(config.max_handshakes),
-                dialer=Dialer(self._resolver, config.session),
+                dialer=Dialer(self._resolver, config.session, config.networks, config.tls),
                 sealer=self._sealer,
                 session=config.session,
                 backoff=config.backoff,
@@ -80,6 +82,7 @@ class Worker:
         )
         self._listener = ChangeListener(config.database, self._manager.wake)
         self._pruner = Pruner(self._database, lambda: self._lease.worker, config.event_retention_days)
+        self._metrics = self._metrics_server(config)
         self._stopping = threading.Event()
         self.has_crashed = False
         """Whether a thread of ours ended by a mistake: this worker can not keep its promises any more."""
@@ -89,6 +92,8 @@ class Worker:
         self._database.open()
         try:
             self._check_key()
+            if self._metrics is not None:
+                self._metrics.start()
             for part in (self._lease, self._reporter, self._listener, self._pruner):
                 part.start()
             try:
@@ -135,6 +140,8 @@ class Worker:
         self._reporter.stop(timeout_s=1)
         self._hand_back()
         self._lease.stop(timeout_s=1)
+        if self._metrics is not None:
+            self._metrics.stop(timeout_s=1)
         log.info("worker stopped", extra={"seconds": round(monotonic() - started_at, 3)})
 
     def _hand_back(self) -> None:
@@ -149,6 +156,12 @@ class Worker:
                 WorkerRepository(transaction).end(worker)
         except DatabaseError as error:
             log.warning("gateways could not be handed back (%s): others wait for the lease to end", error)
+
+    def _metrics_server(self, config: WorkerConfig) -> MetricsServer | None:
+        if not config.metrics_port:
+            return None
+        metrics = WorkerMetrics(self._registry, self._lease.left_s, self._database.use)
+        return MetricsServer(config.metrics_host, config.metrics_port, metrics.text)
 
     def _lease_gained(self) -> None:
         self._manager.wake()

@@ -1,13 +1,17 @@
 """The worker's settings: read once, frozen, passed in."""
 
-from dataclasses import dataclass
+import ipaddress
+import ssl
+from dataclasses import dataclass, field
 
-from service.config import LOG_LEVELS, DatabaseConfig
+from service.config import LOG_LEVELS, DatabaseConfig, read_old_keys
 from service.crypto import Secret
 from service.environment import Environment
 from service.errors import ConfigurationError
 from workers.gateway_manager.backoff import BackoffPolicy
+from workers.gateway_manager.networks import Network, NetworkPolicy
 from workers.gateway_manager.settings import LeaseSettings, SessionSettings
+from workers.gateway_manager.tls import make_tls_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +20,21 @@ class WorkerConfig:
 
     database: DatabaseConfig
     encryption_key: Secret
+    old_encryption_keys: tuple[Secret, ...]
     log_level: str
     lease: LeaseSettings
     session: SessionSettings
+    networks: NetworkPolicy
+    tls: ssl.SSLContext = field(repr=False)
     backoff: BackoffPolicy
     max_handshakes: int
     poll_interval_s: float
     report_interval_s: float
     freshness_s: float
     event_retention_days: int
+    metrics_host: str
+    metrics_port: int
+    """0: no metrics."""
 
     @classmethod
     def read(cls, environment: Environment) -> "WorkerConfig":
@@ -32,15 +42,20 @@ class WorkerConfig:
         return cls(
             database=DatabaseConfig.read(environment),
             encryption_key=Secret(environment.required("ENCRYPTION_KEY")),
+            old_encryption_keys=read_old_keys(environment),
             log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
             lease=_read_lease(environment),
             session=_read_session(environment),
+            networks=_read_networks(environment),
+            tls=_read_tls(environment),
             backoff=_read_backoff(environment),
             max_handshakes=environment.integer("MAX_HANDSHAKES", 50, minimum=1, maximum=1000),
             poll_interval_s=environment.seconds("POLL_INTERVAL_S", 2),
             report_interval_s=environment.seconds("REPORT_INTERVAL_S", 0.05),
             freshness_s=environment.seconds("FRESHNESS_S", 10, maximum=15),
             event_retention_days=environment.integer("EVENT_RETENTION_DAYS", 30, minimum=1, maximum=3650),
+            metrics_host=environment.text("METRICS_HOST", "127.0.0.1"),
+            metrics_port=environment.integer("METRICS_PORT", 0, minimum=0, maximum=65535),
         )
 
 
@@ -72,6 +87,30 @@ def _read_session(environment: Environment) -> SessionSettings:
     if session.liveness_timeout_s <= session.ping_interval_s:
         raise ConfigurationError("LIVENESS_TIMEOUT_S must be longer than PING_INTERVAL_S")
     return session
+
+
+def _read_networks(environment: Environment) -> NetworkPolicy:
+    return NetworkPolicy(
+        allowed=_read_network_list(environment, "GATEWAY_NETWORKS_ALLOWED"),
+        denied=_read_network_list(environment, "GATEWAY_NETWORKS_DENIED"),
+    )
+
+
+def _read_network_list(environment: Environment, name: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(word) for word in environment.words(name))
+    except ValueError as error:
+        message = f"{name} must be networks separated by commas, such as 10.20.0.0/16: {error}"
+        raise ConfigurationError(message) from None
+
+
+def _read_tls(environment: Environment) -> ssl.SSLContext:
+    ca_file = environment.text("GATEWAY_CA_FILE", "")
+    try:
+        return make_tls_context(ca_file)
+    except OSError as error:
+        problem = "has no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigurationError(f"GATEWAY_CA_FILE {ca_file} can not be used: {problem}") from None
 
 
 def _read_backoff(environment: Environment) -> BackoffPolicy:

@@ -1,8 +1,10 @@
 """The one place where errors become HTTP: a status, a code, and words that are safe to show to anyone."""
 
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from flask import Flask, Response
@@ -27,11 +29,15 @@ from service.errors import (
     NotReadyError,
     OrganizationUnknownError,
     PreconditionFailedError,
+    ScopeTooSmallError,
+    TooManyFailuresError,
+    UnauthorizedError,
 )
 
 log = logging.getLogger(__name__)
 Details = Sequence[Mapping[str, str]]
 _DETAILS = TypeAdapter(list[ErrorDetail])
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Answer(NamedTuple):
@@ -41,10 +47,14 @@ class Answer(NamedTuple):
     code: str
     message: str
     details: Details = ()
+    headers: Mapping[str, str] = _NO_HEADERS
 
 
 INVALID = "The request is not valid."
 CRASH = Answer(500, "INTERNAL_ERROR", "Something went wrong here. It was logged under this request_id.")
+CHALLENGE = 'Bearer realm="millgate"'
+UNAUTHORIZED = "A valid API token is needed: Authorization: Bearer <token>."
+TOO_MANY_FAILURES = "Too many requests without a valid token. Wait for Retry-After seconds."
 BAD_HTTP = Answer(400, "BAD_REQUEST", "The request could not be read.")
 
 ANSWERS: dict[type[MillgateError], Answer] = {
@@ -74,6 +84,12 @@ ANSWERS: dict[type[MillgateError], Answer] = {
     PreconditionFailedError: Answer(
         412, "PRECONDITION_FAILED", "It is not in the state that the request was meant for. Read it anew."
     ),
+    ScopeTooSmallError: Answer(
+        403,
+        "FORBIDDEN",
+        "This token is for reading only.",
+        headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="write"'},
+    ),
     DatabaseUnavailableError: Answer(
         500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."
     ),
@@ -95,6 +111,13 @@ def answer_to(error: MillgateError) -> Answer | None:
     """What an error of ours looks like from outside; None for one that no request should ever meet."""
     if isinstance(error, InvalidRequestError):
         return Answer(400, error.code, error.message, error.details)
+    if isinstance(error, UnauthorizedError):
+        # RFC 6750, section 3: no error code where nothing was given.
+        challenge = f'{CHALLENGE}, error="invalid_token"' if error.is_given else CHALLENGE
+        return Answer(401, "UNAUTHORIZED", UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
+    if isinstance(error, TooManyFailuresError):
+        retry_after = {"Retry-After": str(math.ceil(error.retry_after_s))}
+        return Answer(429, "TOO_MANY_FAILURES", TOO_MANY_FAILURES, headers=retry_after)
     if isinstance(error, NotReadyError):
         return Answer(503, "NOT_READY", "The service is not ready.", error.details)
     if isinstance(error, GatewayIdsTakenError):
@@ -163,4 +186,6 @@ def _on_crash(error: Exception) -> Response:
 
 
 def _respond(answer: Answer) -> Response:
-    return respond(render(answer, request_id()), answer.status)
+    response = respond(render(answer, request_id()), answer.status)
+    response.headers.update(answer.headers)
+    return response

@@ -2,10 +2,11 @@
 
 from flask import Blueprint, Response
 
+from service.api.access import may_see_details
 from service.api.pagination import NoQuery
 from service.api.requests import detail, parse_query
 from service.api.responses import respond
-from service.api.schemas import HealthResponse, ReadinessResponse
+from service.api.schemas import BriefReadinessResponse, HealthResponse, ReadinessResponse
 from service.api.services import services
 from service.database.readiness import count_live_workers, latest_migration
 from service.errors import DatabaseError, DatabaseUnavailableError, NotReadyError
@@ -22,9 +23,15 @@ def live() -> Response:
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """200, or 503 naming what is wrong."""
+    """200, or 503 naming what is wrong; where tokens are required, only to those who show one."""
     parse_query(NoQuery)
-    return respond(check_readiness())
+    if may_see_details():
+        return respond(check_readiness())
+    try:
+        check_readiness()
+    except NotReadyError:
+        raise NotReadyError([]) from None
+    return respond(BriefReadinessResponse())
 
 
 def check_readiness() -> ReadinessResponse:

@@ -36,9 +36,14 @@ def log_requests(app: Flask) -> None:
 
 
 def write_line(
-    request: str, method: str | None, path: str | None, status: int, duration_ms: float | None
+    request: str,
+    method: str | None,
+    path: str | None,
+    status: int,
+    duration_ms: float | None,
+    **more: str,
 ) -> None:
-    """The line. A query, a header or a body never gets in."""
+    """The line. A query, a header or a body never gets in; of a token its name does, as one of `more`."""
     log.log(
         logging.ERROR if status >= 500 else logging.INFO,
         "%s %s %d",
@@ -51,6 +56,7 @@ def write_line(
             "path": path,
             "status": status,
             "duration_ms": duration_ms,
+            **more,
         },
     )
 
@@ -64,5 +70,6 @@ def _finish(response: Response) -> Response:
     response.headers[HEADER] = request_id()
     response.headers["Cache-Control"] = "no-store"
     duration_ms = round((time.perf_counter() - g.started) * 1000, 3)
-    write_line(request_id(), request.method, request.path, response.status_code, duration_ms)
+    who = {"token": g.token} if "token" in g else {}
+    write_line(request_id(), request.method, request.path, response.status_code, duration_ms, **who)
     return response

@@ -215,6 +215,12 @@ class HealthResponse(ResponseModel):
     status: Literal["ok"] = "ok"
 
 
+class BriefReadinessResponse(ResponseModel):
+    """The service can keep its promises; the rest is for those who show a token."""
+
+    status: Literal["ready"] = "ready"
+
+
 class ReadinessResponse(ResponseModel):
     """The service can keep its promises."""
 

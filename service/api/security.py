@@ -36,8 +36,8 @@ def guard(app: Flask, config: ApiConfig) -> None:
         CORS(
             app,
             origins=list(config.cors_origins),
-            allow_headers=["Content-Type", HEADER, IF_MATCH, IF_NONE_MATCH],
-            expose_headers=["ETag", "Location", HEADER],
+            allow_headers=["Authorization", "Content-Type", HEADER, IF_MATCH, IF_NONE_MATCH],
+            expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", HEADER],
             always_send=False,
             intercept_exceptions=False,
         )

@@ -30,7 +30,7 @@ def check_encryption_key(config: ApiConfig, wait_s: float = DATABASE_WAIT_S) -> 
 
     Uses connections of its own, closed at the end, so that it may run before a fork.
     """
-    sealer = Sealer(config.encryption_key)
+    sealer = Sealer(config.encryption_key, config.old_encryption_keys)
     database = Database(config.database, "millgate-api-start")
     database.open()
     deadline = time.monotonic() + wait_s
@@ -38,7 +38,7 @@ def check_encryption_key(config: ApiConfig, wait_s: float = DATABASE_WAIT_S) -> 
         while True:
             try:
                 with database.transaction() as transaction:
-                    return check_key(transaction, sealer)
+                    return check_key(transaction, sealer, will_seal=True)
             except DatabaseUnavailableError as error:
                 if time.monotonic() > deadline:
                     raise ConfigurationError(f"{error}: see DATABASE_URL") from None

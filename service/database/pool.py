@@ -1,8 +1,9 @@
 """One pool of connections a process: single statements, transactions, and their recovery."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
@@ -23,6 +24,31 @@ Result = TypeVar("Result")
 
 # How long a server that ends a statement in time may take to say so.
 _SILENCE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """What a pool has at this moment, and what it did since when it was asked to count from."""
+
+    in_use: int
+    free: int
+    requests: int
+    queued: int
+    waited_s: float
+    errors: int
+
+    @classmethod
+    def of(cls, counted: Mapping[str, int]) -> "PoolUse":
+        """From psycopg_pool's names."""
+        free = counted.get("pool_available", 0)
+        return cls(
+            in_use=max(0, counted.get("pool_size", 0) - free),
+            free=free,
+            requests=counted.get("requests_num", 0),
+            queued=counted.get("requests_queued", 0),
+            waited_s=counted.get("requests_wait_ms", 0) / 1000,
+            errors=counted.get("requests_errors", 0),
+        )
 
 
 class ConnectionExecutor:
@@ -73,6 +99,14 @@ class Database:
     def close(self) -> None:
         """Closes every connection; waits at most 2 s for those in use."""
         self._pool.close(timeout=2)
+
+    def use(self) -> PoolUse:
+        """What the pool did since it was opened."""
+        return PoolUse.of(self._pool.get_stats())
+
+    def take_use(self) -> PoolUse:
+        """What the pool did since this was last asked."""
+        return PoolUse.of(self._pool.pop_stats())
 
     def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
         """See Executor. A query that only reads is tried again once over a fresh connection."""

@@ -7,6 +7,18 @@ from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A row of api_tokens."""
+
+    id: UUID
+    name: str
+    scope: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Factory:
     """A row of factories."""
 

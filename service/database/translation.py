@@ -14,6 +14,7 @@ from service.errors import (
     GatewayIdConflictError,
     MillgateError,
     OrganizationUnknownError,
+    TokenNameConflictError,
 )
 
 _BY_CONSTRAINT: dict[str, tuple[type[MillgateError], str]] = {
@@ -21,6 +22,7 @@ _BY_CONSTRAINT: dict[str, tuple[type[MillgateError], str]] = {
         GatewayIdConflictError,
         "another gateway is registered under this gateway_id",
     ),
+    "api_tokens_live_name_key": (TokenNameConflictError, "another token has this name"),
     "gateways_factory_id_fkey": (FactoryUnknownError, "there is no such factory"),
     "factories_organization_id_fkey": (OrganizationUnknownError, "there is no such organization"),
 }

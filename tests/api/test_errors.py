@@ -110,6 +110,10 @@ def test_every_error_of_ours_has_an_answer_or_never_meets_a_request() -> None:
         "SealError",
         "InvalidRequestError",
         "NotReadyError",
+        "TokenNameConflictError",
+        "TokenNotFoundError",
+        "TooManyFailuresError",
+        "UnauthorizedError",
     }
 
 

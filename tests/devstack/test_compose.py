@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from devstack.commands import API, MIGRATE, PARTS, PROJECT, WORKER
+from service.config import requires_tokens
 
 pytestmark = pytest.mark.req("DB-01")
 FINAL_STAGE = (PROJECT / "Dockerfile").read_text().split("\nFROM ")[-1]
@@ -50,6 +51,9 @@ def test_only_the_api_is_published_and_only_on_loopback(services: dict[str, Any]
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert published == {"api": ["127.0.0.1:${PORT:-3000}:3000"]}
     assert services["api"]["environment"]["HOST"] == "0.0.0.0"  # noqa: S104
+    # Whoever shares its network reaches it, so that it asks for tokens.
+    assert "AUTH" not in services["api"]["environment"]
+    assert requires_tokens("auto", services["api"]["environment"]["HOST"])
 
 
 def test_secrets_are_named_not_written(services: dict[str, Any]) -> None:

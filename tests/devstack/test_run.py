@@ -1,5 +1,6 @@
 """`make run` as a person sees it, with the real API, worker and PostgreSQL, in a copy of the project."""
 
+import http.client
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from devstack.commands import PROJECT
-from devstack.environment import Address
+from devstack.environment import Address, metrics_setting
 from devstack.leftovers import is_alive, read_record
 from devstack.postgres import free_port
 from devstack.stack import is_ready
@@ -172,6 +173,49 @@ def test_a_port_that_is_none_is_one_line(millgate: Millgate, port: str) -> None:
     assert millgate.said() == "PORT must be a whole number from 1 to 65535.\n"
 
 
+def test_with_tokens_required_it_says_how_to_get_in_and_the_token_opens(millgate: Millgate) -> None:
+    millgate.start(AUTH="required")
+    wait_until(lambda: "Millgate is ready" in millgate.said(), READY_LIMIT_S, "the ready line")
+    assert "make token NAME=first SCOPE=write" in millgate.said()
+    assert status_of(millgate, None) == 401
+    made = tokens_command(millgate, "create", "first", "write")
+    assert made.returncode == 0, made.stderr
+    assert status_of(millgate, made.stdout.strip()) == 200
+    assert "first" in tokens_command(millgate, "list").stdout
+    assert tokens_command(millgate, "revoke", "first").returncode == 0
+    assert status_of(millgate, made.stdout.strip()) == 401
+
+
+def test_without_a_running_database_the_commands_say_so(millgate: Millgate) -> None:
+    refused = tokens_command(millgate, "list")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "No database: `make run` does not run here, and DATABASE_URL is not set.\n"
+
+
+def tokens_command(millgate: Millgate, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `make token` and its like run, in the project's folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "devstack", "tokens", *arguments],
+        cwd=millgate.folder,
+        env={"PATH": os.environ["PATH"], "MILLGATE_DATA_DIR": str(millgate.data)},
+        capture_output=True,
+        text=True,
+        timeout=READY_LIMIT_S,
+        check=False,
+    )
+
+
+def status_of(millgate: Millgate, token: str | None) -> int:
+    """How the API answers who shows this token."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    connection = http.client.HTTPConnection("127.0.0.1", millgate.port, timeout=10)
+    try:
+        connection.request("GET", "/api/factories", headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def test_a_part_that_cannot_start_stops_the_rest_and_shows_why(millgate: Millgate) -> None:
     process = millgate.start(ENCRYPTION_KEY="c2hvcnQ=")
     assert process.wait(30) == 1
@@ -188,6 +232,19 @@ def test_several_workers(millgate: Millgate) -> None:
     process.terminate()
     assert process.wait(10) == 0
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
+
+
+def test_each_worker_has_a_port_for_its_metrics_if_any_has(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    assert metrics_setting({}, env_file, 1) == {}
+    env_file.write_text("METRICS_PORT=9100")
+    assert [metrics_setting({}, env_file, position) for position in range(3)] == [
+        {},
+        {"METRICS_PORT": "9101"},
+        {"METRICS_PORT": "9102"},
+    ]
+    assert metrics_setting({"METRICS_PORT": "9200"}, env_file, 1) == {"METRICS_PORT": "9201"}
+    assert metrics_setting({"METRICS_PORT": "0"}, env_file, 1) == {}
 
 
 def test_a_number_of_workers_that_is_none(millgate: Millgate) -> None:

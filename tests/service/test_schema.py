@@ -57,6 +57,7 @@ FIXED = """
         '00000000-0000-7000-8000-0000000000e1', 'h', 1, '1', 1, now(), interval '9 s', now() + interval '9 s'
     );
     INSERT INTO gateway_connections (gateway_id) VALUES ('00000000-0000-7000-8000-0000000000a1');
+    INSERT INTO api_tokens (name, scope, token_hash) VALUES ('first', 'read', repeat('h', 32)::bytea);
 """
 FRESH_GATEWAY = """
     INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)
@@ -88,7 +89,13 @@ EVENT = (
     "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
     f" VALUES ('{NOBODY}', now(), 'disconnected', 'connecting', 0)"
 )
+TOKEN = "INSERT INTO api_tokens (name, scope, token_hash) VALUES ({}, {}, {})"
+HASH = "repeat('h', 32)::bytea"
 REFUSED = [
+    (TOKEN.format("''", "'read'", HASH), "api_tokens_name_length"),
+    (TOKEN.format("'n'", "'admin'", HASH), "api_tokens_scope"),
+    (TOKEN.format("'n'", "'read'", "'a plain token'"), "api_tokens_token_hash_length"),
+    (TOKEN.format("'first'", "'read'", HASH), "api_tokens_live_name_key"),
     (ORGANIZATION + "name = ''", "organizations_name_length"),
     (ORGANIZATION + "metadata = '[]'", "organizations_metadata_is_object"),
     (FACTORY + f"organization_id = '{NOBODY}'", "factories_organization_id_fkey"),
@@ -345,7 +352,7 @@ def test_every_guard_is_tried(filled: psycopg.Connection) -> None:
     """A new constraint needs a line in REFUSED."""
     constraints = {name for name, _, kind, _ in filled.execute(CONSTRAINTS) if kind != "p"}
     unique = {name for name, _ in filled.execute(UNIQUE_INDEXES)}
-    assert unique == {"gateways_live_gateway_id_key"}
+    assert unique == {"api_tokens_live_name_key", "gateways_live_gateway_id_key"}
     assert {name for _, name in REFUSED} == constraints | unique
 
 

@@ -10,10 +10,12 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from workers.gateway_manager.frames import BoundedWebSocket
+from workers.gateway_manager.networks import NetworkPolicy
 from workers.gateway_manager.resolver import Address, Resolver, ResolveTimeoutError
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import Code, Phase, failed
 from workers.gateway_manager.stream import DeadlinePassedError, Stream, TooManyBytesError
+from workers.gateway_manager.tls import certificate_problem, make_tls_context
 from workers.gateway_manager.transport import Transport, describe
 from workers.gateway_manager.upgrade import (
     UpgradeRefusedError,
@@ -24,6 +26,7 @@ from workers.gateway_manager.upgrade import (
 from workers.gateway_manager.waker import Waker
 
 MAX_UPGRADE_ANSWER_BYTES = 64 * 1024
+_MOST_ADDRESSES_SHOWN = 3
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
@@ -47,17 +50,24 @@ class Target:
 class Dialer:
     """Opens WebSockets. Any thread may call `dial`, each with its own waker."""
 
-    def __init__(self, resolver: Resolver, settings: SessionSettings) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        settings: SessionSettings,
+        networks: NetworkPolicy | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Without `networks` only the default denials hold; without `tls` the system's authorities count."""
         self._resolver = resolver
         self._settings = settings
-        # Reading the system's certificates takes 40 ms: once, for all.
-        self._tls = ssl.create_default_context()
+        self._networks = networks or NetworkPolicy()
+        self._tls = tls or make_tls_context("")
 
     def dial(self, url: str, waker: Waker, interrupted: Callable[[], bool]) -> Transport:
         """Raises ConnectionFailedError, InterruptedWaitError; nothing is left open then."""
         target = Target.of(url)
         deadline = monotonic() + self._settings.tcp_timeout_s
-        addresses = self._resolve(target, deadline, waker, interrupted)
+        addresses = self._only_allowed(self._resolve(target, deadline, waker, interrupted))
         stream = _connect(addresses, deadline, waker, interrupted)
         try:
             stream.deadline = monotonic() + self._settings.upgrade_timeout_s
@@ -82,13 +92,21 @@ class Dialer:
             message = f"The name of the gateway's host does not resolve: {describe(error)}."
             raise failed(Code.DNS_FAILED, Phase.RESOLVE, message) from None
 
+    def _only_allowed(self, addresses: list[Address]) -> list[Address]:
+        allowed = [one for one in addresses if self._networks.allows(one[1][0])]
+        if addresses and not allowed:
+            denied = ", ".join(sorted({str(address[0]) for _, address in addresses})[:_MOST_ADDRESSES_SHOWN])
+            message = f"Gateways may not have this address here: {denied}."
+            raise failed(Code.ADDRESS_DENIED, Phase.TCP, message, retryable=False)
+        return allowed
+
     def _start_tls(self, stream: Stream, target: Target) -> None:
         try:
             stream.start_tls(self._tls, target.host)
         except DeadlinePassedError:
             raise failed(Code.CONNECT_TIMEOUT, Phase.TLS, "TLS was not set up in time.") from None
         except ssl.SSLCertVerificationError as error:
-            message = f"The gateway's certificate is not accepted: {error.verify_message}."
+            message = f"The gateway's certificate is not accepted: {certificate_problem(error)}."
             raise failed(Code.TLS_FAILED, Phase.TLS, message, retryable=False) from None
         except OSError as error:
             message = f"TLS could not be set up: {getattr(error, 'reason', None) or describe(error)}."

@@ -89,6 +89,10 @@ class Lease:
         """Whether what `worker` claimed may be used at this moment: never again, once it was lost."""
         return self._hold.is_running(lease_clock()) and self._worker is worker
 
+    def left_s(self) -> float:
+        """How long the sockets may stay open unless something is heard before; 0 without a lease."""
+        return max(0.0, self._hold.until - lease_clock()) if self._worker is not None else 0.0
+
     def drain(self) -> None:
         """Tells the others, as soon as possible, that this worker is about to stop."""
         self._is_draining = True

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -10,7 +10,7 @@ from time import monotonic
 from uuid import UUID
 
 from service.database.gateways import ActiveGateway
-from workers.gateway_manager.states import QUEUED, WORKER_LOST, Reason, State, check_move
+from workers.gateway_manager.states import QUEUED, WORKER_LOST, Code, Reason, State, check_move
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,16 @@ class Changes:
         return bool(self.observations or self.touched or self.transitions)
 
 
+@dataclass(slots=True)
+class Tally:
+    """What happened since this worker started, however often the lease was lost."""
+
+    attempts: int = 0
+    connects: int = 0
+    messages: int = 0
+    failures: Counter[Code] = field(default_factory=Counter)
+
+
 class GatewayRegistry:
     """The one place where the state of connections is held. Any thread may call."""
 
@@ -79,6 +89,7 @@ class GatewayRegistry:
         self._unreported: dict[UUID, None] = {}
         self._transitions: deque[Transition] = deque()
         self._told_full = False
+        self._tally = Tally()
         self._closed = False
 
     def add(self, gateways: Iterable[ActiveGateway]) -> None:
@@ -130,6 +141,7 @@ class GatewayRegistry:
                 last_rejected_at=now if rejected_logins > before.rejected_logins else before.last_rejected_at,
             )
             self._observations[gateway_id] = _with_connection_times(before, after, now)
+            self._count(state, reason)
             self._remember(
                 Transition(gateway_id, now, before.state, state, reason, after.attempt, after.generation)
             )
@@ -140,6 +152,7 @@ class GatewayRegistry:
         now = monotonic()
         with self._changed:
             before = self._observations[gateway_id]
+            self._tally.messages += message
             if message:
                 after = replace(
                     before,
@@ -162,6 +175,21 @@ class GatewayRegistry:
                     over = self._broken_off(over, now)
                 self._observations[gateway_id] = _with_connection_times(before, over, now)
                 self._mark(gateway_id)
+
+    def tally(self) -> Tally:
+        """What happened so far."""
+        with self._changed:
+            return replace(self._tally, failures=Counter(self._tally.failures))
+
+    def count_states(self) -> Counter[State]:
+        """How many gateways this worker holds in each state."""
+        with self._changed:
+            return Counter(one.state for one in self._observations.values() if not one.is_over)
+
+    def oldest_unwritten_s(self) -> float:
+        """How long ago the oldest transition was that the database does not know; 0 without one."""
+        with self._changed:
+            return monotonic() - self._transitions[0].at if self._transitions else 0.0
 
     def ids(self) -> set[UUID]:
         """All gateways that this worker holds, as far as it knows."""
@@ -281,6 +309,14 @@ class GatewayRegistry:
             reason_at=now,
             next_attempt_at=None,
         )
+
+    def _count(self, state: State, reason: Reason | None) -> None:
+        if state is State.CONNECTING:
+            self._tally.attempts += 1
+        elif state is State.CONNECTED:
+            self._tally.connects += 1
+        elif state in (State.RETRYING, State.AUTH_FAILED) and reason is not None:
+            self._tally.failures[reason.code] += 1
 
     def _remember(self, transition: Transition) -> None:
         self._transitions.append(transition)

@@ -63,6 +63,7 @@ class Code(StrEnum):
 
     QUEUED = "queued"
     DNS_FAILED = "dns_failed"
+    ADDRESS_DENIED = "address_denied"
     CONNECTION_REFUSED = "connection_refused"
     CONNECT_FAILED = "connect_failed"
     CONNECT_TIMEOUT = "connect_timeout"

@@ -1,0 +1,119 @@
+"""Metrics of the API's processes, for Prometheus: GET /metrics answers for all of them.
+
+prometheus-client keeps each process's numbers in a file of `directory()`, if there is one when it is
+imported: so nothing that gunicorn's configuration imports may import this module.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter
+
+from flask import Blueprint, Flask, Response, current_app, g, request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from service.api.metrics_directory import directory
+from service.api.pagination import NoQuery
+from service.api.requests import parse_query
+from service.api.services import services
+from service.database.pool import PoolUse
+
+BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# Labels come from short lists only: a client that makes up methods and paths makes up no series.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+NO_ROUTE = "none"
+_EXTENSION = "millgate-metrics"
+
+blueprint = Blueprint("metrics", __name__)
+
+
+class ApiMetrics:
+    """What an API process counts. Any thread may call."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._durations = Histogram(
+            "millgate_http_request_duration_seconds",
+            "How long requests took, from their headers to their answer.",
+            ["method", "route", "status"],
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._connections = Gauge(
+            "millgate_db_pool_connections",
+            "Connections to the database, as of each process's last request.",
+            ["use"],
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
+        self._taken = self._counter("requests", "Connections that were asked for.")
+        self._queued = self._counter("queued", "Connections that had to be waited for.")
+        self._waited = self._counter("wait_seconds", "How long connections were waited for.")
+        self._failed = self._counter("errors", "Connections that were waited for in vain.")
+
+    def count_request(self, method: str, route: str | None, status: int, duration_s: float) -> None:
+        """Counts an answer."""
+        known = method if method in METHODS else "other"
+        self._durations.labels(known, route or NO_ROUTE, str(status)).observe(duration_s)
+
+    def count_pool(self, use: PoolUse) -> None:
+        """Counts what the pool did since it was last asked."""
+        self._connections.labels("in_use").set(use.in_use)
+        self._connections.labels("free").set(use.free)
+        self._taken.inc(use.requests)
+        self._queued.inc(use.queued)
+        self._waited.inc(use.waited_s)
+        self._failed.inc(use.errors)
+
+    def text(self) -> bytes:
+        """All processes' numbers, in Prometheus's text format."""
+        path = directory()
+        if path is None:
+            return generate_latest(self.registry)
+        merged = CollectorRegistry()
+        _Collector(merged, path)  # type: ignore[no-untyped-call]
+        return generate_latest(merged)
+
+    def _counter(self, name: str, what: str) -> Counter:
+        return Counter(f"millgate_db_pool_{name}", what, registry=self.registry)
+
+
+class _Collector(MultiProcessCollector):
+    """Adds up the processes' files."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Leaves out a file that a process has just made: its first byte is yet to be written."""
+        files = [str(path) for path in Path(self._path).glob("*.db") if _has_begun(path)]
+        merged: Iterable[Metric] = self.merge(files)  # type: ignore[no-untyped-call]
+        return merged
+
+
+def _has_begun(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # its process ended meanwhile
+        return False
+
+
+def measure(app: Flask) -> None:
+    """Counts every request of an application. Call it after `log_requests`, which notes when one began."""
+    metrics = ApiMetrics()
+    app.extensions[_EXTENSION] = metrics
+
+    def finish(response: Response) -> Response:
+        route = None if request.url_rule is None else request.url_rule.rule
+        metrics.count_request(request.method, route, response.status_code, perf_counter() - g.started)
+        metrics.count_pool(services().database.take_use())
+        return response
+
+    app.after_request(finish)
+
+
+@blueprint.get("/metrics")
+def show() -> Response:
+    """The numbers."""
+    parse_query(NoQuery)
+    metrics = current_app.extensions[_EXTENSION]
+    return Response(metrics.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)

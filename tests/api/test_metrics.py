@@ -1,0 +1,147 @@
+"""GET /metrics of the API: of all processes, with few labels, and only for those who may."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.api.metrics_directory import PREFIX
+from tests.api.server import ApiServer
+from tests.api.test_access import bearer, make_token
+from tests.waiting import wait_until
+
+DURATIONS = "millgate_http_request_duration_seconds"
+PROCESSES = 2
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def read(api: ApiServer, **headers: str) -> Series:
+    """Every series, by its name and labels."""
+    reply = api.call("GET", "/metrics", headers=headers)
+    assert reply.status == 200, reply.body
+    assert reply.headers["Content-Type"].startswith("text/plain")
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(reply.body.decode())
+        for sample in family.samples
+    }
+
+
+def answered(series: Series, route: str, status: str = "200", method: str = "GET") -> float:
+    """How many requests to a route were answered so."""
+    labels = {"method": method, "route": route, "status": status}
+    return series.get((f"{DURATIONS}_count", frozenset(labels.items())), 0)
+
+
+@pytest.fixture
+def api(start_api: Callable[..., ApiServer], tmp_path: Path) -> ApiServer:
+    """Two processes, whose metrics are in this test's own directory."""
+    return start_api(API_PROCESSES=str(PROCESSES), TMPDIR=str(tmp_path))
+
+
+def processes_of(api: ApiServer, tmp_path: Path) -> set[str]:
+    """Who has answered something so far."""
+    return {path.stem.rpartition("_")[2] for path in tmp_path.glob(f"{PREFIX}*/histogram_*.db")}
+
+
+def test_it_counts_for_all_processes_together(api: ApiServer, tmp_path: Path) -> None:
+    asked = 0
+
+    def all_have_answered() -> bool:
+        nonlocal asked
+        asked += 1
+        assert api.call("GET", "/api/factories").status == 200
+        return len(processes_of(api, tmp_path)) == PROCESSES
+
+    wait_until(all_have_answered, 20, "an answer from each process")
+    for _ in range(10):
+        assert answered(read(api), "/api/factories") == asked
+
+
+def test_a_route_is_one_label_whatever_is_asked_of_it(api: ApiServer) -> None:
+    for number in range(5):
+        api.call("GET", f"/api/factories/{number}")
+        api.call("GET", f"/nothing/{number}")
+        api.call(f"MADEUP{number}", "/api/factories")
+    series = read(api)
+    assert answered(series, "/api/factories/<factory_id>", "400") == 5
+    assert answered(series, "none", "404") == 5
+    assert answered(series, "none", "405", "other") + answered(series, "/api/factories", "405", "other") == 5
+    labels = {name for _, pairs in series for name, _ in pairs}
+    assert labels <= {"method", "route", "status", "le", "use"}
+    assert not [pairs for _, pairs in series if "MADEUP" in str(pairs) or "/nothing" in str(pairs)]
+
+
+def test_the_pool_is_counted(api: ApiServer) -> None:
+    for _ in range(5):
+        api.call("GET", "/api/factories")
+    series = read(api)
+    nothing: frozenset[tuple[str, str]] = frozenset()
+    assert series["millgate_db_pool_requests_total", nothing] >= 5
+    assert series["millgate_db_pool_errors_total", nothing] == 0
+    assert ("millgate_db_pool_connections", frozenset({("use", "free")})) in series
+
+
+def test_a_process_that_is_killed_keeps_its_counts_and_loses_its_connections(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    for _ in range(10):
+        api.call("GET", "/api/factories")
+    before = answered(read(api), "/api/factories")
+    assert api.process is not None
+    victim = next(iter(processes_of(api, tmp_path)))
+    assert victim != str(api.process.pid)
+    os.kill(int(victim), signal.SIGKILL)
+    gauges = f"{PREFIX}*/gauge_livesum_{victim}.db"
+    wait_until(lambda: not list(tmp_path.glob(gauges)), 10, "its connections to be forgotten")
+    wait_until(api.answers, 10, "an answer")
+    assert answered(read(api), "/api/factories") == before == 10
+
+
+def test_the_directory_ends_with_the_server_and_a_killed_one_leaves_it_to_the_next(
+    start_api: Callable[..., ApiServer], tmp_path: Path
+) -> None:
+    (tmp_path / f"{PREFIX}999999999-left").mkdir()
+    api = start_api(TMPDIR=str(tmp_path))
+    assert api.process is not None
+    [directory] = tmp_path.glob(f"{PREFIX}*")
+    assert directory.name.startswith(f"{PREFIX}{api.process.pid}-")
+    assert directory.stat().st_mode & 0o077 == 0
+    api.process.send_signal(signal.SIGTERM)
+    assert api.process.wait(12) == 0
+    assert list(tmp_path.glob(f"{PREFIX}*")) == []
+
+
+def test_it_wants_a_token_where_tokens_are_required(
+    start_api: Callable[..., ApiServer], database_url: str
+) -> None:
+    api = start_api(AUTH="required")
+    refused = api.call("GET", "/metrics")
+    assert (refused.status, refused.error["code"]) == (401, "UNAUTHORIZED")
+    token = make_token(database_url, "prometheus", "read")
+    series = read(api, **bearer(token))
+    assert answered(series, "/metrics", "401") == 1
+    assert token not in str(series)
+
+
+def test_a_process_that_has_only_just_begun_is_left_out(api: ApiServer, tmp_path: Path) -> None:
+    [directory] = tmp_path.glob(f"{PREFIX}*")
+    for kind in ("counter", "histogram", "gauge_livesum"):
+        (directory / f"{kind}_999999999.db").touch()
+    assert answered(read(api), "/api/health") >= 1
+
+
+def test_it_takes_nothing_that_it_does_not_know(api: ApiServer) -> None:
+    assert api.call("GET", "/metrics?surprise=1").error["code"] == "VALIDATION_ERROR"
+    assert api.call("POST", "/metrics").status == 405
+
+
+def test_a_client_that_leaves_without_its_answer_harms_nobody(api: ApiServer) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", api.port), 5) as client:
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert read(api)

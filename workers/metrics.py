@@ -1,0 +1,77 @@
+"""A worker's metrics, for Prometheus: read from what it knows at the moment when it is asked."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from service.database.pool import PoolUse
+from workers.gateway_manager.registry import GatewayRegistry
+from workers.gateway_manager.states import State
+
+
+@dataclass(frozen=True)
+class WorkerMetrics(Collector):
+    """Everything that a worker tells of itself. Any thread may collect. Labels: states and reasons only."""
+
+    registry: GatewayRegistry
+    lease_left_s: Callable[[], float]
+    pool_use: Callable[[], PoolUse]
+
+    def text(self) -> bytes:
+        """All numbers, in Prometheus's text format."""
+        collected = CollectorRegistry()
+        collected.register(self)
+        ProcessCollector(registry=collected)
+        return generate_latest(collected)
+
+    def collect(self) -> Iterator[Metric]:
+        """See Collector."""
+        yield from self._gateways()
+        yield from self._pool()
+        yield GaugeMetricFamily(
+            "millgate_report_delay_seconds",
+            "Age of the oldest transition that is not written down yet; 0 without one.",
+            self.registry.oldest_unwritten_s(),
+        )
+        yield GaugeMetricFamily(
+            "millgate_lease_margin_seconds",
+            "How long sockets may stay open without another renewal; 0 without a lease.",
+            self.lease_left_s(),
+        )
+
+    def _gateways(self) -> Iterator[Metric]:
+        held = GaugeMetricFamily("millgate_gateways", "Gateways held, by state.", labels=["state"])
+        states = self.registry.count_states()
+        for state in State:
+            held.add_metric([state.value], states.get(state, 0))
+        yield held
+        tally = self.registry.tally()
+        yield CounterMetricFamily("millgate_attempts", "Attempts to connect.", tally.attempts)
+        yield CounterMetricFamily("millgate_connects", "Sessions that were logged in.", tally.connects)
+        yield CounterMetricFamily("millgate_messages", "Messages received.", tally.messages)
+        failures = CounterMetricFamily(
+            "millgate_failures", "Attempts and sessions that failed, by reason.", labels=["reason"]
+        )
+        for code, count in tally.failures.items():
+            failures.add_metric([code.value], count)
+        yield failures
+
+    def _pool(self) -> Iterator[Metric]:
+        use = self.pool_use()
+        connections = GaugeMetricFamily(
+            "millgate_db_pool_connections", "Connections to the database.", labels=["use"]
+        )
+        connections.add_metric(["in_use"], use.in_use)
+        connections.add_metric(["free"], use.free)
+        yield connections
+        for name, what, value in (
+            ("requests", "Connections that were asked for.", use.requests),
+            ("queued", "Connections that had to be waited for.", use.queued),
+            ("wait_seconds", "How long connections were waited for.", use.waited_s),
+            ("errors", "Connections that were waited for in vain.", use.errors),
+        ):
+            yield CounterMetricFamily(f"millgate_db_pool_{name}", what, value)
