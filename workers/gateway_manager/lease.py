@@ -113,7 +113,8 @@ class Lease:
             self._lose_what_is_over()
 
     def _seconds_to_look_away(self) -> float:
-        """The end only ever moves away, and a new lease lasts for longer than a heartbeat."""
+        # A new lease lasts longer than this; the end moves nearer only when the session ends, and then the other
+        # thread looks at once.
         is_held = self._worker is not None
         return max(0.0, self._hold.until - lease_clock()) if is_held else self._settings.heartbeat_s
 
