@@ -30,12 +30,25 @@ RETURN encode(substring(sealed FROM 2 FOR 8), 'hex');
 -- taken away before this password is there to be seen. (Before the first process started there is no canary.)
 CREATE FUNCTION refuse_retired_key() RETURNS trigger
 LANGUAGE plpgsql AS $$
+DECLARE
+    wanted text := key_id_of(NEW.sealed_password);
+    is_first boolean;
+    is_there boolean;
 BEGIN
-    PERFORM FROM encryption_canaries WHERE key_id = key_id_of(NEW.sealed_password) FOR KEY SHARE;
-    IF NOT FOUND AND EXISTS (SELECT FROM encryption_canaries) THEN
-        RAISE EXCEPTION 'the password was sealed with a key that is not in use'
-            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'gateways_sealed_with_key_in_use';
-    END IF;
+    LOOP
+        PERFORM FROM encryption_canaries WHERE key_id = wanted FOR KEY SHARE;
+        EXIT WHEN FOUND;
+        -- One statement, one snapshot: the first process may be leaving its canary at this moment.
+        SELECT count(*) = 0, coalesce(bool_or(key_id = wanted), FALSE)
+        INTO is_first, is_there
+        FROM encryption_canaries;
+        EXIT WHEN is_first;
+        IF NOT is_there THEN
+            RAISE EXCEPTION 'the password was sealed with a key that is not in use'
+                USING ERRCODE = 'integrity_constraint_violation',
+                    CONSTRAINT = 'gateways_sealed_with_key_in_use';
+        END IF;
+    END LOOP;
     RETURN NULL;
 END;
 $$;

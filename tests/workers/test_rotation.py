@@ -334,3 +334,23 @@ def test_a_password_that_comes_at_the_last_moment_keeps_its_key_in_use(
     assert said[-1] == f"Key {plant.sealer.key_id} is still in use: keep it, and run this again."
     assert Rotation(plant.database, BOTH, said.append).run()
     assert password_of(plant, late) == "late"
+
+
+def test_passwords_that_are_stored_while_the_first_canary_is_left_are_taken(plant: Plant) -> None:
+    [row_id] = plant.add_all([("AP-1", "ws://127.0.0.1:9")])
+    stopping = threading.Event()
+
+    def leave_and_remove() -> None:
+        while not stopping.is_set():
+            with plant.database.transaction() as transaction:
+                check_key(transaction, plant.sealer)
+            plant.rows("DELETE FROM encryption_canaries")
+
+    thread = threading.Thread(target=leave_and_remove)
+    thread.start()
+    try:
+        for number in range(1000):
+            plant.change(row_id, password=f"secret {number}")
+    finally:
+        stopping.set()
+        thread.join(5)

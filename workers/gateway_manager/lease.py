@@ -9,6 +9,7 @@ that does not answer us may be there for others.
 
 import logging
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -113,8 +114,8 @@ class Lease:
             self._lose_what_is_over()
 
     def _seconds_to_look_away(self) -> float:
-        # A new lease lasts longer than this; the end moves nearer only when the session ends, and then the other
-        # thread looks at once.
+        # A new lease lasts longer than this. The end moves nearer only when the session ends, and then
+        # the other thread looks at once.
         is_held = self._worker is not None
         return max(0.0, self._hold.until - lease_clock()) if is_held else self._settings.heartbeat_s
 
@@ -138,8 +139,22 @@ class Lease:
         while not self._stopping.is_set():
             self._nudged.clear()
             pause_s = self._settings.heartbeat_s if self._renew_once(lease_clock()) else _RETRY_S
-            self._nudged.wait(pause_s)
+            self._pause(pause_s)
         self._disconnect()
+
+    def _pause(self, seconds: float) -> None:
+        """Until the time is up, somebody nudges, or the session has ended: then others see us as unknown."""
+        deadline = lease_clock() + seconds
+        while (left_s := deadline - lease_clock()) > 0 and not self._has_session_ended():
+            if self._nudged.wait(min(left_s, _RETRY_S)):
+                return
+
+    def _has_session_ended(self) -> bool:
+        """Whether the server says something unasked, which is its goodbye. The next statement finds out."""
+        if self._connection is None or self._connection.closed:
+            return False
+        readable, _, _ = select.select([self._connection], [], [], 0)
+        return bool(readable)
 
     def _renew_once(self, sent_at: float) -> bool:
         self._lose_what_is_over()
