@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from service.api import factories, gateways, health, history, metrics, status, summary, workers
+from service.api import docs, factories, gateways, health, history, metrics, status, summary, workers
 from service.api.access import require_tokens
 from service.api.errors import handle_errors
 from service.api.metrics import measure
@@ -28,6 +28,7 @@ BLUEPRINTS = (
     history.blueprint,
     summary.blueprint,
     workers.blueprint,
+    docs.blueprint,
 )
 
 

@@ -3,6 +3,7 @@
 from flask import Blueprint, Response
 
 from service.api.lists import FactoryListQuery, FactoryPage
+from service.api.openapi import Operation
 from service.api.pagination import NoQuery, Page
 from service.api.preconditions import answer_read, with_tag, write_precondition
 from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
@@ -11,11 +12,21 @@ from service.api.schemas import EmptyBody, FactoryCreate, FactoryResponse, Facto
 from service.api.services import services
 from service.database.factories import FactoryRepository
 from service.database.restoration import RestorationRepository
+from service.errors import FactoryNotFoundError, GatewayIdsTakenError, OrganizationUnknownError
 
 blueprint = Blueprint("factories", __name__, url_prefix="/api/factories")
 
 
 @blueprint.post("")
+@Operation(
+    "create_factory",
+    "Register a factory",
+    {201: FactoryResponse},
+    errors=(OrganizationUnknownError,),
+    body=FactoryCreate,
+    is_tagged=True,
+    gives="factory_id",
+)
 def create() -> Response:
     """201 and the factory."""
     parse_query(NoQuery)
@@ -25,6 +36,9 @@ def create() -> Response:
 
 
 @blueprint.get("")
+@Operation(
+    "list_factories", "Factories, a page", {200: FactoryPage}, query=FactoryListQuery, condition="read"
+)
 def find_all() -> Response:
     """A page, in the order that is asked for, then by id."""
     query = parse_query(FactoryListQuery)
@@ -36,6 +50,9 @@ def find_all() -> Response:
 
 
 @blueprint.get("/<factory_id>")
+@Operation(
+    "get_factory", "A factory", {200: FactoryResponse}, errors=(FactoryNotFoundError,), condition="read"
+)
 def find_by_id(factory_id: str) -> Response:
     """One."""
     parse_query(NoQuery)
@@ -44,6 +61,15 @@ def find_by_id(factory_id: str) -> Response:
 
 
 @blueprint.route("/<factory_id>", methods=["PUT", "PATCH"])
+@Operation(
+    "update_factory",
+    "Change what the body names",
+    {200: FactoryResponse},
+    errors=(FactoryNotFoundError, OrganizationUnknownError),
+    body=FactoryUpdate,
+    condition="write",
+    is_tagged=True,
+)
 def update(factory_id: str) -> Response:
     """Changes what the body names."""
     parse_query(NoQuery)
@@ -54,6 +80,13 @@ def update(factory_id: str) -> Response:
 
 
 @blueprint.delete("/<factory_id>")
+@Operation(
+    "delete_factory",
+    "Delete a factory, and its gateways with it",
+    {204: None},
+    errors=(FactoryNotFoundError,),
+    condition="write",
+)
 def delete(factory_id: str) -> Response:
     """204; its gateways go with it."""
     parse_query(NoQuery)
@@ -64,6 +97,15 @@ def delete(factory_id: str) -> Response:
 
 
 @blueprint.post("/<factory_id>/restore")
+@Operation(
+    "restore_factory",
+    "Take back a deletion, with the gateways that were deleted with the factory",
+    {200: FactoryResponse},
+    errors=(FactoryNotFoundError, GatewayIdsTakenError(["CTC-0001"])),
+    body=EmptyBody,
+    is_body_optional=True,
+    is_tagged=True,
+)
 def restore(factory_id: str) -> Response:
     """200: it is there again, with the gateways that were deleted with it, and only those."""
     parse_query(NoQuery)

@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from service.api.lists import GatewayListQuery, GatewayPage
+from service.api.openapi import Operation
 from service.api.pagination import NoQuery, Page
 from service.api.preconditions import answer_read, with_tag, write_precondition
 from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
@@ -19,11 +20,26 @@ from service.database.query import Executor
 from service.database.restoration import RestorationRepository
 from service.database.rows import Gateway
 from service.database.statuses import StatusRepository
+from service.errors import (
+    FactoryDeletedError,
+    FactoryUnknownError,
+    GatewayIdConflictError,
+    GatewayNotFoundError,
+)
 
 blueprint = Blueprint("gateways", __name__, url_prefix="/api/gateways")
 
 
 @blueprint.post("")
+@Operation(
+    "create_gateway",
+    "Register a gateway, which is connected from now on",
+    {201: GatewayResponse},
+    errors=(FactoryUnknownError, GatewayIdConflictError),
+    body=GatewayCreate,
+    is_tagged=True,
+    gives="gateway_id",
+)
 def create() -> Response:
     """201 and the gateway, which a worker connects from now on."""
     parse_query(NoQuery)
@@ -37,6 +53,7 @@ def create() -> Response:
 
 
 @blueprint.get("")
+@Operation("list_gateways", "Gateways, a page", {200: GatewayPage}, query=GatewayListQuery, condition="read")
 def find_all() -> Response:
     """A page, in the order that is asked for, then by id."""
     query = parse_query(GatewayListQuery)
@@ -48,6 +65,9 @@ def find_all() -> Response:
 
 
 @blueprint.get("/<gateway_id>")
+@Operation(
+    "get_gateway", "A gateway", {200: GatewayResponse}, errors=(GatewayNotFoundError,), condition="read"
+)
 def find_by_id(gateway_id: str) -> Response:
     """One."""
     parse_query(NoQuery)
@@ -57,6 +77,15 @@ def find_by_id(gateway_id: str) -> Response:
 
 
 @blueprint.route("/<gateway_id>", methods=["PUT", "PATCH"])
+@Operation(
+    "update_gateway",
+    "Change what the body names; the password only if it names one",
+    {200: GatewayResponse},
+    errors=(GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError),
+    body=GatewayUpdate,
+    condition="write",
+    is_tagged=True,
+)
 def update(gateway_id: str) -> Response:
     """Changes what the body names; the password only if it names one."""
     parse_query(NoQuery)
@@ -69,6 +98,13 @@ def update(gateway_id: str) -> Response:
 
 
 @blueprint.delete("/<gateway_id>")
+@Operation(
+    "delete_gateway",
+    "Delete a gateway: a worker hangs up, and the gateway_id is free again",
+    {204: None},
+    errors=(GatewayNotFoundError,),
+    condition="write",
+)
 def delete(gateway_id: str) -> Response:
     """204; a worker hangs up, and the gateway_id is free again."""
     parse_query(NoQuery)
@@ -79,6 +115,15 @@ def delete(gateway_id: str) -> Response:
 
 
 @blueprint.post("/<gateway_id>/restore")
+@Operation(
+    "restore_gateway",
+    "Take back a deletion",
+    {200: GatewayResponse},
+    errors=(GatewayNotFoundError, FactoryDeletedError, GatewayIdConflictError),
+    body=EmptyBody,
+    is_body_optional=True,
+    is_tagged=True,
+)
 def restore(gateway_id: str) -> Response:
     """200: it is there again, and a worker connects it unless it is wanted disconnected."""
     parse_query(NoQuery)

@@ -3,6 +3,7 @@
 from flask import Blueprint, Response
 
 from service.api.access import may_see_details
+from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.requests import detail, parse_query
 from service.api.responses import respond
@@ -15,6 +16,7 @@ blueprint = Blueprint("health", __name__, url_prefix="/api/health")
 
 
 @blueprint.get("")
+@Operation("get_health", "Whether the process lives", {200: HealthResponse}, asks_database=False)
 def live() -> Response:
     """200 while the process lives; asks nobody."""
     parse_query(NoQuery)
@@ -22,6 +24,12 @@ def live() -> Response:
 
 
 @blueprint.get("/ready")
+@Operation(
+    "get_readiness",
+    "Whether the service can keep its promises",
+    {200: (ReadinessResponse, BriefReadinessResponse)},
+    errors=(NotReadyError([detail("workers", "none is live: gateways are not connected", "none_live")]),),
+)
 def ready() -> Response:
     """200, or 503 naming what is wrong; where tokens are required, only to those who show one."""
     parse_query(NoQuery)

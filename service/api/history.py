@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from service.api.cursors import Cursor, encode_cursor, not_of_this_list, scope_of
 from service.api.history_schemas import AvailabilityResponse, EventPage, EventPagination, EventResponse
+from service.api.openapi import Operation
 from service.api.pagination import DEFAULT_LIMIT, CursorText, Limit, QueryModel
 from service.api.preconditions import answer_read
 from service.api.requests import detail, invalid, parse_id, parse_query
@@ -18,6 +19,7 @@ from service.api.services import services
 from service.database.availability import measure
 from service.database.gateways import GatewayRepository
 from service.database.history import HistoryRepository
+from service.errors import GatewayNotFoundError
 
 blueprint = Blueprint("history", __name__, url_prefix="/api/gateways/<gateway_id>")
 
@@ -71,6 +73,14 @@ class Range:
 
 
 @blueprint.get("/events")
+@Operation(
+    "list_gateway_events",
+    "What happened to a gateway, newest first",
+    {200: EventPage},
+    errors=(GatewayNotFoundError,),
+    query=EventListQuery,
+    condition="read",
+)
 def find_events(gateway_id: str) -> Response:
     """Its transitions, newest first."""
     query = parse_query(EventListQuery)
@@ -88,6 +98,13 @@ def find_events(gateway_id: str) -> Response:
 
 
 @blueprint.get("/availability")
+@Operation(
+    "get_availability",
+    "Connected by wanted time, and the outages",
+    {200: AvailabilityResponse},
+    errors=(GatewayNotFoundError,),
+    query=AvailabilityQuery,
+)
 def find_availability(gateway_id: str) -> Response:
     """How much of the wanted time it was connected, from its history."""
     query = parse_query(AvailabilityQuery)

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.api.metrics_directory import directory
+from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.requests import parse_query
 from service.api.services import services
@@ -112,6 +113,11 @@ def measure(app: Flask) -> None:
 
 
 @blueprint.get("/metrics")
+@Operation(
+    "get_metrics",
+    "Numbers for Prometheus",
+    {200: {CONTENT_TYPE_PLAIN_0_0_4: {"schema": {"type": "string"}}}},
+)
 def show() -> Response:
     """The numbers."""
     parse_query(NoQuery)

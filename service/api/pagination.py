@@ -52,8 +52,8 @@ def parse_whole_number(text: object) -> int:
     raise PydanticCustomError("whole_number", "must be a whole number within its bounds")
 
 
-Limit = Annotated[int, BeforeValidator(parse_whole_number), Field(ge=1, le=MAX_LIMIT)]
-Offset = Annotated[int, BeforeValidator(parse_whole_number), Field(ge=0, le=MAX_OFFSET)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(parse_whole_number)]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), BeforeValidator(parse_whole_number)]
 CursorText = Annotated[Cursor, PlainValidator(decode_cursor, json_schema_input_type=str)]
 
 

@@ -29,6 +29,10 @@ _ANSWERS: dict[type[Exception], Answer] = {
     UnsupportedTransferCoding: Answer(501, "NOT_IMPLEMENTED", "This transfer coding is not known here."),
     ParseException: BAD_HTTP,
 }
+BEFORE_THE_APPLICATION = tuple(
+    answer for answer in _ANSWERS.values() if answer is not CRASH and answer is not BAD_HTTP
+)
+"""What any request may be refused with before the application sees it."""
 
 
 def answer_to_unreadable(error: Exception) -> Answer:

@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response
 
+from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.requests import parse_id, parse_optional_body, parse_query
 from service.api.responses import respond
@@ -9,11 +10,13 @@ from service.api.schemas import EmptyBody, StatusResponse
 from service.api.services import services
 from service.database.gateways import GatewayRepository
 from service.database.statuses import StatusRepository
+from service.errors import GatewayNotFoundError
 
 blueprint = Blueprint("status", __name__, url_prefix="/api/gateways/<gateway_id>")
 
 
 @blueprint.get("/status")
+@Operation("get_status", "What is true now", {200: StatusResponse}, errors=(GatewayNotFoundError,))
 def find(gateway_id: str) -> Response:
     """The status at this moment."""
     parse_query(NoQuery)
@@ -22,12 +25,28 @@ def find(gateway_id: str) -> Response:
 
 
 @blueprint.post("/connect")
+@Operation(
+    "connect_gateway",
+    "Want it connected, and attempt it at once",
+    {202: StatusResponse},
+    errors=(GatewayNotFoundError,),
+    body=EmptyBody,
+    is_body_optional=True,
+)
 def connect(gateway_id: str) -> Response:
     """202: wanted connected, and an attempt at once, whatever was before."""
     return _want(gateway_id, connected=True)
 
 
 @blueprint.post("/disconnect")
+@Operation(
+    "disconnect_gateway",
+    "Hang up, and stay so until told otherwise",
+    {202: StatusResponse},
+    errors=(GatewayNotFoundError,),
+    body=EmptyBody,
+    is_body_optional=True,
+)
 def disconnect(gateway_id: str) -> Response:
     """202: wanted disconnected until told otherwise."""
     return _want(gateway_id, connected=False)

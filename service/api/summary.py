@@ -8,6 +8,7 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from service.api.history_schemas import FactorySummary, StateCounts, SummaryResponse
+from service.api.openapi import Operation
 from service.api.pagination import MAX_LIMIT, CursorText, Limit, ListQuery, Page
 from service.api.requests import parse_query
 from service.api.responses import respond
@@ -29,6 +30,12 @@ class SummaryQuery(ListQuery):
 
 
 @blueprint.get("/summary")
+@Operation(
+    "get_summary",
+    "How many gateways are in each state, in all and by factory",
+    {200: SummaryResponse},
+    query=SummaryQuery,
+)
 def find() -> Response:
     """How many gateways are in each state: in all, and by factory, by name."""
     query = parse_query(SummaryQuery)

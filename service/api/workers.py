@@ -3,6 +3,7 @@
 from flask import Blueprint, Response
 
 from service.api.lists import WorkerListQuery, WorkerPage
+from service.api.openapi import Operation
 from service.api.pagination import Page
 from service.api.preconditions import answer_read
 from service.api.requests import parse_query
@@ -15,6 +16,13 @@ blueprint = Blueprint("workers", __name__, url_prefix="/api/workers")
 
 
 @blueprint.get("")
+@Operation(
+    "list_workers",
+    "Workers that have not ended, a page",
+    {200: WorkerPage},
+    query=WorkerListQuery,
+    condition="read",
+)
 def find_all() -> Response:
     """A page of those that have not ended, by host, then id."""
     query = parse_query(WorkerListQuery)

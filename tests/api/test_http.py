@@ -46,7 +46,7 @@ def routes() -> list[tuple[str, str]]:
 @pytest.mark.req("API-05", "API-06")
 def test_no_route_takes_a_parameter_that_it_does_not_know(api: ApiServer) -> None:
     asked = [(method, path) for method, path in routes() if method not in {"HEAD", "OPTIONS"}]
-    assert len(asked) == 24
+    assert len(asked) >= 24
     for method, path in asked:
         reply = api.call(method, f"{path}?surprise=1")
         assert (reply.status, reply.fields) == (400, ["surprise"]), (method, path)
