@@ -213,7 +213,7 @@ class TrialRepository:
         return trial_id
 
     def lock_login(self, gateway_id: UUID) -> StoredLogin:
-        """How a gateway is reached, and stays to be until the transaction ends. Raises GatewayNotFoundError."""
+        """How a gateway is reached, until the transaction ends. Raises GatewayNotFoundError."""
         login = self._executor.fetch_one(LOCK_STORED_LOGIN, {"gateway_id": gateway_id})
         if login is None:
             raise GatewayNotFoundError

@@ -19,7 +19,7 @@ class ChangeListener:
     """Owns a thread and a database session of its own."""
 
     def __init__(self, database: DatabaseConfig, told: Mapping[str, Callable[[], None]]) -> None:
-        """`told`: by channel, who is called, from the listener's thread and after each (re)connect as well."""
+        """`told`: by channel, who is called, from the listener's thread, also after each (re)connect."""
         self._database = database
         self._told = told
         self._stopping = threading.Event()

@@ -1,4 +1,4 @@
-"""One trial: a short session of its own with a gateway, to see whether a login works. Never the live session."""
+"""One trial: a short session with a gateway, beside the live one, to see whether a login works."""
 
 import logging
 import threading
@@ -82,7 +82,7 @@ class Trial:
         self._waker.wake()
 
     def wait_closed(self, timeout_s: float) -> bool:
-        """Makes it look whether it may act still; waits until its socket is closed, and tells whether it is."""
+        """Makes it look whether it may act still; waits for its socket to close, tells whether it did."""
         self._waker.wake()
         return self._closed.wait(timeout_s)
 

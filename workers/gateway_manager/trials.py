@@ -1,8 +1,7 @@
-"""Trials of this worker: claims what clients want tried out, a few at a time, and writes down what came of it."""
+"""Trials of this worker: claims what clients want tried out, a few at a time, and writes the results."""
 
 import logging
 import threading
-from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -99,7 +98,7 @@ class TrialDesk:
             return
         with self._lock:
             self._running.add(trial)
-        trial.start()
+            trial.start()
         if self._stopping.is_set():
             trial.stop()
 
