@@ -118,7 +118,7 @@ def test_what_nobody_waits_for_is_removed(
 ) -> None:
     [gateway] = start_site().gateways
     put(plant, gateway.url, expires_in_s=-60)
-    put(plant, gateway.url, expires_in_s=-60)
+    put(plant, gateway.url, expires_in_s=-1)
     start_worker(**PATIENT)
     wait_until(lambda: not plant.rows("SELECT FROM gateway_trials"), WAIT_S, "the leftovers to be gone")
     assert gateway.attempts == 0
