@@ -14,7 +14,7 @@ from service.database.deadline import answer_within
 from service.database.pool import Database
 from service.database.query import Executor
 from service.database.trials import Progress, TrialRepository
-from service.errors import DatabaseError, NoWorkerError, TooManyTrialsError, TrialLostError
+from service.errors import DatabaseError, MillgateError, NoWorkerError, TooManyTrialsError, TrialLostError
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,13 @@ class TrialDesk:
             trial_id = begin(TrialRepository(transaction))
         try:
             found = self._wait(TrialRepository(database), trial_id)
-        finally:
+        except DatabaseError:
+            # Who waited for a silent database once shall not do it again: the workers remove the row.
+            raise
+        except MillgateError:
             _delete(database, trial_id)
+            raise
+        _delete(database, trial_id)
         return TrialResponse(**dict(found), ok=found.failure is None)
 
     def _wait(self, trials: TrialRepository, trial_id: UUID) -> TrialResult:

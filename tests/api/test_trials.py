@@ -13,11 +13,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from devstack.postgres import free_port
+from devstack.postgres import EmbeddedPostgres, free_port
 from service.api.trial_rules import may_get_stored_password
 from service.crypto import Sealer, Secret
 from service.database.trials import MOST_PER_WORKER
 from simulator import Credentials, Fault, Gateway, Site
+from tests.api.processes import frozen
 from tests.api.server import KEY, ApiServer, Reply
 from tests.certificates import Authority
 from tests.database_server import cloned_database
@@ -425,6 +426,25 @@ def test_an_api_that_ends_keeps_nobody_waiting(
         assert (reply.status, reply.error["code"]) == (504, "TRIAL_LOST")
         assert api.process.wait(WAIT_S) == 0
     gateway.drop()
+
+
+def test_a_database_that_falls_silent_is_waited_for_once(
+    own_postgres: EmbeddedPostgres, site: Site, calls: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    gateway = site.gateway("AP-1")
+    gateway.fault(Fault.SILENT_LOGIN)
+    with ApiServer(own_postgres.url(), tmp_path / "api.log") as api:
+        worker = ThreadedWorker(own_postgres.url(), PATIENT)
+        try:
+            wait_until(lambda: is_ready(api), WAIT_S, "a worker")
+            waiting = begin(calls, api, gateway)
+            with frozen(own_postgres):
+                started = monotonic()
+                reply = waiting.result(WAIT_S)
+                assert monotonic() - started < 7
+        finally:
+            worker.stop()
+    assert (reply.status, reply.error["code"]) == (500, "DATABASE_UNAVAILABLE")
 
 
 def echo(peer: Peer) -> None:
