@@ -106,11 +106,15 @@ def test_a_few_at_once(plant: Plant, start_site: StartSite, start_worker: StartW
     looks = "SELECT FROM workers WHERE heartbeat_at > started_at + interval '1 second'"
     wait_until(lambda: plant.rows(looks), WAIT_S, "a second to pass")
     assert (gateway.attempts, claimed(plant)) == (MOST_PER_WORKER, MOST_PER_WORKER)
-    gateway.drop()
-    gateway.wait(lambda seen: seen.attempts == len(trials), WAIT_S)
-    gateway.drop()
-    for trial_id in trials:
-        assert result_of(plant, trial_id)["failure"]["code"] == "connection_lost"
+
+    def is_over() -> bool:
+        gateway.drop()
+        return all(row_of(plant, trial_id).result for trial_id in trials)
+
+    wait_until(is_over, WAIT_S, "all trials to end")
+    assert gateway.attempts == len(trials)
+    codes = {row_of(plant, trial_id).result["failure"]["code"] for trial_id in trials}
+    assert codes == {"connection_lost"}
 
 
 def test_what_nobody_waits_for_is_removed(
