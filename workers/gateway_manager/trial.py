@@ -51,10 +51,12 @@ class Trial:
         order: ClaimedTrial,
         surroundings: TrialSurroundings,
         may_act: Callable[[], bool],
+        is_stopping: Callable[[], bool],
         on_finished: Callable[["Trial", dict[str, Any] | None], None],
     ) -> None:
         """`may_act`: whether the lease runs under which it was claimed; once false, false for good.
 
+        `is_stopping`: whether it is to say goodbye and end; once true, true for good.
         `on_finished` is called on the trial's own thread, as its last act, with what came of it; with None if
         it was stopped before anything did. Raises OSError when there are no files left.
         """
@@ -62,7 +64,7 @@ class Trial:
         self._around = surroundings
         self._may_act = may_act
         self._on_finished = on_finished
-        self._is_stopping = False
+        self._is_stopping = is_stopping
         self._closed = threading.Event()
         self._waker = Waker()
         self._thread = threading.Thread(target=self._run, name=f"trial-{order.id}", daemon=True)
@@ -76,9 +78,8 @@ class Trial:
         """Starts the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Says goodbye and ends, within a second or so."""
-        self._is_stopping = True
+    def look(self) -> None:
+        """Makes it look whether it may go on. It ends within a second or so if not."""
         self._waker.wake()
 
     def wait_closed(self, timeout_s: float) -> bool:
@@ -146,7 +147,7 @@ class Trial:
         sign_in.subscribe(Watch(way.on_phase, over_at - goodbye_s))
 
     def _is_interrupted(self) -> bool:
-        return self._is_stopping or self._must_be_silent()
+        return self._is_stopping() or self._must_be_silent()
 
     def _must_be_silent(self) -> bool:
         return not self._may_act()

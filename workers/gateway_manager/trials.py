@@ -54,7 +54,7 @@ class TrialDesk:
         self._stopping.set()
         self.wake()
         for trial in self._trials():
-            trial.stop()
+            trial.look()
 
     def stop(self, timeout_s: float) -> None:
         """Ends the threads; call `begin_stop` before."""
@@ -89,7 +89,13 @@ class TrialDesk:
             self._finish(worker, trial, result)
 
         try:
-            trial = Trial(order, self._around, lambda: self._lease.holds(worker), finished)
+            trial = Trial(
+                order,
+                self._around,
+                lambda: self._lease.holds(worker),
+                self._stopping.is_set,
+                finished,
+            )
         except OSError as error:
             log.error("no room for a trial (%s): raise the limit on open files", error.strerror)  # noqa: TRY400
             steps = StepRecorder(monotonic)
@@ -99,8 +105,6 @@ class TrialDesk:
         with self._lock:
             self._running.add(trial)
             trial.start()
-        if self._stopping.is_set():
-            trial.stop()
 
     def _trials(self) -> list[Trial]:
         with self._lock:
