@@ -447,6 +447,30 @@ CREATE VIEW public.gateway_statuses AS
 
 
 --
+-- Name: gateway_trials; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED TABLE public.gateway_trials (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    url text NOT NULL,
+    email text NOT NULL,
+    sealed_password bytea NOT NULL,
+    sealed_for uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    claimed_by uuid,
+    result jsonb,
+    CONSTRAINT gateway_trials_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
+    CONSTRAINT gateway_trials_password_until_result CHECK (
+CASE
+    WHEN (result IS NULL) THEN ((octet_length(sealed_password) >= 38) AND (octet_length(sealed_password) <= 4133))
+    ELSE (octet_length(sealed_password) = 0)
+END),
+    CONSTRAINT gateway_trials_url_scheme CHECK (((url ~ '^wss?://'::text) AND (char_length(url) <= 2000)))
+);
+
+
+--
 -- Name: gateway_wishes; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -572,6 +596,14 @@ ALTER TABLE ONLY public.gateway_connections
 
 ALTER TABLE ONLY public.gateway_events
     ADD CONSTRAINT gateway_events_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: gateway_trials gateway_trials_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_trials
+    ADD CONSTRAINT gateway_trials_pkey PRIMARY KEY (id);
 
 
 --
@@ -937,4 +969,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000023'),
     ('20261123000024'),
     ('20261123000030'),
-    ('20261123000031');
+    ('20261123000031'),
+    ('20261123000050');

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from service.api import docs, factories, gateways, health, history, metrics, status, summary, workers
+from service.api import docs, factories, gateways, health, history, metrics, status, summary, trials, workers
 from service.api.access import require_tokens
 from service.api.errors import handle_errors
 from service.api.metrics import measure
@@ -12,6 +12,7 @@ from service.api.request_log import log_requests
 from service.api.security import guard
 from service.api.services import Services, attach_services
 from service.api.time_limit import limit_waits
+from service.api.trial_desk import TrialDesk
 from service.config import ApiConfig
 from service.crypto import Sealer
 from service.database.pool import Database
@@ -24,6 +25,7 @@ BLUEPRINTS = (
     metrics.blueprint,
     factories.blueprint,
     gateways.blueprint,
+    trials.blueprint,
     status.blueprint,
     history.blueprint,
     summary.blueprint,
@@ -48,6 +50,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
             database=Database(config.database, "millgate-api"),
             sealer=Sealer(config.encryption_key, config.old_encryption_keys),
             newest_migration=newest_migration(MIGRATIONS),
+            trials=TrialDesk.of(config.trial_limit_s, config.threads),
         ),
     )
     log_requests(app)

@@ -49,6 +49,7 @@ class ApiConfig:
     port: int
     processes: int
     threads: int
+    trial_limit_s: float
     requires_tokens: bool
     log_level: str
     cors_origins: tuple[str, ...]
@@ -67,6 +68,7 @@ class ApiConfig:
             port=environment.integer("PORT", 3000, minimum=1, maximum=65535),
             processes=environment.integer("API_PROCESSES", 2, minimum=1, maximum=64),
             threads=environment.integer("API_THREADS", 8, minimum=1, maximum=256),
+            trial_limit_s=environment.seconds("TRIAL_TIMEOUT_S", 10, minimum=1, maximum=10),
             requires_tokens=requires_tokens(environment.choice("AUTH", "auto", AUTH_MODES), host),
             log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
             cors_origins=environment.words("CORS_ORIGINS"),

@@ -87,6 +87,18 @@ class TooManyFailuresError(MillgateError):
         self.retry_after_s = retry_after_s
 
 
+class NoWorkerError(MillgateError):
+    """No worker is there that could try a gateway out, or none was free in time."""
+
+
+class TooManyTrialsError(MillgateError):
+    """As many gateways as may be are being tried out already."""
+
+
+class TrialLostError(MillgateError):
+    """A gateway was being tried out, and nobody will ever know what came of it."""
+
+
 class InvalidRequestError(MillgateError):
     """A body, query or path that is not what it has to be; the details never carry what was sent."""
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from service.crypto import Sealer
 from service.database.canaries import check_key
 from service.database.pool import Database
+from service.database.trials import MOST_PER_WORKER
 from service.database.workers import WorkerRepository
 from service.environment import read_environment
 from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError
@@ -28,6 +29,8 @@ from workers.gateway_manager.pruner import Pruner
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.reporter import StatusReporter
 from workers.gateway_manager.resolver import Resolver
+from workers.gateway_manager.trial import TrialSurroundings, trial_settings
+from workers.gateway_manager.trials import TrialDesk
 from workers.metrics import WorkerMetrics
 from workers.metrics_server import MetricsServer
 
@@ -49,6 +52,8 @@ class Worker:
         self._sealer = Sealer(config.encryption_key, config.old_encryption_keys)
         self._registry = GatewayRegistry()
         self._resolver = Resolver()
+        # Of their own: names that nobody answers for shall hold up trials alone.
+        self._trial_resolver = Resolver(MOST_PER_WORKER)
         self._lease = Lease(
             database=config.database,
             settings=config.lease,
@@ -80,7 +85,10 @@ class Worker:
             freshness_s=config.freshness_s,
             on_released=lambda _: self._manager.wake(),
         )
-        self._listener = ChangeListener(config.database, self._manager.wake)
+        self._trials = self._trial_desk(config)
+        self._listener = ChangeListener(
+            config.database, {"gateways_changed": self._manager.wake, "gateway_trials": self._trials.wake}
+        )
         self._pruner = Pruner(self._database, lambda: self._lease.worker, config.event_retention_days)
         self._metrics = self._metrics_server(config)
         self._stopping = threading.Event()
@@ -94,7 +102,7 @@ class Worker:
             self._check_key()
             if self._metrics is not None:
                 self._metrics.start()
-            for part in (self._lease, self._reporter, self._listener, self._pruner):
+            for part in (self._lease, self._reporter, self._trials, self._listener, self._pruner):
                 part.start()
             try:
                 self._manager.run(self._stopping)
@@ -102,6 +110,7 @@ class Worker:
                 self._stop()
         finally:
             self._resolver.close()
+            self._trial_resolver.close()
             self._database.close()
 
     def request_stop(self) -> None:
@@ -133,8 +142,10 @@ class Worker:
     def _stop(self) -> None:
         started_at = monotonic()
         self._lease.drain()
+        self._trials.begin_stop()
         if not self._manager.stop_all(STOP_TIMEOUT_S):
             log.error("some sessions did not end in time; their sockets end with this process")
+        self._trials.stop(timeout_s=1)
         self._pruner.stop(timeout_s=1)
         self._listener.stop(timeout_s=1)
         self._reporter.stop(timeout_s=1)
@@ -163,11 +174,19 @@ class Worker:
         metrics = WorkerMetrics(self._registry, self._lease.left_s, self._database.use)
         return MetricsServer(config.metrics_host, config.metrics_port, metrics.text)
 
+    def _trial_desk(self, config: WorkerConfig) -> TrialDesk:
+        settings = trial_settings(config.session)
+        dialer = Dialer(self._trial_resolver, settings, config.networks, config.tls)
+        surroundings = TrialSurroundings(dialer, self._sealer, settings)
+        return TrialDesk(self._database, self._lease, surroundings, config.poll_interval_s)
+
     def _lease_gained(self) -> None:
         self._manager.wake()
+        self._trials.wake()
 
     def _lease_lost(self) -> None:
         self._manager.abort_all()
+        self._trials.close_all()
         self._manager.wake()
 
     def _connection_finished(self, gateway_id: UUID) -> None:

@@ -27,10 +27,13 @@ from service.errors import (
     InvalidRequestError,
     MillgateError,
     NotReadyError,
+    NoWorkerError,
     OrganizationUnknownError,
     PreconditionFailedError,
     ScopeTooSmallError,
     TooManyFailuresError,
+    TooManyTrialsError,
+    TrialLostError,
     UnauthorizedError,
 )
 
@@ -89,6 +92,18 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         "FORBIDDEN",
         "This token is for reading only.",
         headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="write"'},
+    ),
+    NoWorkerError: Answer(
+        503, "NO_WORKER", "No worker is there, or free, that could try the gateway out. Try again soon."
+    ),
+    TooManyTrialsError: Answer(
+        429,
+        "TOO_MANY_TRIALS",
+        "As many gateways as may be are being tried out. Wait for Retry-After seconds.",
+        headers={"Retry-After": "5"},
+    ),
+    TrialLostError: Answer(
+        504, "TRIAL_LOST", "The trial was cut off: what came of it is not known. Try again."
     ),
     DatabaseUnavailableError: Answer(
         500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."

@@ -17,6 +17,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from service.api.errors import BAD_HTTP, CRASH, Answer, render
 from service.api.request_log import HEADER, new_request_id, write_line
+from service.api.services import services_of
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ def raw_response(answer: Answer, request_id: str) -> bytes:
 
 class ApiWorker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's threads, whose every error looks like ours."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Told to end: what only waits for others shall not wait any more."""
+        services_of(self.app.wsgi()).trials.ending.set()
+        super().handle_exit(sig, frame)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
         """Answers and logs what failed before, or beside, the application."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import Flask, current_app
 
+from service.api.trial_desk import TrialDesk
 from service.crypto import Sealer
 from service.database.pool import Database
 
@@ -12,11 +13,12 @@ _EXTENSION = "millgate"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The database, the key, and the newest migration that this code was written for."""
+    """The database, the key, the newest migration that this code was written for, the desk for trials."""
 
     database: Database
     sealer: Sealer
     newest_migration: str
+    trials: TrialDesk
 
 
 def attach_services(app: Flask, services: Services) -> None:

@@ -91,6 +91,11 @@ EVENT = (
 )
 TOKEN = "INSERT INTO api_tokens (name, scope, token_hash) VALUES ({}, {}, {})"
 HASH = "repeat('h', 32)::bytea"
+TRIAL = f"""
+    INSERT INTO gateway_trials (url, email, sealed_password, sealed_for, expires_at, result)
+    VALUES ({{}}, '{NOBODY}', now(), {{}})
+"""
+SEALED = "repeat('x', 40)::bytea"
 REFUSED = [
     (TOKEN.format("''", "'read'", HASH), "api_tokens_name_length"),
     (TOKEN.format("'n'", "'admin'", HASH), "api_tokens_scope"),
@@ -150,6 +155,13 @@ REFUSED = [
     (
         f"INSERT INTO gateway_wishes (gateway_id, at, is_wanted) VALUES ('{NOBODY}', now(), TRUE)",
         "gateway_wishes_gateway_id_fkey",
+    ),
+    (TRIAL.format(f"'http://one', 'one@example.com', {SEALED}", "NULL"), "gateway_trials_url_scheme"),
+    (TRIAL.format(f"'ws://one', '', {SEALED}", "NULL"), "gateway_trials_email_length"),
+    (TRIAL.format("'ws://one', 'one@example.com', ''", "NULL"), "gateway_trials_password_until_result"),
+    (
+        TRIAL.format(f"'ws://one', 'one@example.com', {SEALED}", "'{}'"),
+        "gateway_trials_password_until_result",
     ),
     ("UPDATE history_bounds SET is_only_row = FALSE", "history_bounds_is_only_row"),
     (

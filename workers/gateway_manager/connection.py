@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
-from service.crypto import Sealer
+from service.crypto import Sealer, Secret
 from service.database.gateways import SealedLogin
 from service.errors import SealError
-from workers.ctc.codec import ProtocolViolationError
-from workers.ctc.session import LoginRejectedError, Session, Stage, SubscriptionRejectedError
+from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.backoff import (
     BackoffPolicy,
     Record,
@@ -26,6 +25,7 @@ from workers.gateway_manager.gate import HandshakeGate
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.session_clock import MessageBudget, SessionClock
 from workers.gateway_manager.settings import SessionSettings
+from workers.gateway_manager.sign_in import SignIn, rejected, take
 from workers.gateway_manager.states import (
     CONFIGURATION_CHANGED,
     LOGIN_REJECTED_BEFORE,
@@ -42,7 +42,6 @@ from workers.gateway_manager.waker import InterruptedWaitError, Waker
 log = logging.getLogger(__name__)
 
 _INTERNAL_ERROR = Reason(Code.INTERNAL_ERROR, "A mistake of ours; the log has more.", Phase.SESSION)
-_LONGEST_GATEWAY_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ class GatewayConnection:
             return None
         except LoginRejectedError as rejection:
             self._record = after_rejection(self._record)
-            reason = self._rejected(Code.LOGIN_REJECTED, Phase.LOGIN, "login", str(rejection))
+            reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), self._password())
         except ConnectionFailedError as failure:
             lasted_s = 0.0 if connected_at is None else monotonic() - connected_at
             self._record = after_failure(self._around.backoff, self._record, lasted_s)
@@ -181,33 +180,14 @@ class GatewayConnection:
 
     def _log_in(self, transport: Transport, session: Session) -> None:
         """Login and subscription, each with its deadline. Raises on every failure."""
-        login = self._applied
         try:
-            password = self._around.sealer.open(login.sealed_password, login.id)
+            password = self._password()
         except SealError:
             message = "The stored password does not open with this ENCRYPTION_KEY: store it anew."
             raise failed(Code.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
-        transport.send_text(session.log_in(login.email, password.reveal()))
-        deadline = monotonic() + self._around.session.login_timeout_s
-        if not self._receive_while(transport, session, Stage.LOGGING_IN, deadline, Phase.LOGIN):
-            message = "The gateway did not answer the login in time."
-            raise failed(Code.LOGIN_TIMEOUT, Phase.LOGIN, message)
-        transport.send_text(session.subscribe())
-        deadline = monotonic() + self._around.session.subscribe_grace_s
-        if not self._receive_while(transport, session, Stage.SUBSCRIBING, deadline, Phase.SUBSCRIBE):
-            session.assume_subscribed()
-
-    def _receive_while(
-        self, transport: Transport, session: Session, stage: Stage, deadline: float, phase: Phase
-    ) -> bool:
-        """Receives until the session leaves the stage (True) or the time is up (False)."""
-        while session.stage is stage:
-            if monotonic() >= deadline:
-                return False
-            received = transport.receive(deadline, phase, deadline if phase is Phase.LOGIN else None)
-            if received is not None and received.kind is Kind.MESSAGE:
-                self._take(session, received.payload, phase)
-        return True
+        sign_in = SignIn(transport, session, self._around.session, password)
+        sign_in.log_in(self._applied.email)
+        sign_in.subscribe()
 
     def _stay(self, transport: Transport, session: Session) -> None:
         """Receives and pings until something ends the session; always raises."""
@@ -222,7 +202,7 @@ class GatewayConnection:
                 is_message = received.kind is Kind.MESSAGE
                 self._around.registry.saw(self.id, message=is_message)
                 if is_message:
-                    self._take(session, received.payload, Phase.SESSION)
+                    take(session, received.payload, Phase.SESSION, self._password)
                 if pause_s := budget.take(now):
                     # Back-pressure: what we don't read, the gateway can not send. Pings count as well.
                     self._waker.wait(now + pause_s, self._is_interrupted)
@@ -232,16 +212,6 @@ class GatewayConnection:
                 raise failed(Code.PING_TIMEOUT, Phase.SESSION, message)
             if clock.ping_is_due(now):
                 transport.ping()
-
-    def _take(self, session: Session, payload: bytes, phase: Phase) -> None:
-        try:
-            session.receive(payload)
-        except ProtocolViolationError as violation:
-            message = f"The gateway broke the protocol: {violation}."
-            raise failed(Code.PROTOCOL_ERROR, phase, message) from None
-        except SubscriptionRejectedError as rejection:
-            reason = self._rejected(Code.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, "subscription", str(rejection))
-            raise ConnectionFailedError(reason) from None
 
     def _greet(self) -> None:
         self._record = Record(failures=self._record.failures)
@@ -331,14 +301,8 @@ class GatewayConnection:
         observation = self._around.registry.find(self.id)
         return State.DISCONNECTED if observation is None else observation.state
 
-    def _rejected(self, code: Code, phase: Phase, what: str, gateway_text: str) -> Reason:
-        """A reason with the gateway's own words, from which anything like the password is taken out."""
-        login = self._applied
-        password = self._around.sealer.open(login.sealed_password, login.id).reveal()
-        words = "".join(c if c.isprintable() else " " for c in gateway_text.replace(password, "…"))
-        words = words.strip()[:_LONGEST_GATEWAY_TEXT]
-        message = f"The gateway rejected the {what}" + (f": {words}" if words else "") + "."
-        return Reason(code, message, phase, retryable=False)
+    def _password(self) -> Secret:
+        return self._around.sealer.open(self._applied.sealed_password, self._applied.id)
 
     def _who(self) -> dict[str, str]:
         return {"gateway": str(self.id), "gateway_id": self._applied.gateway_id}

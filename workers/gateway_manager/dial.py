@@ -24,6 +24,7 @@ from workers.gateway_manager.upgrade import (
     encode_request,
 )
 from workers.gateway_manager.waker import Waker
+from workers.gateway_manager.watch import UNWATCHED, Watch
 
 MAX_UPGRADE_ANSWER_BYTES = 64 * 1024
 _MOST_ADDRESSES_SHOWN = 3
@@ -63,16 +64,22 @@ class Dialer:
         self._networks = networks or NetworkPolicy()
         self._tls = tls or make_tls_context("")
 
-    def dial(self, url: str, waker: Waker, interrupted: Callable[[], bool]) -> Transport:
+    def dial(
+        self, url: str, waker: Waker, interrupted: Callable[[], bool], watch: Watch = UNWATCHED
+    ) -> Transport:
         """Raises ConnectionFailedError, InterruptedWaitError; nothing is left open then."""
         target = Target.of(url)
-        deadline = monotonic() + self._settings.tcp_timeout_s
-        addresses = self._only_allowed(self._resolve(target, deadline, waker, interrupted))
-        stream = _connect(addresses, deadline, waker, interrupted)
+        watch.on_phase(Phase.RESOLVE)
+        deadline = watch.bounded(monotonic() + self._settings.tcp_timeout_s)
+        addresses = self._resolve(target, deadline, waker, interrupted)
+        watch.on_phase(Phase.TCP)
+        stream = _connect(self._only_allowed(addresses), deadline, waker, interrupted)
         try:
-            stream.deadline = monotonic() + self._settings.upgrade_timeout_s
+            stream.deadline = watch.bounded(monotonic() + self._settings.upgrade_timeout_s)
             if target.is_tls:
+                watch.on_phase(Phase.TLS)
                 self._start_tls(stream, target)
+            watch.on_phase(Phase.UPGRADE)
             _upgrade(stream, target)
         except BaseException:
             stream.close()

@@ -1,10 +1,11 @@
-"""Hears that gateways were changed. A hint only: what it misses, the manager finds by itself."""
+"""Hears that something was changed. A hint only: whoever is told also looks by itself from time to time."""
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
+from psycopg import sql
 
 from service.config import DatabaseConfig
 from service.database.pool import connection_options
@@ -17,10 +18,10 @@ _LOOK_AROUND_S = 0.5
 class ChangeListener:
     """Owns a thread and a database session of its own."""
 
-    def __init__(self, database: DatabaseConfig, on_change: Callable[[], None]) -> None:
-        """`on_change` is called from the listener's thread, also after each (re)connect."""
+    def __init__(self, database: DatabaseConfig, told: Mapping[str, Callable[[], None]]) -> None:
+        """`told`: by channel, who is called, from the listener's thread, also after each (re)connect."""
         self._database = database
-        self._on_change = on_change
+        self._told = told
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
 
@@ -44,8 +45,10 @@ class ChangeListener:
     def _listen(self) -> None:
         options = connection_options(self._database, "millgate-listener")
         with psycopg.connect(self._database.url, **options) as connection:
-            connection.execute("LISTEN gateways_changed")
-            self._on_change()
+            for channel in self._told:
+                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            for tell in self._told.values():
+                tell()
             while not self._stopping.is_set():
-                for _ in connection.notifies(timeout=_LOOK_AROUND_S, stop_after=1):
-                    self._on_change()
+                for notification in connection.notifies(timeout=_LOOK_AROUND_S, stop_after=1):
+                    self._told[notification.channel]()

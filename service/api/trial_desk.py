@@ -1,0 +1,90 @@
+"""Waiting for what a worker finds out: no connection is held meanwhile, and no longer than it may take."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from service.api.places import NoPlaceError, Places
+from service.api.time_limit import DATABASE_LIMIT_S
+from service.api.trial_schemas import TrialResponse, TrialResult
+from service.database.deadline import answer_within
+from service.database.pool import Database
+from service.database.query import Executor
+from service.database.trials import Progress, TrialRepository
+from service.errors import DatabaseError, MillgateError, NoWorkerError, TooManyTrialsError, TrialLostError
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.075
+# How long after its time a result may still come: it has to be written and seen.
+_GRACE_S = 1.5
+# Each takes a thread for as long as it lasts, so most are left for everything else.
+_THREADS_A_PLACE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TrialDesk:
+    """Of one process; made before the fork."""
+
+    limit_s: float
+    places: Places
+    ending: threading.Event = field(default_factory=threading.Event)
+    """Set when the process is to end: nobody waits any more then."""
+
+    @classmethod
+    def of(cls, limit_s: float, threads: int) -> "TrialDesk":
+        """For a process with so many threads."""
+        return cls(limit_s, Places(max(1, threads // _THREADS_A_PLACE)))
+
+    def run(self, database: Database, begin: Callable[[TrialRepository], UUID]) -> TrialResponse:
+        """Begins a trial in a transaction and waits for what comes of it.
+
+        Raises what `begin` does, TooManyTrialsError, NoWorkerError, TrialLostError, DatabaseError.
+        """
+        try:
+            with self.places.one():
+                return self._run(database, begin)
+        except NoPlaceError:
+            raise TooManyTrialsError from None
+
+    def _run(self, database: Database, begin: Callable[[TrialRepository], UUID]) -> TrialResponse:
+        with database.transaction() as transaction:
+            trial_id = begin(TrialRepository(transaction))
+        try:
+            found = self._wait(TrialRepository(database), trial_id)
+        except DatabaseError:
+            # Who waited for a silent database once shall not do it again: the workers remove the row.
+            raise
+        except MillgateError:
+            _delete(database, trial_id)
+            raise
+        _delete(database, trial_id)
+        return TrialResponse(**dict(found), ok=found.failure is None)
+
+    def _wait(self, trials: TrialRepository, trial_id: UUID) -> TrialResult:
+        deadline = time.monotonic() + self.limit_s + _GRACE_S
+        while not self.ending.wait(_LOOK_EVERY_S):
+            answer_within(DATABASE_LIMIT_S)
+            progress = trials.find_progress(trial_id)
+            if progress is None:
+                raise TrialLostError
+            if progress.result is not None:
+                return TrialResult.model_validate(progress.result)
+            if not progress.has_worker or time.monotonic() > deadline:
+                raise _nobody(progress)
+        raise TrialLostError
+
+
+def _nobody(progress: Progress) -> NoWorkerError | TrialLostError:
+    return TrialLostError() if progress.is_claimed else NoWorkerError()
+
+
+def _delete(database: Executor, trial_id: UUID) -> None:
+    answer_within(DATABASE_LIMIT_S)
+    try:
+        TrialRepository(database).delete(trial_id)
+    except DatabaseError as error:
+        log.warning("a trial's row is left to the workers to remove: %s", error)

@@ -1,0 +1,76 @@
+"""From an open WebSocket to a session: the login and the subscription, each with its deadline and reasons."""
+
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+
+from service.crypto import Secret
+from workers.ctc.codec import ProtocolViolationError
+from workers.ctc.session import Session, Stage, SubscriptionRejectedError
+from workers.gateway_manager.settings import SessionSettings
+from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason, failed
+from workers.gateway_manager.transport import Kind, Transport
+from workers.gateway_manager.watch import UNWATCHED, Watch
+
+_LONGEST_GATEWAY_TEXT = 200
+
+
+class SignIn:
+    """For the thread that owns the transport. Methods raise ConnectionFailedError, InterruptedWaitError."""
+
+    def __init__(
+        self, transport: Transport, session: Session, settings: SessionSettings, password: Secret
+    ) -> None:
+        self._transport = transport
+        self._session = session
+        self._settings = settings
+        self._password = password
+
+    def log_in(self, email: str, watch: Watch = UNWATCHED) -> None:
+        """Raises LoginRejectedError, too."""
+        watch.on_phase(Phase.LOGIN)
+        self._transport.send_text(self._session.log_in(email, self._password.reveal()))
+        deadline = watch.bounded(monotonic() + self._settings.login_timeout_s)
+        if not self._receive_while(Stage.LOGGING_IN, deadline, Phase.LOGIN, deadline):
+            message = "The gateway did not answer the login in time."
+            raise failed(Code.LOGIN_TIMEOUT, Phase.LOGIN, message)
+
+    def subscribe(self, watch: Watch = UNWATCHED) -> None:
+        """Silence is consent."""
+        watch.on_phase(Phase.SUBSCRIBE)
+        self._transport.send_text(self._session.subscribe())
+        deadline = watch.bounded(monotonic() + self._settings.subscribe_grace_s)
+        finish_by = None if watch.finish_by == inf else watch.finish_by
+        if not self._receive_while(Stage.SUBSCRIBING, deadline, Phase.SUBSCRIBE, finish_by):
+            self._session.assume_subscribed()
+
+    def _receive_while(self, stage: Stage, deadline: float, phase: Phase, finish_by: float | None) -> bool:
+        """Receives until the session leaves the stage (True) or the time is up (False)."""
+        while self._session.stage is stage:
+            if monotonic() >= deadline:
+                return False
+            received = self._transport.receive(deadline, phase, finish_by)
+            if received is not None and received.kind is Kind.MESSAGE:
+                take(self._session, received.payload, phase, lambda: self._password)
+        return True
+
+
+def take(session: Session, payload: bytes, phase: Phase, password: Callable[[], Secret]) -> None:
+    """Hands a message to the session. Raises ConnectionFailedError, and LoginRejectedError as it is."""
+    try:
+        session.receive(payload)
+    except ProtocolViolationError as violation:
+        message = f"The gateway broke the protocol: {violation}."
+        raise failed(Code.PROTOCOL_ERROR, phase, message) from None
+    except SubscriptionRejectedError as rejection:
+        reason = rejected(Code.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, str(rejection), password())
+        raise ConnectionFailedError(reason) from None
+
+
+def rejected(code: Code, phase: Phase, gateway_text: str, password: Secret) -> Reason:
+    """A reason with the gateway's own words, from which anything like the password is taken out."""
+    what = {Phase.LOGIN: "login", Phase.SUBSCRIBE: "subscription"}[phase]
+    words = "".join(c if c.isprintable() else " " for c in gateway_text.replace(password.reveal(), "…"))
+    words = words.strip()[:_LONGEST_GATEWAY_TEXT]
+    message = f"The gateway rejected the {what}" + (f": {words}" if words else "") + "."
+    return Reason(code, message, phase, retryable=False)

@@ -1,0 +1,153 @@
+"""One trial: a short session with a gateway, beside the live one, to see whether a login works."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from service.crypto import Sealer
+from service.database.trials import ClaimedTrial
+from service.errors import SealError
+from workers.ctc.session import LoginRejectedError, Session
+from workers.gateway_manager.dial import Dialer
+from workers.gateway_manager.settings import SessionSettings
+from workers.gateway_manager.sign_in import SignIn, rejected
+from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason, failed
+from workers.gateway_manager.steps import StepRecorder
+from workers.gateway_manager.transport import Transport
+from workers.gateway_manager.waker import InterruptedWaitError, Waker
+from workers.gateway_manager.watch import Watch
+
+log = logging.getLogger(__name__)
+
+LONGEST_TRIAL_S = 10.0
+LONGEST_GOODBYE_S = 1.0
+INTERNAL_ERROR = Reason(Code.INTERNAL_ERROR, "A mistake of ours; the worker's log has more.", Phase.CLAIM)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSurroundings:
+    """What all trials of a worker share."""
+
+    dialer: Dialer
+    sealer: Sealer
+    session: SessionSettings
+    """Those of `trial_settings`, which the dialer has to have, too."""
+
+
+def trial_settings(session: SessionSettings) -> SessionSettings:
+    """A session's settings, but for the goodbye: somebody waits for its end."""
+    return replace(session, close_timeout_s=min(session.close_timeout_s, LONGEST_GOODBYE_S))
+
+
+class Trial:
+    """Owns its thread and its socket. `start` once; then any thread may call the public methods."""
+
+    def __init__(
+        self,
+        order: ClaimedTrial,
+        surroundings: TrialSurroundings,
+        may_act: Callable[[], bool],
+        is_stopping: Callable[[], bool],
+        on_finished: Callable[["Trial", dict[str, Any] | None], None],
+    ) -> None:
+        """`may_act`: whether the lease runs under which it was claimed; once false, false for good.
+
+        `is_stopping`: whether it is to say goodbye and end; once true, true for good.
+        `on_finished` is called on the trial's own thread, as its last act, with what came of it; with None if
+        it was stopped before anything did. Raises OSError when there are no files left.
+        """
+        self._order = order
+        self._around = surroundings
+        self._may_act = may_act
+        self._on_finished = on_finished
+        self._is_stopping = is_stopping
+        self._closed = threading.Event()
+        self._waker = Waker()
+        self._thread = threading.Thread(target=self._run, name=f"trial-{order.id}", daemon=True)
+
+    @property
+    def id(self) -> UUID:
+        """The trial's row."""
+        return self._order.id
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def look(self) -> None:
+        """Makes it look whether it may go on. It ends within a second or so if not."""
+        self._waker.wake()
+
+    def wait_closed(self, timeout_s: float) -> bool:
+        """Makes it look whether it may act still; waits for its socket to close, tells whether it did."""
+        self._waker.wake()
+        return self._closed.wait(timeout_s)
+
+    def join(self, timeout_s: float) -> bool:
+        """Waits for the thread's end; tells whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # From here on: the trial's own thread.
+
+    def _run(self) -> None:
+        steps = StepRecorder(monotonic)
+        result: dict[str, Any] | None = None
+        try:
+            self._attempt(steps)
+            result = steps.report()
+        except InterruptedWaitError:
+            pass  # another worker may do it
+        except Exception:
+            # A thread must not die silently, and one gateway's trouble must stay its own.
+            log.exception("a trial failed by a mistake of ours", extra={"trial": str(self.id)})
+            steps.fail(INTERNAL_ERROR)
+            result = steps.report()
+        finally:
+            self._closed.set()
+            self._waker.close()
+            self._on_finished(self, result)
+
+    def _attempt(self, steps: StepRecorder) -> None:
+        session, transport = Session(), None
+        time_left_s = min(self._order.time_left.total_seconds(), LONGEST_TRIAL_S)
+        over_at = monotonic() + time_left_s
+        # The subscription and the goodbye get their time, too, however slow the gateway was before.
+        reserve_s = self._around.session.subscribe_grace_s + self._around.session.close_timeout_s
+        way = Watch(steps.begin, over_at - min(reserve_s, time_left_s / 2))
+        try:
+            transport = self._around.dialer.dial(self._order.url, self._waker, self._is_interrupted, way)
+            self._sign_in(transport, session, way, over_at)
+            steps.end()
+        except ConnectionFailedError as failure:
+            steps.fail(failure.reason)
+        finally:
+            if transport is not None:
+                transport.leave(session.leave(), self._must_be_silent)
+
+    def _sign_in(self, transport: Transport, session: Session, way: Watch, over_at: float) -> None:
+        order = self._order
+        try:
+            password = self._around.sealer.open(order.sealed_password, order.sealed_for)
+        except SealError:
+            way.on_phase(Phase.LOGIN)
+            message = "The password does not open with the worker's ENCRYPTION_KEY."
+            raise failed(Code.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
+        sign_in = SignIn(transport, session, self._around.session, password)
+        try:
+            sign_in.log_in(order.email, way)
+        except LoginRejectedError as rejection:
+            reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), password)
+            raise ConnectionFailedError(reason) from None
+        goodbye_s = min(self._around.session.close_timeout_s, (over_at - monotonic()) / 2)
+        sign_in.subscribe(Watch(way.on_phase, over_at - goodbye_s))
+
+    def _is_interrupted(self) -> bool:
+        return self._is_stopping() or self._must_be_silent()
+
+    def _must_be_silent(self) -> bool:
+        return not self._may_act()
