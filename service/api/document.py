@@ -33,7 +33,7 @@ VERSION = "3.1.1"
 _MODEL = "#/components/schemas/{model}"
 _REQUEST_ID = "7f6a4f0d5b8e4c0e9a3d2c1b0a998877"
 _AUTOMATIC = frozenset({"HEAD", "OPTIONS"})
-_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+_PARAMETER = re.compile(r"<\w+_id>")
 
 _ALWAYS: tuple[Refusal, ...] = (
     invalid([detail("surprise", "is not known here", "extra_forbidden")]),
@@ -109,7 +109,7 @@ def find_operations(app: Flask) -> Iterator[Described]:
             raise ValueError(f"{rule.endpoint} is not described")
         if not says.is_listed:
             continue
-        path = _PARAMETER.sub(r"{\1}", rule.rule)
+        path = _PARAMETER.sub("{id}", rule.rule)
         methods = sorted((rule.methods or set()) - _AUTOMATIC)
         for method in methods:
             name = says.name if method == methods[0] else f"{says.name}_by_{method.lower()}"
@@ -193,14 +193,10 @@ def _security(one: Described) -> list[dict[str, list[str]]]:
 
 
 def _parameters(one: Described) -> list[dict[str, Any]]:
-    of_path = [_in_path(name) for name in re.findall(r"{(\w+)}", one.path)]
+    of_path = [_ID] if "{id}" in one.path else []
     of_query = [_in_query(name, schema) for name, schema in _query_properties(one.says)]
     conditions = [{"$ref": f"#/components/parameters/{name}"} for name in _CONDITIONS]
     return of_path + of_query + (conditions if one.says.condition else [])
-
-
-def _in_path(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
 
 
 def _query_properties(says: Operation) -> list[tuple[str, dict[str, Any]]]:
@@ -265,12 +261,13 @@ def _refusal(answers: Sequence[Answer], examples: Examples) -> dict[str, Any]:
 
 
 def _links(one: Described, operations: Sequence[Described]) -> dict[str, Any]:
-    """From an answer to every operation on what it is about."""
-    parameter = one.says.gives
+    """From what was made to every operation on it."""
+    if HTTPStatus.CREATED not in one.says.answers:
+        return {}
     return {
-        other.name: {"operationId": other.name, "parameters": {parameter: "$response.body#/id"}}
+        other.name: {"operationId": other.name, "parameters": {"id": "$response.body#/id"}}
         for other in operations
-        if parameter is not None and f"{{{parameter}}}" in other.path
+        if other.path.startswith(f"{one.path}/{{id}}")
     }
 
 
@@ -339,7 +336,9 @@ _TOKEN = {
     "description": "An API token, where tokens are required (AUTH). One with scope `read` can only read.",
 }
 
-_TAG = r'(W/)?"[\x21\x23-\x7e]*"'
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+
+_TAG = r'(W/)?"[!#-~]*"'
 _TAGS = {
     "type": "string",
     "pattern": rf"^(\*|{_TAG}(, {_TAG})*)$",
