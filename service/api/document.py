@@ -300,7 +300,7 @@ def _answer(refusal: Refusal) -> Answer:
 _DESCRIPTION = """\
 Every answer carries `X-Request-ID`: the request's own if it came with one that can be shown, else a new one.
 Every answer with a status of 400 or more has the same body: `error` with a stable `code`, a `message` for
-people, `details` and the `request_id`. Times are RFC 3339, in UTC."""
+people, `details` and the `request_id`. Times are RFC 3339, in UTC. No text may contain a NUL character."""
 
 _HEADERS: dict[str, Any] = {
     HEADER: {
