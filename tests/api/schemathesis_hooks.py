@@ -35,14 +35,14 @@ schemathesis.openapi.format(
 
 
 @schemathesis.hook
-def before_call(context: HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Each comes from an address of its own, so that failures to authenticate are not limited."""
     number = next(_addresses)
     case.headers["X-Forwarded-For"] = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 @schemathesis.check
-def what_fits_is_accepted(ctx: CheckContext, response: Response, case: schemathesis.Case) -> None:
+def what_fits_is_accepted(ctx: CheckContext, response: Response, case: schemathesis.Case[Any]) -> None:
     """A request as it is described is refused only for what no schema can say."""
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
@@ -53,7 +53,7 @@ def what_fits_is_accepted(ctx: CheckContext, response: Response, case: schemathe
 
 
 @schemathesis.check
-def the_error_is_described(ctx: CheckContext, response: Response, case: schemathesis.Case) -> None:
+def the_error_is_described(ctx: CheckContext, response: Response, case: schemathesis.Case[Any]) -> None:
     """Each refusal has a code that the description gives an example of, for this operation and status."""
     if response.status_code < 400 or case.method.upper() != case.operation.method.upper():
         return
