@@ -10,6 +10,7 @@ import time
 from typing import NoReturn
 
 from flask import Flask, g, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from service.api.failures import FailureLimiter
 from service.api.request_log import request_id
@@ -46,6 +47,8 @@ def may_see_details() -> bool:
 def _check(limiter: FailureLimiter) -> None:
     if request.endpoint == READINESS:
         g.may_see_details = _is_authorized(limiter)
+    elif isinstance(request.routing_exception, MethodNotAllowed):
+        pass  # Which paths there are, and with which methods, the description tells everybody.
     elif request.method != "OPTIONS" and request.blueprint not in OPEN_BLUEPRINTS:
         _authorize(limiter)
 

@@ -1,75 +1,27 @@
 """The OpenAPI document, made of the routes, what they say of themselves, and the models."""
 
 import itertools
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from flask import Flask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.api.access import OPEN_BLUEPRINTS, READINESS
-from service.api.errors import BAD_HTTP, CHALLENGE, CRASH, Answer, answer_to, answer_to_http, render
-from service.api.openapi import MediaTypes, Operation, Refusal, operation_of
+from service.api.document_parts import CONDITIONS, DESCRIPTION, HEADERS, ID, REQUEST_ID, TOKEN
+from service.api.errors import Answer, render
+from service.api.openapi import MediaTypes, Operation
+from service.api.operations import Described, find_operations, refusals, security_of
 from service.api.request_log import HEADER
-from service.api.requests import detail, invalid
 from service.api.responses import JSON
 from service.api.schemas import ErrorResponse
-from service.api.server import BEFORE_THE_APPLICATION
-from service.errors import (
-    DatabaseError,
-    DatabaseUnavailableError,
-    InvalidRequestError,
-    PreconditionFailedError,
-    ScopeTooSmallError,
-    TooManyFailuresError,
-    UnauthorizedError,
-)
-from service.tokens import Scope, covers
 
 VERSION = "3.1.1"
 _MODEL = "#/components/schemas/{model}"
-_REQUEST_ID = "7f6a4f0d5b8e4c0e9a3d2c1b0a998877"
-_AUTOMATIC = frozenset({"HEAD", "OPTIONS"})
-_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
-
-_ALWAYS: tuple[Refusal, ...] = (
-    invalid([detail("surprise", "is not known here", "extra_forbidden")]),
-    BAD_HTTP,
-    CRASH,
-    *BEFORE_THE_APPLICATION,
-)
-_OF_THE_DATABASE: tuple[Refusal, ...] = (DatabaseError, DatabaseUnavailableError)
-_OF_TOKENS: tuple[Refusal, ...] = (UnauthorizedError(is_given=False), TooManyFailuresError(3.0))
-_OF_A_BODY: tuple[Refusal, ...] = (
-    InvalidRequestError(
-        "INVALID_JSON",
-        "The body is not valid JSON.",
-        [detail("body", "Invalid JSON: EOF while parsing a value at line 1 column 0", "json_invalid")],
-    ),
-    answer_to_http(413, ""),
-    answer_to_http(415, "The body must be application/json, in UTF-8 and not compressed."),
-)
 
 
 Body = type[BaseModel] | tuple[type[BaseModel], ...] | MediaTypes | None
-
-
-class Described(NamedTuple):
-    """An operation where it is: its method, its path as OpenAPI writes it, and its name in Flask."""
-
-    method: str
-    path: str
-    endpoint: str
-    name: str
-    says: Operation
-
-    @property
-    def tag(self) -> str:
-        """The blueprint that it is of."""
-        return self.endpoint.partition(".")[0]
 
 
 def write_document(app: Flask) -> dict[str, Any]:
@@ -87,33 +39,18 @@ def write_document(app: Flask) -> dict[str, Any]:
             "title": "Millgate",
             "version": "1",
             "summary": "Keeps wireless-sensor gateways connected, and tells the truth about them.",
-            "description": _DESCRIPTION,
+            "description": DESCRIPTION,
         },
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
             "schemas": models.schemas,
             "examples": examples.written,
-            "headers": _HEADERS,
-            "parameters": _CONDITIONS,
-            "securitySchemes": {"token": _TOKEN},
+            "headers": HEADERS,
+            "parameters": CONDITIONS,
+            "securitySchemes": {"token": TOKEN},
         },
     }
-
-
-def find_operations(app: Flask) -> Iterator[Described]:
-    """Every operation of an application. Raises ValueError for a route that says nothing of itself."""
-    for rule in app.url_map.iter_rules():
-        says = operation_of(app.view_functions[rule.endpoint])
-        if says is None:
-            raise ValueError(f"{rule.endpoint} is not described")
-        if not says.is_listed:
-            continue
-        path = _PARAMETER.sub(r"{\1}", rule.rule)
-        methods = sorted((rule.methods or set()) - _AUTOMATIC)
-        for method in methods:
-            name = says.name if method == methods[0] else f"{says.name}_by_{method.lower()}"
-            yield Described(method, path, rule.endpoint, name, says)
 
 
 class Models:
@@ -161,7 +98,7 @@ class Examples:
         """The name of this refusal's example, and a reference to it."""
         example = {
             "summary": answer.message,
-            "value": render(answer, _REQUEST_ID).model_dump(mode="json"),
+            "value": render(answer, REQUEST_ID).model_dump(mode="json"),
         }
         plain = ".".join([answer.code, *(item["field"] for item in answer.details[:1])])
         names = itertools.chain([plain], (f"{plain}.{number}" for number in itertools.count(2)))
@@ -176,7 +113,7 @@ def _operation(one: Described, models: Models) -> dict[str, Any]:
         "tags": [one.tag],
         "summary": one.says.summary,
         "parameters": _parameters(one),
-        "security": _security(one),
+        "security": security_of(one),
     }
     if one.says.description:
         written["description"] = one.says.description
@@ -186,21 +123,11 @@ def _operation(one: Described, models: Models) -> dict[str, Any]:
     return written
 
 
-def _security(one: Described) -> list[dict[str, list[str]]]:
-    if one.endpoint == READINESS:
-        return [{}, {"token": []}]
-    return [] if one.tag in OPEN_BLUEPRINTS else [{"token": []}]
-
-
 def _parameters(one: Described) -> list[dict[str, Any]]:
-    of_path = [_in_path(name) for name in re.findall(r"{(\w+)}", one.path)]
+    of_path = [ID] if "{id}" in one.path else []
     of_query = [_in_query(name, schema) for name, schema in _query_properties(one.says)]
-    conditions = [{"$ref": f"#/components/parameters/{name}"} for name in _CONDITIONS]
+    conditions = [{"$ref": f"#/components/parameters/{name}"} for name in CONDITIONS]
     return of_path + of_query + (conditions if one.says.condition else [])
-
-
-def _in_path(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
 
 
 def _query_properties(says: Operation) -> list[tuple[str, dict[str, Any]]]:
@@ -265,97 +192,11 @@ def _refusal(answers: Sequence[Answer], examples: Examples) -> dict[str, Any]:
 
 
 def _links(one: Described, operations: Sequence[Described]) -> dict[str, Any]:
-    """From an answer to every operation on what it is about."""
-    parameter = one.says.gives
+    """From what was made to every operation on it."""
+    if HTTPStatus.CREATED not in one.says.answers:
+        return {}
     return {
-        other.name: {"operationId": other.name, "parameters": {parameter: "$response.body#/id"}}
+        other.name: {"operationId": other.name, "parameters": {"id": "$response.body#/id"}}
         for other in operations
-        if parameter is not None and f"{{{parameter}}}" in other.path
+        if other.path.startswith(f"{one.path}/{{id}}")
     }
-
-
-def refusals(one: Described) -> list[Answer]:
-    """Every refusal that an operation may give, by status: an example each."""
-    found = [*_ALWAYS]
-    if one.says.asks_database:
-        found += _OF_THE_DATABASE
-    if one.says.body is not None:
-        found += _OF_A_BODY
-    if one.says.condition is not None:
-        found.append(PreconditionFailedError)
-    if _security(one):
-        found += _OF_TOKENS
-    if _security(one) and not covers(Scope.READ, one.method):
-        found.append(ScopeTooSmallError)
-    answers = [_answer(refusal) for refusal in (*found, *one.says.errors)]
-    return sorted(answers, key=lambda answer: answer.status)
-
-
-def _answer(refusal: Refusal) -> Answer:
-    if isinstance(refusal, Answer):
-        return refusal
-    answer = answer_to(refusal() if isinstance(refusal, type) else refusal)
-    if answer is None:
-        raise ValueError(f"{refusal} has no answer")
-    return answer
-
-
-_DESCRIPTION = """\
-Every answer carries `X-Request-ID`: the request's own if it came with one that can be shown, else a new one.
-Every answer with a status of 400 or more has the same body: `error` with a stable `code`, a `message` for
-people, `details` and the `request_id`. Times are RFC 3339, in UTC."""
-
-_HEADERS: dict[str, Any] = {
-    HEADER: {
-        "description": "Ties the answer to what was logged.",
-        "required": True,
-        "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,128}$", "examples": [_REQUEST_ID]},
-    },
-    "ETag": {
-        "description": "Stands for the state that was answered; for If-Match and If-None-Match.",
-        "required": True,
-        "schema": {"type": "string", "examples": ['"3-0c9d2f6a1b7e4d5c8f0a1b2c"']},
-    },
-    "Location": {
-        "description": "The path where it is from now on.",
-        "required": True,
-        "schema": {"type": "string", "format": "uri-reference"},
-    },
-    "WWW-Authenticate": {
-        "description": "How to authenticate, and what was wrong (RFC 6750).",
-        "required": True,
-        "schema": {"type": "string", "examples": [CHALLENGE]},
-    },
-    "Retry-After": {
-        "description": "Wait for so many seconds.",
-        "required": True,
-        "schema": {"type": "integer", "minimum": 1},
-    },
-}
-
-_TOKEN = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": "An API token, where tokens are required (AUTH). One with scope `read` can only read.",
-}
-
-_TAG = r'(W/)?"[\x21\x23-\x7e]*"'
-_TAGS = {
-    "type": "string",
-    "pattern": rf"^(\*|{_TAG}(, {_TAG})*)$",
-    "examples": ['"3-0c9d2f6a1b7e4d5c8f0a1b2c"'],
-}
-_CONDITIONS: dict[str, Any] = {
-    "If-Match": {
-        "name": "If-Match",
-        "in": "header",
-        "description": "Do it only if its state has one of these tags; else 412.",
-        "schema": _TAGS,
-    },
-    "If-None-Match": {
-        "name": "If-None-Match",
-        "in": "header",
-        "description": "Do it only if its state has none of these tags; else 304 to a read, 412 to a write.",
-        "schema": _TAGS,
-    },
-}

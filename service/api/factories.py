@@ -25,7 +25,6 @@ blueprint = Blueprint("factories", __name__, url_prefix="/api/factories")
     errors=(OrganizationUnknownError,),
     body=FactoryCreate,
     is_tagged=True,
-    gives="factory_id",
 )
 def create() -> Response:
     """201 and the factory."""

@@ -4,7 +4,7 @@ import ipaddress
 import json
 import math
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -125,11 +125,52 @@ def _is_host(host: str, netloc: str) -> bool:
         return False
 
 
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_not_blank)]
-Location = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(check_not_blank)]
-ShortText = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_not_blank)]
-Timezone = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_timezone)]
-Email = Annotated[str, Field(min_length=3, max_length=320), AfterValidator(check_email)]
-WebSocketUrl = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(check_url)]
+# What the checks above ask for, as far as JSON Schema can say it (with regular expressions as in ECMA-262).
+_NOT_BLANK = {"pattern": r"\S"}
+_EMAIL_SCHEMA = {"format": "email", "examples": ["plant@example.com"]}
+_URL_SCHEMA = {"format": "websocket-url", "examples": ["ws://192.0.2.7:5000"]}
+_TIMEZONE_SCHEMA = {"format": "timezone", "examples": ["Europe/Berlin"]}
+_METADATA_SCHEMA = {
+    "description": (
+        f"At most {MAX_METADATA_DEPTH} levels deep and {MAX_METADATA_BYTES} bytes of JSON, without"
+        " numbers beyond 64 bits."
+    ),
+    "examples": [{"line": 3}],
+}
+
+Name = Annotated[
+    str, Field(min_length=1, max_length=200, json_schema_extra=_NOT_BLANK), AfterValidator(check_not_blank)
+]
+Location = Annotated[
+    str, Field(min_length=1, max_length=500, json_schema_extra=_NOT_BLANK), AfterValidator(check_not_blank)
+]
+ShortText = Annotated[
+    str, Field(min_length=1, max_length=100, json_schema_extra=_NOT_BLANK), AfterValidator(check_not_blank)
+]
+Timezone = Annotated[
+    str,
+    Field(min_length=1, max_length=100, json_schema_extra=_TIMEZONE_SCHEMA),
+    AfterValidator(check_timezone),
+]
+Email = Annotated[
+    str, Field(min_length=3, max_length=320, json_schema_extra=_EMAIL_SCHEMA), AfterValidator(check_email)
+]
+WebSocketUrl = Annotated[
+    str, Field(min_length=1, max_length=2000, json_schema_extra=_URL_SCHEMA), AfterValidator(check_url)
+]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=1024), AfterValidator(check_password)]
-Metadata = Annotated[dict[str, Any], AfterValidator(check_metadata)]
+SearchText = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_text)]
+Metadata = Annotated[
+    dict[str, Any], Field(json_schema_extra=_METADATA_SCHEMA), AfterValidator(check_metadata)
+]
+DesiredState = Literal["connected", "disconnected"]
+State = Literal[
+    "disconnected",
+    "connecting",
+    "authenticating",
+    "connected",
+    "retrying",
+    "auth_failed",
+    "disconnecting",
+    "unknown",
+]

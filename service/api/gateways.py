@@ -38,7 +38,6 @@ blueprint = Blueprint("gateways", __name__, url_prefix="/api/gateways")
     errors=(FactoryUnknownError, GatewayIdConflictError),
     body=GatewayCreate,
     is_tagged=True,
-    gives="gateway_id",
 )
 def create() -> Response:
     """201 and the gateway, which a worker connects from now on."""

@@ -42,7 +42,17 @@ def parse_time(text: object) -> datetime:
     )
 
 
-Time = Annotated[datetime, PlainValidator(parse_time, json_schema_input_type=str)]
+Time = Annotated[
+    datetime,
+    PlainValidator(parse_time, json_schema_input_type=str),
+    Field(
+        json_schema_extra={
+            "format": "date-time",
+            "pattern": "^2\\d{3}-",
+            "examples": ["2030-01-31T23:59:59Z"],
+        }
+    ),
+]
 
 
 class EventListQuery(QueryModel):

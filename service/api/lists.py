@@ -1,28 +1,13 @@
 """The lists that there are: what each can be asked for, and what it answers."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
-
-from service.api.fields import check_text
+from service.api.fields import DesiredState, SearchText, State
 from service.api.pagination import CursorText, ListQuery, Pagination
 from service.api.schemas import FactoryResponse, GatewayResponse, ResponseModel, WorkerResponse
 from service.database.factory_lists import FactoryFilter, FactorySort
 from service.database.gateway_lists import GatewayFilter, GatewaySort
-
-SearchText = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_text)]
-DesiredState = Literal["connected", "disconnected"]
-State = Literal[
-    "disconnected",
-    "connecting",
-    "authenticating",
-    "connected",
-    "retrying",
-    "auth_failed",
-    "disconnecting",
-    "unknown",
-]
 
 
 class FactoryListQuery(ListQuery):

@@ -31,7 +31,7 @@ class Operation:
     name: str
     summary: str
     answers: Mapping[int, type[ResponseModel] | tuple[type[ResponseModel], ...] | MediaTypes | None]
-    """What is answered when all goes well, by status: a model, one of some, what is no JSON of ours, or nothing."""
+    """What is answered when all goes well, by status: model(s), what is no JSON of ours, or nothing."""
     errors: tuple[Refusal, ...] = ()
     query: type[QueryModel] = NoQuery
     body: type[RequestModel] | MediaTypes | None = None
@@ -40,8 +40,6 @@ class Operation:
     """Whether If-Match and If-None-Match are heeded: by a `read`, which may answer 304, or by a `write`."""
     is_tagged: bool = False
     """Whether the answer has an ETag; a conditional read's always has."""
-    gives: str | None = None
-    """The parameter of other paths that the `id` in the answer is for."""
     asks_database: bool = True
     is_listed: bool = True
     """Whether the document tells of it: a part of a page is no operation of the API."""

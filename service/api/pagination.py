@@ -54,7 +54,13 @@ def parse_whole_number(text: object) -> int:
 
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(parse_whole_number)]
 Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), BeforeValidator(parse_whole_number)]
-CursorText = Annotated[Cursor, PlainValidator(decode_cursor, json_schema_input_type=str)]
+CursorText = Annotated[
+    Cursor,
+    PlainValidator(decode_cursor, json_schema_input_type=str),
+    Field(
+        description="A `next_cursor` of this list, asked for with this sort and these filters; no `offset`."
+    ),
+]
 
 
 class QueryModel(BaseModel):

@@ -8,12 +8,14 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.fields import (
+    DesiredState,
     Email,
     Location,
     Metadata,
     Name,
     Password,
     ShortText,
+    State,
     Timezone,
     WebSocketUrl,
 )
@@ -92,7 +94,9 @@ class GatewayUpdate(RequestModel):
 class ResponseModel(BaseModel):
     """A response's body. Times are RFC 3339 in UTC."""
 
-    model_config = ConfigDict(from_attributes=True, frozen=True)
+    model_config = ConfigDict(
+        from_attributes=True, frozen=True, json_schema_serialization_defaults_required=True
+    )
 
 
 class FactoryResponse(ResponseModel):
@@ -125,7 +129,7 @@ class GatewayResponse(ResponseModel):
     firmware_version: str | None
     url: str
     email: str
-    desired_state: Literal["connected", "disconnected"]
+    desired_state: DesiredState
     generation: int
     metadata: dict[str, Any]
     last_seen_at: datetime | None = None
@@ -161,8 +165,8 @@ class StatusResponse(ResponseModel):
     """The status of a gateway at the moment `as_of`."""
 
     id: UUID
-    desired_state: Literal["connected", "disconnected"]
-    state: str
+    desired_state: DesiredState
+    state: State
     state_since: datetime
     reason: StatusReason | None
     attempt: int

@@ -1,5 +1,8 @@
 """The description of the API: complete, and valid."""
 
+import re
+from collections.abc import Callable
+
 import pytest
 from flask import Flask
 
@@ -10,6 +13,7 @@ from service.config import ApiConfig
 from service.environment import Environment
 from tests.api.server import KEY, ApiServer
 
+PARTS = ["favicon-32x32.png", "start.js", "swagger-ui-bundle.js", "swagger-ui.css"]
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -48,3 +52,38 @@ def test_the_document_is_served_to_all_and_only_when_it_is_news(api: ApiServer) 
     assert (reply.status, reply.json["openapi"]) == (200, "3.1.1")
     again = api.call("GET", "/api/openapi.json", headers={"If-None-Match": reply.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_nothing_inline(api: ApiServer) -> None:
+    page = api.call("GET", "/api/docs")
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    text = page.body.decode()
+    links = re.findall(r'(?:src|href)="([^"]+)"', text)
+    assert sorted(links) == [f"docs/{name}" for name in PARTS]
+    assert re.findall(r"<script[^>]*>([^<]+)|<style| style=| on\w+=", text) == []
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";"))
+    assert (policy["default-src"], policy["script-src"], policy["style-src"]) == (
+        "'none'",
+        "'self'",
+        "'self'",
+    )
+    assert not re.search(r"unsafe|http|\*", page.headers["Content-Security-Policy"])
+    for link in links:
+        reply = api.call("GET", f"/api/{link}")
+        assert reply.status == 200
+        assert reply.body
+        again = api.call("GET", f"/api/{link}", headers={"If-None-Match": reply.headers["ETag"]})
+        assert again.status == 304
+    start = api.call("GET", "/api/docs/start.js").body.decode()
+    assert "openapi.json" in start
+    assert "http" not in start
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "index.template.html", "..%2f__init__.py", "swagger-ui.js"])
+def test_of_the_package_only_what_the_page_needs_is_shown(api: ApiServer, name: str) -> None:
+    assert api.call("GET", f"/api/docs/{name}").status == 404
+
+
+@pytest.mark.parametrize("path", ["/api/openapi.json", "/api/docs", "/api/docs/start.js"])
+def test_the_description_is_open_to_all(start_api: Callable[..., ApiServer], path: str) -> None:
+    assert start_api(AUTH="required").call("GET", path).status == 200

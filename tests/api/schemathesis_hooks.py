@@ -1,0 +1,63 @@
+"""What schemathesis has to be told of this API, beside its description; SCHEMATHESIS_HOOKS names this."""
+
+import itertools
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import available_timezones
+
+import schemathesis
+from hypothesis import strategies
+from schemathesis import CheckContext, GenerationMode, HookContext, Response
+
+# What JSON Schema can not say: that a thing is there, that a list gave a cursor, that one time is before
+# another; or only in a way that helps nobody: how deep and big metadata may be, and what is in it.
+BEYOND_A_SCHEMA = {"unknown", "cursor", "offset_and_cursor", "range"}
+_addresses = itertools.count(1)
+
+# Of all lengths that are asked for, so that none has to be searched for.
+URLS = [
+    *(
+        "ws://a",
+        "wss://gateway.example.com:8443/socket?plant=3",
+        "ws://192.0.2.7:5000",
+        "ws://[2001:db8::7]:1/",
+    ),
+    *(f"ws://gateway/{'x' * (length - len('ws://gateway/'))}" for length in (1998, 1999, 2000)),
+]
+schemathesis.openapi.format("websocket-url", strategies.sampled_from(URLS))
+schemathesis.openapi.format("timezone", strategies.sampled_from(sorted(available_timezones())))
+schemathesis.openapi.format(
+    "date-time",
+    strategies.integers(946_684_800, 2 * 10**9).map(
+        lambda second: f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    ),
+)
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
+    """Each comes from an address of its own, so that failures to authenticate are not limited."""
+    number = next(_addresses)
+    case.headers["X-Forwarded-For"] = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+@schemathesis.check
+def what_fits_is_accepted(ctx: CheckContext, response: Response, case: schemathesis.Case[Any]) -> None:
+    """A request as it is described is refused only for what no schema can say."""
+    if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
+        return
+    if response.status_code == 400:
+        details = response.json()["error"]["details"]
+        fits = [detail["type"] in BEYOND_A_SCHEMA or detail["field"] == "metadata" for detail in details]
+        assert all(fits or [False]), response.text
+
+
+@schemathesis.check
+def the_error_is_described(ctx: CheckContext, response: Response, case: schemathesis.Case[Any]) -> None:
+    """Each refusal has a code that the description gives an example of, for this operation and status."""
+    if response.status_code < 400 or case.method.upper() != case.operation.method.upper():
+        return
+    described = case.operation.definition.raw["responses"][str(response.status_code)]
+    examples = described["content"]["application/json"]["examples"]
+    code = response.json()["error"]["code"]
+    assert code in {name.partition(".")[0] for name in examples}, f"{code} is not described: {response.text}"
