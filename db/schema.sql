@@ -32,7 +32,7 @@ CREATE FUNCTION public.notify_gateways_changed() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM pg_notify('gateways_changed', NEW.id::text);
+    NOTIFY gateways_changed;
     RETURN NULL;
 END;
 $$;
@@ -937,4 +937,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000023'),
     ('20261123000024'),
     ('20261123000030'),
-    ('20261123000031');
+    ('20261123000031'),
+    ('20261123000040');

@@ -4,7 +4,18 @@ from pathlib import Path
 
 from flask import Flask
 
-from service.api import docs, factories, gateways, health, history, metrics, status, summary, workers
+from service.api import (
+    docs,
+    factories,
+    gateways,
+    health,
+    history,
+    imports,
+    metrics,
+    status,
+    summary,
+    workers,
+)
 from service.api.access import require_tokens
 from service.api.errors import handle_errors
 from service.api.metrics import measure
@@ -24,6 +35,7 @@ BLUEPRINTS = (
     metrics.blueprint,
     factories.blueprint,
     gateways.blueprint,
+    imports.blueprint,
     status.blueprint,
     history.blueprint,
     summary.blueprint,

@@ -97,6 +97,14 @@ class InvalidRequestError(MillgateError):
         self.details = details
 
 
+class ImportTooBigError(MillgateError):
+    """A file to import has more rows or bytes than one may have."""
+
+
+class TooManyImportsError(MillgateError):
+    """As many files as there is room for are being imported."""
+
+
 class NotReadyError(MillgateError):
     """Something without which the service cannot keep its promises is not there; the details name it."""
 

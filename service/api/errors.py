@@ -24,6 +24,7 @@ from service.errors import (
     GatewayIdConflictError,
     GatewayIdsTakenError,
     GatewayNotFoundError,
+    ImportTooBigError,
     InvalidRequestError,
     MillgateError,
     NotReadyError,
@@ -31,6 +32,7 @@ from service.errors import (
     PreconditionFailedError,
     ScopeTooSmallError,
     TooManyFailuresError,
+    TooManyImportsError,
     UnauthorizedError,
 )
 
@@ -89,6 +91,12 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         "FORBIDDEN",
         "This token is for reading only.",
         headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="write"'},
+    ),
+    ImportTooBigError: Answer(
+        413, "PAYLOAD_TOO_LARGE", "The file is too big: at most 10,000 rows, 16 MiB, and 256 KiB a line."
+    ),
+    TooManyImportsError: Answer(
+        429, "TOO_MANY_IMPORTS", "Other files are being imported. Try again when they are done."
     ),
     DatabaseUnavailableError: Answer(
         500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."

@@ -1,12 +1,14 @@
 """What handlers work with, made once a process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
 
 from flask import Flask, current_app
 
 from service.crypto import Sealer
 from service.database.pool import Database
 
+IMPORTS_AT_ONCE = 2
 _EXTENSION = "millgate"
 
 
@@ -17,6 +19,8 @@ class Services:
     database: Database
     sealer: Sealer
     newest_migration: str
+    import_slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(IMPORTS_AT_ONCE))
+    """Held while a file is imported."""
 
 
 def attach_services(app: Flask, services: Services) -> None:

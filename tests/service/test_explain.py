@@ -15,6 +15,7 @@ from service.database import (
     gateway_lists,
     gateways,
     history,
+    imports,
     restoration,
     statuses,
     summaries,
@@ -172,6 +173,11 @@ GATEWAY_CASES = {
         {"gateway_id": GATEWAY},
         {"gateways_pkey", "gateway_connections_pkey"},
     ),
+    "imports.FIND_TAKEN": Case(
+        imports.FIND_TAKEN,
+        {"gateway_ids": [f"CTC-{number}" for number in range(imports.BATCH_ROWS)]},
+        {"gateways_live_gateway_id_key"},
+    ),
     "gateways.FIND_BY_ID": Case(gateways.FIND_BY_ID, {"id": GATEWAY}, {"gateways_pkey"}),
     "gateways.FIND_LOGINS": Case(gateways.FIND_LOGINS, {"ids": GATEWAY_IDS}, {"gateways_pkey"}),
     "gateways.SOFT_DELETE": Case(gateways.SOFT_DELETE, {"id": GATEWAY}, {"gateways_pkey"}),
@@ -209,6 +215,8 @@ FACTORY_CASES = {
     ),
     "deleted": factory_page("name", FactoryFilter(is_deleted=True), indexes="factories_deleted_name_id_idx"),
     "factories.FIND_BY_ID": Case(factories.FIND_BY_ID, {"id": FACTORY}, {"factories_pkey"}),
+    "imports.FIND_FACTORIES": Case(imports.FIND_FACTORIES, {"ids": [FACTORY]}, {"factories_pkey"}),
+    "imports.LOCK_FACTORIES": Case(imports.LOCK_FACTORIES, {"ids": [FACTORY]}, {"factories_pkey"}),
     "gateways.LOCK_FACTORY": Case(gateways.LOCK_FACTORY, {"factory_id": FACTORY}, {"factories_pkey"}),
 }
 
