@@ -5,6 +5,7 @@ from pathlib import Path
 from flask import Flask
 
 from service.api import (
+    bulk,
     docs,
     factories,
     gateways,
@@ -36,6 +37,7 @@ BLUEPRINTS = (
     factories.blueprint,
     gateways.blueprint,
     imports.blueprint,
+    bulk.blueprint,
     status.blueprint,
     history.blueprint,
     summary.blueprint,

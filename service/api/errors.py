@@ -96,7 +96,10 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         413, "PAYLOAD_TOO_LARGE", "The file is too big: at most 10,000 rows, 16 MiB, and 256 KiB a line."
     ),
     TooManyImportsError: Answer(
-        429, "TOO_MANY_IMPORTS", "Other files are being imported. Try again when they are done."
+        429,
+        "TOO_MANY_IMPORTS",
+        "Other files are being imported. Try again when they are done.",
+        headers={"Retry-After": "5"},
     ),
     DatabaseUnavailableError: Answer(
         500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."

@@ -278,14 +278,11 @@ def test_half_a_file_imports_nothing(api: ApiServer, database: psycopg.Connectio
 def test_what_comes_between_takes_the_whole_import_back(api: ApiServer, database: psycopg.Connection) -> None:
     """Another transaction takes a gateway_id after the check, and commits while the import waits for it."""
     factory_id = api.factory()["id"]
+    api.gateway(factory_id, "CTC-0")
     replies: list[Reply] = []
     importing = threading.Thread(target=lambda: replies.append(send(api, as_json_lines(rows(factory_id, 5)))))
     with psycopg.connect(api.database_url) as other:
-        other.execute(
-            "INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)"
-            " VALUES (%s, 'CTC-00003', 'x', 'ws://x', 'a@b', repeat('x', 60)::bytea)",
-            [factory_id],
-        )
+        other.execute("UPDATE gateways SET gateway_id = 'CTC-00003'")
         importing.start()
         wait_until(
             lambda: database.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone() is not None,

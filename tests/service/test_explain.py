@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from service.database import (
+    bulk_wishes,
     connections,
     factories,
     factory_lists,
@@ -178,6 +179,12 @@ GATEWAY_CASES = {
         {"gateway_ids": [f"CTC-{number}" for number in range(imports.BATCH_ROWS)]},
         {"gateways_live_gateway_id_key"},
     ),
+    "bulk_wishes.WANT_CONNECTED": Case(bulk_wishes.WANT_CONNECTED, {"ids": GATEWAY_IDS}, {"gateways_pkey"}),
+    "bulk_wishes.WANT_DISCONNECTED": Case(
+        bulk_wishes.WANT_DISCONNECTED,
+        {"ids": GATEWAY_IDS},
+        {"gateways_pkey", "gateways_active_id_idx"},
+    ),
     "gateways.FIND_BY_ID": Case(gateways.FIND_BY_ID, {"id": GATEWAY}, {"gateways_pkey"}),
     "gateways.FIND_LOGINS": Case(gateways.FIND_LOGINS, {"ids": GATEWAY_IDS}, {"gateways_pkey"}),
     "gateways.SOFT_DELETE": Case(gateways.SOFT_DELETE, {"id": GATEWAY}, {"gateways_pkey"}),
@@ -336,6 +343,8 @@ ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
             )
         )
     },
+    "gateway_lists.FIND_IDS, all": (gateway_lists.FIND_IDS, LIVE.parameters()),
+    "gateway_lists.FIND_IDS, connected": (gateway_lists.FIND_IDS, CONNECTED.parameters(HOLDERS)),
     "summaries.COUNT_STATES": (
         summaries.COUNT_STATES,
         {"factory_ids": [FACTORY], "live_workers": [worker.id for worker in HOLDERS]},
@@ -368,6 +377,7 @@ def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection,
     for statement, parameters in (
         (gateway_lists.PAGES[sort], gateway_lists.page_parameters(PageStart(), 50, rare, HOLDERS)),
         (gateway_lists.COUNT, rare.parameters(HOLDERS)),
+        (gateway_lists.FIND_IDS, rare.parameters(HOLDERS)),
     ):
         nodes = explain(crowded, statement, parameters)
         assert "gateway_connections_state_idx" in indexes(nodes)
@@ -426,6 +436,13 @@ def test_gateways_are_counted_without_reading_them(crowded: psycopg.Connection) 
         (node,) = explain(crowded, gateway_lists.COUNT, which.parameters())
         assert node.kind == "Index Only Scan"
         assert (node.index_name or "").startswith(prefix), which
+
+
+@pytest.mark.req("DB-04")
+def test_all_of_a_factory_are_found_without_reading_the_others(crowded: psycopg.Connection) -> None:
+    nodes = explain(crowded, gateway_lists.FIND_IDS, OF_FACTORY.parameters())
+    assert any((name or "").startswith("gateways_live_factory_id_") for name in indexes(nodes))
+    assert read_whole(nodes, "gateways") == []
 
 
 @pytest.mark.req("DB-04")
