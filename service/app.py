@@ -7,6 +7,7 @@ from flask import Flask
 from service.api import (
     bulk,
     docs,
+    events,
     factories,
     gateways,
     health,
@@ -19,6 +20,7 @@ from service.api import (
 )
 from service.api.access import require_tokens
 from service.api.errors import handle_errors
+from service.api.event_watch import EventWatch
 from service.api.metrics import measure
 from service.api.request_log import log_requests
 from service.api.security import guard
@@ -38,6 +40,7 @@ BLUEPRINTS = (
     gateways.blueprint,
     imports.blueprint,
     bulk.blueprint,
+    events.blueprint,
     status.blueprint,
     history.blueprint,
     summary.blueprint,
@@ -56,12 +59,14 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     # A path is what it says: one slash more or less is another path, never a redirect.
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
+    database = Database(config.database, "millgate-api")
     attach_services(
         app,
         Services(
-            database=Database(config.database, "millgate-api"),
+            database=database,
             sealer=Sealer(config.encryption_key, config.old_encryption_keys),
             newest_migration=newest_migration(MIGRATIONS),
+            event_watch=EventWatch(database, max_waiting=config.threads // 2),
         ),
     )
     log_requests(app)

@@ -97,6 +97,10 @@ class InvalidRequestError(MillgateError):
         self.details = details
 
 
+class EventCursorExpiredError(MillgateError):
+    """What was behind a place in the stream of events is not all there any more."""
+
+
 class ImportTooBigError(MillgateError):
     """A file to import has more rows or bytes than one may have."""
 

@@ -18,6 +18,7 @@ from service.api.schemas import ErrorBody, ErrorDetail, ErrorResponse
 from service.errors import (
     DatabaseError,
     DatabaseUnavailableError,
+    EventCursorExpiredError,
     FactoryDeletedError,
     FactoryNotFoundError,
     FactoryUnknownError,
@@ -91,6 +92,11 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         "FORBIDDEN",
         "This token is for reading only.",
         headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="write"'},
+    ),
+    EventCursorExpiredError: Answer(
+        410,
+        "CURSOR_EXPIRED",
+        "Not all that happened since is known any more. Begin without a cursor, then read the gateways anew.",
     ),
     ImportTooBigError: Answer(
         413, "PAYLOAD_TOO_LARGE", "The file is too big: at most 10,000 rows, 16 MiB, and 256 KiB a line."

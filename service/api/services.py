@@ -5,6 +5,7 @@ from threading import BoundedSemaphore
 
 from flask import Flask, current_app
 
+from service.api.event_watch import EventWatch
 from service.crypto import Sealer
 from service.database.pool import Database
 
@@ -19,6 +20,7 @@ class Services:
     database: Database
     sealer: Sealer
     newest_migration: str
+    event_watch: EventWatch
     import_slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(IMPORTS_AT_ONCE))
     """Held while a file is imported."""
 

@@ -11,6 +11,7 @@ import pytest
 from service.database import (
     bulk_wishes,
     connections,
+    event_stream,
     factories,
     factory_lists,
     gateway_lists,
@@ -314,6 +315,29 @@ PAST_CASES = {
         history.FIND_PRESENT, {"gateway_id": GATEWAY}, {"gateway_wishes_gateway_id_id_idx"}
     ),
 }
+STREAM = {"written_by": "3", "id": 199_000}
+STREAM_CASES = {
+    "event_stream.FIND_WINDOW": Case(
+        event_stream.FIND_WINDOW,
+        {**STREAM, "limit": event_stream.WINDOW_ROWS},
+        {"gateway_events_written_by_id_idx"},
+    ),
+    "event_stream.FIND_NEWEST": Case(event_stream.FIND_NEWEST, {}, {"gateway_events_written_by_id_idx"}),
+    **{
+        f"event_stream.FIND_BETWEEN, {name}": Case(
+            event_stream.FIND_BETWEEN,
+            {
+                **STREAM,
+                "last_written_by": "999999999",
+                "last_id": 200_000,
+                "factory_id": factory_id,
+                "limit": 101,
+            },
+            {"gateway_events_written_by_id_idx"},
+        )
+        for name, factory_id in (("all", None), ("of a factory", FACTORY))
+    },
+}
 # What no index answers takes one pass over each table at most, and the count beside it.
 ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
     **{
@@ -368,6 +392,15 @@ def test_the_past_of_a_gateway_is_found_by_its_index(crowded: psycopg.Connection
     nodes = explain(crowded, case.statement, case.parameters)
     assert indexes([node for node in nodes if node.table in PAST]) >= case.indexes
     assert read_whole(nodes, *PAST) == []
+
+
+@pytest.mark.req("DB-04")
+@pytest.mark.parametrize("name", STREAM_CASES)
+def test_the_stream_of_events_is_read_from_its_index(crowded: psycopg.Connection, name: str) -> None:
+    case = STREAM_CASES[name]
+    nodes = explain(crowded, case.statement, case.parameters)
+    assert indexes([node for node in nodes if node.table == "gateway_events"]) == case.indexes
+    assert read_whole(nodes, "gateway_events") == []
 
 
 @pytest.mark.req("DB-04")
