@@ -1,7 +1,7 @@
 """Writes service/database/rows.py from the migrated schema: one frozen dataclass a table.
 
-`python -m devstack.rowtypes DATABASE_URL` prints the module. Columns of type bytea and xid8 are left out: they hold
-sealed values and numbers of transactions, and who needs one asks for it by name.
+`python -m devstack.rowtypes DATABASE_URL` prints the module. Columns of type bytea and xid8 are left out:
+they hold sealed values and numbers of transactions, and who needs one asks for it by name.
 """
 
 import sys
