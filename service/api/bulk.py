@@ -4,10 +4,13 @@ from typing import Literal, Self
 from uuid import UUID
 
 from flask import Blueprint, Response
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
+from werkzeug.exceptions import MethodNotAllowed
 
 from service.api.lists import State
+from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.requests import parse_body, parse_query
 from service.api.responses import respond
@@ -16,14 +19,25 @@ from service.api.services import services
 from service.database.bulk_wishes import BulkWishRepository
 from service.database.deadline import answer_within
 from service.database.gateway_lists import GatewayFilter
+from service.errors import FactoryUnknownError
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/api/gateways")
 
 DATABASE_LIMIT_S = 30.0
+OTHER_METHODS = ["GET", "PUT", "PATCH", "DELETE"]
+# The rule of `says_which`, for the document.
+_WHICH: JsonDict = {
+    "oneOf": [
+        {"required": ["all"]},
+        {"anyOf": [{"required": ["factory_id"]}, {"required": ["state"]}]},
+    ]
+}
 
 
 class BulkWish(RequestModel):
     """Which gateways: those of a factory, in a state, or both; or, said in so many words, all."""
+
+    model_config = ConfigDict(json_schema_extra=_WHICH)
 
     factory_id: UUID = Field(default_factory=absent)
     state: State = Field(default_factory=absent)
@@ -47,15 +61,39 @@ class BulkWishResponse(ResponseModel):
 
 
 @blueprint.post("/connect")
+@Operation(
+    "connect_gateways",
+    "Want many connected: of a factory, in a state, of both, or all",
+    {202: BulkWishResponse},
+    errors=(FactoryUnknownError,),
+    body=BulkWish,
+    description="Each is attempted at once, as if it had been asked alone, as far as workers have hands.",
+)
 def connect() -> Response:
     """202: all of them wanted connected, and an attempt at once, as far as workers have hands."""
     return _want(connected=True)
 
 
 @blueprint.post("/disconnect")
+@Operation(
+    "disconnect_gateways",
+    "Hang up on many: of a factory, in a state, of both, or all",
+    {202: BulkWishResponse},
+    errors=(FactoryUnknownError,),
+    body=BulkWish,
+)
 def disconnect() -> Response:
     """202: all of them wanted disconnected until told otherwise."""
     return _want(connected=False)
+
+
+@blueprint.route("/import", methods=OTHER_METHODS, provide_automatic_options=False)
+@blueprint.route("/connect", methods=OTHER_METHODS, provide_automatic_options=False)
+@blueprint.route("/disconnect", methods=OTHER_METHODS, provide_automatic_options=False)
+@Operation("refuse_method", "What is for many is only posted", {}, is_listed=False)
+def refuse_method() -> Response:
+    """405: these are no gateways' ids."""
+    raise MethodNotAllowed(["OPTIONS", "POST"])
 
 
 def _want(*, connected: bool) -> Response:

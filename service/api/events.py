@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainValidator
 from service.api.cursors import scope_of
 from service.api.event_cursors import EventCursor, decode_event_cursor, not_of_this_stream, stream_digest
 from service.api.history_schemas import EventResponse
+from service.api.openapi import Operation
 from service.api.pagination import MAX_LIMIT, Limit, QueryModel, parse_whole_number
 from service.api.requests import detail, invalid, parse_query
 from service.api.responses import respond
@@ -34,13 +35,15 @@ MAX_WAIT_S = 30
 _SEARCH_LIMIT_S = 2.0
 
 
+Wait = Annotated[int, Field(ge=0, le=MAX_WAIT_S), BeforeValidator(parse_whole_number)]
+AfterText = Annotated[EventCursor, PlainValidator(decode_event_cursor, json_schema_input_type=str)]
+
+
 class EventStreamQuery(QueryModel):
     """Which transitions: those behind a cursor, of one factory or of all; and how long to wait for one."""
 
-    after: Annotated[EventCursor, PlainValidator(decode_event_cursor, json_schema_input_type=str)] | None = (
-        None
-    )
-    wait: Annotated[int, BeforeValidator(parse_whole_number), Field(ge=0, le=MAX_WAIT_S)] = 0
+    after: AfterText | None = None
+    wait: Wait = 0
     limit: Limit = MAX_LIMIT
     factory_id: UUID | None = None
 
@@ -77,6 +80,19 @@ class EventStreamResponse(ResponseModel):
 
 
 @blueprint.get("")
+@Operation(
+    "follow_events",
+    "What happens, as it happens: transitions of all gateways, or of a factory's",
+    {200: EventStreamResponse},
+    errors=(EventCursorExpiredError,),
+    query=EventStreamQuery,
+    description=(
+        "Oldest first, behind the cursor `after`; waits up to `wait` seconds for one. Pass on the `cursor` "
+        "of each answer: nothing is missed, and nothing told twice. Without `after` the answer is the cursor "
+        "to begin with, at once. When too many wait, or the service stops, an answer comes sooner, without any. "
+        "410: not all that happened since is known any more; begin anew."
+    ),
+)
 def find() -> Response:
     """What happened behind the cursor, or happens within the time to wait; without a cursor, a cursor."""
     query = parse_query(EventStreamQuery)

@@ -10,6 +10,7 @@ from uuid import UUID
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
+from service.api.errors import answer_to_http
 from service.api.import_files import (
     MAX_FILE_BYTES,
     ImportFile,
@@ -19,9 +20,10 @@ from service.api.import_files import (
     read_lines,
     without_mark,
 )
+from service.api.openapi import Operation
 from service.api.pagination import QueryModel
 from service.api.requests import detail, invalid, parse_query
-from service.api.responses import respond
+from service.api.responses import respond, respond_created
 from service.api.schemas import ResponseModel
 from service.api.services import services
 from service.crypto import Secret
@@ -34,6 +36,7 @@ blueprint = Blueprint("imports", __name__, url_prefix="/api/gateways")
 READ_LIMIT_S = 60.0
 _CHUNK_BYTES = 64 * 1024
 DATABASE_LIMIT_S = 30.0
+_TOO_SLOW = answer_to_http(408, RequestTimeout().name)
 _READERS: dict[str, Callable[[Iterable[bytes]], ImportFile]] = {
     "text/csv": read_csv,
     "application/x-ndjson": read_json_lines,
@@ -64,7 +67,47 @@ class ImportResponse(ResponseModel):
     data: Sequence[ImportedGateway]
 
 
+_CSV_EXAMPLE = """\
+factory_id,gateway_id,name,url,email,password
+01937b1e-7c00-7000-8000-000000000001,CTC-0001,Press section,ws://192.0.2.10:5000,plant@example.com,secret
+"""
+_JSON_EXAMPLE = (
+    '{"factory_id": "01937b1e-7c00-7000-8000-000000000001", "gateway_id": "CTC-0001",'
+    ' "name": "Press section", "url": "ws://192.0.2.10:5000", "email": "plant@example.com",'
+    ' "password": "secret"}\n'
+)
+_BODIES = {
+    kind: {
+        "schema": {"type": "string"},
+        "example": _CSV_EXAMPLE if kind == "text/csv" else _JSON_EXAMPLE,
+    }
+    for kind in _READERS
+}
+
+
 @blueprint.post("/import")
+@Operation(
+    "import_gateways",
+    "Register up to 10,000 gateways: all of them, or none",
+    {200: ImportResponse, 201: ImportResponse},
+    errors=(
+        InvalidRequestError(
+            "IMPORT_REFUSED",
+            "Nothing is imported: 1 mistakes in 2 rows, the first 1 told.",
+            [detail("lines.3.gateway_id", "is taken by another gateway", "conflict")],
+        ),
+        ImportTooBigError,
+        TooManyImportsError,
+        _TOO_SLOW,
+    ),
+    query=ImportQuery,
+    body=_BODIES,
+    description=(
+        "CSV has a header of field names; an empty cell is a field that is not named, `metadata` is JSON. "
+        "JSON lines has an object a line, as for a single gateway. `dry_run=true` checks everything and "
+        "changes nothing: 200 if all could be registered. Mistakes are told by line: `lines.17.url`."
+    ),
+)
 def import_gateways() -> Response:
     """201 and all gateways of the file, which workers connect from now on; 200 if they could be created."""
     is_dry_run = parse_query(ImportQuery).dry_run == "true"
@@ -77,7 +120,7 @@ def import_gateways() -> Response:
         _check(file)
         created = [] if is_dry_run else _create(file)
     response = ImportResponse(dry_run=is_dry_run, rows=file.count, created=len(created), data=created)
-    return respond(response, 200 if is_dry_run else 201)
+    return respond(response) if is_dry_run else respond_created(response, "/api/gateways")
 
 
 def _reader() -> Callable[[Iterable[bytes]], ImportFile]:

@@ -112,6 +112,7 @@ def test_a_wish_for_many_says_which(api: ApiServer, word: str) -> None:
         assert (reply.status, reply.error["code"], reply.fields) == (400, "VALIDATION_ERROR", [field]), body
     assert api.call("POST", f"/api/gateways/{word}").status == 415
     assert api.call("POST", f"/api/gateways/{word}?all=true", {"all": True}).fields == ["all"]
+    assert api.call("GET", f"/api/gateways/{word}").status == 405
     api.call("DELETE", f"/api/factories/{api.factory(name='Gone')['id']}")
     assert api.call("GET", "/api/gateways").body == before
 

@@ -89,6 +89,7 @@ def test_ten_thousand_gateways_take_seconds(
         ended = time.monotonic()
         told = list(listener.notifies(timeout=0.5, stop_after=2))
     print(f"{kind}: dry run {between - started:.2f} s, import {ended - between:.2f} s")
+    assert imported.headers["Location"] == "/api/gateways"
     assert (imported.status, imported.json["created"], imported.json["rows"]) == (201, MAX_ROWS, MAX_ROWS)
     assert ended - started < MANY_LIMIT_S
     assert count(database) == MAX_ROWS
@@ -224,7 +225,9 @@ def test_what_is_no_file_is_refused(api: ApiServer) -> None:
     for query, field in (("?dry_run=yes", "dry_run"), ("?dry_run=", "dry_run"), ("?dry=true", "dry")):
         assert send(api, one, query=query).fields == [field]
     assert send(api, one, query="?dry_run=true&dry_run=true").fields == ["dry_run"]
-    assert api.call("GET", PATH).status == 400, "a gateway's id is looked for"
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        refused = api.call(method, PATH, gateway_body(factory_id))
+        assert (refused.status, refused.headers["Allow"]) == (405, "OPTIONS, POST")
     assert send(api, one).status == 201
 
 
