@@ -93,6 +93,7 @@ def disconnect() -> Response:
 @Operation("refuse_method", "What is for many is only posted", {}, is_listed=False)
 def refuse_method() -> Response:
     """405: these are no gateways' ids."""
+    parse_query(NoQuery)
     raise MethodNotAllowed(["OPTIONS", "POST"])
 
 

@@ -89,8 +89,8 @@ class EventStreamResponse(ResponseModel):
     description=(
         "Oldest first, behind the cursor `after`; waits up to `wait` seconds for one. Pass on the `cursor` "
         "of each answer: nothing is missed, and nothing told twice. Without `after` the answer is the cursor "
-        "to begin with, at once. When too many wait, or the service stops, an answer comes sooner, without any. "
-        "410: not all that happened since is known any more; begin anew."
+        "to begin with, at once. When too many wait, or the service stops, an answer comes sooner, without "
+        "any. 410: not all that happened since is known any more; begin anew."
     ),
 )
 def find() -> Response:

@@ -31,7 +31,7 @@ class Operation:
     name: str
     summary: str
     answers: Mapping[int, type[ResponseModel] | tuple[type[ResponseModel], ...] | MediaTypes | None]
-    """What is answered when all goes well, by status: a model, one of some, what is no JSON of ours, or nothing."""
+    """What is answered when all goes well, by status: a model, one of some, what is no JSON, or nothing."""
     errors: tuple[Refusal, ...] = ()
     query: type[QueryModel] = NoQuery
     body: type[RequestModel] | MediaTypes | None = None
