@@ -16,6 +16,15 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
+-- Name: event_stream(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.event_stream() RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (((SELECT (pg_control_system.system_identifier)::text AS system_identifier FROM pg_control_system() pg_control_system(pg_control_version, catalog_version_no, system_identifier, pg_control_last_modified)) || '/'::text) || SUBSTRING(pg_walfile_name(pg_current_wal_insert_lsn()) FROM 1 FOR 8));
+
+
+--
 -- Name: key_id_of(bytea); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -32,7 +41,7 @@ CREATE FUNCTION public.notify_gateways_changed() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM pg_notify('gateways_changed', NEW.id::text);
+    NOTIFY gateways_changed;
     RETURN NULL;
 END;
 $$;
@@ -132,6 +141,13 @@ BEGIN
     UPDATE history_bounds SET events_pruned_until = newest.at
     FROM (SELECT max(at) AS at FROM pruned) AS newest
     WHERE newest.at > history_bounds.events_pruned_until;
+    UPDATE history_bounds AS b SET
+        events_pruned_in = event_stream(),
+        events_pruned_by = last.written_by,
+        events_pruned_id = last.id
+    FROM (SELECT written_by, id FROM pruned ORDER BY written_by DESC, id DESC LIMIT 1) AS last
+    WHERE b.events_pruned_in IS DISTINCT FROM event_stream()
+        OR (last.written_by, last.id) > (b.events_pruned_by, b.events_pruned_id);
     RETURN NULL;
 END;
 $$;
@@ -213,6 +229,19 @@ CREATE FUNCTION public.worker_is_live(worker public.workers) RETURNS boolean
             SELECT FROM pg_stat_get_activity(worker.session_pid) AS session
             WHERE session.backend_start = worker.session_started_at
         )
+$$;
+
+
+--
+-- Name: writing_transaction(bigint); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.writing_transaction(bigint) RETURNS xid8
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+BEGIN
+    RETURN pg_current_xact_id();
+END;
 $$;
 
 
@@ -321,7 +350,8 @@ CREATE TABLE public.gateway_events (
     attempt bigint NOT NULL,
     generation bigint,
     worker_id uuid,
-    epoch bigint
+    epoch bigint,
+    written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(id)) STORED NOT NULL
 );
 
 
@@ -503,6 +533,9 @@ ALTER TABLE public.gateway_wishes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
 CREATE TABLE public.history_bounds (
     is_only_row boolean DEFAULT true NOT NULL,
     events_pruned_until timestamp with time zone NOT NULL,
+    events_pruned_in text,
+    events_pruned_by xid8,
+    events_pruned_id bigint,
     CONSTRAINT history_bounds_is_only_row CHECK (is_only_row)
 );
 
@@ -723,6 +756,13 @@ CREATE INDEX gateway_events_at_idx ON public.gateway_events USING btree (at);
 --
 
 CREATE INDEX gateway_events_gateway_id_id_idx ON public.gateway_events USING btree (gateway_id, id);
+
+
+--
+-- Name: gateway_events_written_by_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_events_written_by_id_idx ON public.gateway_events USING btree (written_by, id);
 
 
 --
@@ -970,4 +1010,6 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000024'),
     ('20261123000030'),
     ('20261123000031'),
+    ('20261123000040'),
+    ('20261123000041'),
     ('20261123000050');

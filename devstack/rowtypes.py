@@ -1,7 +1,7 @@
 """Writes service/database/rows.py from the migrated schema: one frozen dataclass a table.
 
-`python -m devstack.rowtypes DATABASE_URL` prints the module. Columns of type bytea are left out: they hold
-sealed values, and who needs one asks for it by name.
+`python -m devstack.rowtypes DATABASE_URL` prints the module. Columns of type bytea and xid8 are left out:
+they hold sealed values and numbers of transactions, and who needs one asks for it by name.
 """
 
 import sys
@@ -31,6 +31,8 @@ PYTHON_TYPES = {
     "timestamp with time zone": "datetime",
     "uuid": "UUID",
 }
+
+UNREAD_TYPES = {"bytea", "xid8"}
 
 COLUMNS = """
     SELECT
@@ -86,7 +88,7 @@ def render_class(table_name: str, columns: list[Column]) -> str:
     fields = [
         f"    {column.column_name}: {PYTHON_TYPES[column.type_name]}{'' if column.required else ' | None'}\n"
         for column in columns
-        if column.type_name != "bytea"
+        if column.type_name not in UNREAD_TYPES
     ]
     return (
         "@dataclass(frozen=True, slots=True)\n"

@@ -3,10 +3,26 @@
 from pathlib import Path
 
 from flask import Flask
+from werkzeug.routing import BaseConverter
 
-from service.api import docs, factories, gateways, health, history, metrics, status, summary, trials, workers
+from service.api import (
+    bulk,
+    docs,
+    events,
+    factories,
+    gateways,
+    health,
+    history,
+    imports,
+    metrics,
+    status,
+    summary,
+    trials,
+    workers,
+)
 from service.api.access import require_tokens
 from service.api.errors import handle_errors
+from service.api.event_watch import EventWatch
 from service.api.metrics import measure
 from service.api.request_log import log_requests
 from service.api.security import guard
@@ -26,12 +42,22 @@ BLUEPRINTS = (
     factories.blueprint,
     gateways.blueprint,
     trials.blueprint,
+    imports.blueprint,
+    bulk.blueprint,
+    events.blueprint,
     status.blueprint,
     history.blueprint,
     summary.blueprint,
     workers.blueprint,
     docs.blueprint,
 )
+
+
+class PartOfPath(BaseConverter):
+    """What stands for an id. A word that is a path of its own is none: other methods than its own are 405."""
+
+    regex = "(?!(?:import|connect|disconnect|test)$)[^/]+"
+    part_isolating = True
 
 
 def create_app(config: ApiConfig | None = None) -> Flask:
@@ -44,13 +70,16 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     # A path is what it says: one slash more or less is another path, never a redirect.
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
+    app.url_map.converters["default"] = PartOfPath
+    database = Database(config.database, "millgate-api")
     attach_services(
         app,
         Services(
-            database=Database(config.database, "millgate-api"),
+            database=database,
             sealer=Sealer(config.encryption_key, config.old_encryption_keys),
             newest_migration=newest_migration(MIGRATIONS),
             trials=TrialDesk.of(config.trial_limit_s, config.threads),
+            event_watch=EventWatch(database, max_waiting=config.threads // 2),
         ),
     )
     log_requests(app)

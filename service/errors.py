@@ -109,6 +109,18 @@ class InvalidRequestError(MillgateError):
         self.details = details
 
 
+class EventCursorExpiredError(MillgateError):
+    """What was behind a place in the stream of events is not all there any more."""
+
+
+class ImportTooBigError(MillgateError):
+    """A file to import has more rows or bytes than one may have."""
+
+
+class TooManyImportsError(MillgateError):
+    """As many files as there is room for are being imported."""
+
+
 class NotReadyError(MillgateError):
     """Something without which the service cannot keep its promises is not there; the details name it."""
 

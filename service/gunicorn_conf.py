@@ -80,13 +80,18 @@ def when_ready(_server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Behind the fork: connections are not shared between processes."""
-    services_of(worker.app.wsgi()).database.open()
+    """Behind the fork: neither connections nor threads are shared between processes."""
+    services = services_of(worker.app.wsgi())
+    services.database.open()
+    services.event_watch.start()
+    worker.on_stop = services.end_waits
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """The last act of a process that served."""
-    services_of(worker.app.wsgi()).database.close()
+    services = services_of(worker.app.wsgi())
+    services.event_watch.stop(timeout_s=2)
+    services.database.close()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -18,12 +18,14 @@ from service.api.schemas import ErrorBody, ErrorDetail, ErrorResponse
 from service.errors import (
     DatabaseError,
     DatabaseUnavailableError,
+    EventCursorExpiredError,
     FactoryDeletedError,
     FactoryNotFoundError,
     FactoryUnknownError,
     GatewayIdConflictError,
     GatewayIdsTakenError,
     GatewayNotFoundError,
+    ImportTooBigError,
     InvalidRequestError,
     MillgateError,
     NotReadyError,
@@ -32,6 +34,7 @@ from service.errors import (
     PreconditionFailedError,
     ScopeTooSmallError,
     TooManyFailuresError,
+    TooManyImportsError,
     TooManyTrialsError,
     TrialLostError,
     UnauthorizedError,
@@ -104,6 +107,20 @@ ANSWERS: dict[type[MillgateError], Answer] = {
     ),
     TrialLostError: Answer(
         504, "TRIAL_LOST", "The trial was cut off: what came of it is not known. Try again."
+    ),
+    EventCursorExpiredError: Answer(
+        410,
+        "CURSOR_EXPIRED",
+        "Not all that happened since is known any more. Begin without a cursor, then read the gateways anew.",
+    ),
+    ImportTooBigError: Answer(
+        413, "PAYLOAD_TOO_LARGE", "The file is too big: at most 10,000 rows, 16 MiB, and 256 KiB a line."
+    ),
+    TooManyImportsError: Answer(
+        429,
+        "TOO_MANY_IMPORTS",
+        "Other files are being imported. Try again when they are done.",
+        headers={"Retry-After": "5"},
     ),
     DatabaseUnavailableError: Answer(
         500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."

@@ -89,10 +89,15 @@ def invalid(details: list[dict[str, str]]) -> InvalidRequestError:
     return InvalidRequestError("VALIDATION_ERROR", "The request is not valid.", details[:MAX_DETAILS])
 
 
-def _refusal(error: ValidationError, whole: str) -> InvalidRequestError:
+def details_of(error: ValidationError, whole: str) -> list[dict[str, str]]:
+    """What Pydantic found, in our words; `whole` names what a mistake outside of all fields is about."""
     mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-    details = [_detail_of(mistake, whole) for mistake in mistakes]
-    if mistakes[0]["type"] == "json_invalid":
+    return [_detail_of(mistake, whole) for mistake in mistakes]
+
+
+def _refusal(error: ValidationError, whole: str) -> InvalidRequestError:
+    details = details_of(error, whole)
+    if details[0]["type"] == "json_invalid":
         return InvalidRequestError("INVALID_JSON", "The body is not valid JSON.", details)
     return invalid(details)
 

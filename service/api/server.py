@@ -1,6 +1,7 @@
 """gunicorn's parts that we replace: how it logs, and how it answers what is no HTTP request at all."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
@@ -17,7 +18,6 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from service.api.errors import BAD_HTTP, CRASH, Answer, render
 from service.api.request_log import HEADER, new_request_id, write_line
-from service.api.services import services_of
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +53,20 @@ def raw_response(answer: Answer, request_id: str) -> bytes:
 
 
 class ApiWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threads, whose every error looks like ours."""
+    """gunicorn's threads, whose every error looks like ours, and which do not wait when they are to stop."""
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """Told to end: what only waits for others shall not wait any more."""
-        services_of(self.app.wsgi()).trials.ending.set()
+    on_stop: Callable[[], None] = staticmethod(lambda: None)
+    """Called when the process is told to stop, by a signal's handler."""
+
+    def handle_exit(self, sig: Any, frame: Any) -> None:
+        """Requests that are under way are answered; those that wait, at once."""
         super().handle_exit(sig, frame)
+        self.on_stop()
+
+    def handle_quit(self, sig: Any, frame: Any) -> None:
+        """The process ends: threads that wait would hold it up."""
+        self.on_stop()
+        super().handle_quit(sig, frame)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
         """Answers and logs what failed before, or beside, the application."""

@@ -1,13 +1,16 @@
 """What handlers work with, made once a process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
 
 from flask import Flask, current_app
 
+from service.api.event_watch import EventWatch
 from service.api.trial_desk import TrialDesk
 from service.crypto import Sealer
 from service.database.pool import Database
 
+IMPORTS_AT_ONCE = 2
 _EXTENSION = "millgate"
 
 
@@ -19,6 +22,14 @@ class Services:
     sealer: Sealer
     newest_migration: str
     trials: TrialDesk
+    event_watch: EventWatch
+    import_slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(IMPORTS_AT_ONCE))
+    """Held while a file is imported."""
+
+    def end_waits(self) -> None:
+        """The process is told to stop: who only waits for others is answered at once."""
+        self.event_watch.end_waits()
+        self.trials.ending.set()
 
 
 def attach_services(app: Flask, services: Services) -> None:

@@ -198,6 +198,17 @@ PAGE_BY_LAST_SEEN_DOWN = Query(
     is_planned_anew=True,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class FoundId:
+    """The id of a gateway that was found."""
+
+    id: UUID
+
+
+# All of them, whatever their number: for what is to be done to each.
+FIND_IDS = Query("SELECT g.id" + _FOUND + " ORDER BY g.id", FoundId, reads_only=True, is_planned_anew=True)
+
 COUNT = Query("SELECT count(*) AS count" + _FOUND, Count, reads_only=True, is_planned_anew=True)
 
 PAGES: dict[GatewaySort, Query[ListedGateway]] = {

@@ -15,6 +15,9 @@ from service.environment import Environment
 from service.errors import MillgateError
 from tests.api.server import KEY, ApiServer
 
+# A file of lines (tests/api/test_import.py), and nothing.
+TAKE_NO_JSON = {"imports.import_gateways", "bulk.refuse_method"}
+
 
 def crashing_app() -> Flask:
     """The application, with a route that has a bug in it."""
@@ -153,7 +156,7 @@ def test_no_route_takes_what_its_models_do_not_know(api: ApiServer) -> None:
             takes_body = method in {"POST", "PUT", "PATCH"}
             reply = api.call(method, f"{path}?surprise=1", {} if takes_body else None)
             assert (reply.status, reply.fields) == (400, ["surprise"]), (method, path)
-            if takes_body:
+            if takes_body and rule.endpoint not in TAKE_NO_JSON:
                 reply = api.call(method, path, {"surprise": 1})
                 assert reply.status == 400, (method, path)
                 assert "surprise" in reply.fields, (method, path)

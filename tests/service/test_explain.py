@@ -9,12 +9,15 @@ import psycopg
 import pytest
 
 from service.database import (
+    bulk_wishes,
     connections,
+    event_stream,
     factories,
     factory_lists,
     gateway_lists,
     gateways,
     history,
+    imports,
     restoration,
     statuses,
     summaries,
@@ -172,6 +175,17 @@ GATEWAY_CASES = {
         {"gateway_id": GATEWAY},
         {"gateways_pkey", "gateway_connections_pkey"},
     ),
+    "imports.FIND_TAKEN": Case(
+        imports.FIND_TAKEN,
+        {"gateway_ids": [f"CTC-{number}" for number in range(imports.BATCH_ROWS)]},
+        {"gateways_live_gateway_id_key"},
+    ),
+    "bulk_wishes.WANT_CONNECTED": Case(bulk_wishes.WANT_CONNECTED, {"ids": GATEWAY_IDS}, {"gateways_pkey"}),
+    "bulk_wishes.WANT_DISCONNECTED": Case(
+        bulk_wishes.WANT_DISCONNECTED,
+        {"ids": GATEWAY_IDS},
+        {"gateways_pkey", "gateways_active_id_idx"},
+    ),
     "gateways.FIND_BY_ID": Case(gateways.FIND_BY_ID, {"id": GATEWAY}, {"gateways_pkey"}),
     "gateways.FIND_LOGINS": Case(gateways.FIND_LOGINS, {"ids": GATEWAY_IDS}, {"gateways_pkey"}),
     "gateways.SOFT_DELETE": Case(gateways.SOFT_DELETE, {"id": GATEWAY}, {"gateways_pkey"}),
@@ -209,6 +223,8 @@ FACTORY_CASES = {
     ),
     "deleted": factory_page("name", FactoryFilter(is_deleted=True), indexes="factories_deleted_name_id_idx"),
     "factories.FIND_BY_ID": Case(factories.FIND_BY_ID, {"id": FACTORY}, {"factories_pkey"}),
+    "imports.FIND_FACTORIES": Case(imports.FIND_FACTORIES, {"ids": [FACTORY]}, {"factories_pkey"}),
+    "imports.LOCK_FACTORIES": Case(imports.LOCK_FACTORIES, {"ids": [FACTORY]}, {"factories_pkey"}),
     "gateways.LOCK_FACTORY": Case(gateways.LOCK_FACTORY, {"factory_id": FACTORY}, {"factories_pkey"}),
 }
 
@@ -299,6 +315,29 @@ PAST_CASES = {
         history.FIND_PRESENT, {"gateway_id": GATEWAY}, {"gateway_wishes_gateway_id_id_idx"}
     ),
 }
+STREAM = {"written_by": "3", "id": 199_000}
+STREAM_CASES = {
+    "event_stream.FIND_WINDOW": Case(
+        event_stream.FIND_WINDOW,
+        {**STREAM, "limit": event_stream.WINDOW_ROWS},
+        {"gateway_events_written_by_id_idx"},
+    ),
+    "event_stream.FIND_NEWEST": Case(event_stream.FIND_NEWEST, {}, {"gateway_events_written_by_id_idx"}),
+    **{
+        f"event_stream.FIND_BETWEEN, {name}": Case(
+            event_stream.FIND_BETWEEN,
+            {
+                **STREAM,
+                "last_written_by": "999999999",
+                "last_id": 200_000,
+                "factory_id": factory_id,
+                "limit": 101,
+            },
+            {"gateway_events_written_by_id_idx"},
+        )
+        for name, factory_id in (("all", None), ("of a factory", FACTORY))
+    },
+}
 # What no index answers takes one pass over each table at most, and the count beside it.
 ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
     **{
@@ -328,6 +367,8 @@ ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
             )
         )
     },
+    "gateway_lists.FIND_IDS, all": (gateway_lists.FIND_IDS, LIVE.parameters()),
+    "gateway_lists.FIND_IDS, connected": (gateway_lists.FIND_IDS, CONNECTED.parameters(HOLDERS)),
     "summaries.COUNT_STATES": (
         summaries.COUNT_STATES,
         {"factory_ids": [FACTORY], "live_workers": [worker.id for worker in HOLDERS]},
@@ -354,12 +395,22 @@ def test_the_past_of_a_gateway_is_found_by_its_index(crowded: psycopg.Connection
 
 
 @pytest.mark.req("DB-04")
+@pytest.mark.parametrize("name", STREAM_CASES)
+def test_the_stream_of_events_is_read_from_its_index(crowded: psycopg.Connection, name: str) -> None:
+    case = STREAM_CASES[name]
+    nodes = explain(crowded, case.statement, case.parameters)
+    assert indexes([node for node in nodes if node.table == "gateway_events"]) == case.indexes
+    assert read_whole(nodes, "gateway_events") == []
+
+
+@pytest.mark.req("DB-04")
 @pytest.mark.parametrize("sort", gateway_lists.PAGES)
 def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection, sort: GatewaySort) -> None:
     rare = GatewayFilter(state="auth_failed")
     for statement, parameters in (
         (gateway_lists.PAGES[sort], gateway_lists.page_parameters(PageStart(), 50, rare, HOLDERS)),
         (gateway_lists.COUNT, rare.parameters(HOLDERS)),
+        (gateway_lists.FIND_IDS, rare.parameters(HOLDERS)),
     ):
         nodes = explain(crowded, statement, parameters)
         assert "gateway_connections_state_idx" in indexes(nodes)
@@ -418,6 +469,13 @@ def test_gateways_are_counted_without_reading_them(crowded: psycopg.Connection) 
         (node,) = explain(crowded, gateway_lists.COUNT, which.parameters())
         assert node.kind == "Index Only Scan"
         assert (node.index_name or "").startswith(prefix), which
+
+
+@pytest.mark.req("DB-04")
+def test_all_of_a_factory_are_found_without_reading_the_others(crowded: psycopg.Connection) -> None:
+    nodes = explain(crowded, gateway_lists.FIND_IDS, OF_FACTORY.parameters())
+    assert any((name or "").startswith("gateways_live_factory_id_") for name in indexes(nodes))
+    assert read_whole(nodes, "gateways") == []
 
 
 @pytest.mark.req("DB-04")

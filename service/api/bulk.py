@@ -1,0 +1,95 @@
+"""What many gateways should be, over HTTP."""
+
+from typing import Literal, Self
+from uuid import UUID
+
+from flask import Blueprint, Response
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from service.api.fields import State
+from service.api.openapi import Operation
+from service.api.pagination import NoQuery
+from service.api.requests import parse_body, parse_query
+from service.api.responses import respond
+from service.api.schemas import RequestModel, ResponseModel, absent
+from service.api.services import services
+from service.database.bulk_wishes import BulkWishRepository
+from service.database.deadline import answer_within
+from service.database.gateway_lists import GatewayFilter
+from service.errors import FactoryUnknownError
+
+blueprint = Blueprint("bulk", __name__, url_prefix="/api/gateways")
+
+DATABASE_LIMIT_S = 30.0
+# The rule of `says_which`, for the document.
+_WHICH: JsonDict = {
+    "oneOf": [
+        {"required": ["all"]},
+        {"anyOf": [{"required": ["factory_id"]}, {"required": ["state"]}]},
+    ]
+}
+
+
+class BulkWish(RequestModel):
+    """Which gateways: those of a factory, in a state, or both; or, said in so many words, all."""
+
+    model_config = ConfigDict(json_schema_extra=_WHICH)
+
+    factory_id: UUID = Field(default_factory=absent)
+    state: State = Field(default_factory=absent)
+    all: Literal[True] = Field(default_factory=absent)
+
+    @model_validator(mode="after")
+    def says_which(self) -> Self:
+        """Nothing said is a mistake rather than a wish for all."""
+        if ("all" in self.model_fields_set) == bool(self.model_fields_set & {"factory_id", "state"}):
+            raise PydanticCustomError(
+                "filter", 'must name a factory_id, a state or both, or else "all": true'
+            )
+        return self
+
+
+class BulkWishResponse(ResponseModel):
+    """How many gateways were found, and of how many the desired state was another one before."""
+
+    matched: int
+    changed: int
+
+
+@blueprint.post("/connect")
+@Operation(
+    "connect_gateways",
+    "Want many connected: of a factory, in a state, of both, or all",
+    {202: BulkWishResponse},
+    errors=(FactoryUnknownError,),
+    body=BulkWish,
+    description="Each is attempted at once, as if it had been asked alone, as far as workers have hands.",
+)
+def connect() -> Response:
+    """202: all of them wanted connected, and an attempt at once, as far as workers have hands."""
+    return _want(connected=True)
+
+
+@blueprint.post("/disconnect")
+@Operation(
+    "disconnect_gateways",
+    "Hang up on many: of a factory, in a state, of both, or all",
+    {202: BulkWishResponse},
+    errors=(FactoryUnknownError,),
+    body=BulkWish,
+)
+def disconnect() -> Response:
+    """202: all of them wanted disconnected until told otherwise."""
+    return _want(connected=False)
+
+
+def _want(*, connected: bool) -> Response:
+    parse_query(NoQuery)
+    wish = parse_body(BulkWish)
+    which = GatewayFilter(factory_id=wish.factory_id, state=wish.state)
+    answer_within(DATABASE_LIMIT_S)
+    with services().database.transaction() as transaction:
+        wished = BulkWishRepository(transaction).want(which, connected=connected)
+    return respond(BulkWishResponse(matched=wished.matched, changed=wished.changed), 202)

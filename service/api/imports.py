@@ -1,0 +1,249 @@
+"""Thousands of gateways in one request: all of them, or none and the reasons why."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import IO, Literal
+from uuid import UUID
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
+
+from service.api.errors import answer_to_http
+from service.api.import_files import (
+    MAX_FILE_BYTES,
+    ImportFile,
+    ImportRow,
+    read_csv,
+    read_json_lines,
+    read_lines,
+    without_mark,
+)
+from service.api.openapi import Operation
+from service.api.pagination import QueryModel
+from service.api.requests import detail, invalid, parse_query
+from service.api.responses import respond, respond_created
+from service.api.schemas import ResponseModel
+from service.api.services import services
+from service.crypto import Secret
+from service.database.deadline import answer_within
+from service.database.imports import ImportRepository, NewGateway
+from service.errors import ImportTooBigError, InvalidRequestError, TooManyImportsError
+
+blueprint = Blueprint("imports", __name__, url_prefix="/api/gateways")
+
+READ_LIMIT_S = 60.0
+_CHUNK_BYTES = 64 * 1024
+DATABASE_LIMIT_S = 30.0
+_TOO_SLOW = answer_to_http(408, RequestTimeout().name)
+_READERS: dict[str, Callable[[Iterable[bytes]], ImportFile]] = {
+    "text/csv": read_csv,
+    "application/x-ndjson": read_json_lines,
+    "application/jsonl": read_json_lines,
+}
+
+
+class ImportQuery(QueryModel):
+    """`dry_run`: check everything, and change nothing."""
+
+    dry_run: Literal["true", "false"] = "false"
+
+
+class ImportedGateway(ResponseModel):
+    """A gateway that was created, and the line that it was in."""
+
+    line: int
+    id: UUID
+    gateway_id: str
+
+
+class ImportResponse(ResponseModel):
+    """What was imported; of a dry run, that it could be."""
+
+    dry_run: bool
+    rows: int
+    created: int
+    data: Sequence[ImportedGateway]
+
+
+_CSV_EXAMPLE = """\
+factory_id,gateway_id,name,url,email,password
+01937b1e-7c00-7000-8000-000000000001,CTC-0001,Press section,ws://192.0.2.10:5000,plant@example.com,secret
+"""
+_JSON_EXAMPLE = (
+    '{"factory_id": "01937b1e-7c00-7000-8000-000000000001", "gateway_id": "CTC-0001",'
+    ' "name": "Press section", "url": "ws://192.0.2.10:5000", "email": "plant@example.com",'
+    ' "password": "secret"}\n'
+)
+_BODIES = {
+    kind: {
+        "schema": {"type": "string"},
+        "example": _CSV_EXAMPLE if kind == "text/csv" else _JSON_EXAMPLE,
+    }
+    for kind in _READERS
+}
+
+
+@blueprint.post("/import")
+@Operation(
+    "import_gateways",
+    "Register up to 10,000 gateways: all of them, or none",
+    {200: ImportResponse, 201: ImportResponse},
+    errors=(
+        InvalidRequestError(
+            "IMPORT_REFUSED",
+            "Nothing is imported: 1 mistakes in 2 rows, the first 1 told.",
+            [detail("lines.3.gateway_id", "is taken by another gateway", "conflict")],
+        ),
+        ImportTooBigError,
+        TooManyImportsError,
+        _TOO_SLOW,
+    ),
+    query=ImportQuery,
+    body=_BODIES,
+    description=(
+        "CSV has a header of field names; an empty cell is a field that is not named, `metadata` is JSON. "
+        "JSON lines has an object a line, as for a single gateway. `dry_run=true` checks everything and "
+        "changes nothing: 200 if all could be registered. Mistakes are told by line: `lines.17.url`."
+    ),
+)
+def import_gateways() -> Response:
+    """201 and all gateways of the file, which workers connect from now on; 200 if they could be created."""
+    is_dry_run = parse_query(ImportQuery).dry_run == "true"
+    read = _reader()
+    with _one_of_few():
+        file = _read_whole(read)
+        if file.count == 0 and file.mistakes.count == 0:
+            raise invalid([detail("body", "must have at least one row", "empty")])
+        answer_within(DATABASE_LIMIT_S)
+        _check(file)
+        created = [] if is_dry_run else _create(file)
+    response = ImportResponse(dry_run=is_dry_run, rows=file.count, created=len(created), data=created)
+    return respond(response) if is_dry_run else respond_created(response, "/api/gateways")
+
+
+def _reader() -> Callable[[Iterable[bytes]], ImportFile]:
+    """What reads this kind of body. Raises UnsupportedMediaType."""
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype not in _READERS or charset != "utf-8" or request.content_encoding:
+        raise UnsupportedMediaType(f"The body must be {', '.join(_READERS)}, in UTF-8 and not compressed.")
+    return _READERS[request.mimetype]
+
+
+@contextmanager
+def _one_of_few() -> Iterator[None]:
+    """Bounds the memory that files take. Raises TooManyImportsError."""
+    slots = services().import_slots
+    if not slots.acquire(blocking=False):
+        raise TooManyImportsError
+    try:
+        yield
+    finally:
+        slots.release()
+
+
+def _read_whole(read: Callable[[Iterable[bytes]], ImportFile]) -> ImportFile:
+    """The file. Raises ImportTooBigError and werkzeug's errors."""
+    # This route's own bound; one more than a file may have, so that one that goes on behind it shows.
+    request.max_content_length = MAX_FILE_BYTES + 1
+    try:
+        stream = io.BufferedReader(request.stream, _CHUNK_BYTES)  # type: ignore[type-var]
+        try:
+            return read(without_mark(_body_lines(stream)))
+        except ImportTooBigError:
+            # To its end or its bound: who still sends would not get to read the answer.
+            while stream.read(_CHUNK_BYTES):
+                pass
+            raise
+    except RequestEntityTooLarge:
+        raise ImportTooBigError from None
+
+
+def _body_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of the body, as they come in. Raises ImportTooBigError and werkzeug's errors."""
+    deadline, size = monotonic() + READ_LIMIT_S, 0
+    for line in read_lines(stream):
+        size += len(line)
+        if monotonic() > deadline:
+            raise RequestTimeout
+        yield line
+    if request.content_length is not None and size < request.content_length:
+        raise BadRequest("The body is shorter than its Content-Length says.")
+
+
+def _check(file: ImportFile) -> None:
+    """Against itself and the database. Raises InvalidRequestError, with all that is wrong."""
+    repository = ImportRepository(services().database)
+    _check_within(file)
+    _note_unknown(file, repository.find_factories({row.values.factory_id for row in file.rows}))
+    _note_taken(file, repository.find_taken(sorted({row.values.gateway_id for row in file.rows})))
+    _refuse_mistakes(file)
+
+
+def _create(file: ImportFile) -> list[ImportedGateway]:
+    """All of them, in one transaction. Raises InvalidRequestError if something came between."""
+    with services().database.transaction() as transaction:
+        repository = ImportRepository(transaction)
+        sealed = [_sealed(row, row_id) for row, row_id in _with_ids(repository, file.rows)]
+        _note_unknown(file, repository.lock_factories({row.factory_id for row in sealed}))
+        _refuse_mistakes(file)
+        created = repository.create(sorted(sealed, key=lambda row: row.gateway_id))
+        _note_taken(file, {row.gateway_id for row in sealed if row.id not in created})
+        _refuse_mistakes(file)
+    return [
+        ImportedGateway(line=row.line, id=new.id, gateway_id=new.gateway_id)
+        for row, new in zip(file.rows, sealed, strict=True)
+    ]
+
+
+def _with_ids(repository: ImportRepository, rows: Sequence[ImportRow]) -> Iterable[tuple[ImportRow, UUID]]:
+    return zip(rows, repository.new_ids(len(rows)), strict=True)
+
+
+def _sealed(row: ImportRow, row_id: UUID) -> NewGateway:
+    values = row.values
+    return NewGateway(
+        id=row_id,
+        factory_id=values.factory_id,
+        gateway_id=values.gateway_id,
+        name=values.name,
+        model=values.model,
+        firmware_version=values.firmware_version,
+        url=values.url,
+        email=values.email,
+        sealed_password=services().sealer.seal(Secret(values.password.get_secret_value()), row_id),
+        metadata=values.metadata,
+    )
+
+
+def _check_within(file: ImportFile) -> None:
+    first_lines: dict[str, int] = {}
+    for row in file.rows:
+        first = first_lines.setdefault(row.values.gateway_id, row.line)
+        if first != row.line:
+            file.mistakes.add(row.line, "gateway_id", f"is in line {first}, too", "conflict")
+
+
+def _note_unknown(file: ImportFile, known: set[UUID]) -> None:
+    for row in file.rows:
+        if row.values.factory_id not in known:
+            file.mistakes.add(row.line, "factory_id", "there is no such factory", "unknown")
+
+
+def _note_taken(file: ImportFile, taken: set[str]) -> None:
+    for row in file.rows:
+        if row.values.gateway_id in taken:
+            file.mistakes.add(row.line, "gateway_id", "is taken by another gateway", "conflict")
+
+
+def _refuse_mistakes(file: ImportFile) -> None:
+    """Raises InvalidRequestError if there are any."""
+    mistakes = file.mistakes
+    if mistakes.count:
+        told = min(mistakes.count, len(mistakes.details))
+        raise InvalidRequestError(
+            "IMPORT_REFUSED",
+            f"Nothing is imported: {mistakes.count} mistakes in {file.count} rows, the first {told} told.",
+            mistakes.details,
+        )

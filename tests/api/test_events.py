@@ -1,0 +1,278 @@
+"""What happens, as it happens: nothing missed, nothing twice, and nobody kept from anything by waiting."""
+
+import base64
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+
+from service.database.event_stream import WINDOW_ROWS
+from tests.api.server import ApiServer, Reply
+from tests.waiting import wait_until
+
+FIELDS = {
+    "id", "at", "from_state", "to_state", "reason", "attempt", "generation", "worker_id", "gateway",
+}  # fmt: skip
+# Other tests' transactions on the same server hold the stream up as long as they run.
+LIMIT_S = 60.0
+# Well before gunicorn cuts off what has hung (`graceful_timeout`, 6 s).
+STOP_S = 4.0
+
+
+def happen(database: psycopg.Connection, gateway: dict[str, Any], *states: str) -> None:
+    """Transitions to these states."""
+    for state in states:
+        database.execute(
+            "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
+            " VALUES (%s, now(), 'x', %s, 1)",
+            [gateway["id"], state],
+        )
+
+
+def ask(api: ApiServer, after: str | None = None, **query: object) -> Reply:
+    """The answer."""
+    words = {"after": after, **query}
+    return api.call(
+        "GET", "/api/events?" + "&".join(f"{name}={words[name]}" for name in words if words[name] is not None)
+    )
+
+
+def part(api: ApiServer, after: str | None = None, **query: object) -> dict[str, Any]:
+    """The answer, which has to be there."""
+    reply = ask(api, after, **query)
+    assert reply.status == 200, reply.body
+    answer: dict[str, Any] = reply.json
+    assert set(answer) == {"data", "cursor", "has_more"}
+    return answer
+
+
+def states(answer: dict[str, Any]) -> list[str]:
+    """Of the transitions in an answer."""
+    return [event["to_state"] for event in answer["data"]]
+
+
+def follow(api: ApiServer, cursor: str, count: int, **query: object) -> tuple[list[str], str]:
+    """The states that come behind a cursor, until there are as many, and the cursor behind them."""
+    told: list[str] = []
+    deadline = time.monotonic() + LIMIT_S
+    while len(told) < count:
+        assert time.monotonic() < deadline, told
+        answer = part(api, cursor, **{"wait": 5, **query})
+        told += states(answer)
+        cursor = answer["cursor"]
+    return told, cursor
+
+
+def test_what_happens_is_told_once_and_in_order(api: ApiServer, database: psycopg.Connection) -> None:
+    factory_id = api.factory()["id"]
+    first, second = api.gateway(factory_id, "CTC-1"), api.gateway(factory_id, "CTC-2")
+    happen(database, first, "before")
+    wait_until(lambda: visible(database) == 1, LIMIT_S, "the first to be in the stream")
+    begun = part(api)
+    assert (begun["data"], begun["has_more"]) == ([], False)
+    assert part(api, begun["cursor"])["cursor"] == begun["cursor"]
+    for number in range(5):
+        happen(database, (first, second)[number % 2], f"s{number}")
+    assert follow(api, begun["cursor"], 5, limit=2)[0] == ["s0", "s1", "s2", "s3", "s4"]
+    told, cursor = follow(api, begun["cursor"], 5)
+    assert told == ["s0", "s1", "s2", "s3", "s4"], "a cursor may be used again"
+    assert states(part(api, cursor)) == []
+    short = part(api, begun["cursor"], limit=2)
+    assert (states(short), short["has_more"]) == (["s0", "s1"], True)
+    assert set(short["data"][0]) == FIELDS
+    assert short["data"][1]["gateway"] == {
+        "id": second["id"], "factory_id": factory_id, "gateway_id": "CTC-2", "name": "Press hall",
+    }  # fmt: skip
+    whole = part(api, short["cursor"], limit=3)
+    assert (states(whole), whole["has_more"]) == (["s2", "s3", "s4"], False)
+    api.call("DELETE", f"/api/gateways/{first['id']}")
+    happen(database, first, "gone")
+    assert follow(api, cursor, 1)[0] == ["gone"], "also of what is deleted"
+
+
+def visible(database: psycopg.Connection) -> int:
+    """How many transitions the stream has."""
+    row = database.execute(
+        "SELECT count(*) FROM gateway_events WHERE written_by < pg_snapshot_xmin(pg_current_snapshot())"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.parametrize("first_to_write", ["first to commit", "last to commit"])
+def test_transactions_that_overlap_miss_nothing(
+    api: ApiServer, database: psycopg.Connection, first_to_write: str
+) -> None:
+    """Ids are drawn in another order than transactions begin or commit: whichever, each is told once."""
+    gateway = api.gateway(api.factory()["id"])
+    cursor = part(api)["cursor"]
+    with ExitStack() as stack:
+        early, late = (stack.enter_context(psycopg.connect(api.database_url)) for _ in range(2))
+        # Both have begun to write, one after the other.
+        for connection in (early, late):
+            connection.execute("SELECT pg_current_xact_id()")
+        writers = (early, late) if first_to_write == "last to commit" else (late, early)
+        for connection in writers:
+            happen(connection, gateway, "early" if connection is early else "late")
+        late.commit()
+        happen(database, gateway, "after")
+        meanwhile = part(api, cursor)
+        assert meanwhile["data"] == [], "one that was begun before may still commit"
+        early.commit()
+    told, cursor = follow(api, meanwhile["cursor"], 3)
+    assert told == ["early", "late", "after"]
+    assert states(part(api, cursor)) == []
+
+
+def test_many_writers_and_readers_agree(api: ApiServer, database: psycopg.Connection) -> None:
+    """What is read while it is written, part by part, is what was written, each once."""
+    gateway = api.gateway(api.factory()["id"])
+    cursor = part(api)["cursor"]
+
+    def write(writer: int) -> None:
+        with psycopg.connect(api.database_url) as connection:
+            for number in range(50):
+                happen(connection, gateway, f"{writer}-{number}", f"{writer}-{number}b")
+                connection.rollback() if number % 5 == 0 else connection.commit()
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, writer) for writer in range(4)]
+        told, _ = follow(api, cursor, 4 * 40 * 2, limit=7)
+        for one in writing:
+            one.result()
+    assert len(set(told)) == len(told) == 4 * 40 * 2
+    for writer in range(4):
+        mine = [state for state in told if state.startswith(f"{writer}-")]
+        kept = (number for number in range(50) if number % 5)
+        assert mine == [f"{writer}-{number}{half}" for number in kept for half in ("", "b")]
+    row = database.execute("SELECT count(*) FROM gateway_events").fetchone()
+    assert row == (len(told),)
+
+
+def test_a_factory_is_followed_alone(api: ApiServer, database: psycopg.Connection) -> None:
+    here, there = (api.gateway(api.factory()["id"], name) for name in ("HERE", "THERE"))
+    cursor = part(api, factory_id=here["factory_id"])["cursor"]
+    happen(database, there, "other")
+    # More than is looked through at once.
+    database.execute(
+        "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
+        " SELECT %s, now(), 'x', 'other', 1 FROM generate_series(1, %s)",
+        [there["id"], 2 * WINDOW_ROWS],
+    )
+    happen(database, here, "mine")
+    happen(database, there, "other")
+    told, behind = follow(api, cursor, 1, factory_id=here["factory_id"])
+    assert told == ["mine"]
+    assert states(part(api, behind, factory_id=here["factory_id"])) == []
+    for query in ({}, {"factory_id": there["factory_id"]}):
+        refused = ask(api, cursor, **query)
+        assert (refused.status, refused.fields) == (400, ["after"])
+
+
+@pytest.mark.req("API-05", "FACTORY-08")
+def test_what_makes_no_sense_is_refused(api: ApiServer) -> None:
+    cursor = part(api)["cursor"]
+    listed = base64.urlsafe_b64encode(bytes(24) + b"\xff" * 8).decode().rstrip("=")
+    for query, field in (
+        ("wait=31", "wait"), ("wait=-1", "wait"), ("wait=1.5", "wait"), ("wait=", "wait"),
+        ("limit=0", "limit"), ("limit=101", "limit"), ("after=", "after"), ("after=1", "after"),
+        (f"after={cursor}x", "after"), (f"after={cursor[:-2]}", "after"), (f"after={listed}", "after"),
+        ("factory_id=5", "factory_id"), (f"cursor={cursor}", "cursor"), ("wait=1&wait=1", "wait"),
+    ):  # fmt: skip
+        reply = api.call("GET", f"/api/events?{query}")
+        assert (reply.status, reply.error["code"], reply.fields) == (400, "VALIDATION_ERROR", [field]), query
+    assert api.call("POST", "/api/events").status == 405
+
+
+def test_what_was_pruned_is_said_not_to_be_known(api: ApiServer, database: psycopg.Connection) -> None:
+    gateway = api.gateway(api.factory()["id"])
+    old = part(api)["cursor"]
+    happen(database, gateway, "first", "second")
+    _, between = follow(api, old, 1, limit=1)
+    _, new = follow(api, between, 1)
+    database.execute("DELETE FROM gateway_events WHERE to_state = 'first'")
+    gone = ask(api, old, wait=20)
+    assert (gone.status, gone.error["code"]) == (410, "CURSOR_EXPIRED"), "at once, and not silently"
+    assert follow(api, between, 1)[0] == ["second"], "of what is behind it nothing is missing"
+    database.execute("DELETE FROM gateway_events")
+    assert ask(api, between).status == 410
+    happen(database, gateway, "third")
+    assert follow(api, new, 1)[0] == ["third"]
+    database.execute("DELETE FROM gateway_events")
+    fresh = wait_until(lambda: usable(api), LIMIT_S, "a cursor that begins behind all that was pruned")
+    happen(database, gateway, "fourth")
+    assert follow(api, fresh, 1)[0] == ["fourth"]
+
+
+def usable(api: ApiServer) -> str:
+    """A fresh cursor, if nothing behind it is missing; else nothing."""
+    cursor: str = part(api)["cursor"]
+    return cursor if ask(api, cursor).status == 200 else ""
+
+
+def test_a_cursor_of_another_server_is_no_good(api: ApiServer) -> None:
+    """As after a restoration, or after a standby took over: transactions are counted anew."""
+    decoded = bytearray(base64.urlsafe_b64decode(part(api)["cursor"] + "=="))
+    decoded[10] ^= 1
+    gone = ask(api, base64.urlsafe_b64encode(decoded).decode().rstrip("="), wait=20)
+    assert (gone.status, gone.error["code"]) == (410, "CURSOR_EXPIRED")
+
+
+def timed(api: ApiServer, cursor: str, wait: int) -> float:
+    """How long an answer took."""
+    started = time.monotonic()
+    part(api, cursor, wait=wait)
+    return time.monotonic() - started
+
+
+Waiting = list[Future[dict[str, Any]]]
+
+
+def occupy(pool: ThreadPoolExecutor, api: ApiServer, cursor: str, count: int) -> Waiting:
+    """As many requests that wait as may; another one does not, which is how that shows."""
+    waiting: Waiting = []
+
+    def all_wait() -> bool:
+        # One that came while the one that tries waited was answered at once.
+        waiting[:] = [one for one in waiting if not one.done()]
+        waiting.extend(pool.submit(part, api, cursor, wait=30) for _ in range(count - len(waiting)))
+        return timed(api, cursor, 2) < 1.5 and not any(one.done() for one in waiting)
+
+    wait_until(all_wait, 25, f"{count} to wait")
+    return waiting
+
+
+def test_who_waits_hears_at_once_and_holds_nothing(
+    start_api: Callable[..., ApiServer], database_url: str
+) -> None:
+    """With a single connection in the pool others are served meanwhile; only half of the threads wait."""
+    api = start_api(API_THREADS="5", DB_POOL_MAX="1", DB_POOL_MIN="1")
+    gateway = api.gateway(api.factory()["id"])
+    cursor = part(api)["cursor"]
+    with ThreadPoolExecutor(2) as pool, psycopg.connect(database_url, autocommit=True) as database:
+        waiting = occupy(pool, api, cursor, 2)
+        assert api.call("GET", "/api/gateways").status == 200
+        happen(database, gateway, "new")
+        assert [states(one.result(LIMIT_S)) for one in waiting] == [["new"], ["new"]]
+
+
+def test_waiting_ends_with_its_time(api: ApiServer) -> None:
+    cursor = part(api)["cursor"]
+    assert timed(api, cursor, 1) >= 1
+    answer = part(api, cursor, wait=1)
+    assert answer == {"data": [], "cursor": cursor, "has_more": False}
+
+
+def test_a_stop_ends_waits_at_once(start_api: Callable[..., ApiServer]) -> None:
+    api = start_api(API_THREADS="2")
+    cursor = part(api)["cursor"]
+    with ThreadPoolExecutor(2) as pool:
+        (waiting,) = occupy(pool, api, cursor, 1)
+        stopping = pool.submit(api.stop)
+        assert waiting.result(STOP_S) == {"data": [], "cursor": cursor, "has_more": False}
+        assert stopping.result() == 0
+    assert "Traceback" not in api.log_path.read_text()
