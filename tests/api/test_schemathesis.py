@@ -46,7 +46,7 @@ def test_the_api_is_as_it_is_described(
             local(
                 (
                     *("st", "--config-file", str(HERE / "schemathesis.toml"), "run"),
-                    *("--checks", "all", "--continue-on-failure", "--no-color"),
+                    *("--continue-on-failure", "--no-color"),
                     f"http://127.0.0.1:{api.port}/api/openapi.json",
                 )
             ),
