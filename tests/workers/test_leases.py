@@ -224,6 +224,7 @@ def test_a_worker_that_wakes_after_the_take_over_changes_nothing(
     wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
     frozen.send_to_all(signal.SIGSTOP)
     wait_until(lambda: heir.state(row_id) is State.CONNECTED, timeout_s=6)
+    plant.wait_for_state(row_id, "connected")
     written = len(plant.events(row_id))
     frozen.send_to_all(signal.SIGCONT)
     wait_until(lambda: "lease lost" in frozen.log, what="the frozen worker to notice")
