@@ -257,7 +257,10 @@ def test_who_waits_hears_at_once_and_holds_nothing(
         waiting = occupy(pool, api, cursor, 2)
         assert api.call("GET", "/api/gateways").status == 200
         happen(database, gateway, "new")
-        assert [states(one.result(LIMIT_S)) for one in waiting] == [["new"], ["new"]]
+        # One that came a moment too late to wait was answered at once: for it nothing is missed, either.
+        heard = [states(one.result(LIMIT_S)) for one in waiting]
+        assert ["new"] in heard
+        assert [states(part(api, cursor)) for nothing in heard if not nothing] == [["new"]] * heard.count([])
 
 
 def test_waiting_ends_with_its_time(api: ApiServer) -> None:
