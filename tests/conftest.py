@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from devstack.postgres import EmbeddedPostgres
-from tests.database_server import SETTINGS, RunDirectory, cloned_database, migrate
+from tests.database_server import SETTINGS, RunDirectory, SecretUrl, cloned_database, migrate
 
 # For `make chaos`: properties are tried for longer.
 settings.register_profile("thorough", max_examples=1500)
@@ -46,8 +46,8 @@ def server_url(request: pytest.FixtureRequest) -> str:
     """The URL of database `postgres` on the run's server, which is started when first asked for."""
     worker_input: dict[str, str] | None = getattr(request.config, "workerinput", None)
     if worker_input is not None:
-        return worker_input["server_url"]
-    return request.config.stash[RUN_DIRECTORY].server_url()
+        return SecretUrl(worker_input["server_url"])
+    return SecretUrl(request.config.stash[RUN_DIRECTORY].server_url())
 
 
 @pytest.fixture(scope="session")

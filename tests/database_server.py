@@ -29,6 +29,15 @@ SETTINGS = {
 }
 
 
+class SecretUrl(str):
+    """A URL with a password: pytest shows the arguments of a test that fails."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'postgresql://…'"
+
+
 class RunDirectory:
     """`.data/test-<process id>`: everything that one test run writes, removed at its end."""
 
@@ -94,7 +103,7 @@ def migrate(url: str) -> None:
 def with_database(server_url: str, name: str) -> str:
     """The URL of another database on the same server."""
     before, _, _ = server_url.rpartition("/")
-    return f"{before}/{name}?sslmode=disable"
+    return SecretUrl(f"{before}/{name}?sslmode=disable")
 
 
 @contextmanager

@@ -56,7 +56,8 @@ def _kill(worker_pid: int) -> None:
     if os.getppid() == worker_pid:
         message = "the worker did not close its sessions in time, it is frozen or stuck: killed"
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"time": now, "level": "critical", "logger": "millgate.guard", "message": message}
+        about = {"time": now, "level": "critical", "logger": "millgate.guard", "pid": worker_pid}
+        line = {**about, "message": message}
         print(json.dumps(line), file=sys.stderr)
         os.kill(worker_pid, signal.SIGKILL)
 

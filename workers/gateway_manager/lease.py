@@ -127,11 +127,15 @@ class Lease:
 
     def _lose(self, why: str) -> None:
         """With the lock, on either thread. Returns when all sockets are closed."""
+        lost, self._worker = self._worker, None
         self._hold.lost()
-        self._worker = None
         self._on_loss()
         self._fence(None)
-        log.error("lease lost: %s; all sessions are closed, they start anew with the next lease", why)
+        log.error(
+            "lease lost: %s; all sessions are closed, they start anew with the next lease",
+            why,
+            extra={"worker": str(lost and lost.id), "gateways": self._gateways_held()},
+        )
 
     # The thread that registers and renews. The session is its own.
 

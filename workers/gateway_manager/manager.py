@@ -91,7 +91,8 @@ class GatewayConnectionManager:
             return
         with self._database.transaction() as transaction:
             for buried in WorkerRepository(transaction).bury():
-                log.warning("worker ended: its lease ran out", extra={"worker": str(buried.id)})
+                about = {"worker": str(buried.id), "host": buried.host}
+                log.warning("worker ended: its lease ran out; its gateways are taken over", extra=about)
         # Asked before the database is: what it releases meanwhile has left, and is not to be replaced.
         leaving = self._count_leaving()
         share = self._find_share(worker)
@@ -114,6 +115,8 @@ class GatewayConnectionManager:
             batch = min(limit, _CLAIM_BATCH)
             with self._database.transaction() as transaction:
                 claims = ConnectionRepository(transaction, worker).claim(batch)
+            if claims:
+                log.info("gateways claimed", extra={"gateways": claims})
             if claims < batch:
                 return
             limit -= claims
@@ -128,8 +131,11 @@ class GatewayConnectionManager:
         """Ends sessions until `count` have left for other workers, a few at a time, idle ones first."""
         staying = [connection for connection in self._running() if not connection.is_stopping]
         staying.sort(key=lambda connection: self._is_connected(connection.id))
-        for connection in staying[: max(0, min(count, _HAND_OVERS_AT_ONCE) - leaving)]:
+        handed_over = staying[: max(0, min(count, _HAND_OVERS_AT_ONCE) - leaving)]
+        for connection in handed_over:
             connection.stop(REBALANCED)
+        if handed_over:
+            log.info("handing over to workers that hold less", extra={"gateways": len(handed_over)})
 
     def _is_connected(self, gateway_id: UUID) -> bool:
         observation = self._around.registry.find(gateway_id)
