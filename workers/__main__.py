@@ -83,7 +83,7 @@ class Worker:
             worker=lambda: self._lease.worker,
             interval_s=config.report_interval_s,
             freshness_s=config.freshness_s,
-            on_released=lambda _: self._manager.wake(),
+            on_released=self._manager.released,
         )
         self._trials = self._trial_desk(config)
         self._listener = ChangeListener(

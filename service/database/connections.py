@@ -18,8 +18,15 @@ class Written:
     gateway_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A gateway that a worker holds from now on."""
+
+    gateway_id: UUID
+
+
 # The worker's own row is locked against its end, so that an ended worker never holds anything.
-CLAIM = Command(
+CLAIM = Query(
     """
     WITH me AS (
         SELECT id, epoch
@@ -59,7 +66,9 @@ CLAIM = Command(
         attempt = 0,
         next_attempt_at = NULL
     WHERE held.worker_id IS NULL
-    """
+    RETURNING held.gateway_id
+    """,
+    Claimed,
 )
 
 # Times come as ages and become times on this server's clock. A report counts only from whoever holds the
@@ -172,9 +181,10 @@ class ConnectionRepository:
         self._executor = executor
         self._writer = {"worker_id": worker.id, "epoch": worker.epoch}
 
-    def claim(self, limit: int) -> int:
-        """Takes at most `limit` active gateways that nobody holds; tells how many."""
-        return self._executor.execute(CLAIM, {**self._writer, "limit": limit})
+    def claim(self, limit: int) -> list[UUID]:
+        """Takes at most `limit` active gateways that nobody holds; tells which. A pass over all gateways."""
+        claimed = self._executor.fetch_all(CLAIM, {**self._writer, "limit": limit})
+        return [row.gateway_id for row in claimed]
 
     def report(self, reports: Sequence[dict[str, Any]]) -> set[UUID]:
         """Writes what is; tells which of these gateways this worker holds (or held, if it was the last)."""

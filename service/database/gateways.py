@@ -1,8 +1,7 @@
-"""Gateways as they should be: desired state, written by the API, read by workers."""
+"""Gateways as they should be: desired state, written by the API."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from psycopg.types.json import Jsonb
 from service.database import gateway_lists
 from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLife
 from service.database.paging import PageStart
-from service.database.query import Command, Count, Executor, Query, required
+from service.database.query import Command, Executor, Query, required
 from service.database.rows import Gateway
 from service.errors import FactoryUnknownError, GatewayNotFoundError
 
@@ -21,33 +20,6 @@ class NewId:
     """An id for a row that is not there yet."""
 
     id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveGateway:
-    """An active gateway that a worker holds: enough to notice a change, and its counters so far."""
-
-    id: UUID
-    generation: int
-    connect_requested_at: datetime
-    connects: int
-    messages_received: int
-    rejected_logins: int
-    """In a row, of the login as it is now, and since somebody last asked to connect it."""
-    last_rejected_age: timedelta | None
-
-
-@dataclass(frozen=True, slots=True)
-class SealedLogin:
-    """What a worker needs to open a session; the password still sealed."""
-
-    id: UUID
-    gateway_id: str
-    url: str
-    email: str
-    sealed_password: bytes = field(repr=False)
-    generation: int
-    connect_requested_at: datetime
 
 
 NEW_ID = Query("SELECT uuidv7() AS id", NewId, reads_only=True)
@@ -139,47 +111,6 @@ WANT_CONNECTED = Command(
 
 WANT_DISCONNECTED = Command(
     "UPDATE gateways SET desired_state = 'disconnected' WHERE id = %(id)s AND deleted_at IS NULL"
-)
-
-FIND_ACTIVE = Query(
-    """
-    SELECT
-        g.id, g.generation, g.connect_requested_at, c.connects, c.messages_received,
-        CASE
-            WHEN c.observed_generation = g.generation AND c.last_rejected_at > g.connect_requested_at
-                THEN c.rejected_logins
-            ELSE 0
-        END AS rejected_logins,
-        clock_timestamp() - c.last_rejected_at AS last_rejected_age
-    FROM gateway_connections AS c
-    JOIN gateways AS g ON c.gateway_id = g.id
-    JOIN factories AS f ON g.factory_id = f.id
-    WHERE c.worker_id = %(worker_id)s
-        AND g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL
-    """,
-    ActiveGateway,
-    reads_only=True,
-)
-
-COUNT_WANTED = Query(
-    """
-    SELECT count(*) AS count
-    FROM gateways AS g
-    JOIN factories AS f ON g.factory_id = f.id
-    WHERE g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL
-    """,
-    Count,
-    reads_only=True,
-)
-
-FIND_LOGINS = Query(
-    """
-    SELECT id, gateway_id, url, email, sealed_password, generation, connect_requested_at
-    FROM gateways
-    WHERE id = ANY(%(ids)s) AND deleted_at IS NULL
-    """,
-    SealedLogin,
-    reads_only=True,
 )
 
 EVERY_LIVE_ONE = GatewayFilter()
@@ -292,21 +223,6 @@ class GatewayRepository:
     def want_disconnected(self, gateway_id: UUID) -> None:
         """Wants it disconnected until told otherwise. Raises GatewayNotFoundError."""
         self._touch(WANT_DISCONNECTED, gateway_id)
-
-    def find_active(self, worker_id: UUID) -> Sequence[ActiveGateway]:
-        """What this worker holds and should keep connected.
-
-        Active is: not deleted, wanted connected, in a factory that is not deleted.
-        """
-        return self._executor.fetch_all(FIND_ACTIVE, {"worker_id": worker_id})
-
-    def count_wanted(self) -> int:
-        """How many gateways should be connected, in all."""
-        return required(self._executor.fetch_one(COUNT_WANTED, {})).count
-
-    def find_logins(self, gateway_ids: Sequence[UUID]) -> Sequence[SealedLogin]:
-        """How to log in to these, as far as they are live. For workers only."""
-        return self._executor.fetch_all(FIND_LOGINS, {"ids": list(gateway_ids)})
 
     def _workers_for(self, which: GatewayFilter) -> Sequence[WorkerLife]:
         return [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})

@@ -16,10 +16,12 @@ class WorkerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How many gateways a worker holds that claims: live, and not about to stop."""
+    """How many gateways a live worker holds."""
 
     worker_id: UUID
     held: int
+    is_draining: bool = False
+    """It is about to stop, and claims nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +138,20 @@ FREE_HELD_BY_ENDED = Command(
 # Every worker is told to look: what is free now is for those whose share it is.
 ANNOUNCE_FREE = Command("NOTIFY gateways_changed")
 
+# A worker counts its own exactly, and of the others knows what they said with their last renewal: counting
+# everybody's would be a pass over the fleet.
 FIND_STANDINGS = Query(
     """
-    SELECT w.id AS worker_id, count(c.gateway_id) AS held
+    SELECT
+        w.id AS worker_id,
+        CASE
+            WHEN w.id = %(id)s
+                THEN (SELECT count(*) FROM gateway_connections AS c WHERE c.worker_id = %(id)s)
+            ELSE w.gateways_held
+        END AS held,
+        w.is_draining
     FROM workers AS w
-    LEFT JOIN gateway_connections AS c ON w.id = c.worker_id
-    WHERE worker_is_live(w) AND NOT w.is_draining
-    GROUP BY w.id
+    WHERE worker_is_live(w)
     ORDER BY w.id
     """,
     Standing,
@@ -177,9 +186,9 @@ class WorkerRepository:
         told = {"gateways_held": gateways_held, "is_draining": is_draining}
         return self._executor.execute(RENEW, {"id": worker.id, "epoch": worker.epoch, **told}) == 1
 
-    def find_standings(self) -> list[Standing]:
-        """The workers that claim gateways now, with what they hold."""
-        return self._executor.fetch_all(FIND_STANDINGS, {})
+    def find_standings(self, worker: WorkerIdentity) -> list[Standing]:
+        """All live workers, as this one sees them."""
+        return self._executor.fetch_all(FIND_STANDINGS, {"id": worker.id})
 
     def bury(self) -> list[BuriedWorker]:
         """Ends every worker whose lease has run out, and frees what it held."""

@@ -264,7 +264,7 @@ def hold(executor: ConnectionExecutor, gateway: dict[str, Any], lease_s: float) 
     """A new worker on this session claims the gateway, and connects it."""
     me = WorkerRepository(executor).register("h", 1, "0", lease_s)
     connections = ConnectionRepository(executor, me)
-    assert connections.claim(1) == 1
+    assert len(connections.claim(1)) == 1
     moves = [("disconnected", "connecting"), ("connecting", "connected")]
     connections.record_transitions(
         [

@@ -71,7 +71,7 @@ def test_a_worker_says_who_it_is_and_what_it_holds(
     for number in range(3):
         api.gateway(factory_id, f"CTC-{number}")
     one, other = workers.register("mill-1"), workers.register("mill-2")
-    claimed = ConnectionRepository(ConnectionExecutor(database), one).claim(10)
+    claimed = len(ConnectionRepository(ConnectionExecutor(database), one).claim(10))
     first, second = listed(api)
     assert set(first) == FIELDS
     assert (first["id"], first["host"], first["pid"], first["version"]) == (

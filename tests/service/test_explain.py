@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from service.database import (
+    active_gateways,
     bulk_wishes,
     connections,
     event_stream,
@@ -187,7 +188,7 @@ GATEWAY_CASES = {
         {"gateways_pkey", "gateways_active_id_idx"},
     ),
     "gateways.FIND_BY_ID": Case(gateways.FIND_BY_ID, {"id": GATEWAY}, {"gateways_pkey"}),
-    "gateways.FIND_LOGINS": Case(gateways.FIND_LOGINS, {"ids": GATEWAY_IDS}, {"gateways_pkey"}),
+    "active_gateways.FIND_LOGINS": Case(active_gateways.FIND_LOGINS, {"ids": GATEWAY_IDS}, {"gateways_pkey"}),
     "gateways.SOFT_DELETE": Case(gateways.SOFT_DELETE, {"id": GATEWAY}, {"gateways_pkey"}),
     "factories.SOFT_DELETE_GATEWAYS": Case(
         factories.SOFT_DELETE_GATEWAYS, {"id": FACTORY}, {"gateways_factory_id_idx"}
@@ -490,7 +491,7 @@ def test_factories_can_be_counted_without_reading_them(many_factories: psycopg.C
 
 @pytest.mark.req("DB-04")
 def test_a_worker_finds_its_gateways_by_index(crowded: psycopg.Connection) -> None:
-    nodes = explain(crowded, gateways.FIND_ACTIVE, {"worker_id": SMALL_WORKER})
+    nodes = explain(crowded, active_gateways.FIND_ACTIVE, {"worker_id": SMALL_WORKER, "ids": None})
     assert "gateway_connections_worker_id_idx" in indexes(nodes)
     assert indexes(nodes) & {"gateways_pkey", "gateways_active_id_idx"}
     assert read_whole(nodes, *LARGE) == []
@@ -502,10 +503,23 @@ def test_a_worker_with_5000_gateways_finds_them_by_index(crowded: psycopg.Connec
 
     How many the worker holds is read from the index in any case.
     """
-    nodes = explain(crowded, gateways.FIND_ACTIVE, {"worker_id": WORKER})
+    nodes = explain(crowded, active_gateways.FIND_ACTIVE, {"worker_id": WORKER, "ids": None})
     assert "gateway_connections_worker_id_idx" in indexes(nodes)
     assert read_whole(nodes, "gateway_connections") == []
     assert [node for node in read_whole(nodes, *LARGE) if node.is_repeated] == []
+
+
+@pytest.mark.req("DB-04")
+def test_a_worker_that_looks_for_changes_reads_what_changed_and_nothing_else(
+    crowded: psycopg.Connection,
+) -> None:
+    # As of the transaction that filled the tables, nothing has changed since.
+    newest = crowded.execute("SELECT max(written_by)::text::bigint + 1 FROM gateways").fetchone()
+    assert newest is not None
+    for query in (active_gateways.FIND_MARK, active_gateways.FIND_CHANGED):
+        nodes = explain(crowded, query, {"transaction": newest[0], "worker_id": WORKER})
+        assert "gateways_written_by_idx" in indexes(nodes)
+        assert read_whole(nodes, *LARGE) == []
 
 
 @pytest.mark.req("DB-04")

@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from service.database.active_gateways import ActiveGatewayRepository, ChangeMark
 from service.database.factories import FactoryRepository
 from service.database.factory_lists import FactoryFilter
 from service.database.gateway_lists import GatewayFilter
@@ -47,6 +48,7 @@ class World:
         executor = ConnectionExecutor(connection)
         self.factories = FactoryRepository(executor)
         self.gateways = GatewayRepository(executor)
+        self.active = ActiveGatewayRepository(executor)
         self.statuses = StatusRepository(executor)
 
     def factory(self, name: str = "Mill") -> Factory:
@@ -56,6 +58,17 @@ class World:
     def gateway(self, factory_id: UUID, device: str, name: str = "Gateway") -> Gateway:
         """A new gateway, wanted connected."""
         return self.gateways.create(self.gateways.new_id(), SEALED, gateway_values(factory_id, device, name))
+
+    def quiet_mark(self) -> ChangeMark:
+        """A mark behind which nothing changed: as soon as no transaction elsewhere on the server is older."""
+
+        def mark_if_quiet() -> ChangeMark | None:
+            mark = self.active.find_mark(None)
+            return None if self.active.find_mark(mark).has_changed else mark
+
+        mark = wait_until(mark_if_quiet, what="older transactions to end")
+        assert mark is not None
+        return mark
 
     def hold(self, *gateway_ids: UUID) -> UUID:
         """A new worker that holds these gateways; returns its id."""
@@ -154,7 +167,7 @@ def test_a_gateway_is_created_found_changed_and_deleted(world: World) -> None:
     )  # fmt: skip
     assert (count_of(world, factory), count_of(world, other)) == (0, 1)
     assert world.gateways.update(gateway.id, {}, b"y" * 40).generation == 3
-    (login,) = world.gateways.find_logins([gateway.id])
+    (login,) = world.active.find_logins([gateway.id])
     assert (login.sealed_password, login.email, login.url) == (b"y" * 40, moved.email, "ws://new")
     world.gateways.soft_delete(gateway.id)
     assert world.gateways.count() == 0
@@ -205,17 +218,45 @@ def test_active_gateways_are_those_that_a_worker_holds_and_should(world: World) 
     world.gateway(mill.id, "CTC-6")
     worker = world.hold(active.id, deleted.id, unwanted.id, orphan.id)
     other_worker = world.hold(elsewhere.id)
-    assert len(world.gateways.find_active(worker)) == 4
+    assert len(world.active.find_active(worker)) == 4
     world.gateways.soft_delete(deleted.id)
     world.gateways.want_disconnected(unwanted.id)
     world.delete_by_hand("factories", closed.id)
-    (found,) = world.gateways.find_active(worker)
+    (found,) = world.active.find_active(worker)
     assert (found.id, found.generation, found.connect_requested_at) == (
         active.id, 1, active.connect_requested_at,
     )  # fmt: skip
     assert (found.connects, found.messages_received) == (3, 4)
-    assert [gateway.id for gateway in world.gateways.find_active(other_worker)] == [elsewhere.id]
-    assert world.gateways.find_active(NOBODY) == []
+    assert [gateway.id for gateway in world.active.find_active(other_worker)] == [elsewhere.id]
+    assert world.active.find_active(NOBODY) == []
+
+
+@pytest.mark.req("REPO-04")
+def test_only_what_changed_is_read_again(world: World) -> None:
+    factory = world.factory()
+    first, second, free = (world.gateway(factory.id, f"CTC-{number}") for number in range(3))
+    worker = world.hold(first.id, second.id)
+    mark = world.quiet_mark()
+    world.gateways.want_connected(second.id)
+    world.gateways.want_disconnected(free.id)
+    assert world.active.find_mark(mark).has_changed
+    assert world.active.find_changed(worker, mark) == [second.id]
+    assert [gateway.id for gateway in world.active.find_active(worker, [second.id, free.id])] == [second.id]
+    assert world.quiet_mark().transaction > mark.transaction
+
+
+@pytest.mark.req("REPO-04")
+def test_a_change_that_commits_late_is_not_missed(world: World, database_url: str) -> None:
+    """Its transaction began before the mark was asked for, and ended after."""
+    gateway = world.gateway(world.factory().id, "CTC-1")
+    worker = world.hold(gateway.id)
+    before = world.active.find_mark(None)
+    with psycopg.connect(database_url) as late:
+        GatewayRepository(ConnectionExecutor(late)).want_connected(gateway.id)
+        world.gateway(world.factory().id, "CTC-2")
+        mark = world.active.find_mark(before)
+        assert world.active.find_changed(worker, before) == []
+    assert world.active.find_changed(worker, mark) == [gateway.id]
 
 
 @pytest.mark.req("REPO-04")
@@ -395,20 +436,28 @@ def updates_no_gateway(deleted: Deleted) -> None:
 
 def finds_active_ones(deleted: Deleted) -> None:
     """The worker holds all three."""
-    active = deleted.world.gateways.find_active(deleted.worker)
+    active = deleted.world.active.find_active(deleted.worker)
     assert [gateway.id for gateway in active] == [deleted.live_gateway.id]
 
 
 def counts_wanted_ones(deleted: Deleted) -> None:
     """Neither deleted gateways, nor those of deleted factories."""
-    assert deleted.world.gateways.count_wanted() == 1
+    assert deleted.world.active.count_wanted() == 1
 
 
 def finds_logins(deleted: Deleted) -> None:
     """No password of a deleted gateway leaves the database."""
     asked = [deleted.live_gateway.id, *deleted.gateways]
-    logins = deleted.world.gateways.find_logins(asked)
+    logins = deleted.world.active.find_logins(asked)
     assert [login.id for login in logins] == [deleted.live_gateway.id]
+
+
+def finds_what_was_deleted_changed(deleted: Deleted) -> None:
+    """A deletion is a change that workers have to see."""
+    mark = deleted.world.quiet_mark()
+    deleted.world.gateways.soft_delete(deleted.live_gateway.id)
+    assert deleted.world.active.find_mark(mark).has_changed
+    assert deleted.world.active.find_changed(deleted.worker, mark) == [deleted.live_gateway.id]
 
 
 def gives_new_ids(deleted: Deleted) -> None:
@@ -493,15 +542,17 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "GatewayRepository.want_disconnected": refused_for_gateways(
         lambda world, i: world.gateways.want_disconnected(i)
     ),
-    "GatewayRepository.find_active": finds_active_ones,
-    "GatewayRepository.count_wanted": counts_wanted_ones,
-    "GatewayRepository.find_logins": finds_logins,
+    "ActiveGatewayRepository.find_active": finds_active_ones,
+    "ActiveGatewayRepository.find_mark": finds_what_was_deleted_changed,
+    "ActiveGatewayRepository.find_changed": finds_what_was_deleted_changed,
+    "ActiveGatewayRepository.count_wanted": counts_wanted_ones,
+    "ActiveGatewayRepository.find_logins": finds_logins,
     "StatusRepository.find_by_id": refused_for_gateways(lambda world, i: world.statuses.find_by_id(i)),
     "StatusRepository.find_last_seen": tells_when_held_ones_were_seen,
 }
 REPOSITORIES = (
-    FactoryRepository, GatewayRepository, StatusRepository, HistoryRepository, SummaryRepository,
-    RestorationRepository,
+    FactoryRepository, GatewayRepository, ActiveGatewayRepository, StatusRepository, HistoryRepository,
+    SummaryRepository, RestorationRepository,
 )  # fmt: skip
 METHODS = [
     f"{repository.__name__}.{name}"

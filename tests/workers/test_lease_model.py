@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from service.database.active_gateways import ActiveGatewayRepository
 from service.database.connections import ConnectionRepository
-from service.database.gateways import GatewayRepository
 from service.database.pool import ConnectionExecutor
 from service.database.workers import WorkerIdentity, WorkerRepository
 from tests.workers.plant import Plant
@@ -360,7 +360,7 @@ class LeaseModel(RuleBasedStateMachine):
     def worker_reads_what_it_holds(self, number: int) -> None:
         worker = self.workers[number]
         if worker.identity is not None and not worker.is_frozen and self._reaches(worker):
-            active = GatewayRepository(self.server.executor).find_active(worker.identity.id)
+            active = ActiveGatewayRepository(self.server.executor).find_active(worker.identity.id)
             worker.read = worker.identity, [gateway.id for gateway in active]
 
     @rule(number=workers)

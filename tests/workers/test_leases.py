@@ -39,7 +39,7 @@ class Contender:
         return WorkerRepository(ConnectionExecutor(self.connection)).renew(self.identity, 0)
 
     def claim(self, limit: int = 100) -> int:
-        return ConnectionRepository(ConnectionExecutor(self.connection), self.identity).claim(limit)
+        return len(ConnectionRepository(ConnectionExecutor(self.connection), self.identity).claim(limit))
 
     def report(self, row_id: UUID, state: str = "retrying") -> set[UUID]:
         repository = ConnectionRepository(ConnectionExecutor(self.connection), self.identity)

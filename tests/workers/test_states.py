@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.database.gateways import ActiveGateway
+from service.database.active_gateways import ActiveGateway
 from workers.gateway_manager import registry as registry_module
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.states import MOVES, QUEUED, Code, IllegalMoveError, Phase, Reason, State

@@ -9,7 +9,7 @@ from time import monotonic
 from uuid import UUID
 
 from service.crypto import Sealer, Secret
-from service.database.gateways import SealedLogin
+from service.database.active_gateways import SealedLogin
 from service.errors import SealError
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.backoff import (

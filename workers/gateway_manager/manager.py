@@ -2,19 +2,22 @@
 
 import logging
 import threading
+from collections.abc import Container, Iterable
 from time import monotonic
 from uuid import UUID
 
+from service.database.active_gateways import ActiveGatewayRepository, SealedLogin
 from service.database.connections import ConnectionRepository
-from service.database.gateways import GatewayRepository, SealedLogin
 from service.database.pool import Database
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from workers.gateway_manager.connection import GatewayConnection, Surroundings
 from workers.gateway_manager.lease import Lease
-from workers.gateway_manager.plan import Version, make_plan
-from workers.gateway_manager.share import Share, share_of
+from workers.gateway_manager.pace import Pace
+from workers.gateway_manager.plan import make_plan
+from workers.gateway_manager.share import share_of
 from workers.gateway_manager.states import REBALANCED, REQUESTED, WORKER_SHUTDOWN, State
+from workers.gateway_manager.wanted import WantedGateways
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,10 @@ class GatewayConnectionManager:
         self._lease = lease
         self._around = surroundings
         self._poll_interval_s = poll_interval_s
+        self._wanted = WantedGateways(database, poll_interval_s)
+        self._claim_pace = Pace()
+        self._may_be_free = True
+        """It seems so by the workers' own count, or somebody woke us: gateways that nobody holds."""
         self._woken = threading.Event()
         self._lock = threading.Lock()
         self._connections: dict[UUID, GatewayConnection] = {}
@@ -47,6 +54,11 @@ class GatewayConnectionManager:
     def wake(self) -> None:
         """Something changed: look at once."""
         self._woken.set()
+
+    def released(self, gateway_ids: Iterable[UUID]) -> None:
+        """The database knows that these are free."""
+        self._wanted.look_again(gateway_ids)
+        self.wake()
 
     def forget(self, gateway_id: UUID) -> None:
         """A connection's thread has ended. Called by that thread."""
@@ -63,9 +75,11 @@ class GatewayConnectionManager:
                 if not self._told_failing:
                     log.warning("wanted gateways are not known (%s); running sessions go on", error)
                 self._told_failing = True
+                self._wanted.look_at_all()
             # A burst of changes is one look, not one each.
             stopping.wait(_LEAST_PAUSE_S)
-            self._woken.wait(self._poll_interval_s)
+            if self._woken.wait(self._pause_s()):
+                self._may_be_free = True
             self._woken.clear()
 
     def stop_all(self, timeout_s: float) -> bool:
@@ -83,43 +97,57 @@ class GatewayConnectionManager:
         if not _join_all(connections, timeout_s=5):
             raise AssertionError("a connection outlived its lease")
 
+    def _pause_s(self) -> float:
+        """Until the next poll, or until what was put off for its cost may be done."""
+        claim_in_s = self._claim_pace.left_s() if self._may_be_free else self._poll_interval_s
+        return min(self._poll_interval_s, claim_in_s, self._wanted.due_in_s())
+
     def _reconcile(self) -> None:
         worker = self._lease.worker
         if worker != self._holder:
             self._start_anew(worker)
         if worker is None:
             return
+        self._bury()
+        self._wanted.notice(worker)
+        # Asked before the database is: what it releases meanwhile has left, and is not to be replaced.
+        leaving = self._count_leaving()
+        standings = WorkerRepository(self._database).find_standings(worker)
+        share = share_of(worker.id, self._wanted.count, [one for one in standings if not one.is_draining])
+        if self._wanted.count > sum(one.held for one in standings) or self._wanted.is_looking_whole:
+            self._may_be_free = True
+        if self._may_be_free and self._claim_pace.is_due():
+            self._may_be_free = False
+            self._claim(worker, share.may_claim)
+        self._follow_wishes(worker)
+        self._hand_over(share.hand_over, leaving)
+
+    def _bury(self) -> None:
         with self._database.transaction() as transaction:
             for buried in WorkerRepository(transaction).bury():
                 about = {"worker": str(buried.id), "host": buried.host}
                 log.warning("worker ended: its lease ran out; its gateways are taken over", extra=about)
-        # Asked before the database is: what it releases meanwhile has left, and is not to be replaced.
-        leaving = self._count_leaving()
-        share = self._find_share(worker)
-        self._claim(worker, share.may_claim)
-        self._follow_wishes(worker)
-        self._hand_over(share.hand_over, leaving)
 
     def _start_anew(self, worker: WorkerIdentity | None) -> None:
         """The lease was lost, or gained again: nothing from before may go on."""
         self.abort_all()
         self._around.registry.clear()
+        self._wanted.forget()
         self._holder = worker
-
-    def _find_share(self, worker: WorkerIdentity) -> Share:
-        standings = WorkerRepository(self._database).find_standings()
-        return share_of(worker.id, GatewayRepository(self._database).count_wanted(), standings)
 
     def _claim(self, worker: WorkerIdentity, limit: int) -> None:
         while limit > 0:
             batch = min(limit, _CLAIM_BATCH)
+            started_at = monotonic()
             with self._database.transaction() as transaction:
-                claims = ConnectionRepository(transaction, worker).claim(batch)
-            if claims:
-                log.info("gateways claimed", extra={"gateways": claims})
-            if claims < batch:
-                return
-            limit -= claims
+                claimed = ConnectionRepository(transaction, worker).claim(batch)
+            self._wanted.look_again(claimed)
+            if claimed:
+                log.info("gateways claimed", extra={"gateways": len(claimed)})
+            if len(claimed) < batch:
+                return self._claim_pace.took(monotonic() - started_at)
+            limit -= len(claimed)
+        return None
 
     def _count_leaving(self) -> int:
         """How many gateways are on their way out, but may still be ours in the database's eyes."""
@@ -142,14 +170,10 @@ class GatewayConnectionManager:
         return observation is not None and observation.state is State.CONNECTED
 
     def _follow_wishes(self, worker: WorkerIdentity) -> None:
-        gateways = GatewayRepository(self._database)
         # Asked before the database is: what is in neither is newly held, not just released.
         known = self._around.registry.ids()
-        active = gateways.find_active(worker.id)
-        self._around.registry.add(gateway for gateway in active if gateway.id not in known)
-        wanted: dict[UUID, Version] = {
-            gateway.id: (gateway.generation, gateway.connect_requested_at) for gateway in active
-        }
+        self._around.registry.add(one for one in self._wanted.read(worker) if one.id not in known)
+        wanted = self._wanted.versions
         running = {connection.id: connection for connection in self._running()}
         plan = make_plan(
             wanted,
@@ -161,6 +185,7 @@ class GatewayConnectionManager:
         )
         for gateway_id in plan.stop:
             running[gateway_id].stop(REQUESTED)
+        gateways = ActiveGatewayRepository(self._database)
         affected = plan.change + plan.start
         for first in range(0, len(affected), _LOGIN_BATCH):
             for login in gateways.find_logins(affected[first : first + _LOGIN_BATCH]):
@@ -183,7 +208,7 @@ class GatewayConnectionManager:
                 self._connections[login.id] = connection
                 connection.start()
 
-    def _release_unwanted(self, wanted: dict[UUID, Version]) -> None:
+    def _release_unwanted(self, wanted: Container[UUID]) -> None:
         """A gateway that was claimed but is no longer wanted, before it got a connection."""
         with self._lock:
             held = set(self._connections)

@@ -9,7 +9,7 @@ from itertools import islice
 from time import monotonic
 from uuid import UUID
 
-from service.database.gateways import ActiveGateway
+from service.database.active_gateways import ActiveGateway
 from workers.gateway_manager.states import QUEUED, WORKER_LOST, Code, Reason, State, check_move
 
 log = logging.getLogger(__name__)
