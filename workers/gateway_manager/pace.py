@@ -3,22 +3,27 @@
 from time import monotonic
 
 _PART_OF_THE_TIME = 0.05
+_MOST_SAVED_S = 0.5
 
 
 class Pace:
-    """Keeps it to a twentieth of the time. For one thread."""
+    """Keeps it to a twentieth of the time in the long run; what is rare is done at once. For one thread."""
 
     def __init__(self) -> None:
-        self._due_at = 0.0
+        self._saved_s = _MOST_SAVED_S
+        self._saved_at = monotonic()
 
     def left_s(self) -> float:
         """How long until it may be done again; 0: now."""
-        return max(0.0, self._due_at - monotonic())
+        now = monotonic()
+        self._saved_s = min(_MOST_SAVED_S, self._saved_s + (now - self._saved_at) * _PART_OF_THE_TIME)
+        self._saved_at = now
+        return max(0.0, -self._saved_s / _PART_OF_THE_TIME)
 
     def is_due(self) -> bool:
-        """Whether it may be done again."""
+        """Whether it may be done now."""
         return self.left_s() == 0
 
     def took(self, seconds: float) -> None:
         """It was done, just now."""
-        self._due_at = monotonic() + seconds / _PART_OF_THE_TIME
+        self._saved_s -= seconds
