@@ -88,7 +88,7 @@ FIND_MARK = Query(
     SELECT
         pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS transaction,
         pg_postmaster_start_time() AS server_started_at,
-        EXISTS (SELECT FROM gateways WHERE written_by >= %(transaction)s::text::xid8) AS has_changed
+        coalesce((SELECT max(written_by) FROM gateways) >= %(transaction)s::text::xid8, FALSE) AS has_changed
     """,
     MarkNow,
     reads_only=True,

@@ -25,7 +25,9 @@ class Claimed:
     gateway_id: UUID
 
 
-# The worker's own row is locked against its end, so that an ended worker never holds anything.
+# The worker's own row is locked against its end, so that an ended worker never holds anything. Whether a
+# gateway is free is looked up row by row, in an order that the next claim goes on with. A join would be
+# planned by statistics, which are wrong just when it matters (a fleet that was imported a moment ago).
 CLAIM = Query(
     """
     WITH me AS (
@@ -37,10 +39,12 @@ CLAIM = Query(
     free AS (
         SELECT g.id
         FROM gateways AS g
-        JOIN factories AS f ON g.factory_id = f.id
-        LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id
-        WHERE g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL
-            AND c.worker_id IS NULL
+        WHERE g.id > %(after_id)s AND g.deleted_at IS NULL AND g.desired_state = 'connected'
+            AND CASE
+                WHEN (SELECT c.worker_id FROM gateway_connections AS c WHERE c.gateway_id = g.id) IS NULL
+                    THEN (SELECT f.deleted_at FROM factories AS f WHERE f.id = g.factory_id) IS NULL
+                ELSE FALSE
+            END
         ORDER BY g.id
         LIMIT %(limit)s
         FOR NO KEY UPDATE OF g SKIP LOCKED
@@ -174,6 +178,10 @@ PRUNE_EVENTS = Command(
 )
 
 
+BEFORE_ALL = UUID(int=0)
+"""No gateway has this id."""
+
+
 class ConnectionRepository:
     """What one worker writes. Nothing that it writes counts once the database has ended it."""
 
@@ -181,10 +189,13 @@ class ConnectionRepository:
         self._executor = executor
         self._writer = {"worker_id": worker.id, "epoch": worker.epoch}
 
-    def claim(self, limit: int) -> list[UUID]:
-        """Takes at most `limit` active gateways that nobody holds; tells which. A pass over all gateways."""
-        claimed = self._executor.fetch_all(CLAIM, {**self._writer, "limit": limit})
-        return [row.gateway_id for row in claimed]
+    def claim(self, limit: int, after: UUID = BEFORE_ALL) -> list[UUID]:
+        """Takes at most `limit` active gateways that nobody holds; tells which, in the order of their ids.
+
+        Looks at one after the other, from the one behind `after`, until it has as many or there are no more.
+        """
+        claimed = self._executor.fetch_all(CLAIM, {**self._writer, "limit": limit, "after_id": after})
+        return sorted(row.gateway_id for row in claimed)
 
     def report(self, reports: Sequence[dict[str, Any]]) -> set[UUID]:
         """Writes what is; tells which of these gateways this worker holds (or held, if it was the last)."""

@@ -7,7 +7,7 @@ from time import monotonic
 from uuid import UUID
 
 from service.database.active_gateways import ActiveGatewayRepository, SealedLogin
-from service.database.connections import ConnectionRepository
+from service.database.connections import BEFORE_ALL, ConnectionRepository
 from service.database.pool import Database
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
@@ -136,17 +136,19 @@ class GatewayConnectionManager:
         self._holder = worker
 
     def _claim(self, worker: WorkerIdentity, limit: int) -> None:
+        last = BEFORE_ALL
         while limit > 0:
             batch = min(limit, _CLAIM_BATCH)
             started_at = monotonic()
             with self._database.transaction() as transaction:
-                claimed = ConnectionRepository(transaction, worker).claim(batch)
+                claimed = ConnectionRepository(transaction, worker).claim(batch, last)
             self._wanted.look_again(claimed)
             if claimed:
                 log.info("gateways claimed", extra={"gateways": len(claimed)})
             if len(claimed) < batch:
                 return self._claim_pace.took(monotonic() - started_at)
             limit -= len(claimed)
+            last = claimed[-1]
         return None
 
     def _count_leaving(self) -> int:
