@@ -24,10 +24,12 @@ class NewId:
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveGateway:
-    """An active gateway that a worker holds: enough to notice a change, and its counters so far."""
+class HeldGateway:
+    """A gateway that a worker holds: enough to notice a change, and its counters so far."""
 
     id: UUID
+    is_wanted: bool
+    """Not deleted, wanted connected, in a factory that is not deleted."""
     generation: int
     connect_requested_at: datetime
     connects: int
@@ -141,10 +143,13 @@ WANT_DISCONNECTED = Command(
     "UPDATE gateways SET desired_state = 'disconnected' WHERE id = %(id)s AND deleted_at IS NULL"
 )
 
-FIND_ACTIVE = Query(
+# Also what is not wanted any more: it may have been claimed a moment before, and has to be given back.
+FIND_HELD = Query(
     """
     SELECT
-        g.id, g.generation, g.connect_requested_at, c.connects, c.messages_received,
+        g.id,
+        (g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL) AS is_wanted,
+        g.generation, g.connect_requested_at, c.connects, c.messages_received,
         CASE
             WHEN c.observed_generation = g.generation AND c.last_rejected_at > g.connect_requested_at
                 THEN c.rejected_logins
@@ -155,9 +160,8 @@ FIND_ACTIVE = Query(
     JOIN gateways AS g ON c.gateway_id = g.id
     JOIN factories AS f ON g.factory_id = f.id
     WHERE c.worker_id = %(worker_id)s
-        AND g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL
     """,
-    ActiveGateway,
+    HeldGateway,
     reads_only=True,
 )
 
@@ -293,12 +297,9 @@ class GatewayRepository:
         """Wants it disconnected until told otherwise. Raises GatewayNotFoundError."""
         self._touch(WANT_DISCONNECTED, gateway_id)
 
-    def find_active(self, worker_id: UUID) -> Sequence[ActiveGateway]:
-        """What this worker holds and should keep connected.
-
-        Active is: not deleted, wanted connected, in a factory that is not deleted.
-        """
-        return self._executor.fetch_all(FIND_ACTIVE, {"worker_id": worker_id})
+    def find_held(self, worker_id: UUID) -> Sequence[HeldGateway]:
+        """All that this worker holds, deleted ones too: those that are wanted it should keep connected."""
+        return self._executor.fetch_all(FIND_HELD, {"worker_id": worker_id})
 
     def count_wanted(self) -> int:
         """How many gateways should be connected, in all."""

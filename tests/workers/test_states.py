@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.database.gateways import ActiveGateway
+from service.database.gateways import HeldGateway
 from workers.gateway_manager import registry as registry_module
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.states import MOVES, QUEUED, Code, IllegalMoveError, Phase, Reason, State
@@ -19,7 +19,7 @@ REASON = Reason(Code.CONNECTION_LOST, "Gone.", Phase.SESSION)
 def registry_with(*row_ids: UUID) -> GatewayRegistry:
     registry = GatewayRegistry()
     now = datetime.now(UTC)
-    registry.add(ActiveGateway(row_id, 3, now, 5, 9, 0, last_rejected_age=None) for row_id in row_ids)
+    registry.add(HeldGateway(row_id, True, 3, now, 5, 9, 0, last_rejected_age=None) for row_id in row_ids)
     return registry
 
 

@@ -13,6 +13,7 @@ from tests.waiting import wait_until
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
 from tests.workers.plant import Plant
 from tests.workers.running import ThreadedWorker
+from workers.gateway_manager.states import State
 
 TRANSITIONS = 300
 
@@ -84,6 +85,64 @@ def test_gateway_that_no_worker_holds_says_so(plant: Plant, start_site: StartSit
     row_id = plant.add(gateway.gateway_id, gateway.url)
     status = plant.status(row_id)
     assert (status.state, status.reason_code, status.worker_id) == ("disconnected", "no_worker", None)
+
+
+@pytest.mark.req("STATUS-01", "STATUS-04")
+def test_wish_that_is_taken_back_with_the_claim_frees_the_gateway(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    """Between a claim and the look at what it brought, somebody may have changed their mind."""
+    gateway = start_site().gateways[0]
+    # Another transaction may do this at any moment; in the claim's own there is nothing to race with.
+    plant.rows("""
+        CREATE FUNCTION take_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE gateways SET desired_state = 'disconnected' WHERE id = NEW.gateway_id;
+            RETURN NULL;
+        END $$
+    """)
+    plant.rows("""
+        CREATE TRIGGER take_back AFTER INSERT ON gateway_connections
+        FOR EACH ROW EXECUTE FUNCTION take_back()
+    """)
+    row_id = plant.add(gateway.gateway_id, gateway.url)
+    worker = start_worker()
+    claimed = "SELECT FROM gateway_connections WHERE gateway_id = %s"
+    wait_until(lambda: plant.rows(claimed, row_id) and plant.is_free(row_id), what="the gateway to be free")
+    assert_disconnected_on_request(plant, row_id)
+    assert worker.registry.find(row_id) is None
+    assert gateway.attempts == 0
+    assert plant.events(row_id) == []
+    plant.connect(row_id)
+    plant.wait_for_state(row_id, "connected")
+
+
+@pytest.mark.req("STATUS-01")
+def test_gateway_that_is_not_wanted_waits_for_no_turn(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    """It never got its turn: that it is still in the queue would not be true."""
+    silent, queued = start_site(2).gateways
+    silent.fault(Fault.SILENT_UPGRADE)
+    worker = start_worker(MAX_HANDSHAKES="1", UPGRADE_TIMEOUT_S="60")
+    silent_id = plant.add(silent.gateway_id, silent.url)
+    plant.wait_for_state(silent_id, "connecting")
+    row_id = plant.add(queued.gateway_id, queued.url)
+    wait_until(lambda: worker.state(row_id) is State.DISCONNECTED, what="the gateway to be in the queue")
+    assert plant.status(row_id).reason_code == "queued"
+    plant.disconnect(row_id)
+    wait_until(lambda: plant.is_free(row_id), what="the gateway to be free")
+    assert_disconnected_on_request(plant, row_id)
+    assert queued.attempts == 0
+
+
+def assert_disconnected_on_request(plant: Plant, row_id: UUID) -> None:
+    """The status says so, and by whose will."""
+    status = plant.status(row_id)
+    assert (status.desired_state, status.state, status.reason_code) == (
+        "disconnected",
+        "disconnected",
+        "requested",
+    )
 
 
 class Chance:

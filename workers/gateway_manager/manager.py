@@ -145,10 +145,12 @@ class GatewayConnectionManager:
         gateways = GatewayRepository(self._database)
         # Asked before the database is: what is in neither is newly held, not just released.
         known = self._around.registry.ids()
-        active = gateways.find_active(worker.id)
-        self._around.registry.add(gateway for gateway in active if gateway.id not in known)
+        held = gateways.find_held(worker.id)
+        self._around.registry.add(gateway for gateway in held if gateway.id not in known)
         wanted: dict[UUID, Version] = {
-            gateway.id: (gateway.generation, gateway.connect_requested_at) for gateway in active
+            gateway.id: (gateway.generation, gateway.connect_requested_at)
+            for gateway in held
+            if gateway.is_wanted
         }
         running = {connection.id: connection for connection in self._running()}
         plan = make_plan(
@@ -190,7 +192,7 @@ class GatewayConnectionManager:
         for observation in self._around.registry.observations():
             gateway_id = observation.gateway_id
             if gateway_id not in wanted and gateway_id not in held and not observation.is_over:
-                self._around.registry.finish(gateway_id)
+                self._around.registry.finish(gateway_id, REQUESTED)
 
     def _running(self) -> list[GatewayConnection]:
         with self._lock:

@@ -9,7 +9,7 @@ from itertools import islice
 from time import monotonic
 from uuid import UUID
 
-from service.database.gateways import ActiveGateway
+from service.database.gateways import HeldGateway
 from workers.gateway_manager.states import QUEUED, WORKER_LOST, Code, Reason, State, check_move
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class GatewayRegistry:
         self._tally = Tally()
         self._closed = False
 
-    def add(self, gateways: Iterable[ActiveGateway]) -> None:
+    def add(self, gateways: Iterable[HeldGateway]) -> None:
         """Gateways that this worker holds from now on, with their counters so far."""
         now = monotonic()
         with self._changed:
@@ -164,8 +164,11 @@ class GatewayRegistry:
                 after = replace(before, last_seen_at=now)
             self._observations[gateway_id] = after
 
-    def finish(self, gateway_id: UUID) -> None:
-        """The connection has ended for good; it stays until the database knows."""
+    def finish(self, gateway_id: UUID, reason: Reason | None = None) -> None:
+        """The connection has ended for good; it stays until the database knows.
+
+        `reason`: why it was to end. It counts where the connection is at rest: it may have been in the queue.
+        """
         now = monotonic()
         with self._changed:
             before = self._observations.get(gateway_id)
@@ -173,6 +176,8 @@ class GatewayRegistry:
                 over = replace(before, is_over=True)
                 if before.state is not State.DISCONNECTED:
                     over = self._broken_off(over, now)
+                elif reason is not None and reason != before.reason:
+                    over = replace(over, reason=reason, reason_at=now)
                 self._observations[gateway_id] = _with_connection_times(before, over, now)
                 self._mark(gateway_id)
 
