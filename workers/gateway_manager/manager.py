@@ -103,7 +103,7 @@ class GatewayConnectionManager:
     def _start_anew(self, worker: WorkerIdentity | None) -> None:
         """The lease was lost, or gained again: nothing from before may go on."""
         self.abort_all()
-        self._around.registry.clear()
+        self._around.registry.start_anew(worker)
         self._holder = worker
 
     def _find_share(self, worker: WorkerIdentity) -> Share:

@@ -10,6 +10,7 @@ from time import monotonic
 from uuid import UUID
 
 from service.database.gateways import HeldGateway
+from service.database.workers import WorkerIdentity
 from workers.gateway_manager.states import QUEUED, WORKER_LOST, Code, Reason, State, check_move
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class Transition:
 class Changes:
     """What the database does not know yet: the newest of each, and every transition on the way there."""
 
+    holder: WorkerIdentity | None = None
+    """Under whose lease they were seen: in nobody else's name may they be written."""
     observations: list[Observation] = field(default_factory=list)
     touched: list[Observation] = field(default_factory=list)
     """These are in the same state as before, but were heard of since."""
@@ -84,6 +87,7 @@ class GatewayRegistry:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._holder: WorkerIdentity | None = None
         self._observations: dict[UUID, Observation] = {}
         self._reported_seen_at: dict[UUID, float] = {}
         self._unreported: dict[UUID, None] = {}
@@ -235,7 +239,7 @@ class GatewayRegistry:
             for observation in observations:
                 self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
             transitions = [self._transitions.popleft() for _ in range(min(limit, len(self._transitions)))]
-            return Changes(observations, transitions=transitions)
+            return Changes(self._holder, observations, transitions=transitions)
 
     def take_touched(self, freshness_s: float) -> Changes:
         """All that were heard of `freshness_s` after it was last reported, or later."""
@@ -248,11 +252,13 @@ class GatewayRegistry:
             ]
             for observation in touched:
                 self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
-            return Changes(touched=touched)
+            return Changes(self._holder, touched=touched)
 
     def give_back(self, changes: Changes) -> None:
-        """These could not be written: they are the first to be taken again."""
+        """These could not be written: they are the first to be taken again, unless all was forgotten."""
         with self._changed:
+            if changes.holder != self._holder:
+                return
             self._transitions.extendleft(reversed(changes.transitions))
             for observation in changes.observations:
                 if observation.gateway_id in self._observations:
@@ -260,17 +266,25 @@ class GatewayRegistry:
             for observation in changes.touched:
                 self._reported_seen_at.pop(observation.gateway_id, None)
 
-    def forget(self, gateway_ids: Iterable[UUID]) -> None:
-        """These are over, and the database knows."""
+    def forget_released(self, changes: Changes) -> list[UUID]:
+        """The database knows these: forgets those of them that are over, and tells which."""
         with self._changed:
-            for gateway_id in gateway_ids:
+            if changes.holder != self._holder:
+                return []
+            released = [one.gateway_id for one in changes.observations if one.is_over]
+            for gateway_id in released:
                 self._observations.pop(gateway_id, None)
                 self._reported_seen_at.pop(gateway_id, None)
                 self._unreported.pop(gateway_id, None)
+            return released
 
-    def clear(self) -> None:
-        """Forgets everything: the lease is lost, and nothing of it may be written any more."""
+    def start_anew(self, holder: WorkerIdentity | None) -> None:
+        """Forgets everything: the lease is lost, and nothing of it may be written any more.
+
+        What is added from now on is held by `holder`; None: nothing will be.
+        """
         with self._changed:
+            self._holder = holder
             self._observations.clear()
             self._reported_seen_at.clear()
             self._unreported.clear()
