@@ -3,6 +3,7 @@
 import datetime as dt
 import random
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from uuid import UUID
 
@@ -171,6 +172,37 @@ def test_what_was_seen_under_a_lost_lease_is_not_written_under_the_next(
     assert_history_is_whole(plant, [row_id])
     ends = [(event.from_state, event.epoch) for event in plant.events(row_id) if event.to_state == "unknown"]
     assert ends == [("connected", lost.epoch)]
+
+
+@pytest.mark.req("STATUS-04")
+def test_end_of_a_worker_while_it_reports_leaves_the_history_whole(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    """Frozen or slow between two statements: its report comes before its end, or does not count."""
+    gateway = start_site().gateways[0]
+    worker = start_worker()
+    row_id = plant.add(gateway.gateway_id, gateway.url)
+    plant.wait_for_state(row_id, "connected")
+    lost = worker.worker._lease.worker
+    assert lost is not None
+
+    def end() -> None:
+        with plant.database.transaction() as transaction:
+            WorkerRepository(transaction).end(lost)
+
+    blocked = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(plant.database_url) as blocker:
+        # What is written to the history waits for this row, at the end of its statement.
+        blocker.execute("SELECT FROM gateways WHERE id = %s FOR UPDATE", [row_id])
+        gateway.drop("rst")
+        wait_until(lambda: len(plant.rows(blocked)) == 1, what="the report to be under way")
+        ending = pool.submit(end)
+        wait_until(lambda: len(plant.rows(blocked)) >= 2, what="the end to be under way")
+        blocker.rollback()
+        ending.result(5)
+    wait_until(lambda: plant.events(row_id)[-1].epoch != lost.epoch, what="another lease")
+    plant.wait_for_state(row_id, "connected")
+    assert_history_is_whole(plant, [row_id])
 
 
 class Chance:

@@ -112,12 +112,14 @@ class StatusReporter:
         with self._database.transaction() as transaction:
             repository = ConnectionRepository(transaction, worker)
             now = monotonic()
-            if changes.transitions:
-                repository.record_transitions([_transition(one, now) for one in changes.transitions])
+            # First what locks the rows that whoever ends this worker frees: the history that it then writes
+            # begins where ours ends.
             if changes.observations:
                 repository.report([_report(one, now) for one in changes.observations])
                 if any(one.is_over and one.reason != REQUESTED for one in changes.observations):
                     WorkerRepository(transaction).announce_free()
+            if changes.transitions:
+                repository.record_transitions([_transition(one, now) for one in changes.transitions])
             if changes.touched:
                 repository.touch([_touch(one, now) for one in changes.touched])
 
