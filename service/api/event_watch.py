@@ -6,12 +6,22 @@ looks, and who waits holds none at all.
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from service.database.event_stream import EventStreamRepository, StreamPosition
 from service.database.query import Executor
 from service.errors import DatabaseError
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Seat:
+    """A request's, among those that may wait."""
+
+    is_taken: bool = False
 
 
 class EventWatch:
@@ -44,21 +54,37 @@ class EventWatch:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
-    def wait_beyond(self, position: StreamPosition, limit_s: float) -> bool:
+    @contextmanager
+    def seat(self) -> Iterator[Seat]:
+        """For one request, which takes it with its first wait and keeps it until the end of the block.
+
+        What it is woken by may not be what it follows: it waits on then, whoever else came meanwhile.
+        """
+        seat = Seat()
+        try:
+            yield seat
+        finally:
+            with self._changed:
+                self._waiting -= seat.is_taken
+
+    def wait_beyond(self, seat: Seat, position: StreamPosition, limit_s: float) -> bool:
         """Whether something came behind this place, within the limit.
 
         At once False when as many wait already as may, or the process is about to stop.
         """
         with self._changed:
-            if self._is_stopping or self._waiting >= self._max_waiting:
+            if self._is_stopping or not self._take(seat):
                 return False
+            self._changed.wait_for(lambda: self._is_stopping or self._is_beyond(position), limit_s)
+            return self._is_beyond(position)
+
+    def _take(self, seat: Seat) -> bool:
+        """Whether the request has its seat, now or from before."""
+        if not seat.is_taken and self._waiting < self._max_waiting:
+            seat.is_taken = True
             self._waiting += 1
             self._changed.notify_all()
-            try:
-                self._changed.wait_for(lambda: self._is_stopping or self._is_beyond(position), limit_s)
-                return self._is_beyond(position)
-            finally:
-                self._waiting -= 1
+        return seat.is_taken
 
     def _is_beyond(self, position: StreamPosition) -> bool:
         return self._newest is not None and self._newest > position

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PlainValidator
 
 from service.api.cursors import scope_of
 from service.api.event_cursors import EventCursor, decode_event_cursor, not_of_this_stream, stream_digest
+from service.api.event_watch import Seat
 from service.api.history_schemas import EventResponse
 from service.api.openapi import Operation
 from service.api.pagination import MAX_LIMIT, Limit, QueryModel, parse_whole_number
@@ -108,13 +109,14 @@ def find() -> Response:
     elif query.after.stream != digest:
         raise EventCursorExpiredError
     else:
-        part = _follow(StreamPlace(stream, query.after.position), query)
+        with services().event_watch.seat() as seat:
+            part = _follow(StreamPlace(stream, query.after.position), query, seat)
     data = [StreamedEventResponse.of_stream(event) for event in part.events]
     cursor = EventCursor(scope, digest, part.end).encode()
     return respond(EventStreamResponse(data=data, cursor=cursor, has_more=part.has_more))
 
 
-def _follow(place: StreamPlace, query: EventStreamQuery) -> StreamPart:
+def _follow(place: StreamPlace, query: EventStreamQuery, seat: Seat) -> StreamPart:
     """The first transitions behind a place, or none when the time is over. Raises EventCursorExpiredError."""
     stream = EventStreamRepository(services().database)
     deadline = monotonic() + query.wait
@@ -128,13 +130,13 @@ def _follow(place: StreamPlace, query: EventStreamQuery) -> StreamPart:
         if part.has_more:
             if monotonic() > searched_until:
                 return part
-        elif not _is_worth_waiting(part.end, deadline):
+        elif not _is_worth_waiting(seat, part.end, deadline):
             return part
         else:
             searched_until = monotonic() + _SEARCH_LIMIT_S
 
 
-def _is_worth_waiting(position: StreamPosition, deadline: float) -> bool:
+def _is_worth_waiting(seat: Seat, position: StreamPosition, deadline: float) -> bool:
     """Waits; tells whether something came."""
     left_s = deadline - monotonic()
-    return left_s > 0 and services().event_watch.wait_beyond(position, left_s)
+    return left_s > 0 and services().event_watch.wait_beyond(seat, position, left_s)

@@ -12,10 +12,11 @@ from service.database.query import Count, Executor, Query, required
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveGateway:
-    """An active gateway that a worker holds: enough to notice a change, and its counters so far."""
+class HeldGateway:
+    """A gateway that a worker holds: enough to notice a change, and its counters so far."""
 
     id: UUID
+    is_wanted: bool
     generation: int
     connect_requested_at: datetime
     connects: int
@@ -60,10 +61,13 @@ class ChangedGateway:
     id: UUID
 
 
-FIND_ACTIVE = Query(
+# Also what is not active any more: it may have been claimed a moment before, and has to be given back.
+FIND_HELD = Query(
     """
     SELECT
-        g.id, g.generation, g.connect_requested_at, c.connects, c.messages_received,
+        g.id,
+        (g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL) AS is_wanted,
+        g.generation, g.connect_requested_at, c.connects, c.messages_received,
         CASE
             WHEN c.observed_generation = g.generation AND c.last_rejected_at > g.connect_requested_at
                 THEN c.rejected_logins
@@ -75,9 +79,8 @@ FIND_ACTIVE = Query(
     JOIN factories AS f ON g.factory_id = f.id
     WHERE c.worker_id = %(worker_id)s
         AND (%(ids)s::uuid[] IS NULL OR c.gateway_id = ANY(%(ids)s))
-        AND g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL
     """,
-    ActiveGateway,
+    HeldGateway,
     reads_only=True,
     is_planned_anew=True,
 )
@@ -136,10 +139,12 @@ class ActiveGatewayRepository:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def find_active(self, worker_id: UUID, among: Collection[UUID] | None = None) -> Sequence[ActiveGateway]:
-        """What this worker holds and should keep connected: all of it, or as far as it is among these."""
+    def find_held(self, worker_id: UUID, among: Collection[UUID] | None = None) -> Sequence[HeldGateway]:
+        """All that this worker holds, or as far as it is among these: those that are active it should keep
+        connected, the others, which may be deleted, it should give back.
+        """
         ids = None if among is None else list(among)
-        return self._executor.fetch_all(FIND_ACTIVE, {"worker_id": worker_id, "ids": ids})
+        return self._executor.fetch_all(FIND_HELD, {"worker_id": worker_id, "ids": ids})
 
     def find_mark(self, before: ChangeMark | None) -> MarkNow:
         """The mark of this moment. What changed behind it, and only that, shows with the next one."""

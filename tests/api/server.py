@@ -129,13 +129,14 @@ class ApiServer:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        limit_s: float = REQUEST_LIMIT_S,
     ) -> Reply:
         """One request on a connection of its own. `json_body` is sent as JSON, `body` as it is."""
         sent = dict(headers or {})
         if json_body is not None:
             body = json.dumps(json_body).encode()
             sent.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=REQUEST_LIMIT_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit_s)
         try:
             connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()

@@ -3,7 +3,7 @@
 import base64
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from service.database.event_stream import WINDOW_ROWS
-from tests.api.server import ApiServer, Reply
+from tests.api.server import REQUEST_LIMIT_S, ApiServer, Reply
 from tests.waiting import wait_until
 
 FIELDS = {
@@ -33,17 +33,22 @@ def happen(database: psycopg.Connection, gateway: dict[str, Any], *states: str) 
         )
 
 
-def ask(api: ApiServer, after: str | None = None, **query: object) -> Reply:
+def ask(api: ApiServer, after: str | None = None, wait: int | None = None, **query: object) -> Reply:
     """The answer."""
-    words = {"after": after, **query}
+    words = {"after": after, "wait": wait, **query}
+    # Who goes away before the answer keeps its place among those that wait until the time is up.
     return api.call(
-        "GET", "/api/events?" + "&".join(f"{name}={words[name]}" for name in words if words[name] is not None)
+        "GET",
+        "/api/events?" + "&".join(f"{name}={words[name]}" for name in words if words[name] is not None),
+        limit_s=REQUEST_LIMIT_S + (wait or 0),
     )
 
 
-def part(api: ApiServer, after: str | None = None, **query: object) -> dict[str, Any]:
+def part(
+    api: ApiServer, after: str | None = None, wait: int | None = None, **query: object
+) -> dict[str, Any]:
     """The answer, which has to be there."""
-    reply = ask(api, after, **query)
+    reply = ask(api, after, wait, **query)
     assert reply.status == 200, reply.body
     answer: dict[str, Any] = reply.json
     assert set(answer) == {"data", "cursor", "has_more"}
@@ -55,13 +60,13 @@ def states(answer: dict[str, Any]) -> list[str]:
     return [event["to_state"] for event in answer["data"]]
 
 
-def follow(api: ApiServer, cursor: str, count: int, **query: object) -> tuple[list[str], str]:
+def follow(api: ApiServer, cursor: str, count: int, wait: int = 5, **query: object) -> tuple[list[str], str]:
     """The states that come behind a cursor, until there are as many, and the cursor behind them."""
     told: list[str] = []
     deadline = time.monotonic() + LIMIT_S
     while len(told) < count:
         assert time.monotonic() < deadline, told
-        answer = part(api, cursor, **{"wait": 5, **query})
+        answer = part(api, cursor, wait, **query)
         told += states(answer)
         cursor = answer["cursor"]
     return told, cursor
@@ -222,25 +227,28 @@ def test_a_cursor_of_another_server_is_no_good(api: ApiServer) -> None:
     assert (gone.status, gone.error["code"]) == (410, "CURSOR_EXPIRED")
 
 
-def timed(api: ApiServer, cursor: str, wait: int) -> float:
+def timed(api: ApiServer, cursor: str, wait: int, **query: object) -> float:
     """How long an answer took."""
     started = time.monotonic()
-    part(api, cursor, wait=wait)
+    part(api, cursor, wait, **query)
     return time.monotonic() - started
 
 
 Waiting = list[Future[dict[str, Any]]]
 
 
-def occupy(pool: ThreadPoolExecutor, api: ApiServer, cursor: str, count: int) -> Waiting:
+def occupy(pool: ThreadPoolExecutor, api: ApiServer, cursor: str, count: int, **query: object) -> Waiting:
     """As many requests that wait as may; another one does not, which is how that shows."""
     waiting: Waiting = []
 
     def all_wait() -> bool:
         # One that came while the one that tries waited was answered at once.
         waiting[:] = [one for one in waiting if not one.done()]
-        waiting.extend(pool.submit(part, api, cursor, wait=30) for _ in range(count - len(waiting)))
-        return timed(api, cursor, 2) < 1.5 and not any(one.done() for one in waiting)
+        for _ in range(count - len(waiting)):
+            waiting.append(pool.submit(part, api, cursor, 30, **query))
+        # They go first: the one that tries would take the place of one of them.
+        wait(waiting, timeout=0.3, return_when=FIRST_COMPLETED)
+        return timed(api, cursor, 2, **query) < 1.5 and not any(one.done() for one in waiting)
 
     wait_until(all_wait, 25, f"{count} to wait")
     return waiting
@@ -257,10 +265,28 @@ def test_who_waits_hears_at_once_and_holds_nothing(
         waiting = occupy(pool, api, cursor, 2)
         assert api.call("GET", "/api/gateways").status == 200
         happen(database, gateway, "new")
-        # One that came a moment too late to wait was answered at once: for it nothing is missed, either.
-        heard = [states(one.result(LIMIT_S)) for one in waiting]
-        assert ["new"] in heard
-        assert [states(part(api, cursor)) for nothing in heard if not nothing] == [["new"]] * heard.count([])
+        assert [states(one.result(LIMIT_S)) for one in waiting] == [["new"], ["new"]]
+
+
+def test_who_is_woken_by_what_others_follow_keeps_its_place(
+    start_api: Callable[..., ApiServer], database_url: str
+) -> None:
+    """Whoever else would like to wait meanwhile."""
+    api = start_api(API_THREADS="3")
+    here, there = (api.gateway(api.factory()["id"], name) for name in ("HERE", "THERE"))
+    mine = part(api, factory_id=here["factory_id"])["cursor"]
+    cursor = part(api)["cursor"]
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url, autocommit=True) as database:
+        (waiting,) = occupy(pool, api, mine, 1, factory_id=here["factory_id"])
+        until, asked = time.monotonic() + 4, 0
+        while time.monotonic() < until:
+            if asked % 20 == 0:
+                happen(database, there, "other")
+            # Where there is nothing new this one would like to wait, too.
+            cursor, asked = part(api, cursor, 1)["cursor"], asked + 1
+        assert not waiting.done()
+        happen(database, here, "mine")
+        assert states(waiting.result(LIMIT_S)) == ["mine"]
 
 
 def test_waiting_ends_with_its_time(api: ApiServer) -> None:

@@ -491,7 +491,7 @@ def test_factories_can_be_counted_without_reading_them(many_factories: psycopg.C
 
 @pytest.mark.req("DB-04")
 def test_a_worker_finds_its_gateways_by_index(crowded: psycopg.Connection) -> None:
-    nodes = explain(crowded, active_gateways.FIND_ACTIVE, {"worker_id": SMALL_WORKER, "ids": None})
+    nodes = explain(crowded, active_gateways.FIND_HELD, {"worker_id": SMALL_WORKER, "ids": None})
     assert "gateway_connections_worker_id_idx" in indexes(nodes)
     assert indexes(nodes) & {"gateways_pkey", "gateways_active_id_idx"}
     assert read_whole(nodes, *LARGE) == []
@@ -503,7 +503,7 @@ def test_a_worker_with_5000_gateways_finds_them_by_index(crowded: psycopg.Connec
 
     How many the worker holds is read from the index in any case.
     """
-    nodes = explain(crowded, active_gateways.FIND_ACTIVE, {"worker_id": WORKER, "ids": None})
+    nodes = explain(crowded, active_gateways.FIND_HELD, {"worker_id": WORKER, "ids": None})
     assert "gateway_connections_worker_id_idx" in indexes(nodes)
     assert read_whole(nodes, "gateway_connections") == []
     assert [node for node in read_whole(nodes, *LARGE) if node.is_repeated] == []

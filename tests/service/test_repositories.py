@@ -205,7 +205,7 @@ def test_wishes_are_written(world: World) -> None:
 
 
 @pytest.mark.req("REPO-04")
-def test_active_gateways_are_those_that_a_worker_holds_and_should(world: World) -> None:
+def test_a_worker_finds_what_it_holds_and_which_of_it_is_wanted(world: World) -> None:
     mill, closed = world.factory("Mill"), world.factory("Closed")
     active = world.gateway(mill.id, "CTC-1")
     deleted = world.gateway(mill.id, "CTC-2")
@@ -215,17 +215,19 @@ def test_active_gateways_are_those_that_a_worker_holds_and_should(world: World) 
     world.gateway(mill.id, "CTC-6")
     worker = world.hold(active.id, deleted.id, unwanted.id, orphan.id)
     other_worker = world.hold(elsewhere.id)
-    assert len(world.active.find_active(worker)) == 4
+    held = {active.id, deleted.id, unwanted.id, orphan.id}
+    assert {one.id for one in world.active.find_held(worker) if one.is_wanted} == held
     world.gateways.soft_delete(deleted.id)
     world.gateways.want_disconnected(unwanted.id)
     world.delete_by_hand("factories", closed.id)
-    (found,) = world.active.find_active(worker)
+    assert {one.id for one in world.active.find_held(worker)} == held
+    (found,) = [one for one in world.active.find_held(worker) if one.is_wanted]
     assert (found.id, found.generation, found.connect_requested_at) == (
         active.id, 1, active.connect_requested_at,
     )  # fmt: skip
     assert (found.connects, found.messages_received) == (3, 4)
-    assert [gateway.id for gateway in world.active.find_active(other_worker)] == [elsewhere.id]
-    assert world.active.find_active(NOBODY) == []
+    assert [gateway.id for gateway in world.active.find_held(other_worker)] == [elsewhere.id]
+    assert world.active.find_held(NOBODY) == []
 
 
 @pytest.mark.req("REPO-04")
@@ -240,7 +242,7 @@ def test_only_what_changed_is_read_again(world: World) -> None:
     world.gateways.want_disconnected(free.id)
     assert world.active.find_mark(mark).has_changed
     assert world.active.find_changed(worker, mark) == [second.id]
-    assert [gateway.id for gateway in world.active.find_active(worker, [second.id, free.id])] == [second.id]
+    assert [gateway.id for gateway in world.active.find_held(worker, [second.id, free.id])] == [second.id]
 
 
 @pytest.mark.req("REPO-04")
@@ -430,10 +432,11 @@ def updates_no_gateway(deleted: Deleted) -> None:
         deleted.world.gateways.update(deleted.live_gateway.id, {"factory_id": deleted.factory.id})
 
 
-def finds_active_ones(deleted: Deleted) -> None:
+def finds_held_ones(deleted: Deleted) -> None:
     """The worker holds all three."""
-    active = deleted.world.active.find_active(deleted.worker)
-    assert [gateway.id for gateway in active] == [deleted.live_gateway.id]
+    held = deleted.world.active.find_held(deleted.worker)
+    assert {gateway.id for gateway in held} == {deleted.live_gateway.id, *deleted.gateways}
+    assert [gateway.id for gateway in held if gateway.is_wanted] == [deleted.live_gateway.id]
 
 
 def counts_wanted_ones(deleted: Deleted) -> None:
@@ -538,7 +541,7 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "GatewayRepository.want_disconnected": refused_for_gateways(
         lambda world, i: world.gateways.want_disconnected(i)
     ),
-    "ActiveGatewayRepository.find_active": finds_active_ones,
+    "ActiveGatewayRepository.find_held": finds_held_ones,
     "ActiveGatewayRepository.find_mark": finds_what_was_deleted_changed,
     "ActiveGatewayRepository.find_changed": finds_what_was_deleted_changed,
     "ActiveGatewayRepository.count_wanted": counts_wanted_ones,

@@ -360,7 +360,7 @@ class LeaseModel(RuleBasedStateMachine):
     def worker_reads_what_it_holds(self, number: int) -> None:
         worker = self.workers[number]
         if worker.identity is not None and not worker.is_frozen and self._reaches(worker):
-            active = ActiveGatewayRepository(self.server.executor).find_active(worker.identity.id)
+            active = ActiveGatewayRepository(self.server.executor).find_held(worker.identity.id)
             worker.read = worker.identity, [gateway.id for gateway in active]
 
     @rule(number=workers)

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.database.active_gateways import ActiveGateway
+from service.database.active_gateways import HeldGateway
+from service.database.workers import WorkerIdentity
 from workers.gateway_manager import registry as registry_module
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.states import MOVES, QUEUED, Code, IllegalMoveError, Phase, Reason, State
@@ -18,9 +19,13 @@ REASON = Reason(Code.CONNECTION_LOST, "Gone.", Phase.SESSION)
 
 def registry_with(*row_ids: UUID) -> GatewayRegistry:
     registry = GatewayRegistry()
-    now = datetime.now(UTC)
-    registry.add(ActiveGateway(row_id, 3, now, 5, 9, 0, last_rejected_age=None) for row_id in row_ids)
+    registry.add(held(row_id) for row_id in row_ids)
     return registry
+
+
+def held(row_id: UUID) -> HeldGateway:
+    """As the database tells that it is ours."""
+    return HeldGateway(row_id, True, 3, datetime.now(UTC), 5, 9, 0, last_rejected_age=None)
 
 
 def registry_in(state: State) -> GatewayRegistry:
@@ -111,6 +116,27 @@ def test_what_could_not_be_written_is_taken_again_in_its_order() -> None:
 
 
 @pytest.mark.req("STATUS-04")
+def test_what_was_taken_under_a_lost_lease_changes_nothing_under_the_next() -> None:
+    """The reporter may learn late what became of its last batch."""
+    first, second = (WorkerIdentity(uuid4(), epoch) for epoch in (1, 2))
+    registry = registry_with()
+    registry.start_anew(first)
+    registry.add([held(ROW_ID)])
+    registry.move(ROW_ID, State.CONNECTING)
+    registry.finish(ROW_ID)
+    taken = registry.take_changes(100)
+    assert (taken.holder, len(taken.transitions)) == (first, 2)
+    registry.start_anew(second)
+    registry.add([held(ROW_ID)])
+    registry.give_back(taken)
+    assert not registry.has_changes()
+    assert registry.forget_released(taken) == []
+    assert registry.is_waiting(ROW_ID)
+    registry.move(ROW_ID, State.CONNECTING)
+    assert registry.take_changes(100).holder == second
+
+
+@pytest.mark.req("STATUS-04")
 def test_changes_are_taken_in_bounded_batches() -> None:
     ids = [uuid4() for _ in range(5)]
     registry = registry_with(*ids)
@@ -152,7 +178,7 @@ def test_what_is_over_is_disconnected_however_it_ended(state: State) -> None:
     assert [(one.from_state, one.to_state) for one in changes.transitions] == (
         [] if state is State.DISCONNECTED else [(state, State.DISCONNECTED)]
     )
-    registry.forget([ROW_ID])
+    assert registry.forget_released(changes) == [ROW_ID]
     assert registry.find(ROW_ID) is None
     assert len(registry) == 0
 
@@ -164,7 +190,7 @@ def test_a_held_gateway_waits_for_its_turn() -> None:
     assert found is not None
     assert (found.state, found.reason, found.generation) == (State.DISCONNECTED, QUEUED, 3)
     assert registry.is_waiting(ROW_ID)
-    registry.clear()
+    registry.start_anew(None)
     assert registry.ids() == set()
     assert not registry.has_changes()
 

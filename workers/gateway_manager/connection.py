@@ -128,7 +128,7 @@ class GatewayConnection:
         except InterruptedWaitError:
             pass  # the lease was lost: nothing more is ours to say
         finally:
-            self._around.registry.finish(self.id)
+            self._around.registry.finish(self.id, self._stop_reason)
             self._waker.close()
             self._around.on_finished(self.id)
 

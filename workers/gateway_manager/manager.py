@@ -131,7 +131,7 @@ class GatewayConnectionManager:
     def _start_anew(self, worker: WorkerIdentity | None) -> None:
         """The lease was lost, or gained again: nothing from before may go on."""
         self.abort_all()
-        self._around.registry.clear()
+        self._around.registry.start_anew(worker)
         self._wanted.forget()
         self._holder = worker
 
@@ -217,7 +217,7 @@ class GatewayConnectionManager:
         for observation in self._around.registry.observations():
             gateway_id = observation.gateway_id
             if gateway_id not in wanted and gateway_id not in held and not observation.is_over:
-                self._around.registry.finish(gateway_id)
+                self._around.registry.finish(gateway_id, REQUESTED)
 
     def _running(self) -> list[GatewayConnection]:
         with self._lock:

@@ -9,7 +9,8 @@ from itertools import islice
 from time import monotonic
 from uuid import UUID
 
-from service.database.active_gateways import ActiveGateway
+from service.database.active_gateways import HeldGateway
+from service.database.workers import WorkerIdentity
 from workers.gateway_manager.states import QUEUED, WORKER_LOST, Code, Reason, State, check_move
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class Transition:
 class Changes:
     """What the database does not know yet: the newest of each, and every transition on the way there."""
 
+    holder: WorkerIdentity | None = None
+    """Under whose lease they were seen: in nobody else's name may they be written."""
     observations: list[Observation] = field(default_factory=list)
     touched: list[Observation] = field(default_factory=list)
     """These are in the same state as before, but were heard of since."""
@@ -84,6 +87,7 @@ class GatewayRegistry:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._holder: WorkerIdentity | None = None
         self._observations: dict[UUID, Observation] = {}
         self._reported_seen_at: dict[UUID, float] = {}
         self._unreported: dict[UUID, None] = {}
@@ -92,7 +96,7 @@ class GatewayRegistry:
         self._tally = Tally()
         self._closed = False
 
-    def add(self, gateways: Iterable[ActiveGateway]) -> None:
+    def add(self, gateways: Iterable[HeldGateway]) -> None:
         """Gateways that this worker holds from now on, with their counters so far."""
         now = monotonic()
         with self._changed:
@@ -164,8 +168,11 @@ class GatewayRegistry:
                 after = replace(before, last_seen_at=now)
             self._observations[gateway_id] = after
 
-    def finish(self, gateway_id: UUID) -> None:
-        """The connection has ended for good; it stays until the database knows."""
+    def finish(self, gateway_id: UUID, reason: Reason | None = None) -> None:
+        """The connection has ended for good; it stays until the database knows.
+
+        `reason`: why it was to end. It counts where the connection is at rest: it may have been in the queue.
+        """
         now = monotonic()
         with self._changed:
             before = self._observations.get(gateway_id)
@@ -173,6 +180,8 @@ class GatewayRegistry:
                 over = replace(before, is_over=True)
                 if before.state is not State.DISCONNECTED:
                     over = self._broken_off(over, now)
+                elif reason is not None and reason != before.reason:
+                    over = replace(over, reason=reason, reason_at=now)
                 self._observations[gateway_id] = _with_connection_times(before, over, now)
                 self._mark(gateway_id)
 
@@ -230,7 +239,7 @@ class GatewayRegistry:
             for observation in observations:
                 self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
             transitions = [self._transitions.popleft() for _ in range(min(limit, len(self._transitions)))]
-            return Changes(observations, transitions=transitions)
+            return Changes(self._holder, observations, transitions=transitions)
 
     def take_touched(self, freshness_s: float) -> Changes:
         """All that were heard of `freshness_s` after it was last reported, or later."""
@@ -243,11 +252,13 @@ class GatewayRegistry:
             ]
             for observation in touched:
                 self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
-            return Changes(touched=touched)
+            return Changes(self._holder, touched=touched)
 
     def give_back(self, changes: Changes) -> None:
-        """These could not be written: they are the first to be taken again."""
+        """These could not be written: they are the first to be taken again, unless all was forgotten."""
         with self._changed:
+            if changes.holder != self._holder:
+                return
             self._transitions.extendleft(reversed(changes.transitions))
             for observation in changes.observations:
                 if observation.gateway_id in self._observations:
@@ -255,17 +266,25 @@ class GatewayRegistry:
             for observation in changes.touched:
                 self._reported_seen_at.pop(observation.gateway_id, None)
 
-    def forget(self, gateway_ids: Iterable[UUID]) -> None:
-        """These are over, and the database knows."""
+    def forget_released(self, changes: Changes) -> list[UUID]:
+        """The database knows these: forgets those of them that are over, and tells which."""
         with self._changed:
-            for gateway_id in gateway_ids:
+            if changes.holder != self._holder:
+                return []
+            released = [one.gateway_id for one in changes.observations if one.is_over]
+            for gateway_id in released:
                 self._observations.pop(gateway_id, None)
                 self._reported_seen_at.pop(gateway_id, None)
                 self._unreported.pop(gateway_id, None)
+            return released
 
-    def clear(self) -> None:
-        """Forgets everything: the lease is lost, and nothing of it may be written any more."""
+    def start_anew(self, holder: WorkerIdentity | None) -> None:
+        """Forgets everything: the lease is lost, and nothing of it may be written any more.
+
+        What is added from now on is held by `holder`; None: nothing will be.
+        """
         with self._changed:
+            self._holder = holder
             self._observations.clear()
             self._reported_seen_at.clear()
             self._unreported.clear()

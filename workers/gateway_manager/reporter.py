@@ -60,12 +60,7 @@ class StatusReporter:
 
         For the reporter's own thread; after `stop` for whoever stopped it.
         """
-        worker = self._worker()
-        changes = self._registry.take_changes(_BATCH)
-        if worker is None or not self._write(worker, changes):
-            self._registry.give_back(changes)
-            return False
-        return True
+        return self._write(self._registry.take_changes(_BATCH))
 
     def flush(self) -> bool:
         """Writes all that is left; tells whether it was written. Only after `stop`."""
@@ -87,15 +82,22 @@ class StatusReporter:
         if now - self._touched_at < self._freshness_s / 4:
             return
         self._touched_at = now
-        worker = self._worker()
-        changes = self._registry.take_touched(self._freshness_s)
-        if worker is None or not self._write(worker, changes):
-            self._registry.give_back(changes)
+        self._write(self._registry.take_touched(self._freshness_s))
 
-    def _write(self, worker: WorkerIdentity, changes: Changes) -> bool:
+    def _write(self, changes: Changes) -> bool:
+        """Writes what was taken, or gives it back; tells whether there is nothing left of it to write."""
         if not changes:
             return True
-        released = [observation.gateway_id for observation in changes.observations if observation.is_over]
+        worker = self._worker()
+        # The lease may have been lost since, and gained anew, before the registry heard of it.
+        if worker is None or worker != changes.holder or not self._is_written(worker, changes):
+            self._registry.give_back(changes)
+            return False
+        if released := self._registry.forget_released(changes):
+            self._on_released(released)
+        return True
+
+    def _is_written(self, worker: WorkerIdentity, changes: Changes) -> bool:
         try:
             self._send(worker, changes)
         except DatabaseError as error:
@@ -104,21 +106,20 @@ class StatusReporter:
             self._told_failing = True
             return False
         self._told_failing = False
-        if released:
-            self._registry.forget(released)
-            self._on_released(released)
         return True
 
     def _send(self, worker: WorkerIdentity, changes: Changes) -> None:
         with self._database.transaction() as transaction:
             repository = ConnectionRepository(transaction, worker)
             now = monotonic()
-            if changes.transitions:
-                repository.record_transitions([_transition(one, now) for one in changes.transitions])
+            # First what locks the rows that whoever ends this worker frees: the history that it then writes
+            # begins where ours ends.
             if changes.observations:
                 repository.report([_report(one, now) for one in changes.observations])
                 if any(one.is_over and one.reason != REQUESTED for one in changes.observations):
                     WorkerRepository(transaction).announce_free()
+            if changes.transitions:
+                repository.record_transitions([_transition(one, now) for one in changes.transitions])
             if changes.touched:
                 repository.touch([_touch(one, now) for one in changes.touched])
 

@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic
 from uuid import UUID
 
-from service.database.active_gateways import ActiveGateway, ActiveGatewayRepository, ChangeMark
+from service.database.active_gateways import ActiveGatewayRepository, ChangeMark, HeldGateway
 from service.database.query import Executor
 from service.database.workers import WorkerIdentity
 from workers.gateway_manager.pace import Pace
@@ -73,13 +73,13 @@ class WantedGateways:
         """How long until `notice` may do what it put off; infinite if that is nothing."""
         return self._pace.left_s() if self._is_count_old else inf
 
-    def read(self, worker: WorkerIdentity) -> Sequence[ActiveGateway]:
+    def read(self, worker: WorkerIdentity) -> Sequence[HeldGateway]:
         """Brings `versions` up to date; returns what it read for that. Raises DatabaseError, as `notice`."""
         with self._lock:
             again, self._again = self._again, set()
         if not (again or self.is_looking_whole):
             return []
-        found = self._gateways.find_active(worker.id, None if self.is_looking_whole else again)
+        found = self._gateways.find_held(worker.id, None if self.is_looking_whole else again)
         if self.is_looking_whole:
             self.versions.clear()
             self.is_looking_whole = False
@@ -87,7 +87,8 @@ class WantedGateways:
         for gateway_id in again:
             self.versions.pop(gateway_id, None)
         for gateway in found:
-            self.versions[gateway.id] = (gateway.generation, gateway.connect_requested_at)
+            if gateway.is_wanted:
+                self.versions[gateway.id] = (gateway.generation, gateway.connect_requested_at)
         return found
 
     def _is_look_due(self) -> bool:
