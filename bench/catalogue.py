@@ -1,0 +1,19 @@
+"""What can be measured, row by row, in the order of RESULTS.md."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.house import House
+from bench.results import Section
+
+
+@dataclass(frozen=True)
+class Row:
+    """A comparison, and the function that makes it. Rows are measured one after the other."""
+
+    name: str
+    about: str
+    measure: Callable[[House], Section]
+
+
+ROWS: tuple[Row, ...] = ()
