@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.api.comparison import compare
 from bench.house import House
 from bench.results import Section
 
@@ -16,4 +17,6 @@ class Row:
     measure: Callable[[House], Section]
 
 
-ROWS: tuple[Row, ...] = ()
+ROWS: tuple[Row, ...] = (
+    Row("api", "requests a second, latency, CPU and memory of the API beside its peers", compare),
+)

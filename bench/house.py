@@ -12,7 +12,10 @@ import psycopg
 from devstack.child import Child
 from devstack.commands import PROJECT
 from devstack.environment import new_encryption_key
+from devstack.errors import StackError
 from devstack.household import Household, marked
+
+ENDED_INTERVAL_S = 0.05
 
 
 class House:
@@ -89,6 +92,24 @@ class House:
         self.household.start_child(child)
         self._stack.callback(child.stop, 2)
         return child
+
+    def run(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        limit_s: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """What a program wrote that comes to an end by itself. Raises StackError, StopAskedError."""
+        log_path = self.directory / f"{name}.log"
+        log_path.unlink(missing_ok=True)
+        child = self.start(name, command, environment or {})
+        ended = self.household.wait_until(lambda: child.exit_code() is not None, limit_s, ENDED_INTERVAL_S)
+        written = log_path.read_text(errors="replace")
+        if ended is None or child.exit_code() != 0:
+            raise StackError(f"{name} failed: {written.strip()[-500:]}")
+        return written
 
     def wait(self, holds: Callable[[], bool], limit_s: float) -> float | None:
         """As Household.wait_until."""
