@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 # What a server adds by itself, about itself and its connection.
@@ -45,21 +46,25 @@ def comparable(answer: Answer, fresh: Sequence[str] = ()) -> dict[str, Any]:
 def differences(expected: object, found: object, path: str = "") -> list[str]:
     """Where two values differ, in words, a line each."""
     if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
-        pairs = [(key, expected[key], found[key]) for key in expected]
-        return [line for key, *pair in pairs for line in differences(*pair, f"{path}.{key}".lstrip("."))]
+        below = (differences(expected[key], found[key], f"{path}.{key}".lstrip(".")) for key in expected)
+        return list(chain.from_iterable(below))
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         pairs = enumerate(zip(expected, found, strict=True))
-        return [line for number, pair in pairs for line in differences(*pair, f"{path}[{number}]")]
+        return list(chain.from_iterable(differences(*pair, f"{path}[{number}]") for number, pair in pairs))
     return [] if expected == found else [f"{path}: {_short(found)} in place of {_short(expected)}"]
 
 
-def missing_log_fields(line: str) -> list[str]:
-    """What the log's line about a request does not tell."""
+def request_lines(log: str) -> int:
+    """How many lines of a log tell all that is to be told about a request."""
+    return sum(_tells_all(line) for line in log.splitlines())
+
+
+def _tells_all(line: str) -> bool:
     try:
         told = json.loads(line)
     except ValueError:
-        return ["JSON"]
-    return sorted(LOG_FIELDS - set(told)) if isinstance(told, dict) else ["a JSON object"]
+        return False
+    return isinstance(told, dict) and set(told) >= LOG_FIELDS
 
 
 def _without_fresh(value: Any, fresh: frozenset[str]) -> Any:

@@ -33,7 +33,7 @@ def compare(house: House) -> Section:
     seal_each(connection, sealer)
     running, left_out = start_all(house)
     house.say(f"comparing the answers of {', '.join(one.name for one in running)}")
-    contestants, different = leave_out_different(running, connection, sealer)
+    contestants, different = leave_out_different(house, running, connection)
     for note in (*left_out, *different):
         house.say(note)
     tidy_up(connection)

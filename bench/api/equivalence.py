@@ -12,13 +12,15 @@ from cryptography.exceptions import InvalidTag
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from bench.api.answers import Answer, comparable, differences, missing_log_fields
+from bench.api.answers import Answer, comparable, differences, request_lines
 from bench.api.contestants import REQUEST_LIMIT_S, Running
+from bench.house import House
 from bench.peers.fastapi.sealing import Sealer
 
 PROBE = "probe-1"
 FRESH = ("id", "created_at", "updated_at")
 MOST_WORDS = 3
+LOG_LIMIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class Probe:
 
 
 def leave_out_different(
-    running: Sequence[Running], connection: psycopg.Connection, sealer: Sealer
+    house: House, running: Sequence[Running], connection: psycopg.Connection
 ) -> tuple[list[Running], list[str]]:
     """Those that do as the first one does, and a sentence about each that does not."""
-    examiner = Examiner(connection, sealer)
+    examiner = Examiner(house, connection)
     reference = examiner.examine(running[0])
     alike, different = [running[0]], []
     for one in running[1:]:
@@ -53,9 +55,10 @@ def leave_out_different(
 class Examiner:
     """Asks one contestant after the other, and puts the database back behind each."""
 
-    def __init__(self, connection: psycopg.Connection, sealer: Sealer) -> None:
+    def __init__(self, house: House, connection: psycopg.Connection) -> None:
+        self._house = house
         self._connection = connection
-        self._sealer = sealer
+        self._sealer = Sealer(house.key)
         cursor = connection.cursor(row_factory=dict_row)
         row = cursor.execute("SELECT * FROM gateways ORDER BY id LIMIT 1").fetchone()
         assert row is not None  # noqa: S101 - seeded
@@ -74,18 +77,22 @@ class Examiner:
 
     def examine(self, contestant: Running) -> dict[str, Any]:
         """All that has to be the same for everybody."""
+        lines_before = logged(contestant)
         found: dict[str, Any] = {}
         for probe in self._probes():
             found[probe.what] = comparable(ask(contestant.port, probe), probe.fresh)
         page = ask(contestant.port, Probe("", "GET", "/api/gateways?limit=3"))
+        found["page of 3"] = comparable(page)
         cursor, tag = json.loads(page.body)["pagination"]["next_cursor"], page.headers["etag"]
         behind = Probe("", "GET", f"/api/gateways?limit=3&cursor={cursor}")
         same = Probe("", "GET", "/api/gateways?limit=3", headers={"If-None-Match": tag})
         found["page behind a cursor"] = comparable(ask(contestant.port, behind))
         found["known page"] = comparable(ask(contestant.port, same))
+        # The line may come behind the answer.
+        wanted = lines_before + len(found)
+        self._house.wait(lambda: logged(contestant) >= wanted, LOG_LIMIT_S)
+        found["lines in the log"] = logged(contestant) - lines_before
         found["stored"] = self._stored()
-        log = contestant.log_path.read_text(errors="replace").splitlines()
-        found["log"] = missing_log_fields(log[-1] if log else "")
         self._put_back()
         return found
 
@@ -160,6 +167,11 @@ class Examiner:
             self._connection.execute("SET LOCAL session_replication_role = replica")
             statement = sql.SQL("UPDATE gateways SET {} WHERE id = %(id)s").format(columns)
             self._connection.execute(statement, values)
+
+
+def logged(contestant: Running) -> int:
+    """How many requests a contestant has logged."""
+    return request_lines(contestant.log_path.read_text(errors="replace"))
 
 
 def ask(port: int, probe: Probe) -> Answer:

@@ -25,3 +25,9 @@ def decode_cursor(text: str) -> Cursor:
         return Cursor(decoded[16:].decode(), UUID(bytes=decoded[:16]))
     except (ValueError, binascii.Error):
         raise ValueError("must be a next_cursor of this list") from None
+
+
+def check_cursor(text: str) -> str:
+    """Raises ValueError for what encode_cursor never made."""
+    decode_cursor(text)
+    return text

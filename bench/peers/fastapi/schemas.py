@@ -1,12 +1,12 @@
 """What the API takes and gives."""
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from bench.peers.fastapi.cursors import Cursor, decode_cursor
+from bench.peers.fastapi.cursors import Cursor, check_cursor, decode_cursor
 from bench.peers.fastapi.fields import Email, Metadata, Name, Password, ShortText, WebSocketUrl
 
 
@@ -31,22 +31,19 @@ class GatewayListQuery(RequestModel):
     offset: int | None = Field(None, ge=0, le=1_000_000)
     factory_id: UUID | None = None
     desired_state: Literal["connected", "disconnected"] | None = None
-    cursor: str | None = None
-    _place: Cursor | None = PrivateAttr(None)
+    cursor: Annotated[str, AfterValidator(check_cursor)] | None = None
 
     @model_validator(mode="after")
     def check(self) -> Self:
         """A page begins at one place."""
-        if self.cursor is not None:
-            if self.offset is not None:
-                raise ValueError("give an offset or a cursor, not both")
-            self._place = decode_cursor(self.cursor)
+        if self.cursor is not None and self.offset is not None:
+            raise ValueError("give an offset or a cursor, not both")
         return self
 
     @property
     def place(self) -> Cursor | None:
-        """What the cursor names."""
-        return self._place
+        """Behind which row the page begins."""
+        return None if self.cursor is None else decode_cursor(self.cursor)
 
 
 class GatewayCreate(RequestModel):
