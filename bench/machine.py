@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -28,11 +28,19 @@ def describe() -> str:
         _said(str(program("postgres")), "--version"),
         "Node " + _said("node", "--version").removeprefix("v"),
     ]
-    libraries = [f"{name} {version(name)}" for name in DISTRIBUTIONS]
+    libraries = [f"{name} {version(name)}" for name in DISTRIBUTIONS if _is_installed(name)]
     return (
         f"Machine: {machine}.  \nPrograms: {', '.join(programs)}.  \nLibraries: {', '.join(libraries)}.  \n"
         f"Commit: {_commit()}."
     )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _processor() -> str:

@@ -20,6 +20,7 @@ from bench.tools import wrk
 GATEWAYS = 10_000
 ROUNDS, QUICK_ROUNDS = 5, 2
 ROUND_S, QUICK_ROUND_S = 2.5, 1
+WARM_UP_S, QUICK_WARM_UP_S = 1, 0.5
 CREATED = "bench-"
 """What the gateway_id of every gateway that wrk creates begins with."""
 
@@ -38,7 +39,7 @@ def compare(house: House) -> Section:
         house.say(note)
     tidy_up(connection)
     match = Match(house, connection, contestants)
-    match.warm_up()
+    match.warm_up(QUICK_WARM_UP_S if house.is_quick else WARM_UP_S)
     rounds = QUICK_ROUNDS if house.is_quick else ROUNDS
     for number in range(rounds):
         house.say(f"round {number + 1} of {rounds}")
@@ -61,11 +62,11 @@ class Match:
         self._wrk = Wrk(house, write_gateways(connection, house.directory / "gateways"))
         self._loads = 0
 
-    def warm_up(self) -> None:
+    def warm_up(self, duration_s: float) -> None:
         """Each endpoint once: what is compiled, cached or connected at first use is so from here on."""
         for endpoint in ENDPOINTS:
             for contestant in self._contestants:
-                self._put_load(endpoint, contestant, 1)
+                self._put_load(endpoint, contestant, duration_s)
         tidy_up(self._connection)
 
     def play(self, number: int) -> None:
