@@ -73,8 +73,10 @@ def measure_all(
             running = pool.submit(measure, row, household, is_quick=is_quick)
             try:
                 sections.append(await_result(running, household, stopping))
-            except (StackError, OSError) as error:
-                household.say(f"{row.name}: could not be measured: {error}")
+            except StopAskedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a row that can not be measured; the others go on
+                household.say(f"{row.name}: could not be measured: {type(error).__name__}: {error}")
                 failed.append(row.name)
     return sections, failed
 

@@ -19,8 +19,8 @@ from bench.tools import wrk
 
 GATEWAYS = 10_000
 ROUNDS, QUICK_ROUNDS = 5, 2
-ROUND_S, QUICK_ROUND_S = 2.5, 1
-WARM_UP_S, QUICK_WARM_UP_S = 1, 0.5
+ROUND_S, QUICK_ROUND_S = 3, 1
+WARM_UP_S = 1
 CREATED = "bench-"
 """What the gateway_id of every gateway that wrk creates begins with."""
 
@@ -39,7 +39,7 @@ def compare(house: House) -> Section:
         house.say(note)
     tidy_up(connection)
     match = Match(house, connection, contestants)
-    match.warm_up(QUICK_WARM_UP_S if house.is_quick else WARM_UP_S)
+    match.warm_up()
     rounds = QUICK_ROUNDS if house.is_quick else ROUNDS
     for number in range(rounds):
         house.say(f"round {number + 1} of {rounds}")
@@ -62,11 +62,11 @@ class Match:
         self._wrk = Wrk(house, write_gateways(connection, house.directory / "gateways"))
         self._loads = 0
 
-    def warm_up(self, duration_s: float) -> None:
+    def warm_up(self) -> None:
         """Each endpoint once: what is compiled, cached or connected at first use is so from here on."""
         for endpoint in ENDPOINTS:
             for contestant in self._contestants:
-                self._put_load(endpoint, contestant, duration_s)
+                self._put_load(endpoint, contestant, WARM_UP_S)
         tidy_up(self._connection)
 
     def play(self, number: int) -> None:
@@ -96,7 +96,7 @@ class Match:
             failed=load.failed,
         )
 
-    def _put_load(self, endpoint: Endpoint, contestant: Running, duration_s: float) -> Load:
+    def _put_load(self, endpoint: Endpoint, contestant: Running, duration_s: int) -> Load:
         self._loads += 1
         mark = f"{CREATED}{self._loads}"
         return self._wrk.load(contestant.port, endpoint.kind, mark, duration_s)

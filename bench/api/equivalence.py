@@ -11,6 +11,7 @@ import psycopg
 from cryptography.exceptions import InvalidTag
 from psycopg import sql
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from bench.api.answers import Answer, comparable, differences, request_lines
 from bench.api.contestants import REQUEST_LIMIT_S, Running
@@ -19,6 +20,11 @@ from bench.peers.fastapi.sealing import Sealer
 
 PROBE = "probe-1"
 FRESH = ("id", "created_at", "updated_at")
+CHANGED = (
+    "factory_id", "gateway_id", "name", "model", "firmware_version", "url", "email", "sealed_password",
+    "metadata", "generation", "version", "updated_at",
+)  # fmt: skip
+"""What the probes change of a gateway."""
 MOST_WORDS = 3
 LOG_LIMIT_S = 5.0
 
@@ -157,11 +163,9 @@ class Examiner:
     def _put_back(self) -> None:
         """The next one changes the same row, as it was before."""
         columns = sql.SQL(", ").join(
-            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))
-            for name in self._row
-            if name != "id"
+            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in CHANGED
         )
-        values = {**self._row, "metadata": json.dumps(self._row["metadata"])}
+        values = {**self._row, "metadata": Jsonb(self._row["metadata"])}
         with self._connection.transaction():
             self._connection.execute("DELETE FROM gateways WHERE gateway_id = %s", [PROBE])
             self._connection.execute("SET LOCAL session_replication_role = replica")

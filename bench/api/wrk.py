@@ -53,9 +53,9 @@ class Wrk:
     house: House
     gateways: Path
 
-    def load(self, port: int, kind: str, mark: str, duration_s: float) -> Load:
-        """Loads whoever listens there. Raises StackError, StopAskedError."""
-        options = ("--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{duration_s:g}s")
+    def load(self, port: int, kind: str, mark: str, duration_s: int) -> Load:
+        """Loads whoever listens there; wrk counts in whole seconds. Raises StackError, StopAskedError."""
+        options = ("--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{duration_s}s")
         script = ("--latency", "--timeout", "10s", "--script", str(SCRIPT), f"http://127.0.0.1:{port}")
         command = (wrk(), *options, *script, "--", kind, str(self.gateways), mark)
         return parse(self.house.run("wrk", command, limit_s=duration_s + 20))

@@ -49,7 +49,7 @@ def test_any_other_run_shows_what_it_found(
     assert not results.exists()
     shown = capsys.readouterr().out
     assert "## Found" in shown
-    assert ("fails: could not be measured: it did not start" in shown) == (status == 1)
+    assert ("fails: could not be measured: StackError: it did not start" in shown) == (status == 1)
 
 
 def test_only_known_rows_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
