@@ -4,9 +4,10 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 ARGS ?=
 ONLY ?=
+QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos check migrate api worker token tokens token-revoke rotate-keys types schema requirements lock clean install install-dev
+.PHONY: help run demo test chaos bench check migrate api worker token tokens token-revoke rotate-keys types schema requirements lock clean install install-dev install-bench
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -22,6 +23,9 @@ test: install-dev  ## all tests, on a PostgreSQL of their own (ARGS="-k word" fo
 
 chaos: install-dev  ## every fault of the table of promises, measured and judged (ONLY=list names the rows)
 	@exec $(RUN) -m chaos --only '$(ONLY)'
+
+bench: install-bench  ## Millgate beside its peers, into bench/RESULTS.md (ONLY=list names the rows, QUICK=1 for a look)
+	@exec bench/.venv/bin/python -m bench --only '$(ONLY)' $(if $(QUICK),--quick)
 
 check: install-dev  ## formatting, types, import rules, migrations, Compose file, generated files
 	@exec $(RUN) -m devstack.check
@@ -59,11 +63,14 @@ requirements: install-dev  ## run all tests and print which requirement rows the
 lock: install-dev  ## resolve the dependencies anew into requirements*.txt (ARGS=--upgrade for newer ones)
 	@exec $(RUN) -m devstack.lock $(ARGS)
 
-clean:  ## remove .venv and caches; data and .env stay
-	@exec rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:  ## remove .venv, caches and what the bench installed; data and .env stay
+	@exec rm -rf .venv bench/.venv bench/peers/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 install:
 	@exec $(PYTHON) -I devstack/bootstrap.py local
 
 install-dev:
 	@exec $(PYTHON) -I devstack/bootstrap.py dev
+
+install-bench:
+	@exec $(PYTHON) -I devstack/bootstrap.py bench

@@ -10,10 +10,10 @@ from time import monotonic
 
 from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
-from chaos.household import Household, StopAskedError
 from chaos.table import histogram, table
 from devstack.commands import PROJECT
 from devstack.errors import StackError
+from devstack.household import Household, StopAskedError
 from devstack.run import say
 from devstack.stop_request import StopRequest
 

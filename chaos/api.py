@@ -11,10 +11,10 @@ from typing import Any
 
 import psutil
 
-from chaos.household import Household, marked
 from devstack.child import Child
 from devstack.commands import API, PROJECT, local
 from devstack.errors import StackError
+from devstack.household import Household, marked
 from devstack.postgres import free_port
 
 REQUEST_LIMIT_S = 15.0

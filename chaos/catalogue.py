@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.findings import Findings
-from chaos.household import Household
 from chaos.rows_api import api_kill
 from chaos.rows_clock import clock
 from chaos.rows_crowds import login_rejected, restart_1000
@@ -14,6 +13,7 @@ from chaos.rows_messages import flood, memory
 from chaos.rows_model import lease_model
 from chaos.rows_refusals import disk_full, read_only
 from chaos.rows_workers import worker_added, worker_cut_off, worker_freeze, worker_kill, worker_term
+from devstack.household import Household
 
 
 @dataclass(frozen=True)

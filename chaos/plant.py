@@ -12,11 +12,11 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 from chaos.api import Api
-from chaos.household import Household, migrate
 from chaos.proxy import Proxy
 from chaos.worker import WorkerProcess
 from devstack.environment import new_encryption_key
 from devstack.errors import StackError
+from devstack.household import Household, migrate
 from devstack.postgres import EmbeddedPostgres
 from simulator import Credentials, Gateway, Site
 

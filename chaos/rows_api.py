@@ -5,8 +5,8 @@ import threading
 from dataclasses import dataclass, field
 
 from chaos.findings import Findings
-from chaos.household import Household
 from chaos.plant import Plant
+from devstack.household import Household
 
 WRITERS = 4
 KILLS = 3

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from chaos.findings import Findings
-from chaos.household import Household
 from chaos.pair import LEASE, is_unknown, is_with, start_pair
 from chaos.plant import Plant, Status, since
 from chaos.rows_gateways import cut_one, seconds_between
 from chaos.worker import WorkerProcess
+from devstack.household import Household
 
 HOUR_S = 3600.0
 LEASE_S = 8.0

@@ -3,10 +3,10 @@
 from time import monotonic
 
 from chaos.findings import Findings
-from chaos.household import Household
 from chaos.plant import Plant, since, urls_of
 from chaos.rows_gateways import cut_one
 from chaos.table import per_second
+from devstack.household import Household
 from simulator import Site
 
 REJECTING = 500

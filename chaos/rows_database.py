@@ -7,8 +7,8 @@ from time import monotonic
 from typing import NamedTuple
 
 from chaos.findings import Findings
-from chaos.household import Household
 from chaos.plant import Plant, since
+from devstack.household import Household
 from devstack.postgres import EmbeddedPostgres
 from simulator import Gateway, Site
 

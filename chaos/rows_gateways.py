@@ -4,9 +4,9 @@ from datetime import datetime
 from time import monotonic
 
 from chaos.findings import Findings
-from chaos.household import Household
 from chaos.plant import Plant, since, urls_of
 from chaos.proxy import Mode
+from devstack.household import Household
 from simulator import Fault, Gateway
 from simulator.gateway import Cut
 

@@ -7,10 +7,10 @@ from time import monotonic
 from typing import Any
 
 from chaos.findings import Findings
-from chaos.household import Household
 from chaos.plant import EMAIL, Plant, since, urls_of
-from chaos.talking_child import TalkingChild
 from chaos.worker import WorkerProcess
+from devstack.household import Household
+from devstack.talking_child import TalkingChild
 from simulator import Gateway, Site
 
 FLOOD_PER_S = 5000

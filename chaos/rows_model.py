@@ -5,8 +5,8 @@ import re
 import sys
 
 from chaos.findings import Findings
-from chaos.household import Household, marked
 from devstack.child import Child
+from devstack.household import Household, marked
 
 MODEL = "tests/workers/test_lease_model.py"
 LIMIT_S = 300.0

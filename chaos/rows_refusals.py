@@ -11,10 +11,10 @@ import psycopg
 
 from chaos.api import Reply
 from chaos.findings import Findings, SkippedError
-from chaos.household import Household
 from chaos.plant import Plant, since
 from chaos.small_disk import COMMAND
-from chaos.talking_child import TalkingChild
+from devstack.household import Household
+from devstack.talking_child import TalkingChild
 from simulator import Site
 
 MOST_WRITES = 2000

@@ -5,10 +5,10 @@ from collections import Counter
 from time import monotonic
 
 from chaos.findings import Findings
-from chaos.household import Household
 from chaos.pair import LEASE, Pair, await_calm, is_unknown, is_with, start_pair
 from chaos.plant import Plant, most_sessions, port_of, since, with_port
 from chaos.proxy import Mode
+from devstack.household import Household
 from simulator import Gateway
 
 GIVE_UP_S = 40.0

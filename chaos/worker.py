@@ -9,10 +9,10 @@ from time import monotonic
 
 import psutil
 
-from chaos.household import Household, marked
 from devstack.child import Child
 from devstack.commands import PROJECT, WORKER, local
 from devstack.errors import StackError
+from devstack.household import Household, marked
 
 CLOCK_DIRECTORY = Path(__file__).parent / "wrong_clock"
 

@@ -1,4 +1,4 @@
-"""Makes `.venv` and installs the locked requirements: `python3 -I devstack/bootstrap.py local|dev`.
+"""Makes `.venv` and installs the locked requirements: `python3 -I devstack/bootstrap.py local|dev|bench`.
 
 Runs on whatever python3 a machine has, so it uses the standard library only and loads on old versions too.
 """
@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-VENV = PROJECT / ".venv"
-VENV_PYTHON = VENV / "bin" / "python"
-INSTALLING = VENV / ".installing"
+# The bench's peers bring much that Millgate should not see.
+PLACES = {"bench": PROJECT / "bench" / ".venv"}
 OLDEST = (3, 11)
 NEWEST = (3, 14)
 WAIT_LIMIT_S = 900
@@ -24,7 +23,7 @@ PIP_OPTIONS = ["--disable-pip-version-check", "--require-hashes", "--only-binary
 
 
 def main(kind: str) -> None:
-    """Bring `.venv` up to date for `local` (run, demo) or `dev` (tests, checks too)."""
+    """Bring `.venv` up to date for `local` (run, demo) or `dev` (tests, checks too), or `bench/.venv`."""
     use_a_suitable_python()
     lock_file = PROJECT / ".data" / "install.lock"
     lock_file.parent.mkdir(exist_ok=True)
@@ -69,16 +68,31 @@ def wait_for_lock(lock: int) -> None:
 
 def is_installed(kind: str) -> bool:
     """Whether what is installed is what the lock file says; `dev` contains `local`."""
-    if INSTALLING.exists() or not VENV_PYTHON.exists():
+    if mark(kind).exists() or not venv_python(kind).exists():
         return False
     if stamp(kind).exists() and stamp(kind).read_text() == fingerprint(kind):
         return True
     return kind == "local" and is_installed("dev")
 
 
+def venv(kind: str) -> Path:
+    """Where it is installed."""
+    return PLACES.get(kind, PROJECT / ".venv")
+
+
+def venv_python(kind: str) -> Path:
+    """The environment's python."""
+    return venv(kind) / "bin" / "python"
+
+
+def mark(kind: str) -> Path:
+    """The file that is there while something is being installed."""
+    return venv(kind) / ".installing"
+
+
 def stamp(kind: str) -> Path:
     """The file that says what was installed."""
-    return VENV / f".installed-{kind}"
+    return venv(kind) / f".installed-{kind}"
 
 
 def requirements(kind: str) -> Path:
@@ -88,7 +102,7 @@ def requirements(kind: str) -> Path:
 
 def fingerprint(kind: str) -> str:
     """What tells a complete installation; the place counts, for an environment cannot be moved."""
-    return hashlib.sha256(requirements(kind).read_bytes()).hexdigest() + " " + str(VENV)
+    return hashlib.sha256(requirements(kind).read_bytes()).hexdigest() + " " + str(venv(kind))
 
 
 def install(kind: str) -> None:
@@ -96,39 +110,41 @@ def install(kind: str) -> None:
 
     The mark `.installing` stays behind when somebody interrupts us: then the next call starts from nothing.
     """
-    if INSTALLING.exists() or not works():
-        print("Making a virtual environment in .venv …", flush=True)
-        shutil.rmtree(str(VENV), ignore_errors=True)
-        run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], "Python could not make .venv.")
-    INSTALLING.touch()
+    place = venv(kind)
+    name = place.relative_to(PROJECT)
+    if mark(kind).exists() or not works(venv_python(kind)):
+        print(f"Making a virtual environment in {name} …", flush=True)
+        shutil.rmtree(str(place), ignore_errors=True)
+        run([sys.executable, "-m", "venv", "--without-pip", str(place)], f"Python could not make {name}.")
+    mark(kind).touch()
     print(f"Installing the locked requirements ({requirements(kind).name}) …", flush=True)
     run(
-        [*installer(), *PIP_OPTIONS, "-r", str(requirements(kind))],
+        [*installer(venv_python(kind)), *PIP_OPTIONS, "-r", str(requirements(kind))],
         "The requirements could not be installed (see above). Is the network there? Millgate needs Linux "
         "with glibc or macOS, on x86-64 or arm64.",
     )
     stamp(kind).write_text(fingerprint(kind))
-    INSTALLING.unlink()
+    mark(kind).unlink()
 
 
-def works() -> bool:
+def works(python: Path) -> bool:
     """Whether the environment's python is there and its own."""
-    if not VENV_PYTHON.exists():
+    if not python.exists():
         return False
     question = f"import sys; sys.exit(not ({OLDEST} <= sys.version_info[:2] <= {NEWEST}))"
-    return subprocess.run([str(VENV_PYTHON), "-I", "-c", question], check=False).returncode == 0
+    return subprocess.run([str(python), "-I", "-c", question], check=False).returncode == 0
 
 
-def installer() -> "list[str]":
+def installer(python: Path) -> "list[str]":
     """A pip that installs into the environment: Python's bundled one, or one that is on this machine."""
-    own = [str(VENV_PYTHON), "-m", "pip"]
-    into = ["--python", str(VENV_PYTHON), "install", "--progress-bar=off"]
+    own = [str(python), "-m", "pip"]
+    into = ["--python", str(python), "install", "--progress-bar=off"]
     if answers([*own, "--version"]):
         return [*own, "install", "--progress-bar=off"]
-    if importlib.util.find_spec("ensurepip") and answers([str(VENV_PYTHON), "-m", "ensurepip"]):
+    if importlib.util.find_spec("ensurepip") and answers([str(python), "-m", "ensurepip"]):
         return [*own, "install", "--progress-bar=off"]
     for pip in ([sys.executable, "-m", "pip"], ["pip3"], ["pip"]):
-        if answers([*pip, "--python", str(VENV_PYTHON), "--version"]):
+        if answers([*pip, "--python", str(python), "--version"]):
             return [*pip, *into]
     sys.exit(
         "Python's pip is missing on this machine: install it (on Debian and Ubuntu: apt install python3-pip)."

@@ -9,6 +9,14 @@ TARGETS = {
     "requirements.txt": ("pyproject.toml",),
     "requirements-local.txt": ("pyproject.toml", "--group", "local"),
     "requirements-dev.txt": ("pyproject.toml", "--group", "dev"),
+    # The bench measures what is deployed, in the versions in which it is deployed.
+    "requirements-bench.txt": (
+        "pyproject.toml",
+        "--group",
+        "bench",
+        "-c",
+        "requirements-local.txt",
+    ),
 }
 OPTIONS = ("--universal", "--generate-hashes", "--no-emit-index-url", "--no-header", "--quiet")
 

@@ -11,10 +11,10 @@ from chaos import rows_gateways
 from chaos.__main__ import run_row
 from chaos.catalogue import Row
 from chaos.findings import Findings, Verdict
-from chaos.household import Household
 from chaos.plant import Plant
 from chaos.rows_gateways import gateway_cut
 from devstack.commands import PROJECT
+from devstack.household import Household
 from devstack.leftovers import marked_processes
 
 LIMIT_S = 60

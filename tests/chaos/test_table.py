@@ -8,10 +8,10 @@ import pytest
 from chaos.__main__ import choose, run
 from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
-from chaos.household import Household
 from chaos.table import histogram, per_second, table
 from devstack.commands import PROJECT
 from devstack.errors import StackError
+from devstack.household import Household
 
 
 def keep(_household: Household, findings: Findings) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chaos.household import Household, marked
 from devstack.child import Child
 from devstack.commands import PROJECT
 from devstack.errors import StackError
+from devstack.household import Household, marked
 
 
 class TalkingChild:

@@ -1,4 +1,4 @@
-"""Everything that `make chaos` starts and writes: one directory, and processes that end with it."""
+"""What `make chaos` and `make bench` start and write: one directory, and processes that end with it."""
 
 import fcntl
 import os
@@ -26,7 +26,7 @@ from devstack.postgres import EmbeddedPostgres
 TEMPLATE = "millgate_template"
 MIGRATE_LIMIT_S = 60.0
 POLL_INTERVAL_S = 0.02
-# Several rows at a time have their API and workers on one server.
+# Several rows, or several programs, have their connections on one server.
 SHARED_SETTINGS = {"max_connections": "400"}
 
 
@@ -37,10 +37,14 @@ class StopAskedError(Exception):
 class Household:
     """Owns the directory, and ends the processes that were started in it. Any thread may call.
 
-    A small process (devstack.leash) ends them if we are killed; the next `make chaos` removes the directory.
+    A small process (devstack.leash) ends them if we are killed; the next run whose directory is called alike
+    (`chaos-…`) removes the directory.
     """
 
-    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, directory: Path, say: Callable[[str], None], settings: Mapping[str, str] = SHARED_SETTINGS
+    ) -> None:
+        """`settings`: configuration parameters of the server that rows share."""
         self.path = directory
         self.say = say
         self.stopping = threading.Event()
@@ -49,6 +53,7 @@ class Household:
         self._directory_lock = DirectoryLock(directory / "lock")
         self._running: dict[int, RunningChild] = {}
         self._leash: Leash | None = None
+        self._settings = settings
         self._server: EmbeddedPostgres | None = None
 
     def __enter__(self) -> Self:
@@ -60,7 +65,7 @@ class Household:
             fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
             self.path.mkdir()
             self._directory_lock.acquire(wait_s=1)
-            remove_dead_runs(data)
+            remove_dead_runs(data, kind=self.path.name.partition("-")[0])
         finally:
             os.close(one_at_a_time)
         self._leash = Leash(self.path / "children.json", self.mark, self._directory_lock.file)
@@ -82,6 +87,13 @@ class Household:
         """What our processes carry in their environment."""
         return str(self.path)
 
+    @property
+    def server_pid(self) -> int:
+        """The process id of the server that rows share, which `new_database` starts."""
+        if self._server is None:
+            raise StackError("the server that rows share was not started")
+        return self._server.pid
+
     def start_child(self, child: Child) -> None:
         """Starts a program under our eyes; its environment has to carry MARK."""
         child.start(on_spawn=lambda pid: self._hold(child.name, pid, child.stop_signal))
@@ -98,11 +110,11 @@ class Household:
         with self._server_lock:
             if self._server is None:
                 self.say("starting PostgreSQL")
-                server = EmbeddedPostgres(self.path / "postgres", SHARED_SETTINGS)
+                server = EmbeddedPostgres(self.path / "postgres", self._settings)
                 self.start_server(server)
                 self._server = server
                 migrate(server.url(TEMPLATE))
-            name = f"chaos_{uuid.uuid4().hex}"
+            name = f"shared_{uuid.uuid4().hex}"
             with psycopg.connect(self._server.url("postgres"), autocommit=True) as admin:
                 admin.execute(
                     sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
@@ -161,9 +173,9 @@ def migrate(database_url: str) -> None:
         raise StackError(f"dbmate could not migrate: {result.stderr.strip()[-500:]}")
 
 
-def remove_dead_runs(data: Path) -> None:
-    """Removes what runs left that were killed."""
-    for directory in data.glob("chaos-*"):
+def remove_dead_runs(data: Path, kind: str) -> None:
+    """Removes what runs of this kind left that were killed."""
+    for directory in data.glob(f"{kind}-*"):
         lock = DirectoryLock(directory / "lock")
         if directory.is_dir() and lock.try_acquire():
             with lock:

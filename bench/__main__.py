@@ -1,0 +1,139 @@
+"""`python -m bench`: measures the rows, one after the other; a run of all of them writes bench/RESULTS.md."""
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+
+from bench.catalogue import ROWS, Row
+from bench.house import House
+from bench.machine import describe
+from bench.results import Section, report
+from devstack.commands import PROJECT
+from devstack.errors import StackError
+from devstack.household import Household, StopAskedError
+from devstack.run import say
+from devstack.stop_request import StopRequest
+
+LOOK_INTERVAL_S = 0.2
+INTERRUPTED = 130
+RESULTS = PROJECT / "bench" / "RESULTS.md"
+# PostgreSQL's own settings but for this: all contestants are connected at once.
+SERVER_SETTINGS = {"max_connections": "300"}
+
+
+class Narrator:
+    """Progress lines, with the seconds since the start. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str) -> None:
+        with self._lock:
+            say(f"{monotonic() - self._began:6.1f} s  {text}")
+
+
+def choose(only: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows named, separated by commas; all without names. Raises StackError for an unknown one."""
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    known = {row.name for row in rows}
+    if unknown := [name for name in names if name not in known]:
+        raise StackError(f"no row {', '.join(unknown)}; there are: {', '.join(row.name for row in rows)}")
+    return [row for row in rows if not names or row.name in names]
+
+
+def listing(rows: Sequence[Row]) -> str:
+    """The names, with what they are about."""
+    width = max((len(row.name) for row in rows), default=0)
+    return "\n".join(f"  {row.name:<{width}}  {row.about}" for row in rows)
+
+
+def measure(row: Row, household: Household, *, is_quick: bool) -> Section:
+    """Measures one row. Raises StopAskedError, StackError."""
+    household.say(f"{row.name}: begins")
+    began = monotonic()
+    with House(household, row.name, is_quick=is_quick) as house:
+        section = row.measure(house)
+    household.say(f"{row.name}: done ({monotonic() - began:.0f} s)")
+    return section
+
+
+def measure_all(
+    rows: Sequence[Row], household: Household, stopping: StopRequest, *, is_quick: bool
+) -> tuple[list[Section], list[str]]:
+    """What was found, and the names of the rows that could not be measured. Raises StopAskedError."""
+    sections, failed = [], []
+    with ThreadPoolExecutor(1, thread_name_prefix="row") as pool:
+        for row in rows:
+            running = pool.submit(measure, row, household, is_quick=is_quick)
+            try:
+                sections.append(await_result(running, household, stopping))
+            except StopAskedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a row that can not be measured; the others go on
+                household.say(f"{row.name}: could not be measured: {type(error).__name__}: {error}")
+                failed.append(row.name)
+    return sections, failed
+
+
+def await_result(running: Future[Section], household: Household, stopping: StopRequest) -> Section:
+    """Waits in the main thread, which alone hears of signals. Raises what the row raised."""
+    while not running.done():
+        if stopping.wait(LOOK_INTERVAL_S):
+            household.stopping.set()
+            break
+    return running.result()
+
+
+def run(only: str, *, is_quick: bool, rows: Sequence[Row] = ROWS, results: Path = RESULTS) -> int:
+    """Measures the rows named and prints what was found; 0 if all could be measured, whatever came out."""
+    if only in {"list", "help"}:
+        print(listing(rows))
+        return 0
+    try:
+        chosen = choose(only, rows)
+        with StopRequest() as stopping:
+            directory = PROJECT / ".data" / f"bench-{os.getpid()}"
+            with Household(directory, Narrator(), SERVER_SETTINGS) as household:
+                sections, failed = measure_all(chosen, household, stopping, is_quick=is_quick)
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except StopAskedError:
+        say("Stopped.")
+        return INTERRUPTED
+    text = report(describe(), command_line(only, is_quick=is_quick), sections)
+    say("\n" + text)
+    if len(sections) == len(rows) and not is_quick:
+        results.write_text(text)
+        say(f"Written to {results.name}.")
+    return 1 if failed else 0
+
+
+def command_line(only: str, *, is_quick: bool) -> str:
+    """What a person types for this run."""
+    return "make bench" + (f" ONLY={only}" if only else "") + (" QUICK=1" if is_quick else "")
+
+
+def main() -> int:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Measures Millgate beside what a user would pick instead. A run of all rows that is not "
+        "quick writes bench/RESULTS.md.",
+        epilog="Rows:\n" + listing(ROWS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", default="", metavar="NAMES", help="rows, separated by commas; list: which")
+    parser.add_argument("--quick", action="store_true", help="short rounds: a look, no numbers to keep")
+    asked = parser.parse_args()
+    return run(asked.only, is_quick=asked.quick)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

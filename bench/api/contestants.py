@@ -1,0 +1,132 @@
+"""Who is compared: how each is deployed, with the same pools of connections, on the same database."""
+
+import http.client
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.house import House
+from bench.tools import ToolMissingError, install_packages, node
+from devstack.child import Child
+from devstack.commands import API, PROJECT, local
+from devstack.errors import StackError
+from devstack.postgres import free_port
+
+PEERS = PROJECT / "bench" / "peers"
+START_LIMIT_S = 30.0
+REQUEST_LIMIT_S = 10.0
+PROCESSES = 2
+CONNECTIONS = 16
+"""To PostgreSQL, at most, of all processes of a contestant: as many as Millgate has by default."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A name, and the command that serves the API on a port, with what it sees beside the common settings."""
+
+    name: str
+    command: Callable[[int], tuple[str, ...]]
+    settings: Mapping[str, str]
+    prepare: Callable[[], object] = lambda: None
+    """Raises ToolMissingError where it can not run."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A contestant that answers."""
+
+    name: str
+    port: int
+    pid: int
+    log_path: Path
+
+
+def _millgate(_port: int) -> tuple[str, ...]:
+    gunicorn, option, _, application = local(API)
+    return (gunicorn, option, str(PROJECT / "service" / "gunicorn_conf.py"), application)
+
+
+def _granian(port: int) -> tuple[str, ...]:
+    options = ("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws")
+    sizes = ("--workers", str(PROCESSES), "--blocking-threads", "8", "--backlog", "1024")
+    return (*local(("granian",)), *options, *sizes, "--no-log", "bench.api.granian_app:app")
+
+
+def _fastify(_port: int) -> tuple[str, ...]:
+    return (node(), str(PEERS / "fastify" / "src" / "server.js"))
+
+
+def _fastapi(module: str) -> Callable[[int], tuple[str, ...]]:
+    def command(port: int) -> tuple[str, ...]:
+        where = ("--host", "127.0.0.1", "--port", str(port), "--workers", str(PROCESSES))
+        server = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
+        return (*local(("uvicorn",)), *where, *server, "--no-server-header", module)
+
+    return command
+
+
+def _install_fastify() -> None:
+    install_packages(PEERS / "fastify")
+
+
+ONE = {"API_PROCESSES": "1", "DB_POOL_MAX": str(CONNECTIONS), "NODE_ENV": "production"}
+TWO = {**ONE, "API_PROCESSES": "2"}
+A_PROCESS = {"DB_POOL_MAX": str(CONNECTIONS // PROCESSES)}
+
+CONTESTANTS = (
+    Contestant("millgate", _millgate, {}),
+    Contestant("millgate-granian", _granian, {}),
+    Contestant("fastify-1", _fastify, ONE, _install_fastify),
+    Contestant("fastify-2", _fastify, TWO, _install_fastify),
+    Contestant("fastapi-sqlalchemy", _fastapi("bench.peers.fastapi.over_sqlalchemy:app"), A_PROCESS),
+    Contestant("fastapi-asyncpg", _fastapi("bench.peers.fastapi.over_asyncpg:app"), A_PROCESS),
+)
+
+
+def start(house: House, contestant: Contestant) -> Running:
+    """Starts a contestant in the house; it answers when this returns. Raises StackError."""
+    contestant.prepare()
+    port = free_port()
+    child = house.start(
+        contestant.name,
+        contestant.command(port),
+        {
+            "DATABASE_URL": house.database_url,
+            "ENCRYPTION_KEY": house.key,
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            **contestant.settings,
+        },
+    )
+    came_up = house.wait(lambda: child.exit_code() is not None or answers(port), START_LIMIT_S)
+    if came_up is None or child.process is None or child.exit_code() is not None:
+        raise StackError(f"{contestant.name} did not start: {last_words(child)}")
+    return Running(contestant.name, port, child.process.pid, child.log_path)
+
+
+def start_all(house: House) -> tuple[list[Running], list[str]]:
+    """All that can run here, and a sentence for each that can not. Raises StackError."""
+    running, left_out = [], []
+    for contestant in CONTESTANTS:
+        try:
+            running.append(start(house, contestant))
+        except ToolMissingError as error:
+            left_out.append(f"{contestant.name} was left out: {error}")
+    return running, left_out
+
+
+def answers(port: int) -> bool:
+    """Whether something serves the API there."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_LIMIT_S)
+    try:
+        connection.request("GET", "/api/health")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def last_words(child: Child) -> str:
+    """The end of what a program wrote."""
+    return child.log_path.read_text(errors="replace").strip()[-500:]

@@ -1,0 +1,27 @@
+"""What is asked of every contestant, and what should come out of it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One kind of request; `kind` is its name in load.lua."""
+
+    kind: str
+    shown: str
+    fastify_goal: float
+    """How many times as fast as Fastify in one process Millgate should be."""
+    writes: bool = False
+
+
+FASTAPI_GOAL = 4.0
+"""How many times as fast as FastAPI over SQLAlchemy, whatever is asked."""
+
+ENDPOINTS = (
+    Endpoint("get", "GET one gateway", 1.3),
+    Endpoint("list20", "list, limit 20", 5.0),
+    Endpoint("list100", "list, limit 100", 5.0),
+    Endpoint("factory20", "list of one factory, limit 20", 4.0),
+    Endpoint("put", "PUT", 1.3, writes=True),
+    Endpoint("post", "POST (AES-256-GCM)", 1.3, writes=True),
+)

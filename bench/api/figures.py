@@ -1,0 +1,111 @@
+"""What was measured of contestants, and how it is shown. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from bench.api.endpoints import ENDPOINTS, FASTAPI_GOAL, Endpoint
+from bench.results import Goal, Section, at_least, at_most, median, number, ratio, table
+
+OURS = "millgate"
+FASTIFY = "fastify-1"
+FASTAPI = "fastapi-sqlalchemy"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One round of one endpoint against one contestant."""
+
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    server_us: float
+    """CPU time of all the contestant's processes, a request."""
+    postgres_us: float
+    """The same of PostgreSQL."""
+    failed: float
+
+
+Samples = Mapping[tuple[str, str], Sequence[Sample]]
+"""By endpoint's kind and contestant's name."""
+
+
+def middle(samples: Sequence[Sample]) -> Sample:
+    """The median of each number."""
+    return Sample(*(median([getattr(one, field.name) for one in samples]) for field in fields(Sample)))
+
+
+def section(samples: Samples, memory_bytes: Mapping[str, Sequence[int]], notes: Sequence[str]) -> Section:
+    """All of it."""
+    names = list(dict.fromkeys(name for _, name in samples))
+    middles = {key: middle(rounds) for key, rounds in samples.items()}
+    base = FASTIFY if FASTIFY in names else names[-1]
+    parts = [
+        *(f"- {note}" for note in notes),
+        "" if notes else None,
+        f"Requests a second, as multiples of {base}:",
+        "",
+        ratio_table(middles, names, base, "requests_per_s"),
+        "",
+        f"CPU time of the server a request, as multiples of {base} (less is better):",
+        "",
+        ratio_table(middles, names, base, "server_us"),
+        "",
+        f"CPU time of server and PostgreSQL together a request, as multiples of {base} (less is better):",
+        "",
+        ratio_table(middles, names, base, "server_us", "postgres_us"),
+    ]
+    return Section(
+        "API",
+        "\n".join(part for part in parts if part is not None),
+        figures(middles, names, memory_bytes),
+        tuple(goals(samples, middles, names)),
+    )
+
+
+def ratio_table(
+    middles: Mapping[tuple[str, str], Sample], names: Sequence[str], base: str, *columns: str
+) -> str:
+    """Endpoints by contestants; what is added up of several columns."""
+
+    def value(endpoint: Endpoint, name: str) -> float:
+        return sum(float(getattr(middles[endpoint.kind, name], column)) for column in columns)
+
+    rows = [
+        [endpoint.shown, *(f"{ratio(value(endpoint, name), value(endpoint, base)):.2f}" for name in names)]
+        for endpoint in ENDPOINTS
+    ]
+    return table(["", *names], rows)
+
+
+def goals(samples: Samples, middles: Mapping[tuple[str, str], Sample], names: Sequence[str]) -> list[Goal]:
+    """What the bench is there to tell."""
+    told = []
+    for endpoint in ENDPOINTS:
+        ours = middles[endpoint.kind, OURS].requests_per_s
+        for peer, wanted in ((FASTIFY, endpoint.fastify_goal), (FASTAPI, FASTAPI_GOAL)):
+            if peer in names:
+                measured = ratio(ours, middles[endpoint.kind, peer].requests_per_s)
+                told.append(at_least(f"{endpoint.shown}, against {peer}", measured, wanted))
+    if FASTIFY in names:
+        limit_ms = middles["get", FASTIFY].p99_ms
+        told.append(at_most("p99 of GET one gateway", middles["get", OURS].p99_ms, limit_ms, "ms"))
+    failed = sum(one.failed for rounds in samples.values() for one in rounds)
+    return [*told, at_most("requests of all contestants that failed", failed, 0)]
+
+
+def figures(
+    middles: Mapping[tuple[str, str], Sample],
+    names: Sequence[str],
+    memory_bytes: Mapping[str, Sequence[int]],
+) -> str:
+    """The absolute numbers."""
+    header = ["", "requests/s", "p50 ms", "p99 ms", "server CPU µs", "PostgreSQL CPU µs", "failed"]
+    parts = []
+    for endpoint in ENDPOINTS:
+        rows = [
+            [name, *(number(getattr(middles[endpoint.kind, name], field.name)) for field in fields(Sample))]
+            for name in names
+        ]
+        parts += [f"### {endpoint.shown}", table(header, rows)]
+    mib = [[name, number(median(memory_bytes[name]) / 2**20)] for name in names]
+    return "\n\n".join([*parts, "### Memory after the load", table(["", "PSS MiB"], mib)])

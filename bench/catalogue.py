@@ -1,0 +1,26 @@
+"""What can be measured, row by row, in the order of RESULTS.md."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.api.ceiling import find_ceiling
+from bench.api.comparison import compare
+from bench.api.growth import grow
+from bench.house import House
+from bench.results import Section
+
+
+@dataclass(frozen=True)
+class Row:
+    """A comparison, and the function that makes it. Rows are measured one after the other."""
+
+    name: str
+    about: str
+    measure: Callable[[House], Section]
+
+
+ROWS: tuple[Row, ...] = (
+    Row("api", "requests a second, latency, CPU and memory of the API beside its peers", compare),
+    Row("ceiling", "statements a second of PostgreSQL alone", find_ceiling),
+    Row("growth-api", "latency of the API from 1,000 to 1,000,000 gateways", grow),
+)

@@ -1,0 +1,112 @@
+"""Errors, and the one place where they become HTTP."""
+
+import logging
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from bench.peers.fastapi.schemas import ErrorBody, ErrorDetail, ErrorResponse
+
+log = logging.getLogger("peer")
+INVALID = "The request is not valid."
+MESSAGES = {
+    "uuid_parsing": "must be a UUID",
+    "uuid_type": "must be a UUID",
+    "extra_forbidden": "is not known here",
+    "missing": "must be given",
+}
+STATUSES = {404: ("NOT_FOUND", "There is nothing here."), 405: ("METHOD_NOT_ALLOWED", "Method Not Allowed")}
+
+
+class ApiError(Exception):
+    """An answer that is no success."""
+
+    def __init__(
+        self, status: int, code: str, message: str, details: list[ErrorDetail] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details or []
+
+
+def gateway_not_found() -> ApiError:
+    """404."""
+    return ApiError(404, "GATEWAY_NOT_FOUND", "There is no such gateway.")
+
+
+def factory_unknown() -> ApiError:
+    """400."""
+    detail = ErrorDetail(field="factory_id", message="there is no such factory", type="unknown")
+    return ApiError(400, "VALIDATION_ERROR", INVALID, [detail])
+
+
+def gateway_id_taken() -> ApiError:
+    """409."""
+    detail = ErrorDetail(field="gateway_id", message="is taken by another gateway", type="conflict")
+    message = "Another gateway is registered under this gateway_id."
+    return ApiError(409, "GATEWAY_ID_CONFLICT", message, [detail])
+
+
+def precondition_failed() -> ApiError:
+    """412."""
+    message = "It is not in the state that the request was meant for. Read it anew."
+    return ApiError(412, "PRECONDITION_FAILED", message)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Sends every error of an application through this module."""
+    app.add_exception_handler(ApiError, on_api_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(Exception, on_crash)
+
+
+async def on_api_error(request: Request, error: ApiError) -> Response:
+    """An error of ours."""
+    return answer(request, error)
+
+
+async def on_invalid_request(request: Request, error: RequestValidationError) -> Response:
+    """What Pydantic found."""
+    mistakes = error.errors()
+    if mistakes[0]["type"] == "json_invalid":
+        detail = ErrorDetail(field="body", message="is not valid JSON", type="json_invalid")
+        return answer(request, ApiError(400, "INVALID_JSON", "The body is not valid JSON.", [detail]))
+    details = [
+        ErrorDetail(
+            field=".".join(str(step) for step in mistake["loc"][1:]) or str(mistake["loc"][0]),
+            message=MESSAGES.get(mistake["type"], mistake["msg"]),
+            type=mistake["type"],
+        )
+        for mistake in mistakes
+    ]
+    return answer(request, ApiError(400, "VALIDATION_ERROR", INVALID, details))
+
+
+async def on_http_error(request: Request, error: HTTPException) -> Response:
+    """An error of Starlette."""
+    code, message = STATUSES.get(error.status_code, ("BAD_REQUEST", str(error.detail)))
+    return answer(request, ApiError(error.status_code, code, message))
+
+
+async def on_crash(request: Request, error: Exception) -> Response:
+    """A bug."""
+    log.error("a request crashed: a bug", exc_info=error)
+    message = "Something went wrong here. It was logged under this request_id."
+    return answer(request, ApiError(500, "INTERNAL_ERROR", message))
+
+
+def answer(request: Request, error: ApiError) -> Response:
+    """The one shape of all errors."""
+    body = ErrorResponse(
+        error=ErrorBody(
+            code=error.code,
+            message=error.message,
+            details=error.details,
+            request_id=request.state.request_id,
+        )
+    )
+    return Response(body.model_dump_json(), error.status, media_type="application/json")

@@ -1,0 +1,25 @@
+"""What the process is told from outside."""
+
+import os
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read once."""
+
+    database_url: str = field(repr=False)
+    encryption_key: str = field(repr=False)
+    pool_max: int
+    cors_origins: list[str]
+
+    @classmethod
+    def read(cls) -> "Settings":
+        """From the environment."""
+        origins = os.environ.get("CORS_ORIGINS", "")
+        return cls(
+            database_url=os.environ["DATABASE_URL"],
+            encryption_key=os.environ["ENCRYPTION_KEY"],
+            pool_max=int(os.environ.get("DB_POOL_MAX", "8")),
+            cors_origins=[word.strip() for word in origins.split(",") if word.strip()],
+        )

@@ -1,0 +1,90 @@
+"""What rows hand back, and how it is shown: Markdown, ratios first. Pure."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Something that was to be reached, and what was measured, in words."""
+
+    work: str
+    wanted: str
+    measured: str
+    is_reached: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one row found. `ratios` and `figures` are Markdown without headings of the first two levels."""
+
+    title: str
+    ratios: str
+    figures: str = ""
+    """Absolute numbers: they are of this machine, and are shown behind all ratios."""
+    goals: tuple[Goal, ...] = ()
+
+
+def at_least(work: str, measured: float, wanted: float) -> Goal:
+    """A ratio that should not be smaller."""
+    return Goal(work, f"≥ {wanted:g}", f"{measured:.2f}", measured >= wanted)
+
+
+def at_most(work: str, measured: float, wanted: float, unit: str = "") -> Goal:
+    """A number that should not be bigger."""
+    behind = f" {unit}" if unit else ""
+    return Goal(work, f"≤ {number(wanted)}{behind}", f"{number(measured)}{behind}", measured <= wanted)
+
+
+def median(values: Sequence[float]) -> float:
+    """The median; of nothing it is nan."""
+    return statistics.median(values) if values else float("nan")
+
+
+def ratio(value: float, base: float) -> float:
+    """How many times the base it is; nan where there is no base."""
+    return value / base if base else float("nan")
+
+
+def number(value: float) -> str:
+    """With three significant digits, and thousands set apart."""
+    if value != value:  # noqa: PLR0124 - nan is the only one
+        return "n/a"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; all columns but the first are to the right."""
+    lines = [_line(header), _line(["---"] + ["---:"] * (len(header) - 1))]
+    return "\n".join(lines + [_line(row) for row in rows])
+
+
+def goals_table(goals: Sequence[Goal]) -> str:
+    """What was to be reached."""
+    rows = [(goal.work, goal.wanted, goal.measured, "yes" if goal.is_reached else "**no**") for goal in goals]
+    return table(("goal", "wanted", "measured", "reached"), rows)
+
+
+def report(machine: str, command: str, sections: Sequence[Section]) -> str:
+    """The whole of RESULTS.md."""
+    goals = [goal for section in sections for goal in section.goals]
+    parts = [
+        "# Results",
+        f"Written by `{command}`. Ratios carry over to other machines, absolute figures hardly do.",
+        f"{machine}",
+    ]
+    if goals:
+        parts += ["## Goals", goals_table(goals)]
+    for section in sections:
+        parts += [f"## {section.title}", section.ratios]
+    for section in sections:
+        if section.figures:
+            parts += [f"## Figures: {section.title}", section.figures]
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

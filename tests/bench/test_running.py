@@ -1,0 +1,82 @@
+"""Which rows run, what becomes of one that fails, and when RESULTS.md is written."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import choose, run
+from bench.catalogue import ROWS, Row
+from bench.house import House
+from bench.results import Section
+from devstack.commands import PROJECT
+from devstack.errors import StackError
+
+
+def find(house: House) -> Section:
+    assert house.directory.is_dir()
+    return Section("Found", "quick" if house.is_quick else "thorough")
+
+
+def fail(_house: House) -> Section:
+    raise StackError("it did not start")
+
+
+FINDS, FAILS = Row("finds", "something", find), Row("fails", "nothing", fail)
+
+
+def test_a_run_of_all_rows_writes_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "RESULTS.md"
+    assert run("", is_quick=False, rows=[FINDS], results=results) == 0
+    assert "## Found\n\nthorough" in results.read_text()
+    assert results.read_text() in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("only", "is_quick", "rows", "status"),
+    [("", True, [FINDS], 0), ("finds", False, [FINDS, FAILS], 0), ("", False, [FINDS, FAILS], 1)],
+)
+def test_any_other_run_shows_what_it_found(
+    only: str,
+    is_quick: bool,
+    rows: list[Row],
+    status: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results = tmp_path / "RESULTS.md"
+    assert run(only, is_quick=is_quick, rows=rows, results=results) == status
+    assert not results.exists()
+    shown = capsys.readouterr().out
+    assert "## Found" in shown
+    assert ("fails: could not be measured: StackError: it did not start" in shown) == (status == 1)
+
+
+def test_only_known_rows_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("worse", is_quick=False, rows=[FINDS], results=tmp_path / "none") == 1
+    assert "there are: finds" in capsys.readouterr().err
+    assert [row.name for row in choose("fails, finds", [FINDS, FAILS])] == ["finds", "fails"]
+
+
+def test_the_names_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("list", is_quick=False, results=tmp_path / "none") == 0
+    shown = capsys.readouterr().out
+    assert all(row.name in shown for row in ROWS)
+    assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+def test_the_makefile_passes_its_settings_on() -> None:
+    command = ["make", "--dry-run", "--no-print-directory", "bench", "ONLY=api", "QUICK=1"]
+    printed = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, timeout=20, check=True
+    ).stdout
+    assert "-m bench --only 'api' --quick" in printed
+    assert "devstack/bootstrap.py bench" in printed
+
+
+def test_no_lock_file_names_a_registry() -> None:
+    locks = [*PROJECT.glob("requirements*.txt"), *PROJECT.glob("bench/peers/*/package-lock.json")]
+    assert len(locks) >= 5
+    assert not [
+        lock.name for lock in locks if '"resolved"' in lock.read_text() or "index-url" in lock.read_text()
+    ]
