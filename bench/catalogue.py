@@ -8,6 +8,7 @@ from bench.api.comparison import compare
 from bench.api.growth import grow
 from bench.house import House
 from bench.results import Section
+from bench.scaling.fleet import measure as measure_fleet
 
 
 @dataclass(frozen=True)
@@ -23,4 +24,5 @@ ROWS: tuple[Row, ...] = (
     Row("api", "requests a second, latency, CPU and memory of the API beside its peers", compare),
     Row("ceiling", "statements a second of PostgreSQL alone", find_ceiling),
     Row("growth-api", "latency of the API from 1,000 to 1,000,000 gateways", grow),
+    Row("scaling", "what PostgreSQL does for 100,000 gateways over 20 workers", measure_fleet),
 )

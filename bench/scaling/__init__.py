@@ -1,0 +1,1 @@
+"""A fleet that is larger than a machine, as PostgreSQL sees it."""

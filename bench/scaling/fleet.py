@@ -1,0 +1,190 @@
+"""Row: 100,000 gateways over 20 workers, as the one PostgreSQL sees them that they share."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from bench.house import House
+from bench.processes import cpu_s
+from bench.results import Section, at_most, number, table
+from devstack.child import Child
+from devstack.commands import local
+from devstack.environment import new_encryption_key
+from devstack.errors import StackError
+
+WORKERS, GATEWAYS, FACTORIES = 20, 100_000, 200
+QUICK_WORKERS, QUICK_GATEWAYS = 4, 10_000
+GHOST = ("python", "-m", "bench.scaling.ghost")
+REGISTER_LIMIT_S = 120.0
+CONNECT_LIMIT_S = 400.0
+SETTLE_S = 15.0
+WINDOW_S = 15.0
+FLAPS_PER_S = 50.0
+WISHES_PER_S = 20.0
+
+SEED = """
+INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password, desired_state)
+SELECT f.id, 'AP-' || n, 'Gateway ' || n, 'ws://ghost.invalid', 'plant@example.com',
+    decode(repeat('00', 45), 'hex'), 'disconnected'
+FROM generate_series(1, %(gateways)s) AS n
+JOIN (SELECT id, row_number() OVER (ORDER BY id) AS rank FROM factories) AS f
+    ON f.rank = n %% %(factories)s + 1
+"""
+WANT_ALL = "UPDATE gateways SET desired_state = 'connected', connect_requested_at = clock_timestamp()"
+COUNT_WORKERS = "SELECT count(*) FROM workers WHERE ended_at IS NULL"
+COUNT_CONNECTED = "SELECT count(*) FROM gateway_connections WHERE state = 'connected'"
+COUNT_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'millgate-%'"
+READ_WORK = """
+SELECT xact_commit + xact_rollback, tup_inserted + tup_updated + tup_deleted,
+    (SELECT wal_bytes FROM pg_stat_wal)::bigint
+FROM pg_stat_database WHERE datname = current_database()
+"""
+COUNT_SHARES = """
+SELECT count(c.gateway_id) FROM workers AS w LEFT JOIN gateway_connections AS c ON w.id = c.worker_id
+WHERE w.ended_at IS NULL GROUP BY w.id
+"""
+WISH = """
+UPDATE gateways SET connect_requested_at = clock_timestamp()
+WHERE id = (SELECT id FROM gateways ORDER BY id OFFSET floor(random() * 1000) LIMIT 1)
+"""
+MEASURE_EVENTS = "SELECT count(*), pg_total_relation_size('gateway_events') FROM gateway_events"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What PostgreSQL did, each a second."""
+
+    what: str
+    transactions: float
+    rows_written: float
+    wal_kib: float
+    cpu_percent: float
+
+
+class Fleet:
+    """Ghosts of workers on one database. For one thread."""
+
+    def __init__(self, house: House, workers: int, gateways: int) -> None:
+        self._house = house
+        self._gateways = gateways
+        self._sql = house.connect()
+        self._sql.execute(
+            "INSERT INTO factories (name) SELECT 'Mill ' || n FROM generate_series(1, %s) AS n", [FACTORIES]
+        )
+        self._sql.execute(SEED, {"gateways": gateways, "factories": FACTORIES})
+        self._sql.execute("ANALYZE")
+        self._environment = {
+            "DATABASE_URL": house.database_url,
+            "ENCRYPTION_KEY": new_encryption_key(),
+            "GHOST_FLAPS_PER_S": str(FLAPS_PER_S / workers),
+        }
+        self.workers = [self._start(f"ghost-{number}") for number in range(workers)]
+        self.await_count(COUNT_WORKERS, workers, REGISTER_LIMIT_S)
+
+    def _start(self, name: str) -> Child:
+        return self._house.start(name, local(GHOST), self._environment)
+
+    def ask(self, question: str) -> list[int]:
+        """The numbers of a row."""
+        row = self._sql.execute(question.encode()).fetchone()
+        return [int(value) for value in row or ()]
+
+    def shares(self) -> list[int]:
+        """How many gateways each worker holds."""
+        return [int(row[0]) for row in self._sql.execute(COUNT_SHARES)]
+
+    def await_count(self, question: str, count: int, limit_s: float) -> float:
+        """Seconds until the answer is that. Raises StackError."""
+        began = monotonic()
+        held_at = self._house.wait(lambda: self.ask(question) == [count], limit_s)
+        if held_at is None:
+            raise StackError(f"{self.ask(question)} instead of {count} after {limit_s:.0f} s: {question}")
+        return held_at - began
+
+    def want_all(self) -> None:
+        """Somebody wants all of them connected, in one statement."""
+        self._sql.execute(WANT_ALL)
+
+    def begin_to_flap(self) -> None:
+        """From now on sessions are lost, FLAPS_PER_S in all."""
+        for worker in self.workers:
+            os.kill(pid_of(worker), signal.SIGUSR1)
+
+    def lose_a_worker(self) -> float:
+        """One is killed; how many seconds it takes until others hold all that it held."""
+        began = monotonic()
+        os.kill(pid_of(self.workers.pop()), signal.SIGKILL)
+        self.await_count(COUNT_WORKERS, len(self.workers), CONNECT_LIMIT_S)
+        self.await_count(COUNT_CONNECTED, sum(self.shares()), CONNECT_LIMIT_S)
+        self.await_count(COUNT_CONNECTED, self._gateways, CONNECT_LIMIT_S)
+        return monotonic() - began
+
+    def watch(self, what: str, meanwhile: Callable[[], object] = lambda: None) -> Work:
+        """What PostgreSQL does for a while; `meanwhile` is called WISHES_PER_S times a second."""
+        began, before, cpu_before_s = monotonic(), self.ask(READ_WORK), cpu_s(self._house.postgres_pid)
+        while (took_s := monotonic() - began) < WINDOW_S:
+            meanwhile()
+            self._house.pause(1 / WISHES_PER_S)
+        transactions, rows, wal = (
+            (now - then) / took_s for now, then in zip(self.ask(READ_WORK), before, strict=True)
+        )
+        cpu = (cpu_s(self._house.postgres_pid) - cpu_before_s) / took_s
+        return Work(what, transactions, rows, wal / 1024, cpu * 100)
+
+    def wish(self) -> None:
+        """Somebody asks to connect one of them."""
+        self._sql.execute(WISH)
+
+
+def measure(house: House) -> Section:
+    """The fleet at rest, growing, with sessions lost, with wishes changed, and with a worker gone."""
+    workers, gateways = (QUICK_WORKERS, QUICK_GATEWAYS) if house.is_quick else (WORKERS, GATEWAYS)
+    fleet = Fleet(house, workers, gateways)
+    house.say(f"{workers} workers registered")
+    works = [fleet.watch("no gateway is wanted")]
+    fleet.want_all()
+    connected_s = fleet.await_count(COUNT_CONNECTED, gateways, CONNECT_LIMIT_S)
+    house.say(f"{gateways:,} gateways held and shown connected after {connected_s:.1f} s")
+    shares = fleet.shares()
+    house.pause(SETTLE_S)
+    works.append(fleet.watch("all connected, nothing happens"))
+    works.append(fleet.watch(f"{WISHES_PER_S:g} gateways a second are asked to connect", fleet.wish))
+    [sessions] = fleet.ask(COUNT_SESSIONS)
+    fleet.begin_to_flap()
+    house.pause(SETTLE_S)
+    before = fleet.ask(MEASURE_EVENTS)
+    works.append(fleet.watch(f"{FLAPS_PER_S:g} sessions a second are lost and come back"))
+    events, event_bytes = (now - then for now, then in zip(fleet.ask(MEASURE_EVENTS), before, strict=True))
+    taken_over_s = fleet.lose_a_worker()
+    facts = (
+        f"{workers} workers, {gateways:,} gateways, one PostgreSQL on the same machine. All were held and "
+        f"shown connected {connected_s:.1f} s after they were wanted; shares from {min(shares):,} to {max(shares):,}. "
+        f"{sessions / workers:.1f} database sessions a worker. A transition in the history takes "
+        f"{event_bytes / max(1, events):.0f} bytes, indexes included. A worker was killed: others held all of its "
+        f"gateways after {taken_over_s:.1f} s."
+    )
+    uneven = (max(shares) - min(shares)) / (gateways / workers)
+    return Section(
+        f"Scaling: {gateways:,} gateways over {workers} workers",
+        work_table(works) + "\n\n" + facts,
+        goals=(at_most("difference of shares against their mean, large fleet", uneven, 0.1),),
+    )
+
+
+def work_table(works: list[Work]) -> str:
+    """What PostgreSQL does for the fleet."""
+    header = ("what happens", "transactions/s", "rows written/s", "WAL, KiB/s", "PostgreSQL, % of a core")
+    rows = [
+        (w.what, number(w.transactions), number(w.rows_written), number(w.wal_kib), number(w.cpu_percent))
+        for w in works
+    ]
+    return table(header, rows)
+
+
+def pid_of(worker: Child) -> int:
+    """Its process. Raises StackError."""
+    if worker.process is None or worker.exit_code() is not None:
+        raise StackError(f"{worker.name} does not run")
+    return worker.process.pid
