@@ -160,10 +160,10 @@ def measure(house: House) -> Section:
     taken_over_s = fleet.lose_a_worker()
     facts = (
         f"{workers} workers, {gateways:,} gateways, one PostgreSQL on the same machine. All were held and "
-        f"shown connected {connected_s:.1f} s after they were wanted; shares from {min(shares):,} to {max(shares):,}. "
-        f"{sessions / workers:.1f} database sessions a worker. A transition in the history takes "
-        f"{event_bytes / max(1, events):.0f} bytes, indexes included. A worker was killed: others held all of its "
-        f"gateways after {taken_over_s:.1f} s."
+        f"shown connected {connected_s:.1f} s after they were wanted; shares from {min(shares):,} to "
+        f"{max(shares):,}. {sessions / workers:.1f} database sessions a worker. A transition in the history "
+        f"takes {event_bytes / max(1, events):.0f} bytes, indexes included. A worker was killed: others held "
+        f"all of its gateways after {taken_over_s:.1f} s."
     )
     uneven = (max(shares) - min(shares)) / (gateways / workers)
     return Section(

@@ -1,9 +1,9 @@
 """`python -m bench.scaling.ghost`: a worker whose gateways are not there, and the rest of it is.
 
-Lease, guard, claims, shares, polls, registry and reports are the worker's own, and so is what PostgreSQL has to do
-for them. Only a gateway's connection is none: it has no socket, no thread and no secret, is connected at once and
-stays so. After SIGUSR1 some lose their session and get another, as many a second as GHOST_FLAPS_PER_S says. So
-one machine can play a fleet whose connections would need twenty.
+Lease, guard, claims, shares, polls, registry and reports are the worker's own, and so is what PostgreSQL has
+to do for them. Only a gateway's connection is none: it has no socket, no thread and no secret, is connected
+at once and stays so. After SIGUSR1 some lose their session and get another, as many a second as
+GHOST_FLAPS_PER_S says. So one machine can play a fleet whose connections would need twenty.
 """
 
 import os

@@ -13,9 +13,15 @@ def test_a_few_times_in_a_row_are_fine_and_then_it_costs_twenty_times_the_time()
         assert pace.is_due()
         pace.took(0.1)
     assert pace.is_due()
-    pace.took(1.0)
+    pace.took(0.2)
     assert not pace.is_due()
-    assert 17 < pace.left_s() < 18.1
+    assert 1 < pace.left_s() < 2.1
+
+
+def test_a_slow_one_is_tried_again_before_long() -> None:
+    pace = Pace()
+    pace.took(60.0)
+    assert 4 < pace.left_s() < 5.1
 
 
 def test_the_time_comes() -> None:

@@ -143,10 +143,11 @@ class GatewayConnectionManager:
             with self._database.transaction() as transaction:
                 claimed = ConnectionRepository(transaction, worker).claim(batch, last)
             self._wanted.look_again(claimed)
-            if claimed:
-                log.info("gateways claimed", extra={"gateways": len(claimed)})
-            if len(claimed) < batch:
+            if not claimed:
                 return self._claim_pace.took(monotonic() - started_at)
+            log.info("gateways claimed", extra={"gateways": len(claimed)})
+            if len(claimed) < batch:
+                return None
             limit -= len(claimed)
             last = claimed[-1]
         return None

@@ -4,10 +4,11 @@ from time import monotonic
 
 _PART_OF_THE_TIME = 0.05
 _MOST_SAVED_S = 0.5
+_LONGEST_PAUSE_S = 5.0
 
 
 class Pace:
-    """Keeps it to a twentieth of the time in the long run; what is rare is done at once. For one thread."""
+    """Keeps it to about a twentieth of the time; what is rare is done at once. For one thread."""
 
     def __init__(self) -> None:
         self._saved_s = _MOST_SAVED_S
@@ -25,5 +26,5 @@ class Pace:
         return self.left_s() == 0
 
     def took(self, seconds: float) -> None:
-        """It was done, just now."""
-        self._saved_s -= seconds
+        """It was done, just now. However long that took, the next time is not far."""
+        self._saved_s = max(self._saved_s - seconds, -_LONGEST_PAUSE_S * _PART_OF_THE_TIME)
