@@ -154,6 +154,15 @@ $$;
 
 
 --
+-- Name: rfc3339(timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.rfc3339(at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (replace(((at AT TIME ZONE 'UTC'::text))::text, ' '::text, 'T'::text) || 'Z'::text);
+
+
+--
 -- Name: set_updated_at(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -392,7 +401,6 @@ CREATE TABLE public.gateways (
     deleted_at timestamp with time zone,
     version bigint DEFAULT 1 NOT NULL,
     deleted_with_factory boolean DEFAULT false NOT NULL,
-    written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(version)) STORED NOT NULL,
     CONSTRAINT gateways_deleted_with_factory_is_deleted CHECK (((deleted_at IS NOT NULL) OR (NOT deleted_with_factory))),
     CONSTRAINT gateways_desired_state CHECK ((desired_state = ANY (ARRAY['connected'::text, 'disconnected'::text]))),
     CONSTRAINT gateways_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
@@ -837,13 +845,6 @@ CREATE INDEX gateways_live_name_id_idx ON public.gateways USING btree (name, id)
 
 
 --
--- Name: gateways_written_by_idx; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX gateways_written_by_idx ON public.gateways USING btree (written_by);
-
-
---
 -- Name: workers_not_ended_idx; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1021,4 +1022,4 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000040'),
     ('20261123000041'),
     ('20261123000050'),
-    ('20261123000070');
+    ('20261123000060');

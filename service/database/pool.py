@@ -12,7 +12,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequest
 from service.config import DatabaseConfig
 from service.database.deadline import bounded
 from service.database.query import Command, Executor, Parameters, Query, Row
-from service.database.session import SilentServerError, connection_class
+from service.database.session import SilentServerError, connection_class, has_news
 from service.database.statements import statements_of
 from service.database.translation import translated_errors
 from service.errors import DatabaseUnavailableError
@@ -140,6 +140,15 @@ class Database:
     def _take(self) -> Connection:
         return self._pool.getconn(bounded(self._config.pool_timeout_s))
 
+    def _take_good(self) -> Connection:
+        """For what is not to be repeated: one whose server did not say goodbye meanwhile."""
+        connection = self._take()
+        if has_news(connection):
+            self._pool.putconn(connection)
+            self._pool.check()
+            connection = self._take()
+        return connection
+
     def _begin(self, stack: ExitStack) -> Connection:
         connection = self._take()
         stack.callback(self._pool.putconn, connection)
@@ -149,7 +158,7 @@ class Database:
     def _run(self, work: Callable[[Executor], Result], *, repeat: bool) -> Result:
         try:
             with translated_errors():
-                connection = self._take()
+                connection = self._take() if repeat else self._take_good()
             try:
                 return work(ConnectionExecutor(connection))
             finally:
@@ -190,7 +199,8 @@ def connection_options(config: DatabaseConfig, application_name: str) -> dict[st
             f"-c statement_timeout={statement_timeout_ms}"
             f" -c lock_timeout={statement_timeout_ms}"
             f" -c idle_in_transaction_session_timeout={2 * statement_timeout_ms}"
-            " -c timezone=UTC"
+            # As the function rfc3339 takes it.
+            " -c timezone=UTC -c datestyle=ISO"
         ),
         # A server that went away without a word is given up on after this long.
         "tcp_user_timeout": statement_timeout_ms,
