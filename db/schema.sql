@@ -16,6 +16,103 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
+-- Name: add_to_gateway_count(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.add_to_gateway_count(of_factory uuid, more bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    free bigint;
+BEGIN
+    SELECT id INTO free FROM gateway_counts WHERE factory_id = of_factory LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE gateway_counts SET gateways = gateways + more WHERE id = free;
+    ELSE
+        INSERT INTO gateway_counts (factory_id, gateways) VALUES (of_factory, more);
+    END IF;
+END;
+$$;
+
+
+--
+-- Name: add_to_gateway_counts(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.add_to_gateway_counts(of_factory uuid, more bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM add_to_gateway_count(of_factory, more);
+    PERFORM add_to_gateway_count('00000000-0000-0000-0000-000000000000', more);
+END;
+$$;
+
+
+--
+-- Name: count_changed_gateway(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_changed_gateway() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.deleted_at IS NULL THEN
+        PERFORM add_to_gateway_counts(OLD.factory_id, -1);
+    END IF;
+    IF NEW.deleted_at IS NULL THEN
+        PERFORM add_to_gateway_counts(NEW.factory_id, 1);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: count_created_gateways(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_created_gateways() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM add_to_gateway_counts(factory_id, count(*))
+    FROM created WHERE deleted_at IS NULL GROUP BY factory_id;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: count_no_gateways(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_no_gateways() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    TRUNCATE gateway_counts;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: count_removed_gateways(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_removed_gateways() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM add_to_gateway_counts(factory_id, -count(*))
+    FROM removed WHERE deleted_at IS NULL GROUP BY factory_id;
+    RETURN NULL;
+END;
+$$;
+
+
+--
 -- Name: event_stream(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -344,6 +441,32 @@ WITH (fillfactor='50');
 
 
 --
+-- Name: gateway_counts; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateway_counts (
+    id bigint NOT NULL,
+    factory_id uuid NOT NULL,
+    gateways bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+
+--
+-- Name: gateway_counts_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.gateway_counts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.gateway_counts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
 -- Name: gateway_events; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -401,6 +524,7 @@ CREATE TABLE public.gateways (
     deleted_at timestamp with time zone,
     version bigint DEFAULT 1 NOT NULL,
     deleted_with_factory boolean DEFAULT false NOT NULL,
+    written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(version)) STORED NOT NULL,
     CONSTRAINT gateways_deleted_with_factory_is_deleted CHECK (((deleted_at IS NOT NULL) OR (NOT deleted_with_factory))),
     CONSTRAINT gateways_desired_state CHECK ((desired_state = ANY (ARRAY['connected'::text, 'disconnected'::text]))),
     CONSTRAINT gateways_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
@@ -633,6 +757,14 @@ ALTER TABLE ONLY public.gateway_connections
 
 
 --
+-- Name: gateway_counts gateway_counts_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_counts
+    ADD CONSTRAINT gateway_counts_pkey PRIMARY KEY (id);
+
+
+--
 -- Name: gateway_events gateway_events_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -754,6 +886,13 @@ CREATE INDEX gateway_connections_worker_id_idx ON public.gateway_connections USI
 
 
 --
+-- Name: gateway_counts_factory_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_counts_factory_id_idx ON public.gateway_counts USING btree (factory_id);
+
+
+--
 -- Name: gateway_events_at_idx; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -845,6 +984,13 @@ CREATE INDEX gateways_live_name_id_idx ON public.gateways USING btree (name, id)
 
 
 --
+-- Name: gateways_written_by_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_written_by_idx ON public.gateways USING btree (written_by);
+
+
+--
 -- Name: workers_not_ended_idx; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -870,6 +1016,42 @@ CREATE TRIGGER factories_set_updated_at BEFORE UPDATE ON public.factories FOR EA
 --
 
 CREATE TRIGGER gateway_events_remember_pruned AFTER DELETE ON public.gateway_events REFERENCING OLD TABLE AS pruned FOR EACH STATEMENT EXECUTE FUNCTION public.remember_pruned_events();
+
+
+--
+-- Name: gateways gateways_count_changed; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_changed AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((((old.deleted_at IS NULL) IS DISTINCT FROM (new.deleted_at IS NULL)) OR (old.factory_id IS DISTINCT FROM new.factory_id))) EXECUTE FUNCTION public.count_changed_gateway();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_changed;
+
+
+--
+-- Name: gateways gateways_count_created; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_created AFTER INSERT ON public.gateways REFERENCING NEW TABLE AS created FOR EACH STATEMENT EXECUTE FUNCTION public.count_created_gateways();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_created;
+
+
+--
+-- Name: gateways gateways_count_none; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_none AFTER TRUNCATE ON public.gateways FOR EACH STATEMENT EXECUTE FUNCTION public.count_no_gateways();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_none;
+
+
+--
+-- Name: gateways gateways_count_removed; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_removed AFTER DELETE ON public.gateways REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION public.count_removed_gateways();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_removed;
 
 
 --
@@ -1022,4 +1204,6 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000040'),
     ('20261123000041'),
     ('20261123000050'),
-    ('20261123000060');
+    ('20261123000060'),
+    ('20261123000061'),
+    ('20261123000070');

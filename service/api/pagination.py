@@ -28,7 +28,7 @@ from service.api.cursors import (
     time_key,
 )
 from service.api.schemas import ResponseModel
-from service.database.paging import MOST_COUNTED, PageStart
+from service.database.paging import MOST_COUNTED, PageStart, Total
 from service.database.rendering import RenderedPage
 
 MAX_LIMIT = 100
@@ -152,11 +152,11 @@ class Pagination(ResponseModel):
     total_is_exact: TotalIsExact = True
 
     @classmethod
-    def of(cls, query: ListQuery, total: int, next_cursor: str | None) -> Self:
+    def of(cls, query: ListQuery, total: Total, next_cursor: str | None) -> Self:
         """Of the page that a query asked for; `next_cursor` is there if a next page is."""
         return cls(
-            total=min(total, MOST_COUNTED),
-            total_is_exact=total <= MOST_COUNTED,
+            total=total.rows,
+            total_is_exact=total.is_exact,
             limit=query.limit,
             offset=query.start.rows_skipped if query.place is None else None,
             has_next=next_cursor is not None,
@@ -176,7 +176,7 @@ class Page(Generic[Item]):
             next_cursor = query.cursor_behind(
                 self.rows[-1].id, key if isinstance(key, str) else time_key(key)
             )
-        self.pagination = Pagination.of(query, total, next_cursor)
+        self.pagination = Pagination.of(query, Total.counted(total), next_cursor)
 
 
 def page_body(query: ListQuery, page: RenderedPage) -> bytes:

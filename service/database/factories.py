@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from service.database import factory_lists, rendering
 from service.database.factory_lists import FactoryFilter, FactorySort
-from service.database.paging import PageStart
+from service.database.paging import PageStart, Total
 from service.database.query import Command, Executor, Query, Row, required
 from service.database.rendering import Rendered, RenderedPage
 from service.database.rows import Factory
@@ -111,7 +111,7 @@ class FactoryRepository:
         items = self._executor.fetch_all(query, factory_lists.page_parameters(start, limit, which))
         # An empty page tells nothing of the others.
         total = items[0].total if items else self.count(which)
-        return RenderedPage([item.body for item in items], total)
+        return RenderedPage([item.body for item in items], Total.counted(total))
 
     def count(self, which: FactoryFilter = EVERY_LIVE_ONE) -> int:
         """How many there are, up to one more than MOST_COUNTED."""

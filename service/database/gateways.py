@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from service.database import gateway_lists, rendering
 from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLife
-from service.database.paging import PageStart
+from service.database.paging import PageStart, Total
 from service.database.query import Command, Executor, Query, Row, required
 from service.database.rendering import Rendered, RenderedPage
 from service.database.rows import Gateway
@@ -152,10 +152,11 @@ class GatewayRepository:
         items = self._executor.fetch_all(query, parameters)
         # An empty page tells nothing of the others.
         total = items[0].total if items else self.count(which)
-        return RenderedPage([item.body for item in items], total)
+        is_kept = gateway_lists.total_is_kept(which.conditions)
+        return RenderedPage([item.body for item in items], Total(total) if is_kept else Total.counted(total))
 
     def count(self, which: GatewayFilter = EVERY_LIVE_ONE) -> int:
-        """How many there are, up to one more than MOST_COUNTED."""
+        """How many there are: of all live ones, or of those of a factory; else up to MOST_COUNTED and one."""
         query, parameters = gateway_lists.count(which.conditions), which.parameters(self._workers_for(which))
         return required(self._executor.fetch_one(query, parameters)).count
 

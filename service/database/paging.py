@@ -38,6 +38,19 @@ class PageStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """How many rows a list has, or, unless it is exact, how many it has at least."""
+
+    rows: int
+    is_exact: bool = True
+
+    @classmethod
+    def counted(cls, rows: int) -> "Total":
+        """From a count that stops behind MOST_COUNTED."""
+        return cls(min(rows, MOST_COUNTED), is_exact=rows <= MOST_COUNTED)
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What a list is ordered by: an expression of this type, then the id."""
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID
 
+from service.database.paging import Total
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
@@ -29,10 +31,10 @@ class RenderedItem:
 
 @dataclass(frozen=True, slots=True)
 class RenderedPage:
-    """Rows of a list as JSON, and how many rows the list has, as far as they are counted."""
+    """Rows of a list as JSON, and how many rows the whole list has."""
 
     bodies: Sequence[bytes]
-    total: int
+    total: Total
 
 
 # Of a factory `f`.

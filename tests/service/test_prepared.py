@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from service.config import DatabaseConfig
 from service.database import gateway_lists, gateways, statuses
+from service.database.gateway_lists import GatewayFilter
 from service.database.numbered import numbered
+from service.database.paging import PageStart
 from service.database.pool import ConnectionExecutor, Database, connect
 from service.database.query import Command
 from service.errors import DatabaseUnavailableError
@@ -120,3 +123,20 @@ def test_statements_are_numbered_by_name() -> None:
     assert statement.name != numbered("SELECT 1").name
     with pytest.raises(ValueError, match="doubled"):
         numbered("SELECT 1 % 2")
+
+
+@pytest.mark.parametrize("start", [PageStart(), PageStart(after=("Gateway 5", UUID(ID["id"])))])
+@pytest.mark.parametrize("which", [GatewayFilter(), GatewayFilter(factory_id=UUID(ID["id"]))])
+def test_frequent_lists_are_planned_once(
+    connection: psycopg.Connection, which: GatewayFilter, start: PageStart
+) -> None:
+    """After the five plans that PostgreSQL makes of each statement to compare."""
+    repository = gateways.GatewayRepository(ConnectionExecutor(connection))
+    for _ in range(8):
+        repository.render_all(start, 21, which)
+    statement = gateway_lists.rendered_page("name", which.conditions, start.kind)
+    (counts,) = connection.execute(
+        "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE name = %s",
+        (numbered(statement.sql).name.decode(),),
+    ).fetchall()
+    assert counts == (5, 3)

@@ -143,8 +143,8 @@ def test_gateways_are_rendered_as_the_model_shows_them(
     which = GatewayFilter(is_deleted=is_deleted)
     rows = gateways.find_all(FIRST_PAGE, 100, which)
     page = gateways.render_all(FIRST_PAGE, 100, which)
-    assert len(rows) == len(page.bodies) == page.total
-    assert page.total >= 2
+    assert len(rows) == len(page.bodies) == page.total.rows
+    assert page.total.rows >= 2
     for row, body in zip(rows, page.bodies, strict=True):
         assert_same(body, GatewayResponse.model_validate(row))
         if not is_deleted:
@@ -175,7 +175,7 @@ def test_factories_are_rendered_as_the_model_shows_them(
         )
     which = FactoryFilter(is_deleted=is_deleted)
     rows, page = factories.find_all(FIRST_PAGE, 100, which), factories.render_all(FIRST_PAGE, 100, which)
-    assert len(rows) == len(page.bodies) == page.total == len(TIMES)
+    assert len(rows) == len(page.bodies) == page.total.rows == len(TIMES)
     for row, body in zip(rows, page.bodies, strict=True):
         assert_same(body, FactoryResponse.of(row))
         if not is_deleted:

@@ -19,7 +19,7 @@ from service.database.gateway_lists import GatewayFilter
 from service.database.gateways import GatewayRepository
 from service.database.history import HistoryRepository
 from service.database.new_ids import new_id
-from service.database.paging import PageStart
+from service.database.paging import PageStart, Total
 from service.database.pool import ConnectionExecutor
 from service.database.rendering import RenderedPage
 from service.database.restoration import RestorationRepository
@@ -379,7 +379,7 @@ def all_rows(world: World) -> list[Any]:
 
 def ids_of(page: RenderedPage) -> list[UUID]:
     """The ids in a page; its total has to fit them."""
-    assert page.total == len(page.bodies)
+    assert page.total == Total(len(page.bodies))
     return [UUID(json.loads(body)["id"]) for body in page.bodies]
 
 
