@@ -187,13 +187,15 @@ def page_parameters(
 
 
 def _of_page(sort: GatewaySort, conditions: Conditions, start: Start) -> LiteralString:
-    # What is shown of a row is made of the rows of the page alone.
+    # What is shown of a row is made of the rows of the page alone. Where others have to be passed by, that is
+    # done in an index, or over narrow rows.
     order, words = _ORDERS[sort], _words(conditions)
-    if order.key == _LAST_SEEN:
-        select = "SELECT g.id, " + _LAST_SEEN + " AS last_seen" + _from(conditions, is_observed=True)
-        found = rows_of_page(select, words, order, start)
-        found = "SELECT g.*, p.last_seen FROM gateways AS g JOIN (" + found + ") AS p ON p.id = g.id"  # noqa: S608
-        order = Order("g.last_seen", "g.id", order.kind, order.is_down)
+    if order.key == _LAST_SEEN or start == "offset":
+        select = "SELECT g.id, " + order.key + " AS place"
+        source = _from(conditions, is_observed=order.key == _LAST_SEEN)
+        found = rows_of_page(select + source, words, order, start)
+        found = "SELECT g.*, p.place FROM gateways AS g JOIN (" + found + ") AS p ON p.id = g.id"  # noqa: S608
+        order = Order("g.place", "g.id", order.kind, order.is_down)
     else:
         found = rows_of_page("SELECT g.*" + _from(conditions), words, order, start)
     return " FROM (" + found + ") AS g" + order.clause() + " LIMIT %(limit)s"

@@ -136,7 +136,9 @@ def page(sort: GatewaySort, which: GatewayFilter = LIVE, after: str | None = Non
     start = PageStart(rows_skipped=200) if after is None else PageStart(after=(after, GATEWAY))
     parameters = gateway_lists.page_parameters(start, 50, which, HOLDERS)
     statement = gateway_lists.page(sort, which.conditions, start.kind)
-    return Case(statement, parameters, {"gateway_connections_pkey", *indexes.split()})
+    # Rows are passed by in the index; those of the page are then found one by one.
+    by_id = {"gateway_connections_pkey"} if start.after else {"gateway_connections_pkey", "gateways_pkey"}
+    return Case(statement, parameters, by_id | set(indexes.split()))
 
 
 # What is read of gateways; when each was last heard of is looked up one by one.
