@@ -380,7 +380,7 @@ ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
     "gateway_lists.ids, connected": (gateway_lists.ids(CONNECTED.conditions), CONNECTED.parameters(HOLDERS)),
     "summaries.COUNT_STATES": (
         summaries.COUNT_STATES,
-        {"factory_ids": [FACTORY], "live_workers": [worker.id for worker in HOLDERS]},
+        {"factory_ids": [FACTORY], "lost_workers": [SMALL_WORKER]},
     ),
 }
 
