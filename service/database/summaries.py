@@ -18,9 +18,9 @@ class StateCount:
     count: int
 
 
-# The state is the one of the view gateway_statuses; what nobody holds is disconnected. Each key that is grouped
-# by costs as much as the join of the two large tables, so that it is two, and the factories that are not asked
-# for are put together behind the counting, by which time a few rows a factory are left.
+# The state is the one of the view gateway_statuses; what nobody holds is disconnected. Each key that is
+# grouped by costs as much as the join of the two large tables, so it is two, and the factories that are not
+# asked for are put together behind the counting, by which time a few rows a factory are left.
 COUNT_STATES = Query(
     """
     SELECT
