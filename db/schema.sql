@@ -16,6 +16,103 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
+-- Name: add_to_gateway_count(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.add_to_gateway_count(of_factory uuid, more bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    free bigint;
+BEGIN
+    SELECT id INTO free FROM gateway_counts WHERE factory_id = of_factory LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE gateway_counts SET gateways = gateways + more WHERE id = free;
+    ELSE
+        INSERT INTO gateway_counts (factory_id, gateways) VALUES (of_factory, more);
+    END IF;
+END;
+$$;
+
+
+--
+-- Name: add_to_gateway_counts(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.add_to_gateway_counts(of_factory uuid, more bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM add_to_gateway_count(of_factory, more);
+    PERFORM add_to_gateway_count('00000000-0000-0000-0000-000000000000', more);
+END;
+$$;
+
+
+--
+-- Name: count_changed_gateway(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_changed_gateway() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.deleted_at IS NULL THEN
+        PERFORM add_to_gateway_counts(OLD.factory_id, -1);
+    END IF;
+    IF NEW.deleted_at IS NULL THEN
+        PERFORM add_to_gateway_counts(NEW.factory_id, 1);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: count_created_gateways(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_created_gateways() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM add_to_gateway_counts(factory_id, count(*))
+    FROM created WHERE deleted_at IS NULL GROUP BY factory_id;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: count_no_gateways(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_no_gateways() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    TRUNCATE gateway_counts;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: count_removed_gateways(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_removed_gateways() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM add_to_gateway_counts(factory_id, -count(*))
+    FROM removed WHERE deleted_at IS NULL GROUP BY factory_id;
+    RETURN NULL;
+END;
+$$;
+
+
+--
 -- Name: event_stream(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -151,6 +248,15 @@ BEGIN
     RETURN NULL;
 END;
 $$;
+
+
+--
+-- Name: rfc3339(timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.rfc3339(at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (replace(((at AT TIME ZONE 'UTC'::text))::text, ' '::text, 'T'::text) || 'Z'::text);
 
 
 --
@@ -332,6 +438,32 @@ CREATE TABLE public.gateway_connections (
     CONSTRAINT gateway_connections_unheld_is_disconnected CHECK (((worker_id IS NOT NULL) OR (state = 'disconnected'::text)))
 )
 WITH (fillfactor='50');
+
+
+--
+-- Name: gateway_counts; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateway_counts (
+    id bigint NOT NULL,
+    factory_id uuid NOT NULL,
+    gateways bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+
+--
+-- Name: gateway_counts_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.gateway_counts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.gateway_counts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 
 --
@@ -625,6 +757,14 @@ ALTER TABLE ONLY public.gateway_connections
 
 
 --
+-- Name: gateway_counts gateway_counts_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_counts
+    ADD CONSTRAINT gateway_counts_pkey PRIMARY KEY (id);
+
+
+--
 -- Name: gateway_events gateway_events_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -743,6 +883,13 @@ CREATE INDEX gateway_connections_state_idx ON public.gateway_connections USING b
 --
 
 CREATE INDEX gateway_connections_worker_id_idx ON public.gateway_connections USING btree (worker_id);
+
+
+--
+-- Name: gateway_counts_factory_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_counts_factory_id_idx ON public.gateway_counts USING btree (factory_id);
 
 
 --
@@ -869,6 +1016,42 @@ CREATE TRIGGER factories_set_updated_at BEFORE UPDATE ON public.factories FOR EA
 --
 
 CREATE TRIGGER gateway_events_remember_pruned AFTER DELETE ON public.gateway_events REFERENCING OLD TABLE AS pruned FOR EACH STATEMENT EXECUTE FUNCTION public.remember_pruned_events();
+
+
+--
+-- Name: gateways gateways_count_changed; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_changed AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((((old.deleted_at IS NULL) IS DISTINCT FROM (new.deleted_at IS NULL)) OR (old.factory_id IS DISTINCT FROM new.factory_id))) EXECUTE FUNCTION public.count_changed_gateway();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_changed;
+
+
+--
+-- Name: gateways gateways_count_created; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_created AFTER INSERT ON public.gateways REFERENCING NEW TABLE AS created FOR EACH STATEMENT EXECUTE FUNCTION public.count_created_gateways();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_created;
+
+
+--
+-- Name: gateways gateways_count_none; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_none AFTER TRUNCATE ON public.gateways FOR EACH STATEMENT EXECUTE FUNCTION public.count_no_gateways();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_none;
+
+
+--
+-- Name: gateways gateways_count_removed; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_removed AFTER DELETE ON public.gateways REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION public.count_removed_gateways();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_removed;
 
 
 --
@@ -1021,4 +1204,6 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000040'),
     ('20261123000041'),
     ('20261123000050'),
+    ('20261123000060'),
+    ('20261123000061'),
     ('20261123000070');

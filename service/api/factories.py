@@ -4,12 +4,12 @@ from flask import Blueprint, Response
 
 from service.api.lists import FactoryListQuery, FactoryPage
 from service.api.openapi import Operation
-from service.api.pagination import NoQuery, Page
+from service.api.pagination import NoQuery, page_body
 from service.api.preconditions import answer_read, with_tag, write_precondition
 from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
 from service.api.responses import respond, respond_created, respond_nothing
 from service.api.schemas import EmptyBody, FactoryCreate, FactoryResponse, FactoryUpdate
-from service.api.services import services
+from service.api.services import services, writing
 from service.database.factories import FactoryRepository
 from service.database.restoration import RestorationRepository
 from service.errors import FactoryNotFoundError, GatewayIdsTakenError, OrganizationUnknownError
@@ -30,8 +30,8 @@ def create() -> Response:
     """201 and the factory."""
     parse_query(NoQuery)
     body = parse_body(FactoryCreate)
-    factory = FactoryRepository(services().database).create(body.named())
-    return with_tag(respond_created(FactoryResponse.of(factory), f"/api/factories/{factory.id}"), factory)
+    factory = FactoryRepository(services().database).create_rendered(body.named())
+    return with_tag(respond_created(factory.body, f"/api/factories/{factory.id}"), factory)
 
 
 @blueprint.get("")
@@ -42,10 +42,8 @@ def find_all() -> Response:
     """A page, in the order that is asked for, then by id."""
     query = parse_query(FactoryListQuery)
     repository = FactoryRepository(services().database)
-    found = repository.find_all(query.start, query.limit + 1, query.which, query.sort)
-    page = Page(query, found, repository.count(query.which))
-    data = [FactoryResponse.of(row) for row in page.rows]
-    return answer_read(respond(FactoryPage(data=data, pagination=page.pagination)))
+    page = repository.render_all(query.start, query.limit + 1, query.which, query.sort)
+    return answer_read(respond(page_body(query, page)))
 
 
 @blueprint.get("/<factory_id>")
@@ -55,8 +53,8 @@ def find_all() -> Response:
 def find_by_id(factory_id: str) -> Response:
     """One."""
     parse_query(NoQuery)
-    factory = FactoryRepository(services().database).find_by_id(parse_id(factory_id))
-    return answer_read(respond(FactoryResponse.of(factory)), factory)
+    factory = FactoryRepository(services().database).render_by_id(parse_id(factory_id))
+    return answer_read(respond(factory.body), factory)
 
 
 @blueprint.route("/<factory_id>", methods=["PUT", "PATCH"])
@@ -73,9 +71,9 @@ def update(factory_id: str) -> Response:
     """Changes what the body names."""
     parse_query(NoQuery)
     row_id, body, check = parse_id(factory_id), parse_body(FactoryUpdate), write_precondition()
-    with services().database.transaction() as transaction:
-        factory = FactoryRepository(transaction).update(row_id, body.named(), check)
-    return with_tag(respond(FactoryResponse.of(factory)), factory)
+    with writing(check) as executor:
+        factory = FactoryRepository(executor).update_rendered(row_id, body.named(), check)
+    return with_tag(respond(factory.body), factory)
 
 
 @blueprint.delete("/<factory_id>")
@@ -111,5 +109,6 @@ def restore(factory_id: str) -> Response:
     row_id = parse_id(factory_id)
     parse_optional_body(EmptyBody)
     with services().database.transaction() as transaction:
-        factory = RestorationRepository(transaction).restore_factory(row_id)
-    return with_tag(respond(FactoryResponse.of(factory)), factory)
+        RestorationRepository(transaction).restore_factory(row_id)
+        factory = FactoryRepository(transaction).render_by_id(row_id)
+    return with_tag(respond(factory.body), factory)

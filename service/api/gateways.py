@@ -1,6 +1,5 @@
 """Gateways, as they should be, over HTTP."""
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,18 +7,16 @@ from flask import Blueprint, Response
 
 from service.api.lists import GatewayListQuery, GatewayPage
 from service.api.openapi import Operation
-from service.api.pagination import NoQuery, Page
+from service.api.pagination import NoQuery, page_body
 from service.api.preconditions import answer_read, with_tag, write_precondition
 from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
 from service.api.responses import respond, respond_created, respond_nothing
 from service.api.schemas import EmptyBody, GatewayCreate, GatewayResponse, GatewayUpdate
-from service.api.services import services
+from service.api.services import services, writing
 from service.crypto import Secret
 from service.database.gateways import GatewayRepository
-from service.database.query import Executor
+from service.database.new_ids import new_id
 from service.database.restoration import RestorationRepository
-from service.database.rows import Gateway
-from service.database.statuses import StatusRepository
 from service.errors import (
     FactoryDeletedError,
     FactoryUnknownError,
@@ -43,12 +40,10 @@ def create() -> Response:
     """201 and the gateway, which a worker connects from now on."""
     parse_query(NoQuery)
     body = parse_body(GatewayCreate)
-    with services().database.transaction() as transaction:
-        repository = GatewayRepository(transaction)
-        row_id = repository.new_id()
-        gateway = repository.create(row_id, seal(body, row_id), values_of(body))
-    response = respond_created(GatewayResponse.of(gateway, {}), f"/api/gateways/{gateway.id}")
-    return with_tag(response, gateway)
+    row_id = new_id()
+    repository = GatewayRepository(services().database)
+    gateway = repository.create_rendered(row_id, seal(body, row_id), values_of(body))
+    return with_tag(respond_created(gateway.body, f"/api/gateways/{row_id}"), gateway)
 
 
 @blueprint.get("")
@@ -57,10 +52,8 @@ def find_all() -> Response:
     """A page, in the order that is asked for, then by id."""
     query = parse_query(GatewayListQuery)
     repository = GatewayRepository(services().database)
-    found = repository.find_all(query.start, query.limit + 1, query.which, query.sort)
-    page = Page(query, found, repository.count(query.which))
-    data = [GatewayResponse.model_validate(row) for row in page.rows]
-    return answer_read(respond(GatewayPage(data=data, pagination=page.pagination)))
+    page = repository.render_all(query.start, query.limit + 1, query.which, query.sort)
+    return answer_read(respond(page_body(query, page)))
 
 
 @blueprint.get("/<gateway_id>")
@@ -70,9 +63,8 @@ def find_all() -> Response:
 def find_by_id(gateway_id: str) -> Response:
     """One."""
     parse_query(NoQuery)
-    database = services().database
-    gateway = GatewayRepository(database).find_by_id(parse_id(gateway_id))
-    return answer_read(respond(seen(database, [gateway])[0]), gateway)
+    gateway = GatewayRepository(services().database).render_by_id(parse_id(gateway_id))
+    return answer_read(respond(gateway.body), gateway)
 
 
 @blueprint.route("/<gateway_id>", methods=["PUT", "PATCH"])
@@ -90,10 +82,10 @@ def update(gateway_id: str) -> Response:
     parse_query(NoQuery)
     row_id, body, check = parse_id(gateway_id), parse_body(GatewayUpdate), write_precondition()
     sealed_password = seal(body, row_id) if "password" in body.model_fields_set else None
-    with services().database.transaction() as transaction:
-        gateway = GatewayRepository(transaction).update(row_id, values_of(body), sealed_password, check)
-        response = seen(transaction, [gateway])[0]
-    return with_tag(respond(response), gateway)
+    with writing(check) as executor:
+        repository = GatewayRepository(executor)
+        gateway = repository.update_rendered(row_id, values_of(body), sealed_password, check)
+    return with_tag(respond(gateway.body), gateway)
 
 
 @blueprint.delete("/<gateway_id>")
@@ -129,9 +121,9 @@ def restore(gateway_id: str) -> Response:
     row_id = parse_id(gateway_id)
     parse_optional_body(EmptyBody)
     with services().database.transaction() as transaction:
-        gateway = RestorationRepository(transaction).restore_gateway(row_id)
-        response = seen(transaction, [gateway])[0]
-    return with_tag(respond(response), gateway)
+        RestorationRepository(transaction).restore_gateway(row_id)
+        gateway = GatewayRepository(transaction).render_by_id(row_id)
+    return with_tag(respond(gateway.body), gateway)
 
 
 def seal(body: GatewayCreate | GatewayUpdate, row_id: UUID) -> bytes:
@@ -142,9 +134,3 @@ def seal(body: GatewayCreate | GatewayUpdate, row_id: UUID) -> bytes:
 def values_of(body: GatewayCreate | GatewayUpdate) -> dict[str, Any]:
     """What the body names, without the password."""
     return {name: value for name, value in body.named().items() if name != "password"}
-
-
-def seen(executor: Executor, rows: Sequence[Gateway]) -> list[GatewayResponse]:
-    """Gateways, with when they were last heard of."""
-    last_seen = StatusRepository(executor).find_last_seen([row.id for row in rows])
-    return [GatewayResponse.of(row, last_seen) for row in rows]

@@ -1,5 +1,6 @@
 """Pages of a list: by offset for people, by cursor for machines."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Generic, Protocol, Self, TypeVar
 from uuid import UUID
@@ -17,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from service.api.cursors import (
+    NEVER,
     Cursor,
     check_time_key,
     decode_cursor,
@@ -26,7 +28,8 @@ from service.api.cursors import (
     time_key,
 )
 from service.api.schemas import ResponseModel
-from service.database.paging import PageStart
+from service.database.paging import MOST_COUNTED, PageStart, Total
+from service.database.rendering import RenderedPage
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
@@ -43,6 +46,13 @@ class Listed(Protocol):
 
 
 Item = TypeVar("Item", bound=Listed)
+TotalIsExact = Annotated[
+    bool,
+    Field(
+        exclude_if=bool,
+        description=f"Only there if it is false: there are more than {MOST_COUNTED}, which is not counted.",
+    ),
+]
 
 
 def parse_whole_number(text: object) -> int:
@@ -119,12 +129,15 @@ class ListQuery(QueryModel):
             return PageStart(rows_skipped=self.offset or 0)
         return PageStart(after=(self.place.key, self.place.row_id))
 
-    def cursor_behind(self, row: Listed) -> str:
+    @property
+    def column(self) -> str:
+        """What the list is ordered by."""
+        return _column(getattr(self, "sort", self.ORDER))
+
+    def cursor_behind(self, row_id: UUID, key: str) -> str:
         """The cursor of the page that begins behind this row."""
         asked = self.model_dump(exclude=_NOT_OF_THE_SCOPE)
-        key = getattr(row, _column(asked.get("sort", self.ORDER)))
-        text = key if isinstance(key, str) else time_key(key)
-        return encode_cursor(Cursor(scope_of(self.KIND, asked), row.id, text))
+        return encode_cursor(Cursor(scope_of(self.KIND, asked), row_id, key))
 
 
 class Pagination(ResponseModel):
@@ -136,6 +149,20 @@ class Pagination(ResponseModel):
     has_next: bool
     has_prev: bool
     next_cursor: str | None
+    total_is_exact: TotalIsExact = True
+
+    @classmethod
+    def of(cls, query: ListQuery, total: Total, next_cursor: str | None) -> Self:
+        """Of the page that a query asked for; `next_cursor` is there if a next page is."""
+        return cls(
+            total=total.rows,
+            total_is_exact=total.is_exact,
+            limit=query.limit,
+            offset=query.start.rows_skipped if query.place is None else None,
+            has_next=next_cursor is not None,
+            has_prev=query.place is not None or query.start.rows_skipped > 0,
+            next_cursor=next_cursor,
+        )
 
 
 class Page(Generic[Item]):
@@ -143,15 +170,23 @@ class Page(Generic[Item]):
 
     def __init__(self, query: ListQuery, found: Sequence[Item], total: int) -> None:
         self.rows = found[: query.limit]
-        has_next = len(found) > query.limit
-        self.pagination = Pagination(
-            total=total,
-            limit=query.limit,
-            offset=query.start.rows_skipped if query.place is None else None,
-            has_next=has_next,
-            has_prev=query.place is not None or query.start.rows_skipped > 0,
-            next_cursor=query.cursor_behind(self.rows[-1]) if has_next else None,
-        )
+        next_cursor = None
+        if len(found) > query.limit:
+            key = getattr(self.rows[-1], query.column)
+            next_cursor = query.cursor_behind(
+                self.rows[-1].id, key if isinstance(key, str) else time_key(key)
+            )
+        self.pagination = Pagination.of(query, Total.counted(total), next_cursor)
+
+
+def page_body(query: ListQuery, page: RenderedPage) -> bytes:
+    """The body for what a query found: as for Page, of rows that are JSON already."""
+    shown, next_cursor = page.bodies[: query.limit], None
+    if len(page.bodies) > query.limit:
+        last = json.loads(shown[-1])
+        next_cursor = query.cursor_behind(UUID(last["id"]), last[query.column] or NEVER)
+    pagination = Pagination.of(query, page.total, next_cursor).model_dump_json().encode()
+    return b'{"data":[' + b",".join(shown) + b'],"pagination":' + pagination + b"}"
 
 
 def _column(sort: str) -> str:

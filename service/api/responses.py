@@ -1,4 +1,4 @@
-"""Responses: JSON bytes straight from Pydantic."""
+"""Responses: JSON straight from Pydantic, or from PostgreSQL."""
 
 from flask import Response
 
@@ -7,12 +7,13 @@ from service.api.schemas import ResponseModel
 JSON = "application/json"
 
 
-def respond(body: ResponseModel, status: int = 200) -> Response:
-    """A body with its status."""
-    return Response(body.model_dump_json(by_alias=True), status, mimetype=JSON)
+def respond(body: ResponseModel | bytes, status: int = 200) -> Response:
+    """A body with its status; bytes are JSON already."""
+    rendered = body if isinstance(body, bytes) else body.model_dump_json(by_alias=True)
+    return Response(rendered, status, mimetype=JSON)
 
 
-def respond_created(body: ResponseModel, location: str) -> Response:
+def respond_created(body: ResponseModel | bytes, location: str) -> Response:
     """201, the body, and the path where it is from now on."""
     response = respond(body, 201)
     response.headers["Location"] = location

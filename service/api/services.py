@@ -1,5 +1,6 @@
 """What handlers work with, made once a process."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
@@ -9,6 +10,7 @@ from service.api.event_watch import EventWatch
 from service.api.trial_desk import TrialDesk
 from service.crypto import Sealer
 from service.database.pool import Database
+from service.database.query import Executor
 
 IMPORTS_AT_ONCE = 2
 _EXTENSION = "millgate"
@@ -47,3 +49,9 @@ def services_of(app: Flask) -> Services:
 def services() -> Services:
     """What the handlers of the application in use work with."""
     return services_of(current_app)
+
+
+def writing(condition: object | None) -> AbstractContextManager[Executor]:
+    """Where to write with one statement: a transaction if a condition is held against the row before it."""
+    database = services().database
+    return nullcontext(database) if condition is None else database.transaction()

@@ -77,5 +77,5 @@ class BulkWishRepository:
 
     def _find(self, which: GatewayFilter) -> Sequence[UUID]:
         workers = [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
-        found = self._executor.fetch_all(gateway_lists.FIND_IDS, which.parameters(workers))
+        found = self._executor.fetch_all(gateway_lists.ids(which.conditions), which.parameters(workers))
         return [row.id for row in found]

@@ -1,13 +1,18 @@
 """Pages of factories: narrowed down, in one of four orders. See gateway_lists for how they are planned."""
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Literal, LiteralString
 
-from service.database.paging import PageStart, contains
+from service.database import rendering
+from service.database.paging import Order, PageStart, Start, contains, counted, rows_of_page
 from service.database.query import Count, Query
+from service.database.rendering import RenderedItem
 from service.database.rows import Factory
 
 FactorySort = Literal["name", "-name", "created_at", "-created_at"]
+Condition = Literal["live", "deleted", "text"]
+Conditions = tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,80 +22,81 @@ class FactoryFilter:
     text: str | None = None
     is_deleted: bool = False
 
+    @property
+    def conditions(self) -> Conditions:
+        """What is asked for."""
+        return ("deleted" if self.is_deleted else "live", *(("text",) if self.text is not None else ()))
+
     def parameters(self) -> dict[str, object]:
         """For the statements of this module."""
-        return {"is_deleted": self.is_deleted, "pattern": contains(self.text)}
+        return {"pattern": contains(self.text)}
 
 
-_FOUND = """
-    FROM factories
-    WHERE (deleted_at IS NOT NULL) = %(is_deleted)s
-        AND (%(pattern)s::text IS NULL OR name ILIKE %(pattern)s::text)
+_CONDITIONS: dict[Condition, LiteralString] = {
+    "live": "f.deleted_at IS NULL",
+    "deleted": "f.deleted_at IS NOT NULL",
+    "text": "f.name ILIKE %(pattern)s::text",
+}
+_ORDERS: dict[FactorySort, Order] = {
+    "name": Order("f.name", "f.id", "text"),
+    "-name": Order("f.name", "f.id", "text", is_down=True),
+    "created_at": Order("f.created_at", "f.id", "timestamptz"),
+    "-created_at": Order("f.created_at", "f.id", "timestamptz", is_down=True),
+}
+_FROM: LiteralString = " FROM factories AS f"
+_COLUMNS: LiteralString = """
+    f.id, f.organization_id, f.name, f.location, f.timezone, f.metadata, f.created_at, f.updated_at,
+    f.deleted_at, f.version
 """
 
-_PAGE = (
-    """
-    SELECT
-        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
-    """
-    + _FOUND
-    + " AND (%(after_id)s::uuid IS NULL OR "
-)
 
-PAGE_BY_NAME = Query(
-    _PAGE
-    + """(name, id) > (%(after_key)s::text, %(after_id)s::uuid))
-    ORDER BY name, id
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    Factory,
-    reads_only=True,
-    is_planned_anew=True,
-)
+@cache
+def page(sort: FactorySort, conditions: Conditions, start: Start) -> Query[Factory]:
+    """A page, as rows."""
+    return Query(
+        "SELECT" + _COLUMNS + _of_page(sort, conditions, start),
+        Factory,
+        reads_only=True,
+        is_planned_anew=_is_planned_anew(conditions, start),
+    )
 
-PAGE_BY_NAME_DOWN = Query(
-    _PAGE
-    + """(name, id) < (%(after_key)s::text, %(after_id)s::uuid))
-    ORDER BY name DESC, id DESC
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    Factory,
-    reads_only=True,
-    is_planned_anew=True,
-)
 
-PAGE_BY_CREATION = Query(
-    _PAGE
-    + """(created_at, id) > (%(after_key)s::timestamptz, %(after_id)s::uuid))
-    ORDER BY created_at, id
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    Factory,
-    reads_only=True,
-    is_planned_anew=True,
-)
+@cache
+def rendered_page(sort: FactorySort, conditions: Conditions, start: Start) -> Query[RenderedItem]:
+    """A page, as JSON."""
+    return Query(
+        "SELECT" + _total(conditions) + " AS total," + rendering.FACTORY + _of_page(sort, conditions, start),
+        RenderedItem,
+        reads_only=True,
+        is_planned_anew=_is_planned_anew(conditions, start),
+    )
 
-PAGE_BY_CREATION_DOWN = Query(
-    _PAGE
-    + """(created_at, id) < (%(after_key)s::timestamptz, %(after_id)s::uuid))
-    ORDER BY created_at DESC, id DESC
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    Factory,
-    reads_only=True,
-    is_planned_anew=True,
-)
 
-COUNT = Query("SELECT count(*) AS count" + _FOUND, Count, reads_only=True, is_planned_anew=True)
-
-PAGES: dict[FactorySort, Query[Factory]] = {
-    "name": PAGE_BY_NAME,
-    "-name": PAGE_BY_NAME_DOWN,
-    "created_at": PAGE_BY_CREATION,
-    "-created_at": PAGE_BY_CREATION_DOWN,
-}
+@cache
+def count(conditions: Conditions) -> Query[Count]:
+    """How many there are, as far as they are counted."""
+    return Query("SELECT" + _total(conditions) + " AS count", Count, reads_only=True)
 
 
 def page_parameters(start: PageStart, limit: int, which: FactoryFilter) -> dict[str, object]:
-    """For a statement of PAGES."""
+    """For a page."""
     return {**which.parameters(), **start.parameters(), "limit": limit}
+
+
+def _of_page(sort: FactorySort, conditions: Conditions, start: Start) -> LiteralString:
+    # What is shown of a row is made of the rows of the page alone.
+    order = _ORDERS[sort]
+    found = rows_of_page("SELECT f.*" + _FROM, _words(conditions), order, start)
+    return " FROM (" + found + ") AS f" + order.clause() + " LIMIT %(limit)s"
+
+
+def _total(conditions: Conditions) -> LiteralString:
+    return counted(_FROM, _words(conditions))
+
+
+def _words(conditions: Conditions) -> tuple[LiteralString, ...]:
+    return tuple(_CONDITIONS[condition] for condition in conditions)
+
+
+def _is_planned_anew(conditions: Conditions, start: Start) -> bool:
+    return conditions != ("live",) or start == "offset"

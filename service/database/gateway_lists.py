@@ -1,21 +1,27 @@
 """Pages of gateways: narrowed down, in one of six orders, read from an index or in one pass at most.
 
-Each statement takes every filter; one that is not given is NULL. PostgreSQL plans it anew each time, knowing
-what is NULL, so that what is not asked for costs nothing and each combination gets its own index.
+A statement is put together from what is asked for. Those that are asked for all the time are prepared; the
+others are planned anew each time, since their best plan depends on what is looked for.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from functools import cache
+from typing import Literal, LiteralString
 from uuid import UUID
 
-from service.database.paging import PageStart, contains
+from service.database import rendering
+from service.database.paging import Order, PageStart, Start, contains, counted, rows_of_page, where
 from service.database.query import Count, Query
+from service.database.rendering import RenderedItem
 from service.database.rows import Gateway
 
 GatewaySort = Literal["name", "-name", "created_at", "-created_at", "last_seen_at", "-last_seen_at"]
-_COMPUTED_STATES = ("disconnected", "unknown")
+Condition = Literal[
+    "live", "deleted", "factory", "desired_state", "text", "stored_state", "unknown", "disconnected"
+]
+Conditions = tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +51,27 @@ class GatewayFilter:
     """Occurs in the name or in the gateway_id, in whatever case."""
     is_deleted: bool = False
 
+    @property
+    def conditions(self) -> Conditions:
+        """What is asked for."""
+        asked: list[Condition] = ["deleted" if self.is_deleted else "live"]
+        if self.factory_id is not None:
+            asked.append("factory")
+        if self.desired_state is not None:
+            asked.append("desired_state")
+        if self.text is not None:
+            asked.append("text")
+        if self.state is not None:
+            asked.append(_COMPUTED.get(self.state, "stored_state"))
+        return tuple(asked)
+
     def parameters(self, workers: Sequence[WorkerLife] = ()) -> dict[str, object]:
         """For the statements of this module; a state takes the workers that there are."""
         return {
-            "is_deleted": self.is_deleted,
             "factory_id": self.factory_id,
             "desired_state": self.desired_state,
             "pattern": contains(self.text),
             "state": self.state,
-            # What a worker wrote is found by index; what is computed is not.
-            "stored_state": None if self.state in _COMPUTED_STATES else self.state,
             "live_workers": [worker.id for worker in workers if worker.is_live],
             "lost_workers": [worker.id for worker in workers if not worker.is_live],
         }
@@ -67,138 +84,6 @@ class ListedGateway(Gateway):
     last_seen_at: datetime | None
 
 
-# The state is the one of the view gateway_statuses, but each worker was looked at once, before. What ends a
-# worker frees what it held, so that those that have not ended are all that matter.
-_FOUND = """
-    FROM gateways AS g
-    LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id
-    WHERE (g.deleted_at IS NOT NULL) = %(is_deleted)s
-        AND (%(factory_id)s::uuid IS NULL OR g.factory_id = %(factory_id)s::uuid)
-        AND (%(desired_state)s::text IS NULL OR g.desired_state = %(desired_state)s::text)
-        AND (
-            %(pattern)s::text IS NULL
-            OR g.name ILIKE %(pattern)s::text OR g.gateway_id ILIKE %(pattern)s::text
-        )
-        AND (
-            %(stored_state)s::text IS NULL
-            OR (c.state = %(stored_state)s::text AND c.worker_id = ANY(%(live_workers)s::uuid[]))
-        )
-        AND (
-            %(state)s::text IS DISTINCT FROM 'unknown' OR c.worker_id = ANY(%(lost_workers)s::uuid[])
-        )
-        AND (
-            %(state)s::text IS DISTINCT FROM 'disconnected'
-            OR c.worker_id IS NULL
-            OR (c.state = 'disconnected' AND c.worker_id = ANY(%(live_workers)s::uuid[]))
-        )
-"""
-
-_PAGE = (
-    """
-    SELECT
-        g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email,
-        g.desired_state, g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at,
-        g.deleted_at, g.version, g.deleted_with_factory, c.last_seen_at
-    """
-    + _FOUND
-    + " AND (%(after_id)s::uuid IS NULL OR "
-)
-
-PAGE_BY_NAME = Query(
-    _PAGE
-    + """(g.name, g.id) > (%(after_key)s::text, %(after_id)s::uuid))
-    ORDER BY g.name, g.id
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    ListedGateway,
-    reads_only=True,
-    is_planned_anew=True,
-)
-
-PAGE_BY_NAME_DOWN = Query(
-    _PAGE
-    + """(g.name, g.id) < (%(after_key)s::text, %(after_id)s::uuid))
-    ORDER BY g.name DESC, g.id DESC
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    ListedGateway,
-    reads_only=True,
-    is_planned_anew=True,
-)
-
-PAGE_BY_CREATION = Query(
-    _PAGE
-    + """(g.created_at, g.id) > (%(after_key)s::timestamptz, %(after_id)s::uuid))
-    ORDER BY g.created_at, g.id
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    ListedGateway,
-    reads_only=True,
-    is_planned_anew=True,
-)
-
-PAGE_BY_CREATION_DOWN = Query(
-    _PAGE
-    + """(g.created_at, g.id) < (%(after_key)s::timestamptz, %(after_id)s::uuid))
-    ORDER BY g.created_at DESC, g.id DESC
-    LIMIT %(limit)s OFFSET %(offset)s
-    """,
-    ListedGateway,
-    reads_only=True,
-    is_planned_anew=True,
-)
-
-# What was never heard of comes first. No index: each of the writes that keep last_seen_at fresh would have to
-# change it. This is one pass over two narrow columns; the rows themselves are fetched for the page alone.
-_ROWS_OF_PAGE = """
-    SELECT
-        g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email,
-        g.desired_state, g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at,
-        g.deleted_at, g.version, g.deleted_with_factory, page.last_seen_at
-    FROM (SELECT g.id, c.last_seen_at
-"""
-
-PAGE_BY_LAST_SEEN = Query(
-    _ROWS_OF_PAGE
-    + _FOUND
-    + """
-        AND (
-            %(after_id)s::uuid IS NULL
-            OR (coalesce(c.last_seen_at, '-infinity'), g.id)
-                > (%(after_key)s::timestamptz, %(after_id)s::uuid)
-        )
-        ORDER BY coalesce(c.last_seen_at, '-infinity'), g.id
-        LIMIT %(limit)s OFFSET %(offset)s
-    ) AS page
-    JOIN gateways AS g ON page.id = g.id
-    ORDER BY coalesce(page.last_seen_at, '-infinity'), g.id
-    """,
-    ListedGateway,
-    reads_only=True,
-    is_planned_anew=True,
-)
-
-PAGE_BY_LAST_SEEN_DOWN = Query(
-    _ROWS_OF_PAGE
-    + _FOUND
-    + """
-        AND (
-            %(after_id)s::uuid IS NULL
-            OR (coalesce(c.last_seen_at, '-infinity'), g.id)
-                < (%(after_key)s::timestamptz, %(after_id)s::uuid)
-        )
-        ORDER BY coalesce(c.last_seen_at, '-infinity') DESC, g.id DESC
-        LIMIT %(limit)s OFFSET %(offset)s
-    ) AS page
-    JOIN gateways AS g ON page.id = g.id
-    ORDER BY coalesce(page.last_seen_at, '-infinity') DESC, g.id DESC
-    """,
-    ListedGateway,
-    reads_only=True,
-    is_planned_anew=True,
-)
-
-
 @dataclass(frozen=True, slots=True)
 class FoundId:
     """The id of a gateway that was found."""
@@ -206,23 +91,140 @@ class FoundId:
     id: UUID
 
 
-# All of them, whatever their number: for what is to be done to each.
-FIND_IDS = Query("SELECT g.id" + _FOUND + " ORDER BY g.id", FoundId, reads_only=True, is_planned_anew=True)
-
-COUNT = Query("SELECT count(*) AS count" + _FOUND, Count, reads_only=True, is_planned_anew=True)
-
-PAGES: dict[GatewaySort, Query[ListedGateway]] = {
-    "name": PAGE_BY_NAME,
-    "-name": PAGE_BY_NAME_DOWN,
-    "created_at": PAGE_BY_CREATION,
-    "-created_at": PAGE_BY_CREATION_DOWN,
-    "last_seen_at": PAGE_BY_LAST_SEEN,
-    "-last_seen_at": PAGE_BY_LAST_SEEN_DOWN,
+# The state is the one of the view gateway_statuses, but each worker was looked at once, before. What ends a
+# worker frees what it held, so that those that have not ended are all that matter. What a worker wrote is
+# found by index; what is computed is not.
+_CONDITIONS: dict[Condition, LiteralString] = {
+    "live": "g.deleted_at IS NULL",
+    "deleted": "g.deleted_at IS NOT NULL",
+    "factory": "g.factory_id = %(factory_id)s::uuid",
+    "desired_state": "g.desired_state = %(desired_state)s::text",
+    "text": "(g.name ILIKE %(pattern)s::text OR g.gateway_id ILIKE %(pattern)s::text)",
+    "stored_state": "c.state = %(state)s::text AND c.worker_id = ANY(%(live_workers)s::uuid[])",
+    "unknown": "c.worker_id = ANY(%(lost_workers)s::uuid[])",
+    "disconnected": """(
+        c.worker_id IS NULL
+        OR (c.state = 'disconnected' AND c.worker_id = ANY(%(live_workers)s::uuid[]))
+    )""",
 }
+_COMPUTED: dict[str, Condition] = {"unknown": "unknown", "disconnected": "disconnected"}
+_OBSERVED: set[Condition] = {"stored_state", "unknown", "disconnected"}
+# These are asked for all the time. How many there are is kept in gateway_counts by triggers; of all, with the
+# factory that is nobody's.
+_FREQUENT: dict[Conditions, LiteralString] = {
+    ("live",): "'00000000-0000-0000-0000-000000000000'",
+    ("live", "factory"): "%(factory_id)s::uuid",
+}
+
+# What was never heard of comes first. No index: each of the writes that keep last_seen_at fresh would have to
+# change it. This is one pass over two narrow columns; the rows themselves are fetched for the page alone.
+_LAST_SEEN: LiteralString = "coalesce(c.last_seen_at, '-infinity')"
+_ORDERS: dict[GatewaySort, Order] = {
+    "name": Order("g.name", "g.id", "text"),
+    "-name": Order("g.name", "g.id", "text", is_down=True),
+    "created_at": Order("g.created_at", "g.id", "timestamptz"),
+    "-created_at": Order("g.created_at", "g.id", "timestamptz", is_down=True),
+    "last_seen_at": Order(_LAST_SEEN, "g.id", "timestamptz"),
+    "-last_seen_at": Order(_LAST_SEEN, "g.id", "timestamptz", is_down=True),
+}
+_COLUMNS: LiteralString = """
+    g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email,
+    g.desired_state, g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at,
+    g.deleted_at, g.version, g.deleted_with_factory,
+    (SELECT c.last_seen_at FROM gateway_connections AS c WHERE c.gateway_id = g.id) AS last_seen_at
+"""
+
+
+@cache
+def page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[ListedGateway]:
+    """A page, as rows."""
+    return Query(
+        "SELECT" + _COLUMNS + _of_page(sort, conditions, start),
+        ListedGateway,
+        reads_only=True,
+        is_planned_anew=_is_planned_anew(sort, conditions, start),
+    )
+
+
+@cache
+def rendered_page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[RenderedItem]:
+    """A page, as JSON."""
+    return Query(
+        "SELECT" + _total(conditions) + " AS total," + rendering.GATEWAY + _of_page(sort, conditions, start),
+        RenderedItem,
+        reads_only=True,
+        is_planned_anew=_is_planned_anew(sort, conditions, start),
+    )
+
+
+@cache
+def count(conditions: Conditions) -> Query[Count]:
+    """How many there are, as far as they are counted."""
+    return Query(
+        "SELECT" + _total(conditions) + " AS count",
+        Count,
+        reads_only=True,
+        is_planned_anew=conditions not in _FREQUENT,
+    )
+
+
+@cache
+def ids(conditions: Conditions) -> Query[FoundId]:
+    """All of them, whatever their number: for what is to be done to each."""
+    return Query(
+        "SELECT g.id" + _from(conditions) + where(_words(conditions)) + " ORDER BY g.id",
+        FoundId,
+        reads_only=True,
+        is_planned_anew=True,
+    )
 
 
 def page_parameters(
     start: PageStart, limit: int, which: GatewayFilter, workers: Sequence[WorkerLife] = ()
 ) -> dict[str, object]:
-    """For a statement of PAGES."""
+    """For a page."""
     return {**which.parameters(workers), **start.parameters(), "limit": limit}
+
+
+def _of_page(sort: GatewaySort, conditions: Conditions, start: Start) -> LiteralString:
+    # What is shown of a row is made of the rows of the page alone. Where others have to be passed by, that is
+    # done in an index, or over narrow rows.
+    order, words = _ORDERS[sort], _words(conditions)
+    if order.key == _LAST_SEEN or start == "offset":
+        select = "SELECT g.id, " + order.key + " AS place"
+        source = _from(conditions, is_observed=order.key == _LAST_SEEN)
+        found = rows_of_page(select + source, words, order, start)
+        found = "SELECT g.*, p.place FROM gateways AS g JOIN (" + found + ") AS p ON p.id = g.id"  # noqa: S608
+        order = Order("g.place", "g.id", order.kind, order.is_down)
+    else:
+        found = rows_of_page("SELECT g.*" + _from(conditions), words, order, start)
+    return " FROM (" + found + ") AS g" + order.clause() + " LIMIT %(limit)s"
+
+
+def total_is_kept(conditions: Conditions) -> bool:
+    """Whether the number of rows is known, however many they are."""
+    return conditions in _FREQUENT
+
+
+def _total(conditions: Conditions) -> LiteralString:
+    if total_is_kept(conditions):
+        kept = " FROM gateway_counts WHERE factory_id = " + _FREQUENT[conditions]
+        return "(SELECT coalesce(sum(gateways), 0)::bigint" + kept + ")"
+    return counted(_from(conditions), _words(conditions))
+
+
+def _from(conditions: Conditions, *, is_observed: bool = False) -> LiteralString:
+    if is_observed or not _OBSERVED.isdisjoint(conditions):
+        return " FROM gateways AS g LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id"
+    return " FROM gateways AS g"
+
+
+def _words(conditions: Conditions) -> tuple[LiteralString, ...]:
+    return tuple(_CONDITIONS[condition] for condition in conditions)
+
+
+def _is_planned_anew(sort: GatewaySort, conditions: Conditions, start: Start) -> bool:
+    has_index = sort in ("name", "-name") or (
+        sort in ("created_at", "-created_at") and conditions == ("live",)
+    )
+    return conditions not in _FREQUENT or not has_index or start == "offset"

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.database import gateway_lists
+from service.database import gateway_lists, rendering
 from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLife
-from service.database.paging import PageStart
-from service.database.query import Command, Executor, Query, required
+from service.database.paging import PageStart, Total
+from service.database.query import Command, Executor, Query, Row, required
+from service.database.rendering import Rendered, RenderedPage
 from service.database.rows import Gateway
 from service.errors import FactoryUnknownError, GatewayNotFoundError
 
@@ -22,12 +23,16 @@ class NewId:
     id: UUID
 
 
-NEW_ID = Query("SELECT uuidv7() AS id", NewId, reads_only=True)
+_COLUMNS = """
+    g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email, g.desired_state,
+    g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at, g.deleted_at, g.version,
+    g.deleted_with_factory
+"""
+_RENDERED = "g.id, g.version," + rendering.GATEWAY
 
 # The factory's row is locked against its deletion until the gateway is there to be deleted with it.
-INSERT = Query(
-    """
-    INSERT INTO gateways (
+_INSERT = """
+    INSERT INTO gateways AS g (
         id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata
     )
     SELECT
@@ -37,44 +42,24 @@ INSERT = Query(
     WHERE f.id = %(factory_id)s AND f.deleted_at IS NULL
     FOR SHARE
     RETURNING
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
-        deleted_with_factory
-    """,
-    Gateway,
-)
+"""
+INSERT = Query(_INSERT + _COLUMNS, Gateway)
+INSERT_RENDERED = Query(_INSERT + _RENDERED, Rendered)
 
-FIND_BY_ID = Query(
-    """
-    SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
-        deleted_with_factory
-    FROM gateways
-    WHERE id = %(id)s AND deleted_at IS NULL
-    """,
-    Gateway,
-    reads_only=True,
-)
+_FIND_BY_ID = " FROM gateways AS g WHERE g.id = %(id)s AND g.deleted_at IS NULL"
+FIND_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID, Gateway, reads_only=True)
+RENDER_BY_ID = Query("SELECT " + _RENDERED + _FIND_BY_ID, Rendered, reads_only=True)
 
 # Keeps it as it is for the rest of the transaction, while a condition is held against it.
-LOCK_BY_ID = Query(
-    """
-    SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
-        deleted_with_factory
-    FROM gateways
-    WHERE id = %(id)s AND deleted_at IS NULL
-    FOR NO KEY UPDATE
-    """,
-    Gateway,
-)
+LOCK_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID + " FOR NO KEY UPDATE", Gateway)
 
-# A field that the caller does not name keeps its value, whatever that is at this moment.
-UPDATE = Query(
-    """
-    UPDATE gateways SET
+# A field that the caller does not name keeps its value, whatever that is at this moment. A factory is locked
+# against its deletion before the gateway is locked: whoever deletes a factory locks in this order, too.
+_UPDATE = """
+    WITH new_factory AS (
+        SELECT id FROM factories WHERE id = %(factory_id)s::uuid AND deleted_at IS NULL FOR SHARE
+    )
+    UPDATE gateways AS g SET
         factory_id = coalesce(%(factory_id)s::uuid, factory_id),
         gateway_id = coalesce(%(gateway_id)s, gateway_id),
         name = coalesce(%(name)s, name),
@@ -86,14 +71,12 @@ UPDATE = Query(
         email = coalesce(%(email)s, email),
         sealed_password = coalesce(%(sealed_password)s, sealed_password),
         metadata = coalesce(%(metadata)s, metadata)
-    WHERE id = %(id)s AND deleted_at IS NULL
+    WHERE g.id = %(id)s AND g.deleted_at IS NULL
+        AND (%(factory_id)s::uuid IS NULL OR EXISTS (SELECT FROM new_factory))
     RETURNING
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
-        deleted_with_factory
-    """,
-    Gateway,
-)
+"""
+UPDATE = Query(_UPDATE + _COLUMNS, Gateway)
+UPDATE_RENDERED = Query(_UPDATE + _RENDERED, Rendered)
 
 # Locks a live factory against its deletion for the rest of the transaction.
 LOCK_FACTORY = Query(
@@ -122,20 +105,109 @@ class GatewayRepository:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def new_id(self) -> UUID:
-        """An id for a new gateway, which its password is sealed with."""
-        return required(self._executor.fetch_one(NEW_ID, {})).id
-
     def create(self, gateway_id: UUID, sealed_password: bytes, values: Mapping[str, Any]) -> Gateway:
         """Creates the gateway with this row id, wanted connected.
 
         `values`: factory_id, gateway_id (the device's), name, url, email, and any of model,
         firmware_version, metadata. Raises FactoryUnknownError, GatewayIdConflictError.
         """
+        return self._create(INSERT, gateway_id, sealed_password, values)
+
+    def create_rendered(
+        self, gateway_id: UUID, sealed_password: bytes, values: Mapping[str, Any]
+    ) -> Rendered:
+        """As `create`."""
+        return self._create(INSERT_RENDERED, gateway_id, sealed_password, values)
+
+    def find_by_id(self, gateway_id: UUID) -> Gateway:
+        """Raises GatewayNotFoundError."""
+        return _found(self._executor.fetch_one(FIND_BY_ID, {"id": gateway_id}))
+
+    def render_by_id(self, gateway_id: UUID) -> Rendered:
+        """As `find_by_id`, with when it was last heard of."""
+        return _found(self._executor.fetch_one(RENDER_BY_ID, {"id": gateway_id}))
+
+    def find_all(
+        self,
+        start: PageStart,
+        limit: int,
+        which: GatewayFilter = EVERY_LIVE_ONE,
+        sort: GatewaySort = "name",
+    ) -> Sequence[ListedGateway]:
+        """At most `limit` (and MOST_ROWS) gateways, ordered by `sort` (downwards with a minus), then id."""
+        query = gateway_lists.page(sort, which.conditions, start.kind)
+        parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(which))
+        return self._executor.fetch_all(query, parameters)
+
+    def render_all(
+        self,
+        start: PageStart,
+        limit: int,
+        which: GatewayFilter = EVERY_LIVE_ONE,
+        sort: GatewaySort = "name",
+    ) -> RenderedPage:
+        """As `find_all` and `count`."""
+        query = gateway_lists.rendered_page(sort, which.conditions, start.kind)
+        parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(which))
+        items = self._executor.fetch_all(query, parameters)
+        # An empty page tells nothing of the others.
+        total = items[0].total if items else self.count(which)
+        is_kept = gateway_lists.total_is_kept(which.conditions)
+        return RenderedPage([item.body for item in items], Total(total) if is_kept else Total.counted(total))
+
+    def count(self, which: GatewayFilter = EVERY_LIVE_ONE) -> int:
+        """How many there are: of all live ones, or of those of a factory; else up to MOST_COUNTED and one."""
+        query, parameters = gateway_lists.count(which.conditions), which.parameters(self._workers_for(which))
+        return required(self._executor.fetch_one(query, parameters)).count
+
+    def update(
+        self,
+        gateway_id: UUID,
+        changes: Mapping[str, Any],
+        sealed_password: bytes | None = None,
+        check: Callable[[Gateway], None] | None = None,
+    ) -> Gateway:
+        """Changes the fields that are named and leaves the rest.
+
+        `check` is shown the row as it is and stays until then, and may raise: that takes a transaction.
+        Raises GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError.
+        """
+        return self._update(UPDATE, gateway_id, changes, sealed_password, check)
+
+    def update_rendered(
+        self,
+        gateway_id: UUID,
+        changes: Mapping[str, Any],
+        sealed_password: bytes | None = None,
+        check: Callable[[Gateway], None] | None = None,
+    ) -> Rendered:
+        """As `update`."""
+        return self._update(UPDATE_RENDERED, gateway_id, changes, sealed_password, check)
+
+    def soft_delete(self, gateway_id: UUID, check: Callable[[Gateway], None] | None = None) -> None:
+        """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
+        if check is not None:
+            self._check(gateway_id, None, check)
+        self._touch(SOFT_DELETE, gateway_id)
+
+    def want_connected(self, gateway_id: UUID) -> None:
+        """Wants it connected, and an attempt now. Raises GatewayNotFoundError."""
+        self._touch(WANT_CONNECTED, gateway_id)
+
+    def want_disconnected(self, gateway_id: UUID) -> None:
+        """Wants it disconnected until told otherwise. Raises GatewayNotFoundError."""
+        self._touch(WANT_DISCONNECTED, gateway_id)
+
+    def _workers_for(self, which: GatewayFilter) -> Sequence[WorkerLife]:
+        return [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
+
+    def _create(
+        self, statement: Query[Row], row_id: UUID, sealed_password: bytes, values: Mapping[str, Any]
+    ) -> Row:
         row = self._executor.fetch_one(
-            INSERT,
+            statement,
             {
-                "id": gateway_id,
+                "id": row_id,
                 "factory_id": values["factory_id"],
                 "gateway_id": values["gateway_id"],
                 "name": values["name"],
@@ -151,52 +223,21 @@ class GatewayRepository:
             raise FactoryUnknownError
         return row
 
-    def find_by_id(self, gateway_id: UUID) -> Gateway:
-        """Raises GatewayNotFoundError."""
-        return _found(self._executor.fetch_one(FIND_BY_ID, {"id": gateway_id}))
-
-    def find_all(
+    def _update(
         self,
-        start: PageStart,
-        limit: int,
-        which: GatewayFilter = EVERY_LIVE_ONE,
-        sort: GatewaySort = "name",
-    ) -> Sequence[ListedGateway]:
-        """At most `limit` gateways, ordered by `sort` (downwards with a minus), then id."""
-        return self._executor.fetch_all(
-            gateway_lists.PAGES[sort],
-            gateway_lists.page_parameters(start, limit, which, self._workers_for(which)),
-        )
-
-    def count(self, which: GatewayFilter = EVERY_LIVE_ONE) -> int:
-        """How many there are."""
-        parameters = which.parameters(self._workers_for(which))
-        return required(self._executor.fetch_one(gateway_lists.COUNT, parameters)).count
-
-    def update(
-        self,
-        gateway_id: UUID,
+        statement: Query[Row],
+        row_id: UUID,
         changes: Mapping[str, Any],
-        sealed_password: bytes | None = None,
-        check: Callable[[Gateway], None] | None = None,
-    ) -> Gateway:
-        """Changes the fields that are named and leaves the rest; call it inside a transaction.
-
-        `check` is shown the row as it is and stays until then, and may raise.
-        Raises GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError.
-        """
-        factory_id = changes.get("factory_id")
-        if factory_id is not None:
-            self.find_by_id(gateway_id)
-            if self._executor.fetch_one(LOCK_FACTORY, {"factory_id": factory_id}) is None:
-                raise FactoryUnknownError
-        # Behind the factory: whoever deletes a factory locks in this order, too.
-        self._check(gateway_id, check)
+        sealed_password: bytes | None,
+        check: Callable[[Gateway], None] | None,
+    ) -> Row:
+        if check is not None:
+            self._check(row_id, changes.get("factory_id"), check)
         row = self._executor.fetch_one(
-            UPDATE,
+            statement,
             {
-                "id": gateway_id,
-                "factory_id": factory_id,
+                "id": row_id,
+                "factory_id": changes.get("factory_id"),
                 "gateway_id": changes.get("gateway_id"),
                 "name": changes.get("name"),
                 "set_model": "model" in changes,
@@ -209,34 +250,25 @@ class GatewayRepository:
                 "metadata": Jsonb(changes["metadata"]) if "metadata" in changes else None,
             },
         )
-        return _found(row)
+        if row is None:
+            self.find_by_id(row_id)
+            raise FactoryUnknownError
+        return row
 
-    def soft_delete(self, gateway_id: UUID, check: Callable[[Gateway], None] | None = None) -> None:
-        """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
-        self._check(gateway_id, check)
-        self._touch(SOFT_DELETE, gateway_id)
-
-    def want_connected(self, gateway_id: UUID) -> None:
-        """Wants it connected, and an attempt now. Raises GatewayNotFoundError."""
-        self._touch(WANT_CONNECTED, gateway_id)
-
-    def want_disconnected(self, gateway_id: UUID) -> None:
-        """Wants it disconnected until told otherwise. Raises GatewayNotFoundError."""
-        self._touch(WANT_DISCONNECTED, gateway_id)
-
-    def _workers_for(self, which: GatewayFilter) -> Sequence[WorkerLife]:
-        return [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
-
-    def _check(self, gateway_id: UUID, check: Callable[[Gateway], None] | None) -> None:
-        if check is not None:
-            check(_found(self._executor.fetch_one(LOCK_BY_ID, {"id": gateway_id})))
+    def _check(self, gateway_id: UUID, new_factory_id: UUID | None, check: Callable[[Gateway], None]) -> None:
+        """Locks the new factory, if there is one, and behind it the gateway: see UPDATE."""
+        if new_factory_id is not None:
+            self.find_by_id(gateway_id)
+            if self._executor.fetch_one(LOCK_FACTORY, {"factory_id": new_factory_id}) is None:
+                raise FactoryUnknownError
+        check(_found(self._executor.fetch_one(LOCK_BY_ID, {"id": gateway_id})))
 
     def _touch(self, command: Command, gateway_id: UUID) -> None:
         if self._executor.execute(command, {"id": gateway_id}) == 0:
             raise GatewayNotFoundError
 
 
-def _found(gateway: Gateway | None) -> Gateway:
-    if gateway is None:
+def _found(row: Row | None) -> Row:
+    if row is None:
         raise GatewayNotFoundError
-    return gateway
+    return row

@@ -2,18 +2,18 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from service.config import DatabaseConfig
 from service.database.deadline import bounded
 from service.database.query import Command, Executor, Parameters, Query, Row
-from service.database.session import SilentServerError, connection_class
+from service.database.session import SilentServerError, connection_class, has_news
+from service.database.statements import statements_of
 from service.database.translation import translated_errors
 from service.errors import DatabaseUnavailableError
 
@@ -55,22 +55,22 @@ class ConnectionExecutor:
     """Runs statements on one connection; inside a transaction if there is one. One thread at a time."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._statements = statements_of(connection)
 
     def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
         """See Executor."""
-        with translated_errors(), self._connection.cursor(row_factory=class_row(query.row)) as cursor:
-            return _run_query(cursor, query, parameters).fetchone()
+        rows = self.fetch_all(query, parameters)
+        return rows[0] if rows else None
 
     def fetch_all(self, query: Query[Row], parameters: Parameters) -> list[Row]:
         """See Executor."""
-        with translated_errors(), self._connection.cursor(row_factory=class_row(query.row)) as cursor:
-            return _run_query(cursor, query, parameters).fetchall()
+        with translated_errors():
+            return self._statements.fetch(query, parameters)
 
     def execute(self, command: Command, parameters: Parameters) -> int:
         """See Executor."""
         with translated_errors():
-            return self._connection.execute(command.sql, parameters).rowcount
+            return self._statements.execute(command, parameters)
 
 
 class Database:
@@ -137,18 +137,32 @@ class Database:
                 connection = self._begin(stack)
             yield ConnectionExecutor(connection)
 
-    def _connection(self) -> AbstractContextManager[Connection]:
-        return self._pool.connection(timeout=bounded(self._config.pool_timeout_s))
+    def _take(self) -> Connection:
+        return self._pool.getconn(bounded(self._config.pool_timeout_s))
+
+    def _take_good(self) -> Connection:
+        """For what is not to be repeated: one whose server did not say goodbye meanwhile."""
+        connection = self._take()
+        if has_news(connection):
+            self._pool.putconn(connection)
+            self._pool.check()
+            connection = self._take()
+        return connection
 
     def _begin(self, stack: ExitStack) -> Connection:
-        connection = stack.enter_context(self._connection())
+        connection = self._take()
+        stack.callback(self._pool.putconn, connection)
         stack.enter_context(connection.transaction())
         return connection
 
     def _run(self, work: Callable[[Executor], Result], *, repeat: bool) -> Result:
         try:
-            with translated_errors(), self._connection() as connection:
+            with translated_errors():
+                connection = self._take() if repeat else self._take_good()
+            try:
                 return work(ConnectionExecutor(connection))
+            finally:
+                self._pool.putconn(connection)
         except DatabaseUnavailableError as error:
             lost = _is_lost(error.__cause__)
             if lost:
@@ -157,11 +171,6 @@ class Database:
             if not (lost and repeat):
                 raise
         return self._run(work, repeat=False)
-
-
-def _run_query(cursor: psycopg.Cursor[Row], query: Query[Row], parameters: Parameters) -> psycopg.Cursor[Row]:
-    # A statement that is never prepared is planned for its parameters.
-    return cursor.execute(query.sql, parameters, prepare=False if query.is_planned_anew else None)
 
 
 def _is_lost(error: BaseException | None) -> bool:
@@ -190,7 +199,8 @@ def connection_options(config: DatabaseConfig, application_name: str) -> dict[st
             f"-c statement_timeout={statement_timeout_ms}"
             f" -c lock_timeout={statement_timeout_ms}"
             f" -c idle_in_transaction_session_timeout={2 * statement_timeout_ms}"
-            " -c timezone=UTC"
+            # As the function rfc3339 takes it.
+            " -c timezone=UTC -c datestyle=ISO"
         ),
         # A server that went away without a word is given up on after this long.
         "tcp_user_timeout": statement_timeout_ms,

@@ -1,5 +1,6 @@
 """A connection that gives up on a server which is silent, not only on one that is gone."""
 
+import select
 from typing import Any
 
 import psycopg
@@ -34,6 +35,13 @@ class BoundedConnection(psycopg.Connection[Any]):
                 raise
             self.close()
             raise SilentServerError("the server gave no answer in time") from None
+
+
+def has_news(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server sent something while nobody asked, such as a goodbye."""
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def connection_class(limit_s: float) -> type[BoundedConnection]:

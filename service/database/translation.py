@@ -1,8 +1,5 @@
 """The border: psycopg's errors become ours here, by constraint name. Bugs of ours pass through untouched."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
@@ -35,28 +32,43 @@ _PASSING = (
     pg.SerializationFailure,
     pg.ReadOnlySqlTransaction,
     pg.InsufficientResources,
+    # In the middle of a transaction; outside of one the statement is prepared anew.
+    pg.InvalidSqlStatementName,
 )
 
 
-@contextmanager
-def translated_errors() -> Iterator[None]:
-    """Raises our errors in place of psycopg's; their messages carry no SQL, host name or value."""
-    try:
-        yield
-    except (PoolTimeout, PoolClosed, TooManyRequests) as error:
+class translated_errors:  # noqa: N801 - reads as what it does, where it is used
+    """Raises our errors in place of psycopg's; their messages carry no SQL, host name or value.
+
+    A class, since a generator would cost a quarter of what a short statement does.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        """Raises MillgateError in place of what the block raised, if that is the database's."""
+        if isinstance(error, psycopg.Error):
+            _raise_ours(error)
+
+
+def _raise_ours(error: psycopg.Error) -> None:
+    if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests)):
         raise DatabaseUnavailableError("no connection to the database became free in time") from error
-    except psycopg.IntegrityError as error:
+    if isinstance(error, psycopg.IntegrityError):
         constraint = error.diag.constraint_name or ""
         kind, message = _BY_CONSTRAINT.get(
             constraint, (DatabaseError, f"the database refused the data ({error.sqlstate} {constraint})")
         )
         # Without the cause: PostgreSQL's detail shows the row that was refused, sealed password included.
         raise kind(message) from None
-    except _PASSING as error:
+    if isinstance(error, _PASSING):
         raise DatabaseUnavailableError("the database could not do it now") from error
-    except psycopg.OperationalError as error:
+    if isinstance(error, psycopg.OperationalError):
         raise DatabaseUnavailableError("the database can not be reached") from error
-    except pg.UndefinedTable:
+    if isinstance(error, pg.UndefinedTable):
         raise DatabaseError("a table is not there: the database has to be migrated") from None
-    except (psycopg.DataError, psycopg.InternalError) as error:
+    if isinstance(error, (psycopg.DataError, psycopg.InternalError)):
         raise DatabaseError(f"the database refused the statement ({error.sqlstate})") from None

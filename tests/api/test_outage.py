@@ -6,7 +6,7 @@ from time import monotonic
 import pytest
 
 from devstack.postgres import EmbeddedPostgres
-from tests.api.server import ApiServer
+from tests.api.server import ApiServer, gateway_body
 from tests.waiting import wait_until
 
 UNSAFE = ("127.0.0.1", "SELECT", "psycopg", "Traceback", "millgate@", "port")
@@ -54,3 +54,22 @@ def test_a_restart_between_two_reads_is_not_seen_at_all(
         own_postgres.stop()
         own_postgres.start()
         assert api.call("GET", f"/api/factories/{factory['id']}").status == 200
+
+
+@pytest.mark.req("GATEWAY-08")
+def test_a_restart_before_a_write_is_not_seen_at_all(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+    """A write is not repeated: its connection has to be known as lost before it is sent."""
+    with ApiServer(own_postgres.url(), tmp_path / "api.log", {"API_THREADS": "1"}) as api:
+        factory = api.factory()
+        gateway = api.gateway(factory["id"])
+        for number, (method, path, body, status) in enumerate(
+            [
+                ("PATCH", f"/api/gateways/{gateway['id']}", {"name": "After"}, 200),
+                ("POST", "/api/gateways", gateway_body(factory["id"], "CTC-2"), 201),
+                ("DELETE", f"/api/gateways/{gateway['id']}", None, 204),
+            ]
+        ):
+            own_postgres.stop()
+            own_postgres.start()
+            reply = api.call(method, path, body)
+            assert (number, reply.status) == (number, status)

@@ -1,5 +1,6 @@
 """At 100,000 gateways the important queries are answered from their indexes: PostgreSQL's plans say so."""
 
+import typing
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -134,7 +135,10 @@ def page(sort: GatewaySort, which: GatewayFilter = LIVE, after: str | None = Non
     """A page in this order; behind a key if there is one, behind 200 rows else."""
     start = PageStart(rows_skipped=200) if after is None else PageStart(after=(after, GATEWAY))
     parameters = gateway_lists.page_parameters(start, 50, which, HOLDERS)
-    return Case(gateway_lists.PAGES[sort], parameters, {"gateway_connections_pkey", *indexes.split()})
+    statement = gateway_lists.page(sort, which.conditions, start.kind)
+    # Rows are passed by in the index; those of the page are then found one by one.
+    by_id = {"gateway_connections_pkey"} if start.after else {"gateway_connections_pkey", "gateways_pkey"}
+    return Case(statement, parameters, by_id | set(indexes.split()))
 
 
 # What is read of gateways; when each was last heard of is looked up one by one.
@@ -208,7 +212,8 @@ def factory_page(
     """A page in this order."""
     start = PageStart(rows_skipped=200) if after is None else PageStart(after=(after, FACTORY))
     parameters = factory_lists.page_parameters(start, 50, which)
-    return Case(factory_lists.PAGES[sort], parameters, set(indexes.split()))
+    statement = factory_lists.page(sort, which.conditions, start.kind)
+    return Case(statement, parameters, set(indexes.split()))
 
 
 FACTORY_CASES = {
@@ -274,7 +279,8 @@ def reading_nodes(plan: dict[str, Any], table: str, *, is_repeated: bool) -> Ite
     if kind == "Bitmap Index Scan" or ("Relation Name" in plan and kind.endswith("Scan")):
         yield Node(kind, table, plan.get("Index Name"), is_repeated)
     for part in plan.get("Plans", []):
-        inner = kind == "Nested Loop" and part.get("Parent Relationship") == "Inner"
+        relationship = part.get("Parent Relationship")
+        inner = relationship == "SubPlan" or (kind == "Nested Loop" and relationship == "Inner")
         yield from reading_nodes(part, table, is_repeated=is_repeated or inner)
 
 
@@ -343,7 +349,7 @@ STREAM_CASES = {
 ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
     **{
         f"{sort}{', behind' if after else ''}": (
-            gateway_lists.PAGES[sort],
+            gateway_lists.page(sort, LIVE.conditions, "behind" if after else "first"),
             gateway_lists.page_parameters(
                 PageStart(after=(after, GATEWAY)) if after else PageStart(), 50, LIVE
             ),
@@ -353,7 +359,9 @@ ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
     },
     **{
         f"{'count' if counted else 'page'} {number}": (
-            gateway_lists.COUNT if counted else gateway_lists.PAGE_BY_NAME,
+            gateway_lists.count(which.conditions)
+            if counted
+            else gateway_lists.page("name", which.conditions, "first"),
             which.parameters(HOLDERS)
             if counted
             else gateway_lists.page_parameters(PageStart(), 50, which, HOLDERS),
@@ -368,11 +376,11 @@ ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
             )
         )
     },
-    "gateway_lists.FIND_IDS, all": (gateway_lists.FIND_IDS, LIVE.parameters()),
-    "gateway_lists.FIND_IDS, connected": (gateway_lists.FIND_IDS, CONNECTED.parameters(HOLDERS)),
+    "gateway_lists.ids, all": (gateway_lists.ids(LIVE.conditions), LIVE.parameters()),
+    "gateway_lists.ids, connected": (gateway_lists.ids(CONNECTED.conditions), CONNECTED.parameters(HOLDERS)),
     "summaries.COUNT_STATES": (
         summaries.COUNT_STATES,
-        {"factory_ids": [FACTORY], "live_workers": [worker.id for worker in HOLDERS]},
+        {"factory_ids": [FACTORY], "lost_workers": [SMALL_WORKER]},
     ),
 }
 
@@ -405,13 +413,16 @@ def test_the_stream_of_events_is_read_from_its_index(crowded: psycopg.Connection
 
 
 @pytest.mark.req("DB-04")
-@pytest.mark.parametrize("sort", gateway_lists.PAGES)
+@pytest.mark.parametrize("sort", typing.get_args(GatewaySort))
 def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection, sort: GatewaySort) -> None:
     rare = GatewayFilter(state="auth_failed")
     for statement, parameters in (
-        (gateway_lists.PAGES[sort], gateway_lists.page_parameters(PageStart(), 50, rare, HOLDERS)),
-        (gateway_lists.COUNT, rare.parameters(HOLDERS)),
-        (gateway_lists.FIND_IDS, rare.parameters(HOLDERS)),
+        (
+            gateway_lists.page(sort, rare.conditions, "first"),
+            gateway_lists.page_parameters(PageStart(), 50, rare, HOLDERS),
+        ),
+        (gateway_lists.count(rare.conditions), rare.parameters(HOLDERS)),
+        (gateway_lists.ids(rare.conditions), rare.parameters(HOLDERS)),
     ):
         nodes = explain(crowded, statement, parameters)
         assert "gateway_connections_state_idx" in indexes(nodes)
@@ -419,17 +430,17 @@ def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection,
 
 
 @pytest.mark.req("DB-04")
-@pytest.mark.parametrize("sort", gateway_lists.PAGES)
+@pytest.mark.parametrize("sort", typing.get_args(GatewaySort))
 @pytest.mark.parametrize("lost", [[], [WorkerLife(SMALL_WORKER, is_live=False)]])
 def test_what_nobody_knows_of_is_found_by_the_worker_that_is_lost(
     crowded: psycopg.Connection, sort: GatewaySort, lost: list[WorkerLife]
 ) -> None:
     for statement, parameters in (
         (
-            gateway_lists.PAGES[sort],
+            gateway_lists.page(sort, UNKNOWN.conditions, "first"),
             gateway_lists.page_parameters(PageStart(), 50, UNKNOWN, [*HOLDERS, *lost]),
         ),
-        (gateway_lists.COUNT, UNKNOWN.parameters([*HOLDERS, *lost])),
+        (gateway_lists.count(UNKNOWN.conditions), UNKNOWN.parameters([*HOLDERS, *lost])),
     ):
         nodes = explain(crowded, statement, parameters)
         assert "gateway_connections_worker_id_idx" in indexes(nodes)
@@ -460,21 +471,22 @@ def test_factories_are_found_by_their_indexes(many_factories: psycopg.Connection
 
 @pytest.mark.req("DB-04")
 def test_gateways_are_counted_without_reading_them(crowded: psycopg.Connection) -> None:
-    """Which of the indexes of live gateways it is does not matter: all of them hold all live gateways."""
+    """Those that are asked for all the time are not even counted."""
+    for which in (LIVE, OF_FACTORY):
+        nodes = explain(crowded, gateway_lists.count(which.conditions), which.parameters())
+        assert {node.table for node in nodes} == {"gateway_counts"}
     for which, prefix in (
-        (LIVE, "gateways_live"),
-        (OF_FACTORY, "gateways_live_factory_id_"),
         (UNWANTED, "gateways_live_desired_state_"),
         (DELETED, "gateways_deleted_"),
     ):
-        (node,) = explain(crowded, gateway_lists.COUNT, which.parameters())
+        (node,) = explain(crowded, gateway_lists.count(which.conditions), which.parameters())
         assert node.kind == "Index Only Scan"
         assert (node.index_name or "").startswith(prefix), which
 
 
 @pytest.mark.req("DB-04")
 def test_all_of_a_factory_are_found_without_reading_the_others(crowded: psycopg.Connection) -> None:
-    nodes = explain(crowded, gateway_lists.FIND_IDS, OF_FACTORY.parameters())
+    nodes = explain(crowded, gateway_lists.ids(OF_FACTORY.conditions), OF_FACTORY.parameters())
     assert any((name or "").startswith("gateways_live_factory_id_") for name in indexes(nodes))
     assert read_whole(nodes, "gateways") == []
 
@@ -484,7 +496,7 @@ def test_factories_can_be_counted_without_reading_them(many_factories: psycopg.C
     """They could be: the index is there. Rows are so short that it is no smaller than the table itself."""
     with many_factories.transaction(force_rollback=True):
         many_factories.execute("SET LOCAL enable_seqscan = off")
-        (node,) = explain(many_factories, factory_lists.COUNT, EVERY_FACTORY.parameters())
+        (node,) = explain(many_factories, factory_lists.count(("live",)), EVERY_FACTORY.parameters())
     assert node.kind == "Index Only Scan"
     assert (node.index_name or "").startswith("factories_live_")
 

@@ -1,6 +1,7 @@
 """Repositories on a real database: what they write, what they find, and what deleted rows do to them."""
 
 import inspect
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from service.database.factory_lists import FactoryFilter
 from service.database.gateway_lists import GatewayFilter
 from service.database.gateways import GatewayRepository
 from service.database.history import HistoryRepository
-from service.database.paging import PageStart
+from service.database.new_ids import new_id
+from service.database.paging import PageStart, Total
 from service.database.pool import ConnectionExecutor
+from service.database.rendering import RenderedPage
 from service.database.restoration import RestorationRepository
 from service.database.rows import Factory, Gateway
 from service.database.statuses import StatusRepository
@@ -57,7 +60,7 @@ class World:
 
     def gateway(self, factory_id: UUID, device: str, name: str = "Gateway") -> Gateway:
         """A new gateway, wanted connected."""
-        return self.gateways.create(self.gateways.new_id(), SEALED, gateway_values(factory_id, device, name))
+        return self.gateways.create(new_id(), SEALED, gateway_values(factory_id, device, name))
 
     def mark_here(self) -> ChangeMark:
         """The mark that it would be if nothing else ran on the server: behind all that was written so far."""
@@ -374,17 +377,27 @@ def all_rows(world: World) -> list[Any]:
     ]
 
 
+def ids_of(page: RenderedPage) -> list[UUID]:
+    """The ids in a page; its total has to fit them."""
+    assert page.total == Total(len(page.bodies))
+    return [UUID(json.loads(body)["id"]) for body in page.bodies]
+
+
 def creates_no_gateway_in_it(deleted: Deleted) -> None:
     """Neither does the identifier of a deleted gateway stand in the way."""
     world = deleted.world
     with pytest.raises(FactoryUnknownError):
         world.gateway(deleted.factory.id, "CTC-9")
+    with pytest.raises(FactoryUnknownError):
+        world.gateways.create_rendered(new_id(), SEALED, gateway_values(deleted.factory.id, "CTC-9", "x"))
     assert world.gateway(deleted.live_factory.id, deleted.gateway.gateway_id).id != deleted.gateway.id
 
 
 def creates_a_factory_of_the_same_name(deleted: Deleted) -> None:
     """A deleted name is free."""
     assert deleted.world.factory(deleted.factory.name).id != deleted.factory.id
+    rendered = deleted.world.factories.create_rendered({"name": deleted.factory.name})
+    assert rendered.id != deleted.factory.id
 
 
 def leaves_out_factories(deleted: Deleted) -> None:
@@ -394,6 +407,9 @@ def leaves_out_factories(deleted: Deleted) -> None:
     assert factories.find_all(PageStart(after=("", NOBODY)), 10) == [live]
     (gone,) = factories.find_all(FIRST_PAGE, 10, FactoryFilter(is_deleted=True))
     assert gone.id == deleted.factory.id
+    for start in (FIRST_PAGE, PageStart(after=("", NOBODY))):
+        assert ids_of(factories.render_all(start, 10)) == [live.id]
+    assert ids_of(factories.render_all(FIRST_PAGE, 10, FactoryFilter(is_deleted=True))) == [gone.id]
 
 
 def leaves_out_gateways(deleted: Deleted) -> None:
@@ -408,6 +424,10 @@ def leaves_out_gateways(deleted: Deleted) -> None:
         assert found(start, GatewayFilter(factory_id=deleted.live_factory.id)) == [live.id]
         assert found(start, GatewayFilter(factory_id=deleted.factory.id)) == []
         assert set(found(start, GatewayFilter(is_deleted=True))) == set(deleted.gateways)
+        assert ids_of(gateways.render_all(start, 10)) == [live.id]
+        assert ids_of(gateways.render_all(start, 10, GatewayFilter(factory_id=deleted.factory.id))) == []
+        rendered = gateways.render_all(start, 10, GatewayFilter(is_deleted=True))
+        assert set(ids_of(rendered)) == set(deleted.gateways)
 
 
 def counts_live_gateways(deleted: Deleted) -> None:
@@ -428,8 +448,12 @@ def updates_no_gateway(deleted: Deleted) -> None:
     changes = {"name": "x", "factory_id": deleted.live_factory.id}
     refused_for_gateways(lambda world, i: world.gateways.update(i, {"name": "x"}))(deleted)
     refused_for_gateways(lambda world, i: world.gateways.update(i, changes, b"z" * 40))(deleted)
+    refused_for_gateways(lambda world, i: world.gateways.update_rendered(i, changes))(deleted)
+    into_deleted, live_id = {"factory_id": deleted.factory.id}, deleted.live_gateway.id
     with pytest.raises(FactoryUnknownError):
-        deleted.world.gateways.update(deleted.live_gateway.id, {"factory_id": deleted.factory.id})
+        deleted.world.gateways.update(live_id, into_deleted)
+    with pytest.raises(FactoryUnknownError):
+        deleted.world.gateways.update_rendered(live_id, into_deleted)
 
 
 def finds_held_ones(deleted: Deleted) -> None:
@@ -457,11 +481,6 @@ def finds_what_was_deleted_changed(deleted: Deleted) -> None:
     deleted.world.gateways.soft_delete(deleted.live_gateway.id)
     assert deleted.world.active.find_mark(mark).has_changed
     assert deleted.world.active.find_changed(deleted.worker, mark) == [deleted.live_gateway.id]
-
-
-def gives_new_ids(deleted: Deleted) -> None:
-    """An id is new, so no deleted row has it."""
-    assert deleted.world.gateways.new_id() not in [deleted.live_gateway.id, *deleted.gateways]
 
 
 def restores_a_factory(deleted: Deleted) -> None:
@@ -514,6 +533,12 @@ def tells_when_held_ones_were_seen(deleted: Deleted) -> None:
 
 CHECKS: dict[str, Callable[[Deleted], None]] = {
     "FactoryRepository.create": creates_a_factory_of_the_same_name,
+    "FactoryRepository.create_rendered": creates_a_factory_of_the_same_name,
+    "FactoryRepository.render_by_id": refused_for_factory(FactoryRepository.render_by_id),
+    "FactoryRepository.render_all": leaves_out_factories,
+    "FactoryRepository.update_rendered": refused_for_factory(
+        lambda factories, i: factories.update_rendered(i, {"name": "x"})
+    ),
     "FactoryRepository.find_by_id": refused_for_factory(FactoryRepository.find_by_id),
     "FactoryRepository.find_all": leaves_out_factories,
     "FactoryRepository.count": counts_live_factories,
@@ -528,10 +553,13 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "SummaryRepository.count_states": counts_states_of_live_ones,
     "SummaryRepository.now": counts_states_of_live_ones,
     "RestorationRepository.restore_gateway": restores_a_gateway,
-    "GatewayRepository.new_id": gives_new_ids,
     "GatewayRepository.create": creates_no_gateway_in_it,
     "GatewayRepository.find_by_id": refused_for_gateways(lambda world, i: world.gateways.find_by_id(i)),
     "GatewayRepository.find_all": leaves_out_gateways,
+    "GatewayRepository.create_rendered": creates_no_gateway_in_it,
+    "GatewayRepository.render_by_id": refused_for_gateways(lambda world, i: world.gateways.render_by_id(i)),
+    "GatewayRepository.render_all": leaves_out_gateways,
+    "GatewayRepository.update_rendered": updates_no_gateway,
     "GatewayRepository.count": counts_live_gateways,
     "GatewayRepository.update": updates_no_gateway,
     "GatewayRepository.soft_delete": refused_for_gateways(lambda world, i: world.gateways.soft_delete(i)),

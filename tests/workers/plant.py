@@ -10,6 +10,7 @@ from psycopg.rows import namedtuple_row
 from service.crypto import Sealer, Secret
 from service.database.factories import FactoryRepository
 from service.database.gateways import GatewayRepository
+from service.database.new_ids import new_id
 from service.database.pool import Database
 from service.database.statuses import GatewayStatus, StatusRepository
 from tests.waiting import wait_until
@@ -46,7 +47,7 @@ class Plant:
         with self.database.transaction() as transaction:
             repository = GatewayRepository(transaction)
             for gateway_id, url in gateways:
-                row_id = repository.new_id()
+                row_id = new_id()
                 values = {
                     "factory_id": self.factory_id,
                     "gateway_id": gateway_id,
