@@ -23,6 +23,8 @@ QUICK_SIZES = SIZES[:3]
 MOST_REQUESTS = 400
 LONGEST_S, QUICK_LONGEST_S = 3.0, 1.0
 WARM_UP = 20
+AT_ONCE = 100_000
+"""How many gateways are seeded before we look whether somebody asked us to stop."""
 DIFFERENT_PATHS = 200
 
 
@@ -35,9 +37,12 @@ def grow(house: House) -> Section:
     there, api = 0, None
     for size in sizes:
         house.say(f"growing to {size:,} gateways")
-        seed(connection, sealer, there + 1, size)
+        while there < size:
+            more = min(AT_ONCE, size - there)
+            seed(connection, sealer, there + 1, there + more)
+            there += more
+            house.pause(0)
         connection.execute("CHECKPOINT")
-        there = size
         api = api or start(house, CONTESTANTS[0])
         house.say(f"measuring {size:,} gateways")
         with KeptAlive(api) as client:
@@ -94,7 +99,7 @@ def paths_of(connection: psycopg.Connection, client: KeptAlive, size: int) -> di
     """What is asked for, from all over the table."""
     found = connection.execute(
         "SELECT id, factory_id FROM gateways WHERE gateway_id = ANY(%s)",
-        [[f"AP-{number:08d}" for number in random.sample(range(1, size + 1), DIFFERENT_PATHS)]],
+        [[f"AP-{number:08d}" for number in random.sample(range(1, size + 1), min(size, DIFFERENT_PATHS))]],
     ).fetchall()
     rows = [(str(row_id), str(factory_id)) for row_id, factory_id in found]
     return {
