@@ -14,7 +14,7 @@ class Work(StrEnum):
 
     BY_ID = "GET one gateway"
     STATUS = "GET the status of one gateway"
-    CURSOR_PAGE = "page of 20 behind a cursor in the middle"
+    CURSOR_PAGE = "page of 20 behind a cursor"
     FIRST_PAGE = "first page of 20"
     FACTORY_PAGE = "first page of 20 of one factory of 200"
     OFFSET_PAGE = "page of 20 at an offset of 9/10"
@@ -39,7 +39,8 @@ def section(latency_ms: Mapping[tuple[Work, int], float], sizes: Sequence[int]) 
         "Growth of the API",
         f"Median latency of one request after the other on one connection, as multiples of that at {first:,} "
         "gateways:\n\n" + table(header, ratios),
-        "Median latency in ms:\n\n" + table(header, figures),
+        "Median latency in ms (n/a: refused, for it took longer than a request may):\n\n"
+        + table(header, figures),
         tuple(goals(latency_ms, sizes)),
     )
 
