@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from bench.results import Goal, Section, at_most, number, ratio, table
+from bench.results import Goal, Section, at_most, number, ratio, table, times
 
 MOST_GROWTH = 1.2
 SUMMARY_AT, SUMMARY_LIMIT_MS = 100_000, 50.0
@@ -31,7 +31,7 @@ def section(latency_ms: Mapping[tuple[Work, int], float], sizes: Sequence[int]) 
     header = ["gateways", *(f"{size:,}" for size in sizes)]
     first = sizes[0]
     ratios = [
-        [work, *(f"{ratio(latency_ms[work, size], latency_ms[work, first]):.2f}" for size in sizes)]
+        [work, *(times(ratio(latency_ms[work, size], latency_ms[work, first])) for size in sizes)]
         for work in Work
     ]
     figures = [[work, *(number(latency_ms[work, size]) for size in sizes)] for work in Work]
