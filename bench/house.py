@@ -21,8 +21,13 @@ ENDED_INTERVAL_S = 0.05
 class House:
     """Open while its row is measured. For the row's thread; leaving it ends all that was started in it."""
 
-    def __init__(self, household: Household, name: str, *, is_quick: bool = False) -> None:
-        """`is_quick`: a look in a fifth of the time is wanted, not numbers to keep."""
+    def __init__(
+        self, household: Household, name: str, *, is_quick: bool = False, database_url: str | None = None
+    ) -> None:
+        """`is_quick`: a look in a fifth of the time is wanted, not numbers to keep.
+
+        `database_url`: a migrated database elsewhere, in place of one on the server that rows share.
+        """
         self.household = household
         self.is_quick = is_quick
         self.directory = household.path / name
@@ -30,7 +35,7 @@ class House:
         self.key = new_encryption_key()
         self._name = name
         self._stack = ExitStack()
-        self._database_url: str | None = None
+        self._database_url = database_url
 
     def __enter__(self) -> Self:
         return self

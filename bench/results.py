@@ -1,5 +1,6 @@
 """What rows hand back, and how it is shown: Markdown, ratios first. Pure."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Section:
 
 def at_least(work: str, measured: float, wanted: float) -> Goal:
     """A ratio that should not be smaller."""
-    return Goal(work, f"≥ {wanted:g}", f"{measured:.2f}", measured >= wanted)
+    return Goal(work, f"≥ {wanted:g}", times(measured), measured >= wanted)
 
 
 def at_most(work: str, measured: float, wanted: float, unit: str = "") -> Goal:
@@ -47,9 +48,14 @@ def ratio(value: float, base: float) -> float:
     return value / base if base else float("nan")
 
 
+def times(value: float) -> str:
+    """A ratio."""
+    return "n/a" if math.isnan(value) else f"{value:.2f}"
+
+
 def number(value: float) -> str:
     """With three significant digits, and thousands set apart."""
-    if value != value:  # noqa: PLR0124 - nan is the only one
+    if math.isnan(value):
         return "n/a"
     if abs(value) >= 100:
         return f"{value:,.0f}"

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import unquote, urlsplit
 
-from bench.api.seed import seed
+from bench.api.seed import seed, settle
 from bench.house import House
 from bench.peers.fastapi.sealing import Sealer
 from bench.results import Section, median, number, table
@@ -41,7 +41,9 @@ _RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 
 def find_ceiling(house: House) -> Section:
     """Measures each statement by itself, prepared. Raises StackError, StopAskedError."""
-    seed(house.connect(), Sealer(house.key), 1, GATEWAYS)
+    connection = house.connect()
+    seed(connection, Sealer(house.key), 1, GATEWAYS)
+    settle(connection)
     rates: dict[str, list[float]] = {name: [] for name in SCRIPTS}
     for turn in range(QUICK_ROUNDS if house.is_quick else ROUNDS):
         house.say(f"round {turn + 1}")

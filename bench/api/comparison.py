@@ -9,7 +9,7 @@ from bench.api.contestants import Running, start_all
 from bench.api.endpoints import ENDPOINTS, Endpoint
 from bench.api.equivalence import leave_out_different
 from bench.api.figures import Sample, section
-from bench.api.seed import seal_each, seed
+from bench.api.seed import seal_each, seed, settle
 from bench.api.wrk import Load, Wrk
 from bench.house import House
 from bench.peers.fastapi.sealing import Sealer
@@ -32,6 +32,7 @@ def compare(house: House) -> Section:
     house.say(f"seeding {GATEWAYS} gateways")
     seed(connection, sealer, 1, GATEWAYS)
     seal_each(connection, sealer)
+    settle(connection)
     running, left_out = start_all(house)
     house.say(f"comparing the answers of {', '.join(one.name for one in running)}")
     contestants, different = leave_out_different(house, running, connection)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from bench.api.endpoints import ENDPOINTS, FASTAPI_GOAL, Endpoint
-from bench.results import Goal, Section, at_least, at_most, median, number, ratio, table
+from bench.results import Goal, Section, at_least, at_most, median, number, ratio, table, times
 
 OURS = "millgate"
 FASTIFY = "fastify-1"
@@ -71,7 +71,7 @@ def ratio_table(
         return sum(float(getattr(middles[endpoint.kind, name], column)) for column in columns)
 
     rows = [
-        [endpoint.shown, *(f"{ratio(value(endpoint, name), value(endpoint, base)):.2f}" for name in names)]
+        [endpoint.shown, *(times(ratio(value(endpoint, name), value(endpoint, base))) for name in names)]
         for endpoint in ENDPOINTS
     ]
     return table(["", *names], rows)

@@ -50,7 +50,7 @@ JOIN (SELECT id, row_number() OVER (ORDER BY name) - 1 AS number FROM factories)
 INSERT_WISHES: LiteralString = """
 INSERT INTO gateway_wishes (gateway_id, at, is_wanted)
 SELECT g.id, g.created_at, TRUE FROM gateways AS g
-WHERE NOT EXISTS (SELECT FROM gateway_wishes AS w WHERE w.gateway_id = g.id)
+WHERE g.gateway_id BETWEEN %(first)s AND %(last)s AND g.deleted_at IS NULL
 """
 
 # The session that seeds is the worker's, so that its word counts for as long as the session is there.
@@ -78,7 +78,7 @@ FROM workers AS w, gateways AS g,
             WHEN hashtext(g.gateway_id) & 127 < %(connected)s THEN 'connected' ELSE 'retrying'
         END AS state
     ) AS s
-WHERE w.host = 'bench' AND NOT EXISTS (SELECT FROM gateway_connections AS c WHERE c.gateway_id = g.id)
+WHERE w.host = 'bench' AND g.gateway_id BETWEEN %(first)s AND %(last)s AND g.deleted_at IS NULL
 """
 
 SEAL: LiteralString = """
@@ -103,9 +103,14 @@ def seed(connection: psycopg.Connection[Any], sealer: Sealer, first: int, last: 
         connection.execute(
             INSERT_GATEWAYS, {"first": first, "last": last, "factories": FACTORIES, "sealed": sealed}
         )
-        connection.execute(INSERT_WISHES)
-        connection.execute(INSERT_CONNECTIONS, {"connected": 128 * CONNECTED_PERCENT // 100})
-    connection.execute("VACUUM (ANALYZE) factories, gateways, gateway_wishes, gateway_connections, workers")
+        names = {"first": gateway_name(first), "last": gateway_name(last)}
+        connection.execute(INSERT_WISHES, names)
+        connection.execute(INSERT_CONNECTIONS, {**names, "connected": 128 * CONNECTED_PERCENT // 100})
+
+
+def gateway_name(number: int) -> str:
+    """The gateway_id of the seeded gateway with this number."""
+    return f"AP-{number:08d}"
 
 
 def seal_each(connection: psycopg.Connection[Any], sealer: Sealer) -> None:
@@ -115,4 +120,9 @@ def seal_each(connection: psycopg.Connection[Any], sealer: Sealer) -> None:
         connection.execute("SET LOCAL session_replication_role = replica")
         connection.execute(SEAL, {"ids": ids, "sealed": [sealer.seal(PASSWORD, one) for one in ids]})
     connection.execute("VACUUM FULL gateways")
-    connection.execute("VACUUM (ANALYZE) gateways")
+
+
+def settle(connection: psycopg.Connection[Any]) -> None:
+    """Nothing is left to do behind what was seeded, and PostgreSQL knows what is there."""
+    connection.execute("VACUUM (ANALYZE) factories, gateways, gateway_wishes, gateway_connections, workers")
+    connection.execute("CHECKPOINT")

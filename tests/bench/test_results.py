@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bench.results import Section, at_least, at_most, median, number, ratio, report, table
+from bench.results import Section, at_least, at_most, median, number, ratio, report, table, times
 
 
 def test_medians_and_ratios_of_nothing_are_no_numbers() -> None:
@@ -13,7 +13,7 @@ def test_medians_and_ratios_of_nothing_are_no_numbers() -> None:
     assert ratio(3, 2) == 1.5
     assert math.isnan(median([]))
     assert math.isnan(ratio(1, 0))
-    assert number(median([])) == "n/a"
+    assert number(median([])) == times(ratio(1, 0)) == "n/a"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""What the rows do, with Millgate itself: what is asked for is there, and nothing is left behind."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.api import growth
+from bench.api.answers import differences
+from bench.api.contestants import CONTESTANTS, start
+from bench.api.equivalence import Examiner
+from bench.api.seed import PASSWORD, seal_each, seed
+from bench.house import House
+from bench.peers.fastapi.sealing import Sealer
+from devstack.commands import PROJECT
+from devstack.household import Household
+from devstack.leftovers import marked_processes
+from service.crypto import Sealer as OurSealer
+from service.crypto import Secret
+from tests.waiting import wait_until
+
+LIMIT_S = 60
+MILLGATE = CONTESTANTS[0]
+
+
+@pytest.fixture
+def house(tmp_path: Path, database_url: str) -> Iterator[House]:
+    with (
+        Household(tmp_path / "bench-test", lambda _text: None) as household,
+        House(household, "row", is_quick=True, database_url=database_url) as opened,
+    ):
+        yield opened
+
+
+def test_millgate_is_found_to_be_like_itself(house: House) -> None:
+    connection = house.connect()
+    seed(connection, Sealer(house.key), 1, 300)
+    running = start(house, MILLGATE)
+    examiner = Examiner(house, connection)
+    first, second = examiner.examine(running), examiner.examine(running)
+    assert not differences(first, second)
+    assert {first[what]["status"] for what in ("one", "page of a factory", "last page", "change")} == {200}
+    assert first["create"]["status"] == 201
+    assert first["known page"]["status"] == 304
+    assert first["too old"]["status"] == 412
+    assert [row["password"] for row in first["stored"]] == ["päßword"] * 2
+    assert first["lines in the log"] == len(first) - 2
+
+
+def test_what_is_seeded_is_sealed_as_millgate_seals(house: House) -> None:
+    connection = house.connect()
+    sealer = Sealer(house.key)
+    seed(connection, sealer, 1, 200)
+    seal_each(connection, sealer)
+    ours = OurSealer(Secret(house.key))
+    rows = connection.execute("SELECT id, sealed_password FROM gateways WHERE generation = 1").fetchall()
+    assert len(rows) == 200
+    assert connection.execute("SELECT count(*) FROM gateway_wishes").fetchone() == (200,)
+    assert {ours.open(bytes(sealed), row_id).reveal() for row_id, sealed in rows} == {PASSWORD}
+    states = connection.execute("SELECT DISTINCT state FROM gateway_statuses ORDER BY state").fetchall()
+    assert states == [("connected",), ("retrying",)]
+
+
+def test_growth_asks_for_what_is_there(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "QUICK_SIZES", (100, 300))
+    monkeypatch.setattr(growth, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(growth, "WARM_UP", 1)
+    found = growth.grow(house)
+    assert "| gateways | 100 | 300 |" in found.ratios
+    assert "n/a" not in found.ratios
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_when_it_is_stopped(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench", "--only", "ceiling"],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        directory = PROJECT / ".data" / f"bench-{process.pid}"
+        try:
+            for line in process.stdout:
+                if "round 1" in line:
+                    break
+            wait_until(lambda: list(marked_processes(str(directory))), 20, "pgbench to run")
+            process.send_signal(number)
+            assert process.wait(LIMIT_S) == 130
+        finally:
+            process.kill()
+    assert not directory.exists()
+    assert not list(marked_processes(str(directory)))
