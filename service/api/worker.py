@@ -28,6 +28,8 @@ PIPELINED = 100
 """Requests that a client may send at once, one behind the other."""
 STOP_LINGER_S = 2.0
 """How long a process that stops still takes requests on the connections that it has."""
+ACCEPT_PAUSE_S = 0.0005
+"""What a process leaves to the others behind each connection, so that a quick one does not take all."""
 _LOOK_EVERY_S = 1.0
 
 
@@ -45,7 +47,7 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
         # What the leader is answering: one connection or none. Who takes it out leads.
         self._answering: deque[Connection] | None = None
         self._begun, self._is_watcher_asleep = 0, False
-        self._next_look, self._stop_at = 0.0, float("inf")
+        self._accept_at, self._next_look, self._stop_at = 0.0, 0.0, float("inf")
         self.poller.register(self.method_queue, selectors.EVENT_READ, self.method_queue.run_callbacks)
         self.set_accept_enabled(True)
         for number in range(self.cfg.threads):
@@ -97,7 +99,7 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
         answering = self._answering
         assert answering is not None  # noqa: S101
         while not self._ended.is_set():
-            for key, _ in self.poller.select(_LOOK_EVERY_S if self.alive else 0.05):
+            for key, _ in self.poller.select(_LOOK_EVERY_S if self._accepting else ACCEPT_PAUSE_S):
                 if not isinstance(key.fileobj, Connection):
                     key.data(key.fileobj)
                 elif not self._attend(key.fileobj, answering):
@@ -163,7 +165,7 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
         return not response.should_close() and connection.has_whole_body()
 
     def accept(self, listener: socket.socket) -> None:
-        """Takes one connection at a time, so that a process which is busy leaves the next one to another."""
+        """Takes one connection, and leaves the next one to others for a moment."""
         try:
             accepted, client = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -173,6 +175,8 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns += 1
         connection = Connection(self.cfg, accepted, client, listener.getsockname())
         self.poller.register(connection, selectors.EVENT_READ)
+        self.set_accept_enabled(False)
+        self._accept_at = monotonic() + ACCEPT_PAUSE_S
 
     def _take_back(self, connection: Connection) -> None:
         self.poller.register(connection, selectors.EVENT_READ)
@@ -191,12 +195,15 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
     def _look_around(self) -> None:
         """Closes what was silent for too long; when the process is to end, sees to that."""
         now = monotonic()
-        if self.alive and now < self._next_look:
-            return
-        self._next_look = now + _LOOK_EVERY_S
-        if not self.alive and self._accepting:
+        if self.alive:
+            if not self._accepting and now >= self._accept_at:
+                self.set_accept_enabled(True)
+            if now < self._next_look:
+                return
+        elif self._stop_at > now + STOP_LINGER_S:
             self.set_accept_enabled(False)
             self._stop_at = now + STOP_LINGER_S
+        self._next_look = now + _LOOK_EVERY_S
         for connection in self._connections():
             if min(connection.deadline, self._stop_at) <= now:
                 self._drop(connection)
