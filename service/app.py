@@ -1,9 +1,11 @@
 """The API as a whole: `create_app` wires it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from flask import Flask
-from werkzeug.routing import BaseConverter
+from flask import Flask, Request
+from werkzeug.routing import BaseConverter, MapAdapter
 
 from service.api import (
     bulk,
@@ -60,13 +62,35 @@ class PartOfPath(BaseConverter):
     part_isolating = True
 
 
+class Api(Flask):
+    """Flask without what it finds out anew for every request, and what is always the same here."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """No function here is a coroutine's."""
+        return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Routes depend on method and path alone, and no redirect comes of them: the host is not asked."""
+        if request is None:
+            return None
+        return MapAdapter(
+            self.url_map,
+            server_name="",
+            script_name="/",
+            subdomain="",
+            url_scheme="http",
+            path_info=request.path,
+            default_method=request.method,
+        )
+
+
 def create_app(config: ApiConfig | None = None) -> Flask:
     """The application, its pool not yet open: open it behind the fork, with `services_of(app).database`.
 
     Without `config` the environment is read. Raises ConfigurationError.
     """
     config = config or ApiConfig.read(read_environment())
-    app = Flask("millgate", static_folder=None)
+    app = Api("millgate", static_folder=None)
     # A path is what it says: one slash more or less is another path, never a redirect.
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False

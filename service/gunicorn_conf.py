@@ -59,6 +59,8 @@ accesslog = None
 # Requests end by themselves within the database's time limits, so what is still running then has hung.
 graceful_timeout = 6
 keepalive = 15
+# A C parser would be taken by itself wherever one happens to be installed; it saves 2 of 20 µs.
+http_parser = "python"
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 4096

@@ -42,6 +42,7 @@ class ApiMetrics:
             buckets=BUCKETS_S,
             registry=self.registry,
         )
+        self._series: dict[tuple[str, str, int], Histogram] = {}
         self._connections = Gauge(
             "millgate_db_pool_connections",
             "Connections to the database, as of each process's last request.",
@@ -49,6 +50,7 @@ class ApiMetrics:
             multiprocess_mode="livesum",
             registry=self.registry,
         )
+        self._last_connections: tuple[int, int] | None = None
         self._taken = self._counter("requests", "Connections that were asked for.")
         self._queued = self._counter("queued", "Connections that had to be waited for.")
         self._waited = self._counter("wait_seconds", "How long connections were waited for.")
@@ -56,17 +58,26 @@ class ApiMetrics:
 
     def count_request(self, method: str, route: str | None, status: int, duration_s: float) -> None:
         """Counts an answer."""
-        known = method if method in METHODS else "other"
-        self._durations.labels(known, route or NO_ROUTE, str(status)).observe(duration_s)
+        kind = method if method in METHODS else "other", route or NO_ROUTE, status
+        series = self._series.get(kind)
+        if series is None:
+            series = self._series[kind] = self._durations.labels(kind[0], kind[1], str(status))
+        series.observe(duration_s)
 
     def count_pool(self, use: PoolUse) -> None:
         """Counts what the pool did since it was last asked."""
-        self._connections.labels("in_use").set(use.in_use)
-        self._connections.labels("free").set(use.free)
-        self._taken.inc(use.requests)
-        self._queued.inc(use.queued)
-        self._waited.inc(use.waited_s)
-        self._failed.inc(use.errors)
+        if (use.in_use, use.free) != self._last_connections:
+            self._last_connections = use.in_use, use.free
+            self._connections.labels("in_use").set(use.in_use)
+            self._connections.labels("free").set(use.free)
+        for counter, more in (
+            (self._taken, use.requests),
+            (self._queued, use.queued),
+            (self._waited, use.waited_s),
+            (self._failed, use.errors),
+        ):
+            if more:
+                counter.inc(more)
 
     def text(self) -> bytes:
         """All processes' numbers, in Prometheus's text format."""

@@ -1,14 +1,15 @@
 """One line a request, and the id that ties it to the response and to whatever else is logged meanwhile."""
 
 import logging
+import os
 import re
 import time
-from uuid import uuid4
 
 from flask import Flask, Response, g, request
 
 log = logging.getLogger("millgate.request")
 HEADER = "X-Request-ID"
+_IN_ENVIRONMENT = "HTTP_X_REQUEST_ID"
 _ACCEPTED = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -19,7 +20,7 @@ def request_id() -> str:
 
 def new_request_id() -> str:
     """An id for a request that came without one."""
-    return uuid4().hex
+    return os.urandom(16).hex()
 
 
 def accepted_request_id(offered: str | None) -> str:
@@ -63,13 +64,13 @@ def write_line(
 
 def _begin() -> None:
     g.started = time.perf_counter()
-    g.request_id = accepted_request_id(request.headers.get(HEADER))
+    g.request_id = accepted_request_id(request.environ.get(_IN_ENVIRONMENT))
 
 
 def _finish(response: Response) -> Response:
-    response.headers[HEADER] = request_id()
-    response.headers["Cache-Control"] = "no-store"
+    request_id = g.request_id
+    response.headers.extend([(HEADER, request_id), ("Cache-Control", "no-store")])
     duration_ms = round((time.perf_counter() - g.started) * 1000, 3)
     who = {"token": g.token} if "token" in g else {}
-    write_line(request_id(), request.method, request.path, response.status_code, duration_ms, **who)
+    write_line(request_id, request.method, request.path, response.status_code, duration_ms, **who)
     return response

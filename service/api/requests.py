@@ -1,6 +1,7 @@
 """From a request to values that were checked: its path, its query, its body."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TypeVar
 from uuid import UUID
 
@@ -40,11 +41,23 @@ def parse_id(text: str) -> UUID:
 
 def parse_query(model: type[Query]) -> Query:
     """The request's query. Raises InvalidRequestError, also for a parameter that is given twice."""
+    if not request.query_string:
+        query: Query = _without_parameters(model)
+        return query
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
         raise invalid([detail(name, "must be given once", "repeated") for name in repeated])
     try:
         return model.model_validate(request.args.to_dict())
+    except ValidationError as error:
+        raise _refusal(error, "query") from None
+
+
+@cache
+def _without_parameters(model: type[Query]) -> Query:
+    """The same for every request: these models are frozen. Raises InvalidRequestError."""
+    try:
+        return model()
     except ValidationError as error:
         raise _refusal(error, "query") from None
 

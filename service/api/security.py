@@ -1,9 +1,9 @@
 """What stands around the handlers: who may call from a browser, headers, HTTPS, and whose word counts."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
 
-from flask import Flask
+from flask import Flask, Response, request
 from flask_cors import CORS
 from flask_talisman import Talisman
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -16,6 +16,7 @@ from service.config import ApiConfig
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+AfterRequest = Callable[[Response], Response]
 CONTENT_SECURITY_POLICY = {"default-src": "'none'", "frame-ancestors": "'none'"}
 _FORWARDED_SCHEME = "HTTP_X_FORWARDED_PROTO"
 
@@ -24,28 +25,75 @@ def guard(app: Flask, config: ApiConfig) -> None:
     """Bounds what comes in, and sets the headers of what goes out."""
     # One more than a body may have, so that one that goes on behind its limit shows.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    app.wsgi_app = _Headers(app.wsgi_app, _talisman(app, config))  # type: ignore[method-assign]
+    if config.cors_origins:
+        app.after_request(_cors(config))
+    app.wsgi_app = _ForgetScheme(app.wsgi_app)  # type: ignore[method-assign]
+    if config.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies
+        )
+
+
+def _talisman(app: Flask, config: ApiConfig) -> AfterRequest:
+    """What sets Talisman's headers; its redirect is hung into the application, if there is one to be made."""
+    hooks = Flask(app.name, static_folder=None)
     Talisman(
-        app,
+        hooks,
         force_https=config.force_https,
         content_security_policy=CONTENT_SECURITY_POLICY,
         frame_options="DENY",
         referrer_policy="no-referrer",
         session_cookie_secure=False,
     )
-    if config.cors_origins:
-        CORS(
-            app,
-            origins=list(config.cors_origins),
-            allow_headers=["Authorization", "Content-Type", HEADER, IF_MATCH, IF_NONE_MATCH],
-            expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", HEADER],
-            always_send=False,
-            intercept_exceptions=False,
-        )
-    app.wsgi_app = _ForgetScheme(app.wsgi_app)  # type: ignore[method-assign]
-    if config.trusted_proxies:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies
-        )
+    if config.force_https:
+        for before in hooks.before_request_funcs[None]:
+            app.before_request(before)
+    return _only_hook(hooks)
+
+
+def _cors(config: ApiConfig) -> AfterRequest:
+    """Flask-CORS, asked where there is something to decide: without an Origin it adds nothing."""
+    hooks = Flask("cors", static_folder=None)
+    CORS(
+        hooks,
+        origins=list(config.cors_origins),
+        allow_headers=["Authorization", "Content-Type", HEADER, IF_MATCH, IF_NONE_MATCH],
+        expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", HEADER],
+        always_send=False,
+        intercept_exceptions=False,
+    )
+    set_headers = _only_hook(hooks)
+    return lambda response: set_headers(response) if "HTTP_ORIGIN" in request.environ else response
+
+
+def _only_hook(hooks: Flask) -> AfterRequest:
+    """What an extension would have been called with after each request, had this been the application."""
+    [set_headers] = hooks.after_request_funcs[None]
+    return cast("AfterRequest", set_headers)
+
+
+class _Headers:
+    """Adds Talisman's headers, asked for once a route and scheme: they depend on nothing else."""
+
+    def __init__(self, application: "WSGIApplication", set_headers: AfterRequest) -> None:
+        self._application = application
+        self._set_headers = set_headers
+        self._known: dict[tuple[str | None, str], list[tuple[str, str]]] = {}
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Callable[[bytes], object]:
+            return start_response(status, headers + self._headers(environ["wsgi.url_scheme"]), *more)
+
+        return self._application(environ, start)
+
+    def _headers(self, scheme: str) -> list[tuple[str, str]]:
+        route = request.endpoint, scheme
+        if route not in self._known:
+            empty = Response()
+            empty.headers.clear()
+            self._known[route] = list(self._set_headers(empty).headers)
+        return self._known[route]
 
 
 class _ForgetScheme:

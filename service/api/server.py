@@ -14,10 +14,10 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
     ParseException,
     UnsupportedTransferCoding,
 )
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from service.api.errors import BAD_HTTP, CRASH, Answer, render
 from service.api.request_log import HEADER, new_request_id, write_line
+from service.api.worker import LeadingWorker
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def raw_response(answer: Answer, request_id: str) -> bytes:
     return head.encode() + body
 
 
-class ApiWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threads, whose every error looks like ours, and which do not wait when they are to stop."""
+class ApiWorker(LeadingWorker):
+    """gunicorn's worker, whose every error looks like ours, and which do not wait when they are to stop."""
 
     on_stop: Callable[[], None] = staticmethod(lambda: None)
     """Called when the process is told to stop, by a signal's handler."""
@@ -75,7 +75,7 @@ class ApiWorker(ThreadWorker):  # type: ignore[misc]
             log.error("a request crashed in the server", exc_info=exc, extra={"request_id": request_id})
         write_line(request_id, getattr(req, "method", None), getattr(req, "path", None), answer.status, None)
         try:
-            client.sendall(raw_response(answer, request_id))
+            client.send(raw_response(answer, request_id))
         except OSError:
             log.debug("the client did not wait for its answer", extra={"request_id": request_id})
 

@@ -1,0 +1,288 @@
+"""gunicorn's worker of ours: who is slow holds up nobody, and nobody who waits is forgotten."""
+
+import http.client
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from time import monotonic
+
+import psutil
+import pytest
+
+from service.api.connection import REQUEST_LIMIT_S
+from service.api.worker import PIPELINED
+from tests.api.processes import children
+from tests.api.server import REQUEST_LIMIT_S as ANSWER_LIMIT_S
+from tests.api.server import ApiServer
+from tests.waiting import wait_until
+
+HEALTH = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
+THREADS = 4
+# Far less than a slow one takes, far more than a quick one does on a busy machine.
+QUICK_S = 5.0
+
+
+@pytest.fixture
+def few_threads(start_api: Callable[..., ApiServer]) -> ApiServer:
+    """A server that does four things at once."""
+    return start_api(API_THREADS=str(THREADS))
+
+
+@pytest.fixture
+def sockets() -> Iterator[Callable[[ApiServer], socket.socket]]:
+    """Makes connections that are closed at the end."""
+    with ExitStack() as opened:
+
+        def connect(api: ApiServer) -> socket.socket:
+            made = socket.create_connection(("127.0.0.1", api.port), ANSWER_LIMIT_S)
+            return opened.enter_context(made)
+
+        yield connect
+
+
+Connect = Callable[[ApiServer], socket.socket]
+
+
+def answer_on(client: socket.socket) -> http.client.HTTPResponse:
+    """The next answer, its body read."""
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    response.read()
+    response.close()
+    return response
+
+
+def count_answers(received: bytes) -> int:
+    """How many whole heads of answers there are."""
+    return received.count(b"HTTP/1.1 200 OK\r\n")
+
+
+def read_to_end(client: socket.socket) -> bytes:
+    """Until the server closes."""
+    received = bytearray()
+    while part := client.recv(65536):
+        received += part
+    return bytes(received)
+
+
+def quick(api: ApiServer) -> None:
+    """An answer that has to come at once."""
+    began = monotonic()
+    assert api.call("GET", "/api/health").status == 200
+    assert monotonic() - began < QUICK_S
+
+
+@pytest.mark.req("API-02")
+def test_who_waits_for_events_holds_up_nobody(few_threads: ApiServer) -> None:
+    api = few_threads
+    cursor = api.call("GET", "/api/events").json["cursor"]
+    path = f"/api/events?after={cursor}&wait=10"
+    with ThreadPoolExecutor(THREADS // 2) as waiting:
+        began = monotonic()
+        waits = [waiting.submit(api.call, "GET", path) for _ in range(THREADS // 2)]
+        for _ in range(20):
+            quick(api)
+        assert not any(wait.done() for wait in waits), "they did wait meanwhile"
+        assert [wait.result().status for wait in waits] == [200] * len(waits)
+    assert monotonic() - began > 9
+
+
+@pytest.mark.req("API-02")
+def test_who_sends_slowly_holds_no_thread_and_is_given_up(few_threads: ApiServer, sockets: Connect) -> None:
+    begun = {
+        b"nothing": b"",
+        b"half a line": b"GET /api/he",
+        b"half a head": HEALTH[:-2],
+        b"half a body": b"POST /api/factories HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+    }
+    clients = [sockets(few_threads) for _ in range(THREADS) for _ in begun]
+    for client, part in zip(clients, list(begun.values()) * THREADS, strict=True):
+        client.sendall(part)
+    for _ in range(20):
+        quick(few_threads)
+    for client in clients:
+        client.settimeout(REQUEST_LIMIT_S + 10)
+        assert client.recv(1) == b""
+    quick(few_threads)
+
+
+def test_what_is_dribbled_is_answered(api: ApiServer, sockets: Connect) -> None:
+    client = sockets(api)
+    body = b'{"name": "Slow mill"}'
+    head = b"POST /api/factories HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    for byte in head + b"Content-Length: %d\r\n\r\n" % len(body) + body:
+        client.sendall(bytes([byte]))
+    assert answer_on(client).status == 201
+
+
+@pytest.mark.req("API-02")
+def test_bodies_and_answers_that_stall_hold_their_threads_only(
+    few_threads: ApiServer, sockets: Connect
+) -> None:
+    stalled = sockets(few_threads)
+    stalled.sendall(b"POST /api/gateways/import HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n")
+    stalled.sendall(b"Content-Length: 1000000\r\n\r\nfactory_id")
+    deaf = sockets(few_threads)
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.sendall(b"GET /api/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n")
+    for _ in range(20):
+        quick(few_threads)
+
+
+def test_requests_one_behind_the_other_are_answered_in_order(api: ApiServer, sockets: Connect) -> None:
+    client = sockets(api)
+    sent = [f"n{number}" for number in range(10)]
+    client.sendall(
+        b"".join(HEALTH.replace(b"Host: x", f"Host: x\r\nX-Request-ID: {name}".encode()) for name in sent)
+    )
+    buffered = client.makefile("rb")
+    told = []
+    for _ in sent:
+        assert buffered.readline() == b"HTTP/1.1 200 OK\r\n"
+        headers = http.client.parse_headers(buffered)
+        buffered.read(int(headers["Content-Length"]))
+        told.append(headers["X-Request-ID"])
+    assert told == sent
+
+
+def test_so_many_of_them_and_then_no_more(api: ApiServer, sockets: Connect) -> None:
+    client = sockets(api)
+    client.sendall(HEALTH * (PIPELINED + 50))
+    assert count_answers(read_to_end(client)) == PIPELINED
+
+
+def test_a_body_that_waits_to_be_asked_for_is_asked_for(api: ApiServer, sockets: Connect) -> None:
+    client = sockets(api)
+    client.sendall(
+        b"POST /api/factories HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Expect: 100-continue\r\nContent-Length: 13\r\n\r\n"
+    )
+    expected = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert client.recv(len(expected), socket.MSG_WAITALL) == expected
+    client.sendall(b'{"name": "x"}')
+    assert answer_on(client).status == 201
+
+
+@pytest.mark.parametrize(
+    ("version", "wish", "is_kept"),
+    [
+        (b"1.1", b"keep-alive", True),
+        (b"1.1", b"close", False),
+        (b"1.0", b"keep-alive", True),
+        (b"1.0", b"", False),
+    ],
+)
+def test_a_connection_is_kept_as_the_client_wishes(
+    api: ApiServer, sockets: Connect, version: bytes, wish: bytes, *, is_kept: bool
+) -> None:
+    client = sockets(api)
+    request = HEALTH.replace(b"1.1", version).replace(b"Host: x", b"Host: x\r\nConnection: " + wish)
+    client.sendall(request)
+    assert answer_on(client).status == 200
+    if is_kept:
+        client.sendall(request)
+        assert answer_on(client).status == 200
+    else:
+        assert client.recv(1) == b""
+
+
+def test_a_body_that_nobody_read_is_not_taken_for_a_request(api: ApiServer, sockets: Connect) -> None:
+    client = sockets(api)
+    small = HEALTH.replace(b"GET", b"DELETE").replace(
+        b"Host: x", b"Host: x\r\nContent-Length: %d" % len(HEALTH)
+    )
+    client.sendall(small + HEALTH + HEALTH)
+    received = b""
+    while count_answers(received) == 0:
+        received += client.recv(65536)
+    assert received.startswith(b"HTTP/1.1 405 ")
+    assert count_answers(received) == 1
+
+
+def test_behind_a_body_that_nobody_read_and_that_is_not_there_the_connection_ends(
+    api: ApiServer, sockets: Connect
+) -> None:
+    client = sockets(api)
+    client.sendall(HEALTH.replace(b"GET", b"DELETE").replace(b"Host: x", b"Host: x\r\nContent-Length: 99999"))
+    client.sendall(b"x" * 1000)
+    assert read_to_end(client).startswith(b"HTTP/1.1 405 ")
+
+
+def test_silence_ends_a_kept_connection(start_api: Callable[..., ApiServer], sockets: Connect) -> None:
+    api = start_api(GUNICORN_CMD_ARGS="--keep-alive 1")
+    client = sockets(api)
+    client.sendall(HEALTH)
+    assert answer_on(client).status == 200
+    assert client.recv(1) == b""
+
+
+def test_beyond_so_many_connections_the_longest_silent_one_gives_way(
+    start_api: Callable[..., ApiServer], sockets: Connect
+) -> None:
+    api = start_api(GUNICORN_CMD_ARGS="--worker-connections 8 --keep-alive 60")
+    clients = [sockets(api) for _ in range(8)]
+    for client in clients:
+        client.sendall(HEALTH)
+        assert answer_on(client).status == 200
+    quick(api)
+    assert clients[0].recv(1) == b""
+    for client in clients[2:]:
+        client.sendall(HEALTH)
+        assert answer_on(client).status == 200
+
+
+def test_processes_share_what_comes_at_once(start_api: Callable[..., ApiServer], sockets: Connect) -> None:
+    api = start_api(API_PROCESSES="2")
+    assert api.process is not None
+    master = api.process.pid
+    processes = wait_until(lambda: two_of(master), 10, "both processes")
+
+    def shares() -> list[int]:
+        for process in processes:
+            process.suspend()
+        clients = [sockets(api) for _ in range(32)]
+        for process in processes:
+            process.resume()
+        for client in clients:
+            client.sendall(HEALTH)
+            assert answer_on(client).status == 200
+        held = [clients_of(process, api.port) for process in processes]
+        for client in clients:
+            client.close()
+        return held
+
+    wait_until(lambda: min(shares()) > 0, 30, "both processes to have started")
+    assert min(map(sum, zip(*(shares() for _ in range(5)), strict=True))) >= 16
+
+
+def two_of(master: int) -> list[psutil.Process]:
+    """The processes that serve, once there are two."""
+    found = children(master)
+    return found if len(found) == 2 else []
+
+
+def clients_of(process: psutil.Process, port: int) -> int:
+    """How many connections to this port it serves."""
+    found = process.net_connections("tcp")
+    return sum(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED for one in found)
+
+
+@pytest.mark.req("API-02")
+def test_to_the_end_what_has_begun_is_answered(few_threads: ApiServer, sockets: Connect) -> None:
+    api = few_threads
+    assert api.process is not None
+    kept = sockets(api)
+    kept.sendall(HEALTH)
+    assert answer_on(kept).status == 200
+    begun = sockets(api)
+    begun.sendall(HEALTH[:-2])
+    api.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "Handling signal: term" in api.log_path.read_text(), 10, "the signal")
+    for client, rest in ((kept, HEALTH), (begun, b"\r\n")):
+        client.sendall(rest)
+        last = answer_on(client)
+        assert (last.status, last.headers["Connection"]) == (200, "close")
+        assert client.recv(1) == b""
+    assert api.process.wait(12) == 0
