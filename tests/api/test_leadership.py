@@ -63,7 +63,10 @@ def test_who_takes_too_long_is_overtaken_once(leadership: Leadership[str]) -> No
     assert waiting.leads[2].finish()
 
 
-def test_a_leader_that_does_nothing_is_left_alone(leadership: Leadership[str]) -> None:
+def test_a_leader_that_does_nothing_is_left_alone_and_watched_when_it_does(
+    leadership: Leadership[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.api.leadership._LOOK_EVERY_S", 10 * LIMIT_S)
     waiting = Waiting(leadership, 2)
     wait_until(lambda: waiting.leads, LIMIT_S, "a leader")
     assert not leadership.has_ended(20 * PATIENCE_S)
