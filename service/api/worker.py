@@ -10,7 +10,6 @@ import logging
 import selectors
 import socket
 import threading
-from collections import deque
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +19,7 @@ from gunicorn.http.errors import NoMoreData  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from service.api.connection import Connection, UnfinishedError
+from service.api.leadership import Lead, Leadership
 
 log = logging.getLogger(__name__)
 
@@ -42,81 +42,43 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
     def run(self) -> None:
         """The main thread: keeps the arbiter content, and the limit on stopping."""
         self.cfg = settled(self.cfg)
-        self._ended, self._stirred = threading.Event(), threading.Event()
-        self._watching = threading.Lock()
-        # What the leader is answering: one connection or none. Who takes it out leads.
-        self._answering: deque[Connection] | None = None
-        self._begun, self._is_watcher_asleep = 0, False
+        self._leadership = Leadership[Connection](PATIENCE_S)
         self._accept_at, self._next_look, self._stop_at = 0.0, 0.0, float("inf")
         self.poller.register(self.method_queue, selectors.EVENT_READ, self.method_queue.run_callbacks)
         self.set_accept_enabled(True)
         for number in range(self.cfg.threads):
             threading.Thread(target=self._serve, name=f"http-{number}", daemon=True).start()
-        while self.alive and not self._ended.wait(_LOOK_EVERY_S):
+        while self.alive and not self._leadership.has_ended(_LOOK_EVERY_S):
             self.notify()
-            self.alive = self.alive and self.is_parent_alive()
-        self._ended.wait(self.cfg.graceful_timeout)
-        self._ended.set()
-        self._stirred.set()
+            if not self.is_parent_alive():
+                self.alive = False
+        self._leadership.has_ended(self.cfg.graceful_timeout)
+        self._leadership.end()
 
     def _serve(self) -> None:
         try:
-            while self._become_leader():
-                self._lead()
+            while (lead := self._leadership.wait(self.poller.unregister)) is not None:
+                self._poll(lead)
         except Exception:
             log.critical("the server crashed: a bug", exc_info=True)
             self.alive = False
-            self._ended.set()
+            self._leadership.end()
 
-    def _become_leader(self) -> bool:
-        """Waits until nobody leads, or who does takes too long; False at the end."""
-        with self._watching:
-            while not self._ended.is_set():
-                answering, begun = self._answering, self._begun
-                if answering is None:
-                    self._answering = deque()
-                    return True
-                if not answering:
-                    self._sleep_until_stirred(answering)
-                elif not self._ended.wait(PATIENCE_S) and begun == self._begun and answering:
-                    try:
-                        overdue = answering.pop()
-                    except IndexError:
-                        continue
-                    self.poller.unregister(overdue)
-                    self._answering = deque()
-                    return True
-            return False
-
-    def _sleep_until_stirred(self, answering: deque[Connection]) -> None:
-        self._stirred.clear()
-        self._is_watcher_asleep = True
-        if not answering:
-            self._stirred.wait(_LOOK_EVERY_S)
-
-    def _lead(self) -> None:
+    def _poll(self, lead: Lead[Connection]) -> None:
         """Until overtaken, or to the end."""
-        answering = self._answering
-        assert answering is not None  # noqa: S101
-        while not self._ended.is_set():
+        while not self._leadership.has_ended():
             for key, _ in self.poller.select(_LOOK_EVERY_S if self._accepting else ACCEPT_PAUSE_S):
                 if not isinstance(key.fileobj, Connection):
                     key.data(key.fileobj)
-                elif not self._attend(key.fileobj, answering):
+                elif key.fileobj.fileno() >= 0 and not self._attend(key.fileobj, lead):
                     return
             self._look_around()
 
-    def _attend(self, connection: Connection, answering: deque[Connection]) -> bool:
+    def _attend(self, connection: Connection, lead: Lead[Connection]) -> bool:
         """Answers what has arrived. Whether this thread still leads."""
-        self._begun += 1
-        answering.append(connection)
-        if self._is_watcher_asleep:
-            self._is_watcher_asleep = False
-            self._stirred.set()
+        lead.begin(connection)
         self._answer(connection)
-        try:
-            answering.pop()
-        except IndexError:
+        if not lead.finish():
             self.method_queue.defer(self._take_back, connection)
             return False
         if connection.is_over:
@@ -124,12 +86,14 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
         return True
 
     def _answer(self, connection: Connection) -> None:
-        request = None
         try:
             for _ in range(PIPELINED):
                 request = None
                 request = connection.next_request()
-                if not self._respond(request, connection):
+                self.nr += 1
+                if self.nr >= self.max_requests:
+                    self.alive = False
+                if not respond(self.wsgi, request, connection, self.cfg, is_last=not self.alive):
                     break
                 if not connection.has_more():
                     connection.rest(self.cfg.keepalive)
@@ -144,26 +108,6 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
             self.handle_error(request, connection, connection.client, error)
             connection.linger()
 
-    def _respond(self, request: Any, connection: Connection) -> bool:
-        """Whether the connection may go on."""
-        response, environ = wsgi.create(request, connection, connection.client, connection.server, self.cfg)
-        environ["wsgi.multithread"] = True
-        self.nr += 1
-        if self.nr >= self.max_requests:
-            self.alive = False
-        if not self.alive:
-            response.force_close()
-        body = self.wsgi(environ, response.start_response)
-        try:
-            for part in body:
-                response.write(part)
-            response.close()
-        finally:
-            if hasattr(body, "close"):
-                body.close()
-        connection.flush()
-        return not response.should_close() and connection.has_whole_body()
-
     def accept(self, listener: socket.socket) -> None:
         """Takes one connection, and leaves the next one to others for a moment."""
         try:
@@ -171,7 +115,8 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
         except (BlockingIOError, ConnectionAbortedError):
             return
         if self.nr_conns >= self.worker_connections:
-            self._drop(min(self._connections(), key=lambda connection: connection.deadline))
+            for longest_silent in sorted(connections_in(self.poller), key=lambda found: found.deadline)[:1]:
+                self._drop(longest_silent)
         self.nr_conns += 1
         connection = Connection(self.cfg, accepted, client, listener.getsockname())
         self.poller.register(connection, selectors.EVENT_READ)
@@ -188,10 +133,6 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
         connection.close()
         self.nr_conns -= 1
 
-    def _connections(self) -> list[Connection]:
-        keys = list(self.poller.get_map().values())
-        return [key.fileobj for key in keys if isinstance(key.fileobj, Connection)]
-
     def _look_around(self) -> None:
         """Closes what was silent for too long; when the process is to end, sees to that."""
         now = monotonic()
@@ -204,11 +145,35 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
             self.set_accept_enabled(False)
             self._stop_at = now + STOP_LINGER_S
         self._next_look = now + _LOOK_EVERY_S
-        for connection in self._connections():
+        for connection in connections_in(self.poller):
             if min(connection.deadline, self._stop_at) <= now:
                 self._drop(connection)
         if not self.alive and self.nr_conns == 0:
-            self._ended.set()
+            self._leadership.end()
+
+
+def respond(application: Any, request: Any, connection: Connection, settings: Any, *, is_last: bool) -> bool:
+    """Has the application answer, and sends that. Whether the connection may go on."""
+    response, environ = wsgi.create(request, connection, connection.client, connection.server, settings)
+    environ["wsgi.multithread"] = True
+    if is_last:
+        response.force_close()
+    body = application(environ, response.start_response)
+    try:
+        for part in body:
+            response.write(part)
+        response.close()
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+    connection.flush()
+    return not response.should_close() and connection.has_whole_body()
+
+
+def connections_in(poller: selectors.BaseSelector) -> list[Connection]:
+    """Those that the poller waits for."""
+    keys = list(poller.get_map().values())
+    return [key.fileobj for key in keys if isinstance(key.fileobj, Connection)]
 
 
 def settled(cfg: Any) -> SimpleNamespace:
