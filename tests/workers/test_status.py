@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from service.database.pool import ConnectionExecutor
 from service.database.workers import WorkerRepository
 from simulator import Fault, Gateway
 from tests.waiting import wait_until
@@ -19,6 +20,7 @@ from tests.workers.running import ThreadedWorker
 from workers.gateway_manager.states import State
 
 TRANSITIONS = 300
+BLOCKED = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.mark.req("STATUS-01")
@@ -160,14 +162,16 @@ def test_what_was_seen_under_a_lost_lease_is_not_written_under_the_next(
     lost = worker.worker._lease.worker
     assert lost is not None
     with psycopg.connect(plant.database_url) as blocker:
-        # The manager's look does not get past this, and it is the manager that starts anew.
-        blocker.execute("LOCK TABLE factories IN ACCESS EXCLUSIVE MODE")
-        waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'factories'::regclass"
-        wait_until(lambda: plant.rows(waits), what="the manager to wait")
+        # The manager does not get past a worker that can not be ended; and it is the manager that forgets.
+        dead = WorkerRepository(ConnectionExecutor(blocker)).register("elsewhere", 1, "test", lease_s=0.5)
+        blocker.execute("UPDATE workers SET is_draining = TRUE WHERE id = %s", [dead.id])
+        blocker.commit()
+        blocker.execute("SELECT FROM workers WHERE id = %s FOR UPDATE", [dead.id])
+        wait_until(lambda: plant.rows(BLOCKED), what="the manager to wait")
         with plant.database.transaction() as transaction:
             WorkerRepository(transaction).end(lost)
-        again = "SELECT FROM workers WHERE ended_at IS NULL AND heartbeat_at > started_at + interval '0.2 s'"
-        wait_until(lambda: plant.rows(again), what="the worker to have its next lease, and to renew it")
+        again = "SELECT FROM workers WHERE epoch > %s AND heartbeat_at > started_at + interval '0.2 s'"
+        wait_until(lambda: plant.rows(again, dead.epoch), what="the next lease to be renewed")
     wait_until(lambda: plant.events(row_id)[-1].to_state == "connected" and gateway.logins == 2)
     assert_history_is_whole(plant, [row_id])
     ends = [(event.from_state, event.epoch) for event in plant.events(row_id) if event.to_state == "unknown"]
@@ -190,14 +194,13 @@ def test_end_of_a_worker_while_it_reports_leaves_the_history_whole(
         with plant.database.transaction() as transaction:
             WorkerRepository(transaction).end(lost)
 
-    blocked = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ThreadPoolExecutor(1) as pool, psycopg.connect(plant.database_url) as blocker:
         # What is written to the history waits for this row, at the end of its statement.
         blocker.execute("SELECT FROM gateways WHERE id = %s FOR UPDATE", [row_id])
         gateway.drop("rst")
-        wait_until(lambda: len(plant.rows(blocked)) == 1, what="the report to be under way")
+        wait_until(lambda: len(plant.rows(BLOCKED)) == 1, what="the report to be under way")
         ending = pool.submit(end)
-        wait_until(lambda: len(plant.rows(blocked)) >= 2, what="the end to be under way")
+        wait_until(lambda: len(plant.rows(BLOCKED)) >= 2, what="the end to be under way")
         blocker.rollback()
         ending.result(5)
     wait_until(lambda: plant.events(row_id)[-1].epoch != lost.epoch, what="another lease")

@@ -74,6 +74,17 @@ def test_a_change_shows_without_any_notification(holder: Holder, plant: Plant, r
     assert holder.wanted.versions[row_ids[2]] == before[row_ids[2]]
 
 
+def test_what_is_not_wanted_any_more_when_it_is_claimed_is_read_to_be_freed(
+    holder: Holder, plant: Plant, row_ids: list[UUID]
+) -> None:
+    claimed = holder.connections.claim(3)
+    plant.disconnect(row_ids[0])
+    plant.delete(row_ids[1])
+    holder.wanted.look_again(claimed)
+    assert holder.look() == row_ids
+    assert list(holder.wanted.versions) == [row_ids[2]]
+
+
 def test_what_was_released_is_held_no_more_unless_it_was_claimed_anew(
     holder: Holder, row_ids: list[UUID]
 ) -> None:
