@@ -17,7 +17,8 @@ async def serve(manager: Manager, port: int) -> asyncio.Server:
                 content = json.dumps(body).encode()
                 writer.write(
                     f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
-                    f"Content-Length: {len(content)}\r\n\r\n".encode() + content
+                    f"Content-Length: {len(content)}\r\n\r\n".encode()
+                    + content
                 )
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

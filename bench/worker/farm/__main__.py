@@ -25,7 +25,7 @@ class Desk:
 
     def __init__(self, crowd: Crowd) -> None:
         self._crowd = crowd
-        self._frames = {"temperatures": temperature_frames(), "waveforms": waveform_frames()}
+        self._frames = {"temperatures": temperature_frames, "waveforms": waveform_frames}
         self._commands: dict[str, Callable[[Answer], Awaitable[Answer]]] = {
             "count": self._count,
             "cut": self._cut,
@@ -62,7 +62,7 @@ class Desk:
     async def _push(self, order: Answer) -> Answer:
         """Several loads at once: `{"loads": [{"what": "temperatures", "per_s": 5000, "for_s": 3}]}`."""
         loads = [
-            push(self._crowd, self._frames[load["what"]], load["per_s"], load["for_s"])
+            push(self._crowd, self._frames[load["what"]](), load["per_s"], load["for_s"])
             for load in order["loads"]
         ]
         return {"pushed": [asdict(each) for each in await asyncio.gather(*loads)]}

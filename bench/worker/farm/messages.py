@@ -1,6 +1,7 @@
 """What gateways of the farm say, encoded once and sent a thousand times."""
 
 import json
+from functools import cache
 
 from bench.worker.farm.frames import TEXT, encode_frame
 from simulator.waveform import vibration
@@ -16,6 +17,7 @@ def encode(message_type: str, data: dict[str, object]) -> bytes:
     return encode_frame(TEXT, text.encode())
 
 
+@cache
 def temperature_frames() -> list[bytes]:
     """Notifications of a measured temperature."""
     return [
@@ -27,6 +29,7 @@ def temperature_frames() -> list[bytes]:
     ]
 
 
+@cache
 def waveform_frames() -> list[bytes]:
     """Notifications of a measured vibration, 60 KB each."""
     return [encode("NOT_DYN_READING", _reading(number)) for number in range(SHAPES)]

@@ -1,0 +1,52 @@
+"""Gateways in Millgate's database, written by SQL: their passwords are sealed as the API seals them."""
+
+import base64
+import hashlib
+import os
+from uuid import UUID
+
+import psycopg
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bench.worker.field import EMAIL, Field
+
+_VERSION = b"\x01"
+_NONCE_BYTES = 12
+
+NEW_IDS = "SELECT uuidv7() FROM generate_series(1, %s)"
+INSERT_FACTORY = "INSERT INTO factories (name) VALUES ('Mill') RETURNING id"
+INSERT_GATEWAYS = """
+INSERT INTO gateways (id, factory_id, gateway_id, name, url, email, sealed_password, desired_state)
+SELECT g.id, %(factory_id)s, g.name, g.name, g.url, %(email)s, g.sealed, %(desired_state)s
+FROM unnest(%(ids)s::uuid[], %(names)s::text[], %(urls)s::text[], %(sealed)s::bytea[])
+    AS g (id, name, url, sealed)
+"""
+
+
+def seed(database_url: str, key: str, field: Field, desired_state: str = "connected") -> dict[str, UUID]:
+    """Registers every gateway of a field; their row ids, by name."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        ids = [row[0] for row in connection.execute(NEW_IDS, [len(field.names)])]
+        [factory_id] = connection.execute(INSERT_FACTORY).fetchone() or [None]
+        connection.execute(
+            INSERT_GATEWAYS,
+            {
+                "factory_id": factory_id,
+                "email": EMAIL,
+                "desired_state": desired_state,
+                "ids": ids,
+                "names": field.names,
+                "urls": [field.url(name) for name in field.names],
+                "sealed": [seal(field.password, key, row_id) for row_id in ids],
+            },
+        )
+        connection.execute("ANALYZE")
+    return dict(zip(field.names, ids, strict=True))
+
+
+def seal(password: str, key: str, row_id: UUID) -> bytes:
+    """What the column `sealed_password` holds: version, the key's id, nonce, ciphertext."""
+    secret = base64.b64decode(key)
+    head = _VERSION + hashlib.sha256(b"millgate key id\x00" + secret).digest()[:8]
+    nonce = os.urandom(_NONCE_BYTES)
+    return head + nonce + AESGCM(secret).encrypt(nonce, password.encode(), head + row_id.bytes)
