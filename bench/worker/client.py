@@ -20,12 +20,10 @@ class Client:
     def read(self, path: str) -> bytes:
         """The body behind a path; raises as `get`."""
         try:
-            self._connection.request("GET", path)
-            response = self._connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException):
-            self._connection.close()
-            raise
+            response, body = self._ask(path)
+        except (http.client.RemoteDisconnected, BrokenPipeError):
+            # It was idle for so long that the server closed it.
+            response, body = self._ask(path)
         if response.status != http.client.OK:
             raise http.client.HTTPException(f"GET {path} was answered {response.status}")
         return body
@@ -37,6 +35,15 @@ class Client:
         except (OSError, http.client.HTTPException):
             return False
         return True
+
+    def _ask(self, path: str) -> tuple[http.client.HTTPResponse, bytes]:
+        try:
+            self._connection.request("GET", path)
+            response = self._connection.getresponse()
+            return response, response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Ends the connection."""
