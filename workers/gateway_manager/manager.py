@@ -159,6 +159,8 @@ class GatewayConnectionManager:
 
     def _hand_over(self, count: int, leaving: int) -> None:
         """Ends sessions until `count` have left for other workers, a few at a time, idle ones first."""
+        if count <= leaving:
+            return
         staying = [connection for connection in self._running() if not connection.is_stopping]
         staying.sort(key=lambda connection: self._is_connected(connection.id))
         handed_over = staying[: max(0, min(count, _HAND_OVERS_AT_ONCE) - leaving)]
