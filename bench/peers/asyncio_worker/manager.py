@@ -93,12 +93,13 @@ class Manager:
             gateway.state = "authenticating"
             try:
                 await log_in(websocket, gateway)
-                await subscribe(websocket)
+                await send(websocket, "POST_SUB_CHANGES", {})
             except BaseException:
                 await websocket.close()
                 raise
-        gateway.state, gateway.attempt, gateway.connected_since = "connected", 0, time.time()
         async with websocket:
+            await await_consent(websocket)
+            gateway.state, gateway.attempt, gateway.connected_since = "connected", 0, time.time()
             async for text in websocket:
                 message = json.loads(text)
                 gateway.last_seen_at = time.time()
@@ -114,8 +115,8 @@ async def log_in(websocket: ClientConnection, gateway: Gateway) -> None:
         raise GatewayError("login rejected")
 
 
-async def subscribe(websocket: ClientConnection) -> None:
-    await send(websocket, "POST_SUB_CHANGES", {})
+async def await_consent(websocket: ClientConnection) -> None:
+    """Silence is consent."""
     try:
         async with asyncio.timeout(SUBSCRIBE_GRACE_S):
             answer = json.loads(await websocket.recv())

@@ -100,12 +100,12 @@ export class Gateway {
     }
     this.state = 'subscribing';
     this.#send('POST_SUB_CHANGES', {});
+    this.#leaveGate();
     this.#deadline = setTimeout(() => this.#subscribed(), SUBSCRIBE_GRACE_MS);
   }
 
   #subscribed() {
     clearTimeout(this.#deadline);
-    this.#leaveGate();
     this.state = 'connected';
     this.reason = null;
     this.attempt = 0;

@@ -17,7 +17,7 @@ class Counters:
     violations: int = 0
     pings: int = 0
     handshakes: int = 0
-    """Under way now: accepted, and not subscribed yet."""
+    """Under way now: accepted, and not logged in yet."""
     most_handshakes: int = 0
     first_connection_at: float | None = None
     last_subscribed_at: float | None = None
@@ -45,19 +45,22 @@ class Crowd:
         if counters.first_connection_at is None:
             counters.first_connection_at = monotonic()
 
+    def logged_in(self) -> None:
+        """A client's login was accepted."""
+        self.counters.handshakes -= 1
+
     def subscribe(self, name: str, session: "GatewaySession") -> None:
         """A gateway's client has logged in and subscribed. A second one beside it is a violation."""
         if name in self.subscribed:
             self.counters.violations += 1
-        self.counters.handshakes -= 1
         now = monotonic()
         self.subscribed[name] = session
         self.counters.last_subscribed_at = now
         self._back.append((name, now))
 
-    def ended(self, name: str | None, session: "GatewaySession", *, was_subscribed: bool) -> None:
+    def ended(self, name: str | None, session: "GatewaySession", *, was_logged_in: bool) -> None:
         """A connection is gone."""
-        if not was_subscribed:
+        if not was_logged_in:
             self.counters.handshakes -= 1
         elif name is not None and self.subscribed.get(name) is session:
             del self.subscribed[name]

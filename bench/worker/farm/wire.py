@@ -59,7 +59,7 @@ class GatewaySession(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
-        self._crowd.ended(self._name, self, was_subscribed=self._is_subscribed)
+        self._crowd.ended(self._name, self, was_logged_in=self._is_logged_in)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -111,7 +111,10 @@ class GatewaySession(asyncio.Protocol):
 
     def _log_in(self, login: object) -> None:
         self._is_logged_in = login == {"Email": self._crowd.email, "Password": self._crowd.password}
-        self._crowd.counters.rejected_logins += not self._is_logged_in
+        if self._is_logged_in:
+            self._crowd.logged_in()
+        else:
+            self._crowd.counters.rejected_logins += 1
         self._write(_LOGGED_IN if self._is_logged_in else _REJECTED)
 
     def _give_up(self) -> None:
