@@ -1,17 +1,11 @@
 """Gateways in Millgate's database, written by SQL: their passwords are sealed as the API seals them."""
 
-import base64
-import hashlib
-import os
 from uuid import UUID
 
 import psycopg
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from bench.peers.fastapi.sealing import Sealer
 from bench.worker.field import EMAIL, Field
-
-_VERSION = b"\x01"
-_NONCE_BYTES = 12
 
 NEW_IDS = "SELECT uuidv7() FROM generate_series(1, %s)"
 INSERT_FACTORY = "INSERT INTO factories (name) VALUES ('Mill') RETURNING id"
@@ -25,6 +19,7 @@ FROM unnest(%(ids)s::uuid[], %(names)s::text[], %(urls)s::text[], %(sealed)s::by
 
 def seed(database_url: str, key: str, field: Field, desired_state: str = "connected") -> dict[str, UUID]:
     """Registers every gateway of a field; their row ids, by name."""
+    sealer = Sealer(key)
     with psycopg.connect(database_url, autocommit=True) as connection:
         ids = [row[0] for row in connection.execute(NEW_IDS, [len(field.names)])]
         [factory_id] = connection.execute(INSERT_FACTORY).fetchone() or [None]
@@ -37,16 +32,8 @@ def seed(database_url: str, key: str, field: Field, desired_state: str = "connec
                 "ids": ids,
                 "names": field.names,
                 "urls": [field.url(name) for name in field.names],
-                "sealed": [seal(field.password, key, row_id) for row_id in ids],
+                "sealed": [sealer.seal(field.password, row_id) for row_id in ids],
             },
         )
         connection.execute("ANALYZE")
     return dict(zip(field.names, ids, strict=True))
-
-
-def seal(password: str, key: str, row_id: UUID) -> bytes:
-    """What the column `sealed_password` holds: version, the key's id, nonce, ciphertext."""
-    secret = base64.b64decode(key)
-    head = _VERSION + hashlib.sha256(b"millgate key id\x00" + secret).digest()[:8]
-    nonce = os.urandom(_NONCE_BYTES)
-    return head + nonce + AESGCM(secret).encrypt(nonce, password.encode(), head + row_id.bytes)
