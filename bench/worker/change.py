@@ -12,7 +12,7 @@ from bench.worker.managers import ASYNCIO, Manager, contestants
 GATEWAYS, QUICK_GATEWAYS = 2000, 500
 CHANGES_PER_S = 50.0
 WINDOWS, QUICK_WINDOWS = 3, 1
-WINDOW_S = 8.0
+WINDOW_S = 6.0
 LIMIT_S = 60.0
 
 

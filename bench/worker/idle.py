@@ -9,10 +9,10 @@ from bench.worker.figures import Measured, figures, goals, ratios
 from bench.worker.managers import ASYNCIO, Maker, Manager, contestants
 
 GATEWAYS, QUICK_GATEWAYS = 2000, 500
-WINDOWS, QUICK_WINDOWS = 3, 1
+WINDOWS, QUICK_WINDOWS = 2, 1
 # As long as the interval of pings: each gateway is pinged once.
 WINDOW_S = 15.0
-SETTLE_S = 15.0
+SETTLE_S, QUICK_SETTLE_S = 15.0, 5.0
 EMPTY_S = 3.0
 LIMIT_S = 60.0
 
@@ -27,7 +27,7 @@ def measure(house: House) -> Section:
     base = Measured("memory without gateways (PSS)", "MiB")
     empty = measure_empty(house, makers)
     managers = {name: start(house, maker, count) for name, maker in makers.items()}
-    house.pause(SETTLE_S)
+    house.pause(QUICK_SETTLE_S if house.is_quick else SETTLE_S)
     for name, manager in managers.items():
         pss_bytes, open_files = empty[name]
         base.add(name, pss_bytes / 2**20)

@@ -12,7 +12,7 @@ from devstack.errors import StackError
 
 GATEWAYS = 200
 ROUNDS, QUICK_ROUNDS = 3, 1
-FOR_S = 4.0
+FOR_S = 3.0
 LIMIT_S = 30.0
 # Until the worker writes down what it has heard since it last did.
 WRITTEN_LIMIT_S = 20.0

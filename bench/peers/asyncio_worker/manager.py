@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -81,23 +82,20 @@ class Manager:
             await asyncio.sleep(delay)
 
     async def _session(self, gateway: Gateway) -> None:
-        async with self._handshakes:
-            gateway.state = "connecting"
-            websocket = await connect(
-                gateway.url,
-                compression=None,
-                ping_interval=PING_INTERVAL_S,
-                ping_timeout=PONG_TIMEOUT_S,
-                max_size=MAX_MESSAGE_BYTES,
-            )
-            gateway.state = "authenticating"
-            try:
+        opening = connect(
+            gateway.url,
+            compression=None,
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PONG_TIMEOUT_S,
+            max_size=MAX_MESSAGE_BYTES,
+        )
+        async with AsyncExitStack() as stack:
+            async with self._handshakes:
+                gateway.state = "connecting"
+                websocket = await stack.enter_async_context(opening)
+                gateway.state = "authenticating"
                 await log_in(websocket, gateway)
                 await send(websocket, "POST_SUB_CHANGES", {})
-            except BaseException:
-                await websocket.close()
-                raise
-        async with websocket:
             await await_consent(websocket)
             gateway.state, gateway.attempt, gateway.connected_since = "connected", 0, time.time()
             async for text in websocket:
