@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, thread_time
 
@@ -36,7 +36,7 @@ from tests.workers.raw_server import (
 from tests.workers.settings import worker_config
 from workers.ctc.codec import ProtocolViolationError, decode_message
 from workers.gateway_manager.dial import MAX_UPGRADE_ANSWER_BYTES, Dialer
-from workers.gateway_manager.frames import MAX_FRAGMENTS
+from workers.gateway_manager.frames import MAX_FRAGMENTS, BoundedWebSocket
 from workers.gateway_manager.resolver import Resolver
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason
 from workers.gateway_manager.stream import Stream
@@ -474,7 +474,7 @@ class Dribble:
         self.theirs.sendall(head)
         self.give_up_at = monotonic() + WAIT_S
         stream = Stream(ours, client.waker, self.next_byte)
-        self.transport = Transport(stream, replace(SETTINGS, max_message_bytes=HUGE_BYTES))
+        self.transport = Transport(stream, BoundedWebSocket(stream, HUGE_BYTES), SETTINGS)
         client.stack.callback(self.theirs.close)
         client.stack.callback(self.transport.abandon)
 
@@ -573,4 +573,4 @@ def test_what_tls_says_to_itself_is_nothing_to_read(tmp_path: Path, client: Clie
     assert thread_time() - spent < SHORT_S / 3
     wrapped[0].send(b"news")
     assert stream.wait_readable(monotonic() + WAIT_S)
-    assert stream.read() == b"news"
+    assert stream.recv(10) == b"news"

@@ -22,6 +22,7 @@ from websockets.uri import parse_uri
 
 from tests.workers.raw_server import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_frame, frame
 from tests.workers.settings import worker_config
+from workers.gateway_manager.frames import BoundedWebSocket
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason
 from workers.gateway_manager.stream import Stream
 from workers.gateway_manager.transport import Kind, Transport
@@ -47,7 +48,7 @@ class Run:
         self.theirs.setblocking(False)
         waker = Waker()
         stream = Stream(ours, waker, self.feed)
-        transport = Transport(stream, SETTINGS)
+        transport = Transport(stream, BoundedWebSocket(stream, SETTINGS.max_message_bytes), SETTINGS)
         try:
             self.reason = self.converse(transport)
         finally:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 import pytest
+from websocket import ABNF
 
 from tests.waiting import wait_until
 from tests.workers.settings import worker_config
@@ -334,7 +335,7 @@ def test_a_message_in_pieces_with_a_ping_between(server: RawServer, transport: T
         Received(Kind.MESSAGE, b"next"),
     ]
     pong = server.receive()
-    assert pong[0] == 0x8A
+    assert pong[0] == 0x80 | ABNF.OPCODE_PONG
 
 
 @BREAKS

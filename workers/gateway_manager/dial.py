@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 from urllib.parse import urlsplit
 
+from workers.gateway_manager.frames import BoundedWebSocket
 from workers.gateway_manager.networks import NetworkPolicy
 from workers.gateway_manager.resolver import Address, Resolver, ResolveTimeoutError
 from workers.gateway_manager.settings import SessionSettings
@@ -83,7 +84,8 @@ class Dialer:
         except BaseException:
             stream.close()
             raise
-        return Transport(stream, self._settings)
+        web_socket = BoundedWebSocket(stream, self._settings.max_message_bytes)
+        return Transport(stream, web_socket, self._settings)
 
     def _resolve(
         self, target: Target, deadline: float, waker: Waker, interrupted: Callable[[], bool]
@@ -170,13 +172,15 @@ def _upgrade(stream: Stream, target: Target) -> None:
 
 def _ask_for_upgrade(stream: Stream, target: Target) -> None:
     key = base64.b64encode(os.urandom(16)).decode()
-    stream.send_all(encode_request(target.url, target.host, target.port, key))
+    request = encode_request(target.url, target.host, target.port, key)
+    while request:
+        request = request[stream.send(request) :]
     left = MAX_UPGRADE_ANSWER_BYTES
-    status = stream.read_line(left)
+    status = stream.recv_line(left)
     check_status(status)  # before anything else: who refuses may go on with a page, or never end it
     left -= len(status)
     lines = []
-    while line := stream.read_line(left).rstrip(b"\r\n"):
+    while line := stream.recv_line(left).rstrip(b"\r\n"):
         lines.append(line)
         left -= len(line) + 1
     check_headers(lines, key)

@@ -1,6 +1,7 @@
 """A byte stream over TCP or TLS whose every wait ends: by data, by a deadline, or by an interruption.
 
-A deadline holds over a whole step: a handshake that is dribbled byte by byte ends too.
+It stands in for a socket under websocket-client, which so gets deadlines over whole steps (a handshake that
+is dribbled byte by byte ends too) and reacts at once when its thread is told to stop.
 """
 
 import errno
@@ -36,17 +37,17 @@ class Stream:
         self._waker = waker
         self.interrupted = interrupted
         """Asked before every operation and after every wake-up: true raises InterruptedWaitError."""
-        self._buffer = b""
+        self._buffer = memoryview(b"")
         self._poller = select.poll()
-        self._waker_fd = waker.fileno()
-        self._poller.register(self._waker_fd, select.POLLIN)
-        self._polled_for = 0
+        self._poller.register(waker.fileno(), select.POLLIN)
         self.deadline = 0.0
         """Monotonic seconds at which reading or writing gives up."""
+        self._closed = False  # websocket-client looks at this name
 
     def connect(self, address: tuple[object, ...]) -> None:
         """Connects the socket. Raises OSError, DeadlinePassedError, InterruptedWaitError."""
-        self.check()
+        if self.interrupted():
+            raise InterruptedWaitError
         error_number = self._sock.connect_ex(address)
         if error_number == errno.EINPROGRESS:
             if not self._wait(select.POLLOUT, self.deadline):
@@ -64,42 +65,31 @@ class Stream:
         self._sock = wrapped
         self._retry(wrapped.do_handshake, select.POLLIN)
 
-    def check(self) -> None:
-        """Raises InterruptedWaitError if that is what its owner has to do."""
-        if self.interrupted():
-            raise InterruptedWaitError
+    def recv(self, size: int) -> bytes:
+        """At least one byte and at most `size`, or nothing at the end of the stream."""
+        if not self._buffer:
+            # Asked before each read: one who always has another byte for us shall not keep us for ever.
+            if monotonic() >= self.deadline:
+                raise DeadlinePassedError
+            self._buffer = memoryview(self._retry(self._read, select.POLLIN))
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return bytes(taken)
 
-    def read(self) -> bytes:
-        """What has come, and at least one byte. Raises EOFError at the stream's end, and as `connect`."""
-        if self._buffer:
-            data, self._buffer = self._buffer, b""
-            return data
-        # Asked before each read: one who always has another byte for us shall not keep us for ever.
-        if monotonic() >= self.deadline:
-            raise DeadlinePassedError
-        data = self._retry(self._read, select.POLLIN)
-        if not data:
-            raise EOFError
-        return data
-
-    def read_line(self, limit: int) -> bytes:
-        """The bytes up to a line feed, with it. Raises TooManyBytesError past the limit, and as `read`."""
+    def recv_line(self, limit: int) -> bytes:
+        """The next bytes up to a line feed, with it. Raises TooManyBytesError past the limit, EOFError."""
         line = bytearray()
-        while True:
-            data = self.read()
-            end = data.find(b"\n") + 1
-            line += data[:end] if end else data
-            if len(line) > limit or (len(line) == limit and not end):
+        while not line.endswith(b"\n"):
+            if len(line) >= limit:
                 raise TooManyBytesError
-            if end:
-                self._buffer = data[end:]
-                return bytes(line)
+            received = self.recv(1)
+            if not received:
+                raise EOFError
+            line += received
+        return bytes(line)
 
-    def send_all(self, data: bytes) -> None:
-        """Sends all of it. Raises as `connect`; part of it may be out then."""
-        unsent = memoryview(data)
-        while unsent:
-            unsent = unsent[self._retry(lambda: self._sock.send(unsent), select.POLLOUT) :]  # noqa: B023
+    def send(self, data: bytes) -> int:
+        """Sends at least one byte of `data` and tells how many."""
+        return self._retry(lambda: self._sock.send(data), select.POLLOUT)
 
     def wait_readable(self, until: float) -> bool:
         """Whether there is something to read before this time (monotonic seconds).
@@ -107,14 +97,15 @@ class Stream:
         Raises InterruptedWaitError.
         """
         if self._buffer or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
-            self.check()
+            if self.interrupted():
+                raise InterruptedWaitError
             return True
         while self._wait(select.POLLIN, until):
             if not isinstance(self._sock, ssl.SSLSocket):
                 return True
             # It may be TLS's own business (a session ticket, a new key), and nothing for us to read.
             try:
-                self._buffer = self._read()
+                self._buffer = memoryview(self._read())
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 if monotonic() >= until:
                     return False
@@ -122,12 +113,24 @@ class Stream:
                 return True
         return False
 
+    def gettimeout(self) -> float:
+        """Zero: websocket-client then leaves all waiting to `recv` and `send`."""
+        return 0
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Asked for by websocket-client; deadlines are ours."""
+
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._sock.fileno()
 
+    def shutdown(self, how: int) -> None:
+        """As a socket's."""
+        self._sock.shutdown(how)
+
     def close(self) -> None:
         """Gives the descriptor back; what was not sent yet is left to the system."""
+        self._closed = True
         self._sock.close()
 
     def _read(self) -> bytes:
@@ -135,7 +138,8 @@ class Stream:
 
     def _retry(self, operation: Callable[[], Result], wanted: int) -> Result:
         while True:
-            self.check()
+            if self.interrupted():
+                raise InterruptedWaitError
             try:
                 return operation()
             except BlockingIOError:
@@ -149,17 +153,14 @@ class Stream:
                 raise DeadlinePassedError
 
     def _wait(self, wanted: int, until: float) -> bool:
-        if wanted != self._polled_for:
-            self._poller.register(self._sock, wanted)
-            self._polled_for = wanted
+        self._poller.register(self._sock, wanted)
         while not self.interrupted():
             remaining_s = until - monotonic()
-            ready = self._poller.poll(milliseconds(remaining_s))
-            if not ready:
-                if remaining_s <= 0:
-                    return False
-            elif len(ready) == 1 and ready[0][0] != self._waker_fd:
-                return True
-            else:
+            ready = {fd for fd, _ in self._poller.poll(milliseconds(remaining_s))}
+            if self._waker.fileno() in ready:
                 self._waker.clear()
+            elif ready:
+                return True
+            elif remaining_s <= 0:
+                return False
         raise InterruptedWaitError

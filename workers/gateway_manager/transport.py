@@ -1,32 +1,22 @@
 """An open WebSocket to one gateway: bounded in time and in bytes, and at once to interrupt."""
 
-import os
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from time import monotonic
 
-from workers.gateway_manager.frames import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    FrameError,
-    FrameReader,
-    MessageTooBigError,
-    close_code,
-    encode_frame,
-)
+import websocket
+from websocket import ABNF
+
+from workers.gateway_manager.frames import BoundedWebSocket, MessageTooBigError
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, failed
 from workers.gateway_manager.stream import DeadlinePassedError, Stream
 from workers.gateway_manager.waker import InterruptedWaitError
 
 _NORMAL_CLOSE = (1000).to_bytes(2, "big")
-_FAILURES = (DeadlinePassedError, MessageTooBigError, FrameError, EOFError, OSError)
 
 
 class Kind(Enum):
@@ -44,29 +34,24 @@ class Received:
     payload: bytes = b""
 
 
-_CONTROL = Received(Kind.CONTROL)
-
-
 class Transport:
     """Owned by the thread that opened it. Its methods raise ConnectionFailedError and InterruptedWaitError.
 
     After either only `leave` and `abandon` may be called: half a frame may be out, or half a one read.
     """
 
-    def __init__(self, stream: Stream, settings: SessionSettings) -> None:
-        """The stream has been upgraded already."""
+    def __init__(self, stream: Stream, web_socket: BoundedWebSocket, settings: SessionSettings) -> None:
         self._stream = stream
+        self._web_socket = web_socket
         self._settings = settings
-        self._frames = FrameReader(settings.max_message_bytes)
-        self._has_said_goodbye = False
 
     def send_text(self, text: str) -> None:
         """Sends a message."""
-        self._send(TEXT, text.encode())
+        self._send(text.encode(), ABNF.OPCODE_TEXT)
 
     def ping(self) -> None:
         """Sends a ping."""
-        self._send(PING, b"")
+        self._send(b"", ABNF.OPCODE_PING)
 
     def receive(self, until: float, phase: Phase, finish_by: float | None = None) -> Received | None:
         """The next thing that arrives, or None when nothing has begun to by then (monotonic seconds).
@@ -74,21 +59,16 @@ class Transport:
         Once a message has begun, its rest may take until `finish_by`, or as long as liveness allows. A close
         is a failure.
         """
-        try:
-            received = self._receive(until, finish_by)
-            if received is None:
+        with self._failures(phase):
+            if not self._stream.wait_readable(until):
                 return None
-            opcode, payload = received
-            code = close_code(payload) if opcode == CLOSE else None
-        except _FAILURES as error:
-            raise self._failure(error, phase) from None
-        if opcode == TEXT:
-            return Received(Kind.MESSAGE, payload)
-        if opcode == CLOSE:
-            raise failed(Code.CLOSED_BY_GATEWAY, phase, _close_message(code))
-        if opcode == BINARY:
+            self._stream.deadline = finish_by or monotonic() + self._settings.liveness_timeout_s
+            opcode, frame = self._web_socket.recv_data_frame(control_frame=True)
+        if opcode == ABNF.OPCODE_CLOSE:
+            raise failed(Code.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
+        if opcode == ABNF.OPCODE_BINARY:
             raise failed(Code.PROTOCOL_ERROR, phase, "The gateway sent a binary frame.")
-        return _CONTROL
+        return Received(Kind.MESSAGE, frame.data) if opcode == ABNF.OPCODE_TEXT else Received(Kind.CONTROL)
 
     def leave(self, last_words: str | None, interrupted: Callable[[], bool]) -> None:
         """Sends the last message and a close with 1000, waits for the answer, and closes the socket.
@@ -100,9 +80,9 @@ class Transport:
         until = monotonic() + self._settings.close_timeout_s
         try:
             if last_words is not None:
-                self._send(TEXT, last_words.encode(), until)
-            self._send(CLOSE, _NORMAL_CLOSE, until)
-            self._has_said_goodbye = True  # theirs is the answer, and wants none
+                self._send(last_words.encode(), ABNF.OPCODE_TEXT, until)
+            self._send(_NORMAL_CLOSE, ABNF.OPCODE_CLOSE, until)
+            self._web_socket.connected = False  # said goodbye: theirs is the answer, and wants none
             while monotonic() < until and self.receive(until, Phase.CLOSE, until) is not None:
                 pass
         except (ConnectionFailedError, InterruptedWaitError):
@@ -113,53 +93,33 @@ class Transport:
     def abandon(self) -> None:
         """Closes the socket without a word."""
         self._stream.close()
+        self._web_socket.release()
 
-    def _receive(self, until: float, finish_by: float | None) -> tuple[int, bytes] | None:
-        """The next message or control frame, which is answered if it has to be."""
-        frames, stream = self._frames, self._stream
-        if frames.has_bytes:
-            stream.check()
-        elif not stream.wait_readable(until):
-            return None
-        stream.deadline = finish_by or monotonic() + self._settings.liveness_timeout_s
-        while (received := frames.take()) is None:
-            frames.feed(stream.read())
-        opcode, payload = received
-        if opcode == PING:
-            stream.send_all(encode_frame(PONG, payload, os.urandom(4)))
-        elif opcode == CLOSE and not self._has_said_goodbye:
-            self._answer_close()
-        return received
-
-    def _answer_close(self) -> None:
-        """Once, and as far as the peer takes it at once: its code is what matters."""
-        self._has_said_goodbye = True
-        self._stream.deadline = monotonic()
-        with suppress(OSError, DeadlinePassedError):
-            self._stream.send_all(encode_frame(CLOSE, _NORMAL_CLOSE, os.urandom(4)))
-
-    def _send(self, opcode: int, payload: bytes, finish_by: float | None = None) -> None:
-        try:
+    def _send(self, payload: bytes, opcode: int, finish_by: float | None = None) -> None:
+        with self._failures(Phase.SESSION):
             self._stream.deadline = finish_by or monotonic() + self._settings.close_timeout_s
-            self._stream.send_all(encode_frame(opcode, payload, os.urandom(4)))
-        except _FAILURES as error:
-            raise self._failure(error, Phase.SESSION) from None
+            self._web_socket.send(payload, opcode)
 
-    def _failure(self, error: Exception, phase: Phase) -> ConnectionFailedError:
-        """The reason in what frames and the socket raise."""
-        if isinstance(error, DeadlinePassedError):
+    @contextmanager
+    def _failures(self, phase: Phase) -> Iterator[None]:
+        """Turns what websocket-client and the socket raise into reasons."""
+        try:
+            yield
+        except DeadlinePassedError:
             code = Code.LOGIN_TIMEOUT if phase is Phase.LOGIN else Code.PING_TIMEOUT
-            return failed(code, phase, "The gateway stalled in the middle of a frame.")
-        if isinstance(error, MessageTooBigError):
+            raise failed(code, phase, "The gateway stalled in the middle of a frame.") from None
+        except MessageTooBigError:
             limit = self._settings.max_message_bytes
             message = f"The gateway sent a message of more than {limit} bytes."
-            return failed(Code.MESSAGE_TOO_BIG, phase, message)
-        if isinstance(error, FrameError):
+            raise failed(Code.MESSAGE_TOO_BIG, phase, message) from None
+        except websocket.WebSocketConnectionClosedException:
+            raise failed(Code.CONNECTION_LOST, phase, "The connection ended without a close.") from None
+        except (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException) as error:
             message = f"The gateway broke the WebSocket protocol: {error}."
-            return failed(Code.PROTOCOL_ERROR, phase, message)
-        if isinstance(error, EOFError):
-            return failed(Code.CONNECTION_LOST, phase, "The connection ended without a close.")
-        return failed(Code.CONNECTION_LOST, phase, f"The connection was lost: {describe(error)}.")
+            raise failed(Code.PROTOCOL_ERROR, phase, message) from None
+        except (OSError, websocket.WebSocketException) as error:
+            message = f"The connection was lost: {describe(error)}."
+            raise failed(Code.CONNECTION_LOST, phase, message) from None
 
 
 def describe(error: Exception) -> str:
@@ -170,7 +130,7 @@ def describe(error: Exception) -> str:
     return str(text)[:200].rstrip(".")
 
 
-def _close_message(code: int | None) -> str:
-    if code is None:
+def _close_message(payload: bytes) -> str:
+    if len(payload) < 2:
         return "The gateway closed the session without a code."
-    return f"The gateway closed the session with code {code}."
+    return f"The gateway closed the session with code {int.from_bytes(payload[:2], 'big')}."
