@@ -9,6 +9,7 @@ from bench.api.growth import grow
 from bench.house import House
 from bench.results import Section
 from bench.scaling.fleet import measure as measure_fleet
+from bench.worker import change, fleet, idle, notifications, start
 
 
 @dataclass(frozen=True)
@@ -24,5 +25,10 @@ ROWS: tuple[Row, ...] = (
     Row("api", "requests a second, latency, CPU and memory of the API beside its peers", compare),
     Row("ceiling", "statements a second of PostgreSQL alone", find_ceiling),
     Row("growth-api", "latency of the API from 1,000 to 1,000,000 gateways", grow),
+    Row("worker-start", "until a worker has all its gateways connected, beside its peers", start.measure),
+    Row("worker-idle", "CPU, memory and files of a worker with idle gateways", idle.measure),
+    Row("worker-change", "how soon a change at a gateway shows in its status", change.measure),
+    Row("worker-notifications", "CPU for notifications and waveforms", notifications.measure),
+    Row("worker-fleet", "four workers with 10,000 gateways; PostgreSQL at 0, 1,000, 10,000", fleet.measure),
     Row("scaling", "what PostgreSQL does for 100,000 gateways over 20 workers", measure_fleet),
 )

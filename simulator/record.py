@@ -97,7 +97,7 @@ class Record:
 
 
 class Handshakes:
-    """The connections of a site on their way to a subscription. Written in the loop, read from any thread."""
+    """The connections of a site on their way to a login. Written in the loop, read from any thread."""
 
     def __init__(self) -> None:
         self._under_way: set[int] = set()
@@ -109,7 +109,7 @@ class Handshakes:
         self.most_at_once = max(self.most_at_once, len(self._under_way))
 
     def ended(self, connection: object) -> None:
-        """It has subscribed, or is lost. No effect the second time."""
+        """It has logged in, or is lost. No effect the second time."""
         self._under_way.discard(id(connection))
 
 

@@ -100,6 +100,7 @@ class Session:
         if self._misbehaviour.replaces_login_answer():
             return
         self.logged_in = True
+        self._core.handshakes.ended(self.connection)
         self._core.record.login_accepted()
         answer = encode(login_answer(email, success=True))
         if kind is Fault.DRIBBLE_LOGIN:
@@ -123,7 +124,6 @@ class Session:
             return
         self.subscribed, self._unsubscribed = True, False
         self._answer_subscription("RTN_SUB_CHANGES")
-        self._core.handshakes.ended(self.connection)
         self._core.record.subscribed()
         self._misbehaviour.after_subscription()
 

@@ -135,7 +135,7 @@ class Site:
 
     @property
     def most_handshakes(self) -> int:
-        """The most connections that were ever at once between being accepted and having subscribed."""
+        """The most connections that were ever at once between being accepted and having logged in."""
         return self._handshakes.most_at_once
 
     def wait(self, holds: Callable[["Site"], bool], timeout_s: float = 5.0) -> None:

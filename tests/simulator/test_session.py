@@ -30,15 +30,12 @@ def test_from_login_to_leaving(connect: Connect, gateway: Gateway) -> None:
     assert gateway.violations == []
 
 
-def test_handshakes_are_counted_until_the_subscription(
-    connect: Connect, site: Site, gateway: Gateway
-) -> None:
+def test_handshakes_are_counted_until_the_login(connect: Connect, site: Site, gateway: Gateway) -> None:
     before = monotonic()
     first, second = connect(), connect()
     assert site.most_handshakes == 2
     for client in (first, second):
-        client.subscribe()
-    gateway.wait(lambda g: g.subscriptions == 2)
+        client.log_in()
     connect()
     assert site.most_handshakes == 2
     assert len(gateway.login_times) == 2

@@ -1,6 +1,5 @@
 """The table of moves, walked through the registry; and what the registry hands to the reporter."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from uuid import UUID, uuid4
@@ -85,7 +84,7 @@ def test_times_and_counters_of_a_session() -> None:
     assert connected.last_seen_at == connected.connected_since == connected.last_connected_at
     registry.saw(ROW_ID, message=False)
     ponged = registry.find(ROW_ID)
-    assert ponged == replace(connected, last_seen_at=ponged.last_seen_at if ponged else None)
+    assert ponged == connected._replace(last_seen_at=ponged.last_seen_at if ponged else None)
     registry.saw(ROW_ID, message=True)
     heard = registry.find(ROW_ID)
     assert heard is not None

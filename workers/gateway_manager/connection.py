@@ -154,7 +154,9 @@ class GatewayConnection:
                 self._move(State.CONNECTING)
                 transport = self._around.dialer.dial(self._applied.url, self._waker, self._is_interrupted)
                 self._move(State.AUTHENTICATING)
-                self._log_in(transport, session)
+                sign_in = self._log_in(transport, session)
+            # Most gateways say nothing now: who waits for that shall not keep others waiting.
+            sign_in.await_consent()
             connected_at = monotonic()
             self._greet()
             self._stay(transport, session)
@@ -178,8 +180,8 @@ class GatewayConnection:
                 transport.abandon()
         return self._fail(reason)
 
-    def _log_in(self, transport: Transport, session: Session) -> None:
-        """Login and subscription, each with its deadline. Raises on every failure."""
+    def _log_in(self, transport: Transport, session: Session) -> SignIn:
+        """Logs in, within the deadline, and asks for the subscription. Raises on every failure."""
         try:
             password = self._password()
         except SealError:
@@ -188,6 +190,7 @@ class GatewayConnection:
         sign_in = SignIn(transport, session, self._around.session, password)
         sign_in.log_in(self._applied.email)
         sign_in.subscribe()
+        return sign_in
 
     def _stay(self, transport: Transport, session: Session) -> None:
         """Receives and pings until something ends the session; always raises."""

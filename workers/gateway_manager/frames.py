@@ -12,6 +12,8 @@ from workers.gateway_manager.stream import DeadlinePassedError, Stream
 
 MAX_FRAGMENTS = 1024
 _MAX_CONTROL_BYTES = 125
+_WHOLE_TEXT = 0x80 | ABNF.OPCODE_TEXT
+_TWO_BYTES_FOLLOW = 126
 
 
 class MessageTooBigError(Exception):
@@ -21,9 +23,29 @@ class MessageTooBigError(Exception):
 class _BoundedFrames(frame_buffer):
     """Reads frames; refuses one by its header, before its payload is read."""
 
-    def __init__(self, recv: Any, max_message_bytes: int) -> None:
+    def __init__(self, recv: Any, stream: Stream, max_message_bytes: int) -> None:
         super().__init__(recv, skip_utf8_validation=True)
+        self._stream = stream
         self._max_message_bytes = max_message_bytes
+
+    def recv_frame(self) -> ABNF:
+        is_between_frames = self.header is None and not self.recv_buffer
+        text = self._take_text() if is_between_frames else None
+        return super().recv_frame() if text is None else ABNF(1, 0, 0, 0, ABNF.OPCODE_TEXT, 0, text)
+
+    def _take_text(self) -> bytes | None:
+        """A short message that is there as a whole, as nearly all are: one slice instead of three reads."""
+        there = self._stream.peek()
+        if len(there) < 4 or there[0] != _WHOLE_TEXT:
+            return None
+        start, size = 2, there[1]
+        if size == _TWO_BYTES_FOLLOW:
+            start, size = 4, int.from_bytes(there[2:4], "big")
+        elif size > _TWO_BYTES_FOLLOW:
+            return None
+        if len(there) < start + size or size > self._max_message_bytes:
+            return None
+        return self._stream.recv(start + size)[start:]
 
     def recv_header(self) -> None:
         super().recv_header()
@@ -88,7 +110,7 @@ class BoundedWebSocket(websocket.WebSocket):
         self._stream = stream
         self.sock = stream  # type: ignore[assignment]
         self.connected = True
-        self.frame_buffer = _BoundedFrames(self._recv, max_message_bytes)
+        self.frame_buffer = _BoundedFrames(self._recv, stream, max_message_bytes)
         self.cont_frame = _BoundedMessage(max_message_bytes)
 
     def release(self) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from time import monotonic
 from uuid import UUID
 
@@ -155,11 +155,12 @@ class GatewayConnectionManager:
     def _count_leaving(self) -> int:
         """How many gateways are on their way out, but may still be ours in the database's eyes."""
         stopping = {connection.id for connection in self._running() if connection.is_stopping}
-        over = {seen.gateway_id for seen in self._around.registry.observations() if seen.is_over}
-        return len(stopping | over)
+        return len(stopping | self._around.registry.ids_over())
 
     def _hand_over(self, count: int, leaving: int) -> None:
         """Ends sessions until `count` have left for other workers, a few at a time, idle ones first."""
+        if count <= leaving:
+            return
         staying = [connection for connection in self._running() if not connection.is_stopping]
         staying.sort(key=lambda connection: self._is_connected(connection.id))
         handed_over = staying[: max(0, min(count, _HAND_OVERS_AT_ONCE) - leaving)]
@@ -211,14 +212,13 @@ class GatewayConnectionManager:
                 self._connections[login.id] = connection
                 connection.start()
 
-    def _release_unwanted(self, wanted: Container[UUID]) -> None:
+    def _release_unwanted(self, wanted: Iterable[UUID]) -> None:
         """A gateway that was claimed but is no longer wanted, before it got a connection."""
+        registry = self._around.registry
         with self._lock:
             held = set(self._connections)
-        for observation in self._around.registry.observations():
-            gateway_id = observation.gateway_id
-            if gateway_id not in wanted and gateway_id not in held and not observation.is_over:
-                self._around.registry.finish(gateway_id, REQUESTED)
+        for gateway_id in registry.ids().difference(wanted, held, registry.ids_over()):
+            registry.finish(gateway_id, REQUESTED)
 
     def _running(self) -> list[GatewayConnection]:
         with self._lock:

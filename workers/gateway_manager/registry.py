@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from time import monotonic
+from typing import NamedTuple
 from uuid import UUID
 
 from service.database.active_gateways import HeldGateway
@@ -18,9 +19,11 @@ log = logging.getLogger(__name__)
 MAX_PENDING_EVENTS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What is true of one connection. All times are monotonic seconds of this process."""
+class Observation(NamedTuple):
+    """What is true of one connection. All times are monotonic seconds of this process.
+
+    A tuple: each move makes another one, for which a dataclass takes several times as long.
+    """
 
     gateway_id: UUID
     state: State
@@ -42,6 +45,15 @@ class Observation:
     last_rejected_at: float | None = None
     is_over: bool = False
     """The connection has ended for good: once this is written down, the gateway is free."""
+
+
+@dataclass(slots=True)
+class Pulse:
+    """What every frame changes of an observation; by far the most of what is written here."""
+
+    last_seen_at: float | None = None
+    last_message_at: float | None = None
+    messages_received: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,8 @@ class GatewayRegistry:
         self._changed = threading.Condition()
         self._holder: WorkerIdentity | None = None
         self._observations: dict[UUID, Observation] = {}
+        """As of the last move; what was heard since is in the pulse."""
+        self._pulses: dict[UUID, Pulse] = {}
         self._reported_seen_at: dict[UUID, float] = {}
         self._unreported: dict[UUID, None] = {}
         self._transitions: deque[Transition] = deque()
@@ -101,6 +115,7 @@ class GatewayRegistry:
         now = monotonic()
         with self._changed:
             for gateway in gateways:
+                self._pulses[gateway.id] = Pulse(messages_received=gateway.messages_received)
                 self._observations[gateway.id] = Observation(
                     gateway.id,
                     State.DISCONNECTED,
@@ -109,7 +124,6 @@ class GatewayRegistry:
                     now,
                     generation=gateway.generation,
                     connects=gateway.connects,
-                    messages_received=gateway.messages_received,
                     rejected_logins=gateway.rejected_logins,
                     last_rejected_at=None
                     if gateway.last_rejected_age is None
@@ -132,8 +146,7 @@ class GatewayRegistry:
         with self._changed:
             before = self._observations[gateway_id]
             check_move(before.state, state)
-            after = replace(
-                before,
+            after = before._replace(
                 state=state,
                 state_since=now,
                 reason=reason,
@@ -145,6 +158,8 @@ class GatewayRegistry:
                 last_rejected_at=now if rejected_logins > before.rejected_logins else before.last_rejected_at,
             )
             self._observations[gateway_id] = _with_connection_times(before, after, now)
+            if state is State.CONNECTED:
+                self._pulses[gateway_id].last_seen_at = now
             self._count(state, reason)
             self._remember(
                 Transition(gateway_id, now, before.state, state, reason, after.attempt, after.generation)
@@ -155,18 +170,12 @@ class GatewayRegistry:
         """Something arrived: a message, or a ping or pong."""
         now = monotonic()
         with self._changed:
-            before = self._observations[gateway_id]
-            self._tally.messages += message
+            pulse = self._pulses[gateway_id]
+            pulse.last_seen_at = now
             if message:
-                after = replace(
-                    before,
-                    last_seen_at=now,
-                    last_message_at=now,
-                    messages_received=before.messages_received + 1,
-                )
-            else:
-                after = replace(before, last_seen_at=now)
-            self._observations[gateway_id] = after
+                pulse.last_message_at = now
+                pulse.messages_received += 1
+                self._tally.messages += 1
 
     def finish(self, gateway_id: UUID, reason: Reason | None = None) -> None:
         """The connection has ended for good; it stays until the database knows.
@@ -177,11 +186,11 @@ class GatewayRegistry:
         with self._changed:
             before = self._observations.get(gateway_id)
             if before is not None:
-                over = replace(before, is_over=True)
+                over = before._replace(is_over=True)
                 if before.state is not State.DISCONNECTED:
                     over = self._broken_off(over, now)
                 elif reason is not None and reason != before.reason:
-                    over = replace(over, reason=reason, reason_at=now)
+                    over = over._replace(reason=reason, reason_at=now)
                 self._observations[gateway_id] = _with_connection_times(before, over, now)
                 self._mark(gateway_id)
 
@@ -207,8 +216,9 @@ class GatewayRegistry:
 
     def is_waiting(self, gateway_id: UUID) -> bool:
         """Whether this worker holds the gateway and its connection has not ended for good."""
-        observation = self.find(gateway_id)
-        return observation is not None and not observation.is_over
+        with self._changed:
+            observation = self._observations.get(gateway_id)
+            return observation is not None and not observation.is_over
 
     def has_changes(self) -> bool:
         """Whether there is something to report."""
@@ -222,12 +232,12 @@ class GatewayRegistry:
     def find(self, gateway_id: UUID) -> Observation | None:
         """What is true of a connection now."""
         with self._changed:
-            return self._observations.get(gateway_id)
+            return self._with_pulse(gateway_id) if gateway_id in self._observations else None
 
-    def observations(self) -> list[Observation]:
-        """What is true of all connections now."""
+    def ids_over(self) -> set[UUID]:
+        """Those whose connection has ended for good, which the database does not know yet."""
         with self._changed:
-            return list(self._observations.values())
+            return {gateway_id for gateway_id, one in self._observations.items() if one.is_over}
 
     def take_changes(self, limit: int) -> Changes:
         """At most `limit` of each kind, oldest first; give them back if they could not be written."""
@@ -235,7 +245,7 @@ class GatewayRegistry:
             taken = list(islice(self._unreported, limit))
             for gateway_id in taken:
                 del self._unreported[gateway_id]
-            observations = [self._observations[gateway_id] for gateway_id in taken]
+            observations = [self._with_pulse(gateway_id) for gateway_id in taken]
             for observation in observations:
                 self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
             transitions = [self._transitions.popleft() for _ in range(min(limit, len(self._transitions)))]
@@ -245,10 +255,9 @@ class GatewayRegistry:
         """All that were heard of `freshness_s` after it was last reported, or later."""
         with self._changed:
             touched = [
-                observation
-                for gateway_id, observation in self._observations.items()
-                if (observation.last_seen_at or 0.0) - self._reported_seen_at.get(gateway_id, 0.0)
-                >= freshness_s
+                self._with_pulse(gateway_id)
+                for gateway_id, pulse in self._pulses.items()
+                if (pulse.last_seen_at or 0.0) - self._reported_seen_at.get(gateway_id, 0.0) >= freshness_s
             ]
             for observation in touched:
                 self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
@@ -274,6 +283,7 @@ class GatewayRegistry:
             released = [one.gateway_id for one in changes.observations if one.is_over]
             for gateway_id in released:
                 self._observations.pop(gateway_id, None)
+                self._pulses.pop(gateway_id, None)
                 self._reported_seen_at.pop(gateway_id, None)
                 self._unreported.pop(gateway_id, None)
             return released
@@ -286,6 +296,7 @@ class GatewayRegistry:
         with self._changed:
             self._holder = holder
             self._observations.clear()
+            self._pulses.clear()
             self._reported_seen_at.clear()
             self._unreported.clear()
             self._transitions.clear()
@@ -302,6 +313,14 @@ class GatewayRegistry:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _with_pulse(self, gateway_id: UUID) -> Observation:
+        pulse = self._pulses[gateway_id]
+        return self._observations[gateway_id]._replace(
+            last_seen_at=pulse.last_seen_at,
+            last_message_at=pulse.last_message_at,
+            messages_received=pulse.messages_received,
+        )
 
     def _broken_off(self, over: Observation, now: float) -> Observation:
         """Its thread ended in the middle: the lease was lost, or we made a mistake.
@@ -320,8 +339,7 @@ class GatewayRegistry:
                 over.generation,
             )
         )
-        return replace(
-            over,
+        return over._replace(
             state=State.DISCONNECTED,
             state_since=now,
             reason=WORKER_LOST,
@@ -352,13 +370,11 @@ class GatewayRegistry:
 
 def _with_connection_times(before: Observation, after: Observation, now: float) -> Observation:
     if after.state is State.CONNECTED:
-        return replace(
-            after,
+        return after._replace(
             connected_since=now,
             last_connected_at=now,
-            last_seen_at=now,
             connects=before.connects + 1,
         )
     if before.state is State.CONNECTED:
-        return replace(after, connected_since=None, last_disconnected_at=now)
+        return after._replace(connected_since=None, last_disconnected_at=now)
     return after

@@ -36,9 +36,12 @@ class SignIn:
             raise failed(Code.LOGIN_TIMEOUT, Phase.LOGIN, message)
 
     def subscribe(self, watch: Watch = UNWATCHED) -> None:
-        """Silence is consent."""
+        """Asks for the subscription, and does not wait for an answer."""
         watch.on_phase(Phase.SUBSCRIBE)
         self._transport.send_text(self._session.subscribe())
+
+    def await_consent(self, watch: Watch = UNWATCHED) -> None:
+        """The answer to the subscription. Silence is consent."""
         deadline = watch.bounded(monotonic() + self._settings.subscribe_grace_s)
         finish_by = None if watch.finish_by == inf else watch.finish_by
         if not self._receive_while(Stage.SUBSCRIBING, deadline, Phase.SUBSCRIBE, finish_by):

@@ -65,15 +65,20 @@ class Stream:
         self._sock = wrapped
         self._retry(wrapped.do_handshake, select.POLLIN)
 
-    def recv(self, size: int) -> bytes:
-        """At least one byte and at most `size`, or nothing at the end of the stream."""
+    def peek(self) -> memoryview:
+        """What has arrived and was not taken yet: at least one byte, or nothing at the end of the stream."""
         if not self._buffer:
             # Asked before each read: one who always has another byte for us shall not keep us for ever.
             if monotonic() >= self.deadline:
                 raise DeadlinePassedError
             self._buffer = memoryview(self._retry(self._read, select.POLLIN))
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
-        return bytes(taken)
+        return self._buffer
+
+    def recv(self, size: int) -> bytes:
+        """At least one byte and at most `size`, or nothing at the end of the stream."""
+        there = self.peek()
+        self._buffer = there[size:]
+        return bytes(there[:size])
 
     def recv_line(self, limit: int) -> bytes:
         """The next bytes up to a line feed, with it. Raises TooManyBytesError past the limit, EOFError."""

@@ -144,7 +144,9 @@ class Trial:
             reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), password)
             raise ConnectionFailedError(reason) from None
         goodbye_s = min(self._around.session.close_timeout_s, (over_at - monotonic()) / 2)
-        sign_in.subscribe(Watch(way.on_phase, over_at - goodbye_s))
+        subscribing = Watch(way.on_phase, over_at - goodbye_s)
+        sign_in.subscribe(subscribing)
+        sign_in.await_consent(subscribing)
 
     def _is_interrupted(self) -> bool:
         return self._is_stopping() or self._must_be_silent()

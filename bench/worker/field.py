@@ -1,0 +1,87 @@
+"""The bench's end of a farm: gateways in a process of their own, and what they have seen."""
+
+import json
+import secrets
+from types import TracebackType
+from typing import Any, Self
+
+from bench.house import House
+from devstack.commands import local
+from devstack.errors import StackError
+from devstack.talking_child import TalkingChild
+
+EMAIL = "bench@example.com"
+POLL_INTERVAL_S = 0.05
+MESSAGES_LIMIT_S = 20.0
+
+
+class Field:
+    """`count` gateways that listen when it is made, and end with the block. For one thread."""
+
+    def __init__(self, house: House, count: int, *, is_silent: bool = False) -> None:
+        """`is_silent`: they do not answer the subscription, as the manual has it; some firmware does."""
+        self.names = [f"AP-{number:05d}" for number in range(1, count + 1)]
+        self.password = secrets.token_urlsafe(12)
+        self._house = house
+        command = ("python", "-m", "bench.worker.farm", "--gateways", str(count), "--email", EMAIL)
+        self._child = TalkingChild(
+            house.household,
+            f"farm-{secrets.token_hex(4)}",
+            local((*command, "--silent") if is_silent else command),
+            house.directory,
+            {"FARM_PASSWORD": self.password},
+        )
+        house.on_close(self._child.close)
+        self._port = int(self._child.greeting["port"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.close()
+
+    def url(self, name: str) -> str:
+        """Where a gateway listens."""
+        return f"ws://127.0.0.1:{self._port}/{name}"
+
+    def count(self) -> dict[str, Any]:
+        """The farm's counters (`bench.worker.farm.crowd.Counters`), `subscribed` now, its own `cpu_s`."""
+        return self._ask({"do": "count"})
+
+    def await_subscribed(self, count: int, limit_s: float) -> float:
+        """When the last of `count` gateways was subscribed to (monotonic seconds). Raises StackError."""
+        seen: dict[str, Any] = {}
+
+        def all_are() -> bool:
+            seen.update(self.count())
+            return int(seen["subscribed"]) >= count
+
+        if self._house.household.wait_until(all_are, limit_s, POLL_INTERVAL_S) is None:
+            raise StackError(
+                f"after {limit_s:g} s {seen['subscribed']} of {count} gateways were subscribed to"
+            )
+        if seen["violations"] or seen["rejected_logins"]:
+            raise StackError(f"a client did not keep to the protocol: {seen}")
+        return float(seen["last_subscribed_at"])
+
+    def cut(self, names: list[str]) -> float:
+        """Resets the sessions of these gateways; when (monotonic seconds)."""
+        return float(self._ask({"do": "cut", "gateways": names})["at"])
+
+    def take_back(self) -> dict[str, float]:
+        """When gateways were subscribed to that were since this was asked last."""
+        return dict(self._ask({"do": "back"})["back"])
+
+    def push(self, what: str, per_s: float, for_s: float) -> dict[str, Any]:
+        """Sends notifications over all sessions in turn: temperatures or waveforms (60 KB). Blocks.
+
+        The answer is a `bench.worker.farm.load.Pushed`.
+        """
+        answer = self._ask({"do": "push", "loads": [{"what": what, "per_s": per_s, "for_s": for_s}]})
+        pushed: dict[str, Any] = answer["pushed"][0]
+        return pushed
+
+    def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
+        return self._child.ask(json.dumps(order))

@@ -1,0 +1,194 @@
+"""Row: several workers hold a fleet; and what the database does for gateways at which nothing happens."""
+
+from dataclasses import dataclass
+from time import monotonic
+
+from bench.house import House
+from bench.processes import cpu_s, open_files, pss_bytes
+from bench.results import Section, at_most, number, table
+from bench.worker.field import Field
+from bench.worker.managers import COUNT_CONNECTED, START_LIMIT_S
+from bench.worker.seed import seed
+from devstack.child import Child
+from devstack.commands import WORKER, local
+from devstack.environment import new_encryption_key
+from devstack.errors import StackError
+
+WORKERS = 4
+COUNTS, QUICK_COUNTS = (0, 1000, 10_000), (0, 1000)
+CONNECT_LIMIT_S = 120.0
+SETTLE_S, QUICK_SETTLE_S = 10.0, 3.0
+# As long as the interval of pings: each gateway is pinged, and "last seen" written, once.
+WINDOW_S, QUICK_WINDOW_S = 15.0, 8.0
+UNEVEN_LIMIT = 0.1
+
+WANT = """
+UPDATE gateways SET desired_state = 'connected', connect_requested_at = clock_timestamp()
+WHERE desired_state = 'disconnected'
+    AND id IN (SELECT id FROM gateways WHERE desired_state = 'disconnected' ORDER BY id LIMIT %s)
+"""
+COUNT_LIVE_WORKERS = "SELECT count(*) FROM workers WHERE ended_at IS NULL"
+COUNT_SHARES = """
+SELECT count(c.gateway_id) FROM workers AS w LEFT JOIN gateway_connections AS c ON w.id = c.worker_id
+WHERE w.ended_at IS NULL GROUP BY w.id ORDER BY w.id
+"""
+READ_WORK = """
+SELECT xact_commit + xact_rollback, tup_returned + tup_fetched, tup_inserted + tup_updated + tup_deleted
+FROM pg_stat_database WHERE datname = current_database()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What PostgreSQL did for a fleet at which nothing happened, each a second."""
+
+    gateways: int
+    transactions: float
+    rows_read: float
+    rows_written: float
+    database_cpu_percent: float
+    workers_cpu_percent: float
+
+
+class Fleet:
+    """Workers with one database and one farm. For one thread."""
+
+    def __init__(self, house: House, gateways: int) -> None:
+        self._house = house
+        self.field = Field(house, gateways)
+        key = new_encryption_key()
+        seed(house.database_url, key, self.field, desired_state="disconnected")
+        self._sql = house.connect()
+        environment = {"DATABASE_URL": house.database_url, "ENCRYPTION_KEY": key}
+        self._workers = [house.start(f"worker-{n}", local(WORKER), environment) for n in range(WORKERS)]
+        if house.wait(lambda: self.ask(COUNT_LIVE_WORKERS) == WORKERS, START_LIMIT_S) is None:
+            raise StackError("not all workers registered")
+
+    def ask(self, question: str) -> int:
+        """A number out of the database."""
+        return int(self.rows(question)[0][0])
+
+    def rows(self, question: str) -> list[tuple[int, ...]]:
+        """Rows of numbers out of the database."""
+        return self._sql.execute(question.encode()).fetchall()
+
+    def grow(self, count: int) -> float:
+        """Has `count` gateways connected in all; how many seconds it takes until they are shown so."""
+        began = monotonic()
+        self._sql.execute(WANT, [count - self.ask(COUNT_CONNECTED)])
+        self.field.await_subscribed(count, CONNECT_LIMIT_S)
+        at = self._house.wait(lambda: self.ask(COUNT_CONNECTED) == count, CONNECT_LIMIT_S)
+        if at is None:
+            raise StackError("not all gateways were shown connected")
+        # What autovacuum would do within a minute: until then plans are made for the fleet as it was.
+        self._sql.execute("ANALYZE")
+        return at - began
+
+    def watch(self, count: int) -> Work:
+        """What goes on in a window in which nothing happens."""
+        window_s = QUICK_WINDOW_S if self._house.is_quick else WINDOW_S
+        before, database_s, workers_s = self.rows(READ_WORK)[0], self._database_cpu_s(), self._workers_cpu_s()
+        self._house.pause(window_s)
+        after = self.rows(READ_WORK)[0]
+        transactions, read, written = (
+            (now - then) / window_s for now, then in zip(after, before, strict=True)
+        )
+        return Work(
+            count,
+            transactions,
+            read,
+            written,
+            (self._database_cpu_s() - database_s) / window_s * 100,
+            (self._workers_cpu_s() - workers_s) / window_s * 100,
+        )
+
+    def shares(self) -> list[int]:
+        """How many gateways each worker holds."""
+        return [row[0] for row in self.rows(COUNT_SHARES)]
+
+    def memory_bytes(self) -> int:
+        """PSS of all workers."""
+        return sum(pss_bytes(_pid(worker)) for worker in self._workers)
+
+    def open_files(self) -> int:
+        """File descriptors of all workers."""
+        return sum(open_files(_pid(worker)) for worker in self._workers)
+
+    def close(self) -> None:
+        """Ends the workers by force."""
+        for worker in self._workers:
+            worker.stop(0)
+
+    def _workers_cpu_s(self) -> float:
+        return sum(cpu_s(_pid(worker)) for worker in self._workers)
+
+    def _database_cpu_s(self) -> float:
+        return cpu_s(self._house.postgres_pid)
+
+
+def measure(house: House) -> Section:
+    """The fleet grows from nothing; after each step it is watched while nothing happens."""
+    counts = QUICK_COUNTS if house.is_quick else COUNTS
+    fleet = Fleet(house, counts[-1])
+    works: list[Work] = []
+    took_s, empty_bytes = 0.0, 0
+    for count in counts:
+        if count:
+            took_s = fleet.grow(count)
+            house.say(f"{count:,} gateways connected after {took_s:.1f} s")
+        house.pause(QUICK_SETTLE_S if house.is_quick else SETTLE_S)
+        works.append(fleet.watch(count))
+        if not count:
+            empty_bytes = fleet.memory_bytes()
+    shares, total = fleet.shares(), counts[-1]
+    kib = (fleet.memory_bytes() - empty_bytes) / total / 2**10
+    facts = (
+        f"{WORKERS} workers hold {total:,} gateways: {', '.join(f'{share:,}' for share in shares)}; "
+        f"the last {total - counts[-2]:,} were shown connected {took_s:.1f} s after somebody wanted them; "
+        f"{number(kib)} KiB (PSS) and {fleet.open_files() / total:.2f} file descriptors a gateway."
+    )
+    fleet.close()
+    even = (max(shares) - min(shares)) / (total / WORKERS)
+    return Section(
+        f"Worker: a fleet of {total:,}",
+        work_table(works),
+        facts,
+        (
+            at_most("transactions a second, most against least gateways", _growth(works), 1.2),
+            at_most("difference of shares against their mean", even, UNEVEN_LIMIT),
+        ),
+    )
+
+
+def work_table(works: list[Work]) -> str:
+    """What a fleet costs at which nothing happens, by its size."""
+    header = (
+        "idle gateways",
+        "transactions/s",
+        "rows read/s",
+        "rows written/s",
+        "PostgreSQL, % of a core",
+        "workers, % of a core",
+    )
+    rows = [
+        (
+            f"{work.gateways:,}",
+            number(work.transactions),
+            number(work.rows_read),
+            number(work.rows_written),
+            number(work.database_cpu_percent),
+            number(work.workers_cpu_percent),
+        )
+        for work in works
+    ]
+    return table(header, rows)
+
+
+def _growth(works: list[Work]) -> float:
+    return works[-1].transactions / works[0].transactions
+
+
+def _pid(worker: Child) -> int:
+    if worker.process is None or worker.exit_code() is not None:
+        raise StackError(f"{worker.name} does not run")
+    return worker.process.pid

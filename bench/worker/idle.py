@@ -1,0 +1,72 @@
+"""Row: what a manager costs whose gateways are connected and say nothing."""
+
+from collections.abc import Mapping
+
+from bench.house import House
+from bench.results import Section
+from bench.worker.field import Field
+from bench.worker.figures import Measured, figures, goals, ratios
+from bench.worker.managers import ASYNCIO, Maker, Manager, contestants
+
+GATEWAYS, QUICK_GATEWAYS = 2000, 500
+WINDOWS, QUICK_WINDOWS = 2, 1
+# As long as the interval of pings: each gateway is pinged once.
+WINDOW_S = 15.0
+SETTLE_S, QUICK_SETTLE_S = 15.0, 5.0
+EMPTY_S = 3.0
+LIMIT_S = 60.0
+
+
+def measure(house: House) -> Section:
+    """All contestants at once: at a few per cent of a core each they are not in each other's way."""
+    makers = contestants(house)
+    count = QUICK_GATEWAYS if house.is_quick else GATEWAYS
+    cpu = Measured(f"CPU, {count:,} idle gateways", "% of a core", wanted=3)
+    memory = Measured("memory a gateway (PSS)", "KiB", wanted=40)
+    files = Measured("file descriptors a gateway", "", wanted=2)
+    base = Measured("memory without gateways (PSS)", "MiB")
+    empty = measure_empty(house, makers)
+    managers = {name: start(house, maker, count) for name, maker in makers.items()}
+    house.pause(QUICK_SETTLE_S if house.is_quick else SETTLE_S)
+    for name, manager in managers.items():
+        pss_bytes, open_files = empty[name]
+        base.add(name, pss_bytes / 2**20)
+        memory.add(name, (manager.pss_bytes - pss_bytes) / count / 2**10)
+        files.add(name, (manager.open_files - open_files) / count)
+    for _ in range(QUICK_WINDOWS if house.is_quick else WINDOWS):
+        before = {name: manager.cpu_s for name, manager in managers.items()}
+        house.pause(WINDOW_S)
+        for name, manager in managers.items():
+            cpu.add(name, (manager.cpu_s - before[name]) / WINDOW_S * 100)
+    for manager in managers.values():
+        manager.close()
+    measured, names = [cpu, memory, files, base], list(makers)
+    return Section(
+        "Worker: idle",
+        ratios([cpu, memory], names),
+        figures(measured, names),
+        goals([cpu, memory], names, ASYNCIO) + goals([files], names, ""),
+    )
+
+
+def measure_empty(house: House, makers: Mapping[str, Maker]) -> dict[str, tuple[int, int]]:
+    """Memory and file descriptors of each contestant that has no gateways."""
+    found: dict[str, tuple[int, int]] = {}
+    with Field(house, 0) as field:
+        managers = {name: maker(house, field) for name, maker in makers.items()}
+        for manager in managers.values():
+            manager.start()
+        house.pause(EMPTY_S)
+        for name, manager in managers.items():
+            found[name] = (manager.pss_bytes, manager.open_files)
+            manager.close()
+    return found
+
+
+def start(house: House, maker: Maker, count: int) -> Manager:
+    """A manager with all its gateways connected; its farm ends with the house."""
+    field = Field(house, count)
+    manager = maker(house, field)
+    manager.start()
+    field.await_subscribed(count, LIMIT_S)
+    return manager

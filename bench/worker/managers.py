@@ -1,0 +1,215 @@
+"""The contestants: programs that keep the gateways of a field connected."""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import LiteralString
+from uuid import UUID
+
+import psycopg
+
+from bench import tools
+from bench.house import House
+from bench.processes import cpu_s, open_files, pss_bytes
+from bench.worker.client import Client
+from bench.worker.field import EMAIL, Field
+from bench.worker.seed import seed
+from devstack.child import Child
+from devstack.commands import API, PROJECT, WORKER, local
+from devstack.environment import new_encryption_key
+from devstack.errors import StackError
+from devstack.postgres import free_port
+
+MILLGATE, NODE, ASYNCIO = "Millgate", "Node, ws", "asyncio, websockets"
+START_LIMIT_S = 30.0
+PEERS = PROJECT / "bench" / "peers"
+COUNT_CONNECTED = "SELECT count(*) FROM gateway_statuses WHERE state = 'connected'"
+SUM_MESSAGES = "SELECT coalesce(sum(messages_received), 0)::bigint FROM gateway_connections"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A gateway's status as its manager shows it. `since`: when its session began, in whatever form."""
+
+    is_connected: bool
+    since: object
+
+
+class Manager(ABC):
+    """A program with its gateways. Made, nothing runs; `start` and `close` it. For one thread."""
+
+    def __init__(self, house: House, field: Field) -> None:
+        self.house = house
+        self.field = field
+        self.started_at = 0.0
+        self._child: Child | None = None
+
+    @abstractmethod
+    def start(self) -> None:
+        """Starts the process, and returns before it is ready for anything."""
+
+    @abstractmethod
+    def serve_status(self) -> None:
+        """Returns when statuses can be asked for. Raises StackError."""
+
+    @abstractmethod
+    def status(self, name: str) -> Seen:
+        """A gateway's status, over HTTP."""
+
+    @abstractmethod
+    def count_connected(self) -> int:
+        """How many gateways it shows as connected."""
+
+    @abstractmethod
+    def messages_received(self) -> int:
+        """Notifications that it has decoded and counted, over all gateways."""
+
+    @property
+    def pid(self) -> int:
+        """Its process. Raises StackError when there is none."""
+        if self._child is None or self._child.process is None or self._child.exit_code() is not None:
+            raise StackError("a manager of gateways does not run; its log is in the house")
+        return self._child.process.pid
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds on a core so far, with its children."""
+        return cpu_s(self.pid)
+
+    @property
+    def pss_bytes(self) -> int:
+        """Memory, with its children."""
+        return pss_bytes(self.pid)
+
+    @property
+    def open_files(self) -> int:
+        """File descriptors, with its children."""
+        return open_files(self.pid)
+
+    def close(self) -> None:
+        """Ends it by force: what is measured next shall not wait for goodbyes. Harmless twice."""
+        if self._child is not None:
+            self._child.stop(0)
+
+    def _run(self, name: str, command: tuple[str, ...], environment: dict[str, str]) -> None:
+        self.started_at = monotonic()
+        self._child = self.house.start(f"{name}-{free_port()}", command, environment)
+
+
+class Millgate(Manager):
+    """One worker with a database of its own, at default settings; an API when statuses are asked for."""
+
+    def __init__(self, house: House, field: Field) -> None:
+        super().__init__(house, field)
+        self.database_url = house.household.new_database()
+        self._key = new_encryption_key()
+        self._metrics_port = free_port()
+        self._api: Client | None = None
+        self._ids: dict[str, UUID] = seed(self.database_url, self._key, field) if field.names else {}
+
+    def start(self) -> None:
+        environment = self._environment | {"METRICS_PORT": str(self._metrics_port)}
+        self._run("worker", local(WORKER), environment)
+
+    def serve_status(self) -> None:
+        port = free_port()
+        gunicorn, option, configuration, application = local(API)
+        command = (gunicorn, option, str(PROJECT / configuration), application)
+        self.house.start(f"api-{port}", command, self._environment | {"PORT": str(port)})
+        self._api = Client(port)
+        await_answer(self.house, self._api, "/api/health")
+
+    def status(self, name: str) -> Seen:
+        if self._api is None:
+            raise StackError("serve_status comes first")
+        status = self._api.get(f"/api/gateways/{self._ids[name]}/status")
+        return Seen(status["state"] == "connected", status["connected_since"])
+
+    def count_connected(self) -> int:
+        return self.ask(COUNT_CONNECTED)
+
+    def messages_received(self) -> int:
+        metrics = Client(self._metrics_port)
+        try:
+            text = metrics.read("/metrics").decode()
+        finally:
+            metrics.close()
+        found = re.search(r"^millgate_messages_total (\S+)$", text, re.MULTILINE)
+        return int(float(found[1])) if found else 0
+
+    def messages_written(self) -> int:
+        """The same as the database knows it."""
+        return self.ask(SUM_MESSAGES)
+
+    def ask(self, question: LiteralString) -> int:
+        """A number out of the database."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            [answer] = connection.execute(question).fetchone() or [0]
+        return int(answer)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"DATABASE_URL": self.database_url, "ENCRYPTION_KEY": self._key}
+
+
+class Peer(Manager):
+    """A peer: gateways from a JSON list, status from memory over HTTP."""
+
+    def __init__(self, house: House, field: Field, name: str, program: tuple[str, ...]) -> None:
+        super().__init__(house, field)
+        self._name = name
+        self._program = program
+        self._port = free_port()
+        self._client = Client(self._port)
+        self._list = house.directory / f"gateways-{self._port}.json"
+        self._list.touch(mode=0o600)
+        self._list.write_text(
+            json.dumps(
+                [
+                    {"id": each, "url": field.url(each), "email": EMAIL, "password": field.password}
+                    for each in field.names
+                ]
+            )
+        )
+
+    def start(self) -> None:
+        self._run(self._name, (*self._program, str(self._list), str(self._port)), {})
+
+    def serve_status(self) -> None:
+        await_answer(self.house, self._client, "/summary")
+
+    def status(self, name: str) -> Seen:
+        status = self._client.get(f"/status/{name}")
+        return Seen(status["state"] == "connected", status["connected_since"])
+
+    def count_connected(self) -> int:
+        return int(self._client.get("/summary")["states"].get("connected", 0))
+
+    def messages_received(self) -> int:
+        return int(self._client.get("/summary")["messages_received"])
+
+
+Maker = Callable[[House, Field], Manager]
+
+
+def contestants(house: House) -> dict[str, Maker]:
+    """Those that can run on this machine, by name; says who can not."""
+    found: dict[str, Maker] = {MILLGATE: Millgate}
+    try:
+        program = (tools.node(), str(PEERS / "node_worker" / "main.mjs"))
+        tools.install_packages(PEERS / "node_worker")
+        found[NODE] = lambda house, field: Peer(house, field, "node", program)
+    except tools.ToolMissingError as error:
+        house.say(f"Node is left out: {error}")
+    command = local(("python", "-m", "bench.peers.asyncio_worker"))
+    found[ASYNCIO] = lambda house, field: Peer(house, field, "asyncio", command)
+    return found
+
+
+def await_answer(house: House, client: Client, path: str) -> None:
+    """Returns once there is a good answer. Raises StackError."""
+    if house.wait(lambda: client.answers(path), START_LIMIT_S) is None:
+        raise StackError(f"nothing good came from {path}")

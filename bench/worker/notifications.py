@@ -1,0 +1,91 @@
+"""Row: what it costs to take in what gateways have to tell."""
+
+from dataclasses import dataclass
+from time import monotonic
+
+from bench.house import House
+from bench.results import Goal, Section
+from bench.worker.field import MESSAGES_LIMIT_S, Field
+from bench.worker.figures import Measured, figures, goals, ratios
+from bench.worker.managers import ASYNCIO, Maker, Manager, Millgate, contestants
+from devstack.errors import StackError
+
+GATEWAYS = 200
+ROUNDS, QUICK_ROUNDS = 3, 1
+FOR_S = 3.0
+LIMIT_S = 30.0
+# Until the worker writes down what it has heard since it last did.
+WRITTEN_LIMIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What all gateways together send."""
+
+    what: str
+    per_s: float
+    title: str
+
+
+LOADS = (
+    Load("temperatures", 5000, "5,000 notifications/s"),
+    Load("waveforms", 200, "200 waveforms of 60 KB/s"),
+)
+
+
+def measure(house: House) -> Section:
+    """Each contestant under each load, in turn."""
+    makers = contestants(house)
+    measured = {load.what: Measured(f"{load.title}: CPU", "% of a core") for load in LOADS}
+    late = {load.what: Measured(f"{load.title}: counted behind the last", "ms") for load in LOADS}
+    unaccounted = 0
+    rounds = QUICK_ROUNDS if house.is_quick else ROUNDS
+    for number in range(rounds):
+        for name, maker in makers.items():
+            with Field(house, GATEWAYS) as field:
+                manager = connected(house, maker, field)
+                for load in LOADS:
+                    used_s, late_s = take_in(house, manager, load)
+                    measured[load.what].add(name, used_s / FOR_S * 100)
+                    late[load.what].add(name, late_s * 1000)
+                if isinstance(manager, Millgate) and number == rounds - 1:
+                    unaccounted = count_unwritten(house, manager)
+                manager.close()
+    names = list(makers)
+    all_written = Goal("notifications not accounted for", "0", str(unaccounted), unaccounted == 0)
+    return Section(
+        "Worker: notifications",
+        ratios(list(measured.values()), names),
+        figures([*measured.values(), *late.values()], names),
+        (*goals(list(measured.values()), names, ASYNCIO), all_written),
+    )
+
+
+def connected(house: House, maker: Maker, field: Field) -> Manager:
+    """A manager that shows all gateways of the field as connected."""
+    manager = maker(house, field)
+    manager.start()
+    field.await_subscribed(GATEWAYS, LIMIT_S)
+    if house.wait(lambda: manager.count_connected() == GATEWAYS, LIMIT_S) is None:
+        raise StackError("not all gateways were shown connected")
+    return manager
+
+
+def take_in(house: House, manager: Manager, load: Load) -> tuple[float, float]:
+    """CPU seconds that it took, and seconds from the last one's sending until all were counted."""
+    before, used_s = manager.messages_received(), manager.cpu_s
+    pushed = manager.field.push(load.what, load.per_s, FOR_S)
+    if pushed["behind"]:
+        raise StackError(f"{pushed['behind']} notifications found no reader")
+    sent_at = monotonic()
+    expected = before + pushed["sent"]
+    counted_at = house.wait(lambda: manager.messages_received() >= expected, MESSAGES_LIMIT_S)
+    if counted_at is None or manager.messages_received() != expected:
+        raise StackError(f"{manager.messages_received() - before} of {pushed['sent']} notifications counted")
+    return manager.cpu_s - used_s, counted_at - sent_at
+
+
+def count_unwritten(house: House, manager: Millgate) -> int:
+    """How many notifications the database does not know, once the worker had the time to tell."""
+    house.wait(lambda: manager.messages_written() == manager.messages_received(), WRITTEN_LIMIT_S)
+    return manager.messages_received() - manager.messages_written()
