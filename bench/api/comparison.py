@@ -106,7 +106,7 @@ class Match:
 def tidy_up(connection: psycopg.Connection) -> None:
     """The tables as they were before somebody wrote, as far as their size and the work of a read goes."""
     connection.execute("DELETE FROM gateways WHERE gateway_id LIKE %s", [f"{CREATED}%"])
-    connection.execute("VACUUM (ANALYZE) gateways, gateway_wishes")
+    connection.execute("VACUUM (ANALYZE) gateways, gateway_counts, gateway_wishes")
 
 
 def write_gateways(connection: psycopg.Connection, path: Path) -> Path:

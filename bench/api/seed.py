@@ -124,5 +124,5 @@ def seal_each(connection: psycopg.Connection[Any], sealer: Sealer) -> None:
 
 def settle(connection: psycopg.Connection[Any]) -> None:
     """Nothing is left to do behind what was seeded, and PostgreSQL knows what is there."""
-    connection.execute("VACUUM (ANALYZE) factories, gateways, gateway_wishes, gateway_connections, workers")
+    connection.execute("VACUUM (ANALYZE)")
     connection.execute("CHECKPOINT")
