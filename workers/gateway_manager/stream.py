@@ -39,7 +39,10 @@ class Stream:
         """Asked before every operation and after every wake-up: true raises InterruptedWaitError."""
         self._buffer = memoryview(b"")
         self._poller = select.poll()
-        self._poller.register(waker.fileno(), select.POLLIN)
+        self._waker_fd = waker.fileno()
+        self._poller.register(self._waker_fd, select.POLLIN)
+        self._polled_for = 0
+        """What the poller looks for on the socket."""
         self.deadline = 0.0
         """Monotonic seconds at which reading or writing gives up."""
         self._closed = False  # websocket-client looks at this name
@@ -158,14 +161,16 @@ class Stream:
                 raise DeadlinePassedError
 
     def _wait(self, wanted: int, until: float) -> bool:
-        self._poller.register(self._sock, wanted)
+        if wanted != self._polled_for:
+            self._poller.register(self._sock, wanted)
+            self._polled_for = wanted
         while not self.interrupted():
-            remaining_s = until - monotonic()
-            ready = {fd for fd, _ in self._poller.poll(milliseconds(remaining_s))}
-            if self._waker.fileno() in ready:
-                self._waker.clear()
-            elif ready:
+            ready = self._poller.poll(milliseconds(until - monotonic()))
+            if not ready:
+                if monotonic() >= until:
+                    return False
+            elif all(descriptor != self._waker_fd for descriptor, _ in ready):
                 return True
-            elif remaining_s <= 0:
-                return False
+            else:
+                self._waker.clear()
         raise InterruptedWaitError
