@@ -138,6 +138,9 @@ CREATE FUNCTION public.notify_gateways_changed() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
+    IF current_setting('millgate.tells_later', TRUE) = 'on' THEN
+        RETURN NULL;
+    END IF;
     NOTIFY gateways_changed;
     RETURN NULL;
 END;
@@ -1206,4 +1209,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000050'),
     ('20261123000060'),
     ('20261123000061'),
-    ('20261123000070');
+    ('20261123000070'),
+    ('20261123000080');

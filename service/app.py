@@ -25,6 +25,7 @@ from service.api import (
 from service.api.access import require_tokens
 from service.api.errors import handle_errors
 from service.api.event_watch import EventWatch
+from service.api.herald import Herald, tell_of_writes
 from service.api.metrics import measure
 from service.api.request_log import log_requests
 from service.api.security import guard
@@ -95,7 +96,8 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.url_map.converters["default"] = PartOfPath
-    database = Database(config.database, "millgate-api")
+    database = Database(config.database, "millgate-api", tells_later=True)
+    herald = Herald(database)
     attach_services(
         app,
         Services(
@@ -104,6 +106,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
             newest_migration=newest_migration(MIGRATIONS),
             trials=TrialDesk.of(config.trial_limit_s, config.threads),
             event_watch=EventWatch(database, max_waiting=config.threads // 2),
+            herald=herald,
         ),
     )
     log_requests(app)
@@ -111,6 +114,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     handle_errors(app)
     guard(app, config)
     limit_waits(app)
+    tell_of_writes(app, herald)
     if config.requires_tokens:
         require_tokens(app)
     for blueprint in BLUEPRINTS:

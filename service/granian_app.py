@@ -22,5 +22,8 @@ def create_app() -> Flask:
     services = services_of(made)
     services.database.open()
     services.event_watch.start()
+    services.herald.start()
     atexit.register(services.database.close)
+    # Before that: what is registered last is called first.
+    atexit.register(services.herald.stop, timeout_s=2)
     return made

@@ -86,6 +86,7 @@ def post_worker_init(worker: Any) -> None:
     services = services_of(worker.app.wsgi())
     services.database.open()
     services.event_watch.start()
+    services.herald.start()
     worker.on_stop = services.end_waits
 
 
@@ -93,6 +94,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
     """The last act of a process that served."""
     services = services_of(worker.app.wsgi())
     services.event_watch.stop(timeout_s=2)
+    services.herald.stop(timeout_s=2)
     services.database.close()
 
 

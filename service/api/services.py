@@ -7,6 +7,7 @@ from threading import BoundedSemaphore
 from flask import Flask, current_app
 
 from service.api.event_watch import EventWatch
+from service.api.herald import Herald
 from service.api.trial_desk import TrialDesk
 from service.crypto import Sealer
 from service.database.pool import Database
@@ -25,6 +26,7 @@ class Services:
     newest_migration: str
     trials: TrialDesk
     event_watch: EventWatch
+    herald: Herald
     import_slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(IMPORTS_AT_ONCE))
     """Held while a file is imported."""
 

@@ -76,12 +76,13 @@ class ConnectionExecutor:
 class Database:
     """The pool. Open it after a fork; any thread may call. It is an Executor of single statements itself."""
 
-    def __init__(self, config: DatabaseConfig, application_name: str) -> None:
+    def __init__(self, config: DatabaseConfig, application_name: str, *, tells_later: bool = False) -> None:
+        """`tells_later`: see connection_options."""
         self._config = config
         self._pool = ConnectionPool[Connection](
             config.url,
             connection_class=connection_class(config.statement_timeout_s + _SILENCE_S),
-            kwargs=connection_options(config, application_name),
+            kwargs=connection_options(config, application_name, tells_later=tells_later),
             min_size=config.pool_min,
             max_size=max(config.pool_max, config.pool_min),
             timeout=config.pool_timeout_s,
@@ -188,8 +189,13 @@ def connect(config: DatabaseConfig, application_name: str) -> Connection:
     return kind.connect(config.url, **connection_options(config, application_name))
 
 
-def connection_options(config: DatabaseConfig, application_name: str) -> dict[str, Any]:
-    """Arguments for a connection of ours: autocommit, and a bound on every wait."""
+def connection_options(
+    config: DatabaseConfig, application_name: str, *, tells_later: bool = False
+) -> dict[str, Any]:
+    """Arguments for a connection of ours: autocommit, and a bound on every wait.
+
+    `tells_later`: what it writes into `gateways` notifies nobody, which is left to who writes.
+    """
     statement_timeout_ms = round(config.statement_timeout_s * 1000)
     return {
         "autocommit": True,
@@ -201,6 +207,7 @@ def connection_options(config: DatabaseConfig, application_name: str) -> dict[st
             f" -c idle_in_transaction_session_timeout={2 * statement_timeout_ms}"
             # As the function rfc3339 takes it.
             " -c timezone=UTC -c datestyle=ISO"
+            f" -c millgate.tells_later={'on' if tells_later else 'off'}"
         ),
         # A server that went away without a word is given up on after this long.
         "tcp_user_timeout": statement_timeout_ms,

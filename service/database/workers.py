@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from service.database.announcements import announce_changes
 from service.database.query import Command, Executor, Query, required
 
 
@@ -135,9 +136,6 @@ FREE_HELD_BY_ENDED = Command(
     """
 )
 
-# Every worker is told to look: what is free now is for those whose share it is.
-ANNOUNCE_FREE = Command("NOTIFY gateways_changed")
-
 # A worker counts its own exactly, and of the others knows what they said with their last renewal: counting
 # everybody's would be a pass over the fleet.
 FIND_STANDINGS = Query(
@@ -203,8 +201,8 @@ class WorkerRepository:
         self._free([worker.id])
 
     def announce_free(self) -> None:
-        """Tells all workers, with the end of the transaction, that there are gateways to claim."""
-        self._executor.execute(ANNOUNCE_FREE, {})
+        """Tells all workers, with the end of the transaction: what is free is for those whose share it is."""
+        announce_changes(self._executor)
 
     def prune(self) -> int:
         """Removes workers that ended more than a week ago; tells how many."""

@@ -431,6 +431,21 @@ def test_workers_are_told_of_what_concerns_them(
         writer.execute("DELETE FROM gateways WHERE id = %s", [gateway])
 
 
+def test_workers_are_not_told_by_a_session_that_tells_later(told_url: str) -> None:
+    with (
+        psycopg.connect(told_url, autocommit=True) as listener,
+        psycopg.connect(told_url, autocommit=True, options="-c millgate.tells_later=on") as writer,
+    ):
+        listener.execute("LISTEN gateways_changed")
+        created = writer.execute(FRESH_GATEWAY).fetchone()
+        writer.execute("UPDATE gateways SET connect_requested_at = now() WHERE id = %s", created)
+        assert told_until_now(listener, writer) == []
+        writer.execute("SET millgate.tells_later = off")
+        writer.execute("UPDATE gateways SET connect_requested_at = clock_timestamp() WHERE id = %s", created)
+        assert told_until_now(listener, writer) == [""]
+        writer.execute("DELETE FROM gateways WHERE id = %s", created)
+
+
 def told_until_now(listener: psycopg.Connection, writer: psycopg.Connection) -> list[str]:
     """What the listener was told before a mark that the writer sends now."""
     writer.execute("SELECT pg_notify('gateways_changed', 'mark')")

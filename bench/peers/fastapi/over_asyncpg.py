@@ -13,7 +13,7 @@ from bench.peers.fastapi.application import create_app
 from bench.peers.fastapi.errors import factory_unknown, gateway_id_taken, gateway_not_found
 from bench.peers.fastapi.repository import Check, Versioned
 from bench.peers.fastapi.schemas import GatewayListQuery, GatewayResponse
-from bench.peers.fastapi.settings import Settings
+from bench.peers.fastapi.settings import SESSION, Settings
 
 COLUMNS = """
     g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email, g.desired_state,
@@ -140,7 +140,7 @@ def make_app() -> FastAPI:
             max_size=settings.pool_max,
             init=prepare_connection,
             command_timeout=5,
-            server_settings={"application_name": "fastapi", "statement_timeout": "4000"},
+            server_settings=SESSION,
         ) as pool:
             app.state.pool = pool
             yield

@@ -17,7 +17,7 @@ from bench.peers.fastapi.application import create_app
 from bench.peers.fastapi.errors import factory_unknown, gateway_id_taken, gateway_not_found
 from bench.peers.fastapi.repository import Check, Versioned
 from bench.peers.fastapi.schemas import GatewayListQuery, GatewayResponse
-from bench.peers.fastapi.settings import Settings
+from bench.peers.fastapi.settings import SESSION, Settings
 from bench.peers.fastapi.tables import Factory, Gateway, GatewayConnection
 
 SEEN = (
@@ -121,7 +121,7 @@ def make_app() -> FastAPI:
         max_overflow=0,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
-        connect_args={"server_settings": {"application_name": "fastapi", "statement_timeout": "4000"}},
+        connect_args={"server_settings": SESSION},
     )
     sessions = async_sessionmaker(engine, expire_on_commit=False)
 

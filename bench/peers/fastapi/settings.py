@@ -3,6 +3,9 @@
 import os
 from dataclasses import dataclass, field
 
+# With the last of them the trigger on gateways notifies nobody.
+SESSION = {"application_name": "fastapi", "statement_timeout": "4000", "millgate.tells_later": "on"}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

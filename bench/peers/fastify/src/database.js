@@ -15,6 +15,8 @@ export function createDatabase(config) {
     idleTimeoutMillis: 30_000,
     statement_timeout: 4000,
     application_name: 'fastify',
+    // The trigger on gateways notifies nobody.
+    options: '-c millgate.tells_later=on',
   });
   return new Kysely({ dialect: new PostgresDialect({ pool }) });
 }
