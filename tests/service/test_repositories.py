@@ -253,7 +253,7 @@ def test_a_change_that_commits_late_is_not_missed(world: World, database_url: st
     """Its transaction began before the mark was asked for, and ended after."""
     gateway = world.gateway(world.factory().id, "CTC-1")
     worker = world.hold(gateway.id)
-    with psycopg.connect(database_url) as late:
+    with psycopg.connect(database_url, autocommit=True) as late, late.transaction():
         GatewayRepository(ConnectionExecutor(late)).want_connected(gateway.id)
         world.gateway(world.factory().id, "CTC-2")
         mark = world.active.find_mark(None)

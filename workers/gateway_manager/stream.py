@@ -87,12 +87,13 @@ class Stream:
         """The next bytes up to a line feed, with it. Raises TooManyBytesError past the limit, EOFError."""
         line = bytearray()
         while not line.endswith(b"\n"):
-            if len(line) >= limit:
+            room = limit - len(line)
+            if room <= 0:
                 raise TooManyBytesError
-            received = self.recv(1)
-            if not received:
+            there = bytes(self.peek()[:room])
+            if not there:
                 raise EOFError
-            line += received
+            line += self.recv(there.find(b"\n") + 1 or len(there))
         return bytes(line)
 
     def send(self, data: bytes) -> int:
