@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
@@ -64,10 +64,19 @@ def measure(row: Row, household: Household, *, is_quick: bool) -> Section:
 
 
 def measure_all(
-    rows: Sequence[Row], household: Household, stopping: StopRequest, *, is_quick: bool
-) -> tuple[list[Section], list[str]]:
-    """What was found, and the names of the rows that could not be measured. Raises StopAskedError."""
-    sections, failed = [], []
+    rows: Sequence[Row],
+    household: Household,
+    stopping: StopRequest,
+    keep: Callable[[list[Section], list[str]], object],
+    *,
+    is_quick: bool,
+) -> list[str]:
+    """The names of the rows that could not be measured. Raises StopAskedError.
+
+    `keep` is given what was found so far, and those names, after each row.
+    """
+    sections: list[Section] = []
+    failed: list[str] = []
     with ThreadPoolExecutor(1, thread_name_prefix="row") as pool:
         for row in rows:
             running = pool.submit(measure, row, household, is_quick=is_quick)
@@ -78,7 +87,8 @@ def measure_all(
             except Exception as error:  # noqa: BLE001 - a row that can not be measured; the others go on
                 household.say(f"{row.name}: could not be measured: {type(error).__name__}: {error}")
                 failed.append(row.name)
-    return sections, failed
+            keep(sections, failed)
+    return failed
 
 
 def await_result(running: Future[Section], household: Household, stopping: StopRequest) -> Section:
@@ -95,23 +105,28 @@ def run(only: str, *, is_quick: bool, rows: Sequence[Row] = ROWS, results: Path 
     if only in {"list", "help"}:
         print(listing(rows))
         return 0
+    text = ""
+
+    def keep(sections: list[Section], failed: list[str]) -> None:
+        nonlocal text
+        text = report(machine, command_line(only, is_quick=is_quick), sections, failed)
+        if not (only or is_quick):
+            results.write_text(text)
+
     try:
         chosen = choose(only, rows)
+        machine = describe()
         with StopRequest() as stopping:
             directory = PROJECT / ".data" / f"bench-{os.getpid()}"
             with Household(directory, Narrator(), SERVER_SETTINGS) as household:
-                sections, failed = measure_all(chosen, household, stopping, is_quick=is_quick)
+                failed = measure_all(chosen, household, stopping, keep, is_quick=is_quick)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
     except StopAskedError:
         say("Stopped.")
         return INTERRUPTED
-    text = report(describe(), command_line(only, is_quick=is_quick), sections)
     say("\n" + text)
-    if len(sections) == len(rows) and not is_quick:
-        results.write_text(text)
-        say(f"Written to {results.name}.")
     return 1 if failed else 0
 
 

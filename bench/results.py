@@ -74,14 +74,16 @@ def goals_table(goals: Sequence[Goal]) -> str:
     return table(("goal", "wanted", "measured", "reached"), rows)
 
 
-def report(machine: str, command: str, sections: Sequence[Section]) -> str:
-    """The whole of RESULTS.md."""
+def report(machine: str, command: str, sections: Sequence[Section], failed: Sequence[str] = ()) -> str:
+    """The whole of RESULTS.md. `failed`: the names of rows that could not be measured."""
     goals = [goal for section in sections for goal in section.goals]
     parts = [
         "# Results",
         f"Written by `{command}`. Ratios carry over to other machines, absolute figures hardly do.",
         f"{machine}",
     ]
+    if failed:
+        parts.append(f"Could not be measured: {', '.join(failed)}.")
     if goals:
         parts += ["## Goals", goals_table(goals)]
     for section in sections:

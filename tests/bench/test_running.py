@@ -34,7 +34,7 @@ def test_a_run_of_all_rows_writes_the_results(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize(
     ("only", "is_quick", "rows", "status"),
-    [("", True, [FINDS], 0), ("finds", False, [FINDS, FAILS], 0), ("", False, [FINDS, FAILS], 1)],
+    [("", True, [FINDS], 0), ("finds", False, [FINDS, FAILS], 0), ("", True, [FINDS, FAILS], 1)],
 )
 def test_any_other_run_shows_what_it_found(
     only: str,
@@ -50,6 +50,13 @@ def test_any_other_run_shows_what_it_found(
     shown = capsys.readouterr().out
     assert "## Found" in shown
     assert ("fails: could not be measured: StackError: it did not start" in shown) == (status == 1)
+
+
+def test_what_could_not_be_measured_is_named_in_the_results(tmp_path: Path) -> None:
+    results = tmp_path / "RESULTS.md"
+    assert run("", is_quick=False, rows=[FAILS, FINDS], results=results) == 1
+    assert "Could not be measured: fails." in results.read_text()
+    assert "## Found" in results.read_text()
 
 
 def test_only_known_rows_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
