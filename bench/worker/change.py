@@ -25,7 +25,7 @@ def measure(house: House) -> Section:
     for name, maker in makers.items():
         manager = maker(house, Field(house, count))
         manager.start()
-        manager.field.await_subscribed(count, LIMIT_S)
+        manager.await_subscribed(LIMIT_S)
         manager.serve_status()
         managers[name] = manager
         followers[name] = Follower(house, manager, cycle(manager.field.names))

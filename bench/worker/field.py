@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -50,11 +51,17 @@ class Field:
         """The farm's counters (`bench.worker.farm.crowd.Counters`), `subscribed` now, its own `cpu_s`."""
         return self._ask({"do": "count"})
 
-    def await_subscribed(self, count: int, limit_s: float) -> float:
-        """When the last of `count` gateways was subscribed to (monotonic seconds). Raises StackError."""
+    def await_subscribed(
+        self, count: int, limit_s: float, check: Callable[[], object] = lambda: None
+    ) -> float:
+        """When the last of `count` gateways was subscribed to (monotonic seconds). Raises StackError.
+
+        `check` is called now and then; it may raise if there is nothing to wait for.
+        """
         seen: dict[str, Any] = {}
 
         def all_are() -> bool:
+            check()
             seen.update(self.count())
             return int(seen["subscribed"]) >= count
 

@@ -68,5 +68,5 @@ def start(house: House, maker: Maker, count: int) -> Manager:
     field = Field(house, count)
     manager = maker(house, field)
     manager.start()
-    field.await_subscribed(count, LIMIT_S)
+    manager.await_subscribed(LIMIT_S)
     return manager

@@ -70,9 +70,16 @@ class Manager(ABC):
     @property
     def pid(self) -> int:
         """Its process. Raises StackError when there is none."""
-        if self._child is None or self._child.process is None or self._child.exit_code() is not None:
-            raise StackError("a manager of gateways does not run; its log is in the house")
+        if self._child is None or self._child.process is None:
+            raise StackError("a manager of gateways was not started")
+        if self._child.exit_code() is not None:
+            words = self._child.log_path.read_text(errors="replace").strip()[-300:]
+            raise StackError(f"{self._child.name} has ended: {words}")
         return self._child.process.pid
+
+    def await_subscribed(self, limit_s: float) -> float:
+        """When the farm saw the last subscription (monotonic seconds). Raises StackError."""
+        return self.field.await_subscribed(len(self.field.names), limit_s, lambda: self.pid)
 
     @property
     def cpu_s(self) -> float:

@@ -65,7 +65,7 @@ def connected(house: House, maker: Maker, field: Field) -> Manager:
     """A manager that shows all gateways of the field as connected."""
     manager = maker(house, field)
     manager.start()
-    field.await_subscribed(GATEWAYS, LIMIT_S)
+    manager.await_subscribed(LIMIT_S)
     if house.wait(lambda: manager.count_connected() == GATEWAYS, LIMIT_S) is None:
         raise StackError("not all gateways were shown connected")
     return manager

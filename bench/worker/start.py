@@ -85,7 +85,7 @@ def start(house: House, maker: Maker, case: Case) -> Started:
         database_cpu_s = cpu_s(house.household.server_pid) if isinstance(manager, Millgate) else 0.0
         manager.start()
         try:
-            at = field.await_subscribed(count, LIMIT_S)
+            at = manager.await_subscribed(LIMIT_S)
             used_s, shown_s = manager.cpu_s, None
             if isinstance(manager, Millgate):
                 shown_at = house.wait(lambda: manager.count_connected() >= count, LIMIT_S)

@@ -12,7 +12,8 @@ from workers.gateway_manager.stream import DeadlinePassedError, Stream
 
 MAX_FRAGMENTS = 1024
 _MAX_CONTROL_BYTES = 125
-_WHOLE_TEXT = 0x80 | ABNF.OPCODE_TEXT
+_LAST, _OPCODE = 0x80, 0x0F
+_SHORT = (_LAST | ABNF.OPCODE_TEXT, _LAST | ABNF.OPCODE_PONG)
 _TWO_BYTES_FOLLOW = 126
 
 
@@ -30,22 +31,22 @@ class _BoundedFrames(frame_buffer):
 
     def recv_frame(self) -> ABNF:
         is_between_frames = self.header is None and not self.recv_buffer
-        text = self._take_text() if is_between_frames else None
-        return super().recv_frame() if text is None else ABNF(1, 0, 0, 0, ABNF.OPCODE_TEXT, 0, text)
+        frame = self._take_short() if is_between_frames else None
+        return super().recv_frame() if frame is None else frame
 
-    def _take_text(self) -> bytes | None:
-        """A short message that is there as a whole, as nearly all are: one slice instead of three reads."""
+    def _take_short(self) -> ABNF | None:
+        """A short message or pong that is there as a whole, as nearly all are: one slice, not three reads."""
         there = self._stream.peek()
-        if len(there) < 4 or there[0] != _WHOLE_TEXT:
+        if len(there) < 2 or there[0] not in _SHORT or there[1] > _TWO_BYTES_FOLLOW:
             return None
-        start, size = 2, there[1]
+        opcode, start, size = there[0] & _OPCODE, 2, there[1]
         if size == _TWO_BYTES_FOLLOW:
+            if len(there) < 4 or opcode != ABNF.OPCODE_TEXT:
+                return None
             start, size = 4, int.from_bytes(there[2:4], "big")
-        elif size > _TWO_BYTES_FOLLOW:
-            return None
         if len(there) < start + size or size > self._max_message_bytes:
             return None
-        return self._stream.recv(start + size)[start:]
+        return ABNF(1, 0, 0, 0, opcode, 0, self._stream.recv(start + size)[start:])
 
     def recv_header(self) -> None:
         super().recv_header()

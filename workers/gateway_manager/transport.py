@@ -1,8 +1,7 @@
 """An open WebSocket to one gateway: bounded in time and in bytes, and at once to interrupt."""
 
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from time import monotonic
@@ -17,6 +16,7 @@ from workers.gateway_manager.stream import DeadlinePassedError, Stream
 from workers.gateway_manager.waker import InterruptedWaitError
 
 _NORMAL_CLOSE = (1000).to_bytes(2, "big")
+_FAILURES = (DeadlinePassedError, MessageTooBigError, websocket.WebSocketException, OSError)
 
 
 class Kind(Enum):
@@ -32,6 +32,9 @@ class Received:
 
     kind: Kind
     payload: bytes = b""
+
+
+_CONTROL = Received(Kind.CONTROL)
 
 
 class Transport:
@@ -59,16 +62,18 @@ class Transport:
         Once a message has begun, its rest may take until `finish_by`, or as long as liveness allows. A close
         is a failure.
         """
-        with self._failures(phase):
+        try:
             if not self._stream.wait_readable(until):
                 return None
             self._stream.deadline = finish_by or monotonic() + self._settings.liveness_timeout_s
             opcode, frame = self._web_socket.recv_data_frame(control_frame=True)
+        except _FAILURES as error:
+            raise self._failure(error, phase) from None
         if opcode == ABNF.OPCODE_CLOSE:
             raise failed(Code.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
         if opcode == ABNF.OPCODE_BINARY:
             raise failed(Code.PROTOCOL_ERROR, phase, "The gateway sent a binary frame.")
-        return Received(Kind.MESSAGE, frame.data) if opcode == ABNF.OPCODE_TEXT else Received(Kind.CONTROL)
+        return Received(Kind.MESSAGE, frame.data) if opcode == ABNF.OPCODE_TEXT else _CONTROL
 
     def leave(self, last_words: str | None, interrupted: Callable[[], bool]) -> None:
         """Sends the last message and a close with 1000, waits for the answer, and closes the socket.
@@ -96,30 +101,27 @@ class Transport:
         self._web_socket.release()
 
     def _send(self, payload: bytes, opcode: int, finish_by: float | None = None) -> None:
-        with self._failures(Phase.SESSION):
+        try:
             self._stream.deadline = finish_by or monotonic() + self._settings.close_timeout_s
             self._web_socket.send(payload, opcode)
+        except _FAILURES as error:
+            raise self._failure(error, Phase.SESSION) from None
 
-    @contextmanager
-    def _failures(self, phase: Phase) -> Iterator[None]:
-        """Turns what websocket-client and the socket raise into reasons."""
-        try:
-            yield
-        except DeadlinePassedError:
+    def _failure(self, error: Exception, phase: Phase) -> ConnectionFailedError:
+        """The reason in what websocket-client and the socket raise."""
+        if isinstance(error, DeadlinePassedError):
             code = Code.LOGIN_TIMEOUT if phase is Phase.LOGIN else Code.PING_TIMEOUT
-            raise failed(code, phase, "The gateway stalled in the middle of a frame.") from None
-        except MessageTooBigError:
+            return failed(code, phase, "The gateway stalled in the middle of a frame.")
+        if isinstance(error, MessageTooBigError):
             limit = self._settings.max_message_bytes
             message = f"The gateway sent a message of more than {limit} bytes."
-            raise failed(Code.MESSAGE_TOO_BIG, phase, message) from None
-        except websocket.WebSocketConnectionClosedException:
-            raise failed(Code.CONNECTION_LOST, phase, "The connection ended without a close.") from None
-        except (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException) as error:
+            return failed(Code.MESSAGE_TOO_BIG, phase, message)
+        if isinstance(error, websocket.WebSocketConnectionClosedException):
+            return failed(Code.CONNECTION_LOST, phase, "The connection ended without a close.")
+        if isinstance(error, (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException)):
             message = f"The gateway broke the WebSocket protocol: {error}."
-            raise failed(Code.PROTOCOL_ERROR, phase, message) from None
-        except (OSError, websocket.WebSocketException) as error:
-            message = f"The connection was lost: {describe(error)}."
-            raise failed(Code.CONNECTION_LOST, phase, message) from None
+            return failed(Code.PROTOCOL_ERROR, phase, message)
+        return failed(Code.CONNECTION_LOST, phase, f"The connection was lost: {describe(error)}.")
 
 
 def describe(error: Exception) -> str:
