@@ -47,11 +47,10 @@ Connect = Callable[[ApiServer], socket.socket]
 
 def answer_on(client: socket.socket) -> http.client.HTTPResponse:
     """The next answer, its body read."""
-    response = http.client.HTTPResponse(client)
-    response.begin()
-    response.read()
-    response.close()
-    return response
+    with http.client.HTTPResponse(client) as response:
+        response.begin()
+        response.read()
+        return response
 
 
 def count_answers(received: bytes) -> int:
@@ -278,6 +277,7 @@ def test_to_the_end_what_has_begun_is_answered(few_threads: ApiServer, sockets: 
     assert answer_on(kept).status == 200
     begun = sockets(api)
     begun.sendall(HEALTH[:-2])
+    quick(api)  # It came later, so that what has begun has been accepted.
     api.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "Handling signal: term" in api.log_path.read_text(), 10, "the signal")
     for client, rest in ((kept, HEALTH), (begun, b"\r\n")):
