@@ -16,6 +16,7 @@ from chaos.rows_gateways import gateway_cut
 from devstack.commands import PROJECT
 from devstack.household import Household
 from devstack.leftovers import marked_processes
+from tests.waiting import wait_until
 
 LIMIT_S = 60
 
@@ -26,7 +27,8 @@ def test_a_row_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     row = Row("gateway-cut", "a cut", "a promise", gateway_cut, 1)
     with Household(tmp_path / "chaos-test", lines.append) as household:
         outcome = run_row(row, household)
-        assert not list(marked_processes(household.mark))
+        # What was killed is gone when the system comes to it.
+        wait_until(lambda: not list(marked_processes(household.mark)), what="all processes to be gone")
         assert household.path.exists()
     assert outcome.measured.count("said after") == 3
     # Whether it is in time is for `make chaos` to say: this machine may be busy with other tests.
