@@ -15,12 +15,12 @@ from devstack.environment import new_encryption_key
 from devstack.errors import StackError
 
 WORKERS, GATEWAYS, FACTORIES = 20, 100_000, 200
-QUICK_WORKERS, QUICK_GATEWAYS = 4, 10_000
+QUICK_WORKERS, QUICK_GATEWAYS = 2, 1000
 GHOST = ("python", "-m", "bench.scaling.ghost")
 REGISTER_LIMIT_S = 120.0
 CONNECT_LIMIT_S = 400.0
-SETTLE_S = 8.0
-WINDOW_S = 12.0
+SETTLE_S, QUICK_SETTLE_S = 8.0, 1.0
+WINDOW_S, QUICK_WINDOW_S = 12.0, 2.0
 FLAPS_PER_S = 50.0
 WISHES_PER_S = 20.0
 
@@ -69,6 +69,7 @@ class Fleet:
     def __init__(self, house: House, workers: int, gateways: int) -> None:
         self._house = house
         self._gateways = gateways
+        self._window_s = QUICK_WINDOW_S if house.is_quick else WINDOW_S
         self._sql = house.connect()
         self._sql.execute(
             "INSERT INTO factories (name) SELECT 'Mill ' || n FROM generate_series(1, %s) AS n", [FACTORIES]
@@ -124,7 +125,7 @@ class Fleet:
     def watch(self, what: str, meanwhile: Callable[[], object] = lambda: None) -> Work:
         """What PostgreSQL does for a while; `meanwhile` is called WISHES_PER_S times a second."""
         began, before, cpu_before_s = monotonic(), self.ask(READ_WORK), cpu_s(self._house.postgres_pid)
-        while (took_s := monotonic() - began) < WINDOW_S:
+        while (took_s := monotonic() - began) < self._window_s:
             meanwhile()
             self._house.pause(1 / WISHES_PER_S)
         transactions, rows, wal = (
@@ -141,6 +142,7 @@ class Fleet:
 def measure(house: House) -> Section:
     """The fleet at rest, growing, with sessions lost, with wishes changed, and with a worker gone."""
     workers, gateways = (QUICK_WORKERS, QUICK_GATEWAYS) if house.is_quick else (WORKERS, GATEWAYS)
+    settle_s = QUICK_SETTLE_S if house.is_quick else SETTLE_S
     fleet = Fleet(house, workers, gateways)
     house.say(f"{workers} workers registered")
     works = [fleet.watch("no gateway is wanted")]
@@ -148,12 +150,12 @@ def measure(house: House) -> Section:
     connected_s = fleet.await_count(COUNT_CONNECTED, gateways, CONNECT_LIMIT_S)
     house.say(f"{gateways:,} gateways held and shown connected after {connected_s:.1f} s")
     shares = fleet.shares()
-    house.pause(SETTLE_S)
+    house.pause(settle_s)
     works.append(fleet.watch("all connected, nothing happens"))
     works.append(fleet.watch(f"{WISHES_PER_S:g} gateways a second are asked to connect", fleet.wish))
     [sessions] = fleet.ask(COUNT_SESSIONS)
     fleet.begin_to_flap()
-    house.pause(SETTLE_S)
+    house.pause(settle_s)
     before = fleet.ask(MEASURE_EVENTS)
     works.append(fleet.watch(f"{FLAPS_PER_S:g} sessions a second are lost and come back"))
     events, event_bytes = (now - then for now, then in zip(fleet.ask(MEASURE_EVENTS), before, strict=True))
