@@ -49,7 +49,7 @@ def _millgate(_port: int) -> tuple[str, ...]:
 def _granian(port: int) -> tuple[str, ...]:
     options = ("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws")
     sizes = ("--workers", str(PROCESSES), "--blocking-threads", "8", "--backlog", "1024")
-    return (*local(("granian",)), *options, *sizes, "--no-log", "bench.api.granian_app:app")
+    return (*local(("granian",)), *options, *sizes, "--no-log", "--factory", "service.granian_app:create_app")
 
 
 def _fastify(_port: int) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Every body that the API takes and gives."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 from uuid import UUID
@@ -20,7 +19,7 @@ from service.api.fields import (
     WebSocketUrl,
 )
 from service.database.live_workers import RunningWorker
-from service.database.rows import Factory, Gateway
+from service.database.rows import Factory
 from service.database.statuses import GatewayStatus
 
 
@@ -136,11 +135,6 @@ class GatewayResponse(ResponseModel):
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
-
-    @classmethod
-    def of(cls, row: Gateway, last_seen: Mapping[UUID, datetime | None]) -> Self:
-        """From its row, and when gateways were last heard of."""
-        return cls.model_validate(row).model_copy(update={"last_seen_at": last_seen.get(row.id)})
 
 
 class StatusReason(ResponseModel):

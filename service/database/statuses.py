@@ -53,25 +53,6 @@ FIND_BY_ID = Query(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LastSeen:
-    """When gateways were last heard of."""
-
-    id: UUID
-    last_seen_at: datetime | None
-
-
-FIND_LAST_SEEN = Query(
-    """
-    SELECT gateway_id AS id, last_seen_at
-    FROM gateway_connections
-    WHERE gateway_id = ANY(%(ids)s)
-    """,
-    LastSeen,
-    reads_only=True,
-)
-
-
 class StatusRepository:
     """Reads what workers observed."""
 
@@ -84,8 +65,3 @@ class StatusRepository:
         if status is None:
             raise GatewayNotFoundError
         return status
-
-    def find_last_seen(self, gateway_ids: list[UUID]) -> dict[UUID, datetime | None]:
-        """When each of these was last heard of; one that never was may be absent."""
-        rows = self._executor.fetch_all(FIND_LAST_SEEN, {"ids": gateway_ids})
-        return {row.id: row.last_seen_at for row in rows}

@@ -200,9 +200,6 @@ GATEWAY_CASES = {
     "statuses.FIND_BY_ID": Case(
         statuses.FIND_BY_ID, {"id": GATEWAY}, {"gateways_pkey", "gateway_connections_pkey"}
     ),
-    "statuses.FIND_LAST_SEEN": Case(
-        statuses.FIND_LAST_SEEN, {"ids": GATEWAY_IDS}, {"gateway_connections_pkey"}
-    ),
 }
 
 

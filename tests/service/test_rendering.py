@@ -18,7 +18,6 @@ from service.database.gateways import GatewayRepository
 from service.database.new_ids import new_id
 from service.database.paging import PageStart
 from service.database.pool import ConnectionExecutor, connect
-from service.database.statuses import StatusRepository
 
 WAIT_S = 10
 FIRST_PAGE = PageStart()
@@ -204,8 +203,8 @@ def test_what_is_written_is_rendered_as_it_is_read(
     renamed = gateways.update_rendered(gateway.id, {"name": TEXTS[3], "factory_id": factory.id})
     assert renamed == gateways.render_by_id(gateway.id)
     assert renamed.version == gateway.version + 1
-    last_seen = StatusRepository(ConnectionExecutor(connection)).find_last_seen([gateway.id])
-    assert_same(renamed.body, GatewayResponse.of(gateways.find_by_id(gateway.id), last_seen))
+    (row,) = gateways.find_all(PageStart(), 2, GatewayFilter(factory_id=factory.id))
+    assert_same(renamed.body, GatewayResponse.model_validate(row))
 
 
 def test_times_are_written_alike_whatever_the_databases_date_style(

@@ -5,7 +5,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -267,12 +266,6 @@ def test_a_status_is_found(world: World) -> None:
     assert (status.state, status.desired_state, status.reason_code) == (
         "disconnected", "connected", "no_worker",
     )  # fmt: skip
-    assert world.statuses.find_last_seen([gateway.id]) == {}
-    world.hold(gateway.id)
-    assert world.statuses.find_last_seen([gateway.id, NOBODY]) == {gateway.id: None}
-    world.connection.execute("UPDATE gateway_connections SET last_seen_at = '2026-01-02 03:04:05+00'")
-    seen = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert world.statuses.find_last_seen([gateway.id]) == {gateway.id: seen}
 
 
 @pytest.mark.req("REPO-03", "REPO-04")
@@ -525,12 +518,6 @@ def history(world: World) -> HistoryRepository:
     return HistoryRepository(ConnectionExecutor(world.connection))
 
 
-def tells_when_held_ones_were_seen(deleted: Deleted) -> None:
-    """It reads observations by id, which are asked for live gateways only: nothing of a row shows."""
-    seen = deleted.world.statuses.find_last_seen([deleted.live_gateway.id])
-    assert seen == {deleted.live_gateway.id: None}
-
-
 CHECKS: dict[str, Callable[[Deleted], None]] = {
     "FactoryRepository.create": creates_a_factory_of_the_same_name,
     "FactoryRepository.create_rendered": creates_a_factory_of_the_same_name,
@@ -575,7 +562,6 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "ActiveGatewayRepository.count_wanted": counts_wanted_ones,
     "ActiveGatewayRepository.find_logins": finds_logins,
     "StatusRepository.find_by_id": refused_for_gateways(lambda world, i: world.statuses.find_by_id(i)),
-    "StatusRepository.find_last_seen": tells_when_held_ones_were_seen,
 }
 REPOSITORIES = (
     FactoryRepository, GatewayRepository, ActiveGatewayRepository, StatusRepository, HistoryRepository,
