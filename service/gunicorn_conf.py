@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from service.api.metrics_directory import forget_process, make_directory, remove_directory
@@ -64,8 +65,10 @@ http_parser = "python"
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 4096
-# Whose word counts about the client and the scheme is for ProxyFix to say, by TRUSTED_PROXIES.
-forwarded_allow_ips = ""
+# Whose word counts about the client and the scheme is for ProxyFix to say, by TRUSTED_PROXIES. Here anybody
+# may say nothing: gunicorn need not look who it is.
+forwarded_allow_ips = "*"
+forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
 
@@ -83,11 +86,15 @@ def when_ready(_server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Behind the fork: neither connections nor threads are shared between processes."""
+    # Not before there is a directory.
+    from service.api.metrics import count_pool  # noqa: PLC0415
+
     services = services_of(worker.app.wsgi())
     services.database.open()
     services.event_watch.start()
     services.herald.start()
     worker.on_stop = services.end_waits
+    worker.on_tick = partial(count_pool, worker.app.wsgi())
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Generic, TypeVar
 
 Work = TypeVar("Work")
@@ -14,7 +15,7 @@ class Lead(Generic[Work]):
 
     def __init__(self, leadership: "Leadership[Work]") -> None:
         self._leadership = leadership
-        # It or nothing. Who takes it out leads from there on.
+        # It or nothing. Who takes it out decides who leads from there on.
         self.under_way: deque[Work] = deque()
 
     def begin(self, work: Work) -> None:
@@ -24,7 +25,7 @@ class Lead(Generic[Work]):
         self._leadership.stir()
 
     def finish(self) -> bool:
-        """Whether this thread still leads."""
+        """Whether this thread still leads, and now has nothing under way."""
         try:
             self.under_way.pop()
         except IndexError:
@@ -33,30 +34,32 @@ class Lead(Generic[Work]):
 
 
 class Leadership(Generic[Work]):
-    """Any thread may wait for it. One of those watches what the leader does; the others sleep."""
+    """Any thread may wait for it, and one watches what the leader does."""
 
     def __init__(self, patience_s: float) -> None:
         """`patience_s`: how long the leader may do one thing, twice that at most."""
         self._patience_s = patience_s
-        self._lead: Lead[Work] | None = None
-        self._watching = threading.Lock()
-        self._ended, self._stirred = threading.Event(), threading.Event()
+        # Held by who leads. Whoever takes what is under way out of a lead releases it, or goes on leading.
+        self._baton = threading.Lock()
+        self._lead = Lead(self)
+        self._stirred = threading.Event()
         self._is_watcher_asleep = False
         self.begun = 0
         """How many things were begun: whether it is still the same one."""
+        self.has_ended = False
 
-    def wait(self, take_over: Callable[[Work], object]) -> Lead[Work] | None:
-        """Waits to lead; None at the end. What the one before is still at is given to `take_over`."""
-        with self._watching:
-            while not self._ended.is_set():
-                overdue = self._watch(self._lead) if self._lead else []
-                if overdue is None:
-                    continue
-                for work in overdue:
-                    take_over(work)
-                self._lead = Lead(self)
-                return self._lead
+    def wait(self) -> Lead[Work] | None:
+        """Waits to lead; None at the end."""
+        self._baton.acquire()
+        if self.has_ended:
+            self._baton.release()
             return None
+        self._lead = Lead(self)
+        return self._lead
+
+    def pass_on(self) -> None:
+        """To somebody else, at once. For who leads, and has nothing under way."""
+        self._baton.release()
 
     def stir(self) -> None:
         """There is something to watch."""
@@ -65,26 +68,27 @@ class Leadership(Generic[Work]):
             self._stirred.set()
 
     def end(self) -> None:
-        """Nobody leads any more."""
-        self._ended.set()
+        """Nobody leads any more, once who does has looked at `has_ended`."""
+        self.has_ended = True
         self._stirred.set()
 
-    def has_ended(self, wait_s: float = 0) -> bool:
-        """Whether it is the end, within so many seconds."""
-        return self._ended.wait(wait_s) if wait_s else self._ended.is_set()
+    def watch(self, limit_s: float, take_over: Callable[[Work], object]) -> None:
+        """For so long, or to the end. What a leader is at that takes it too long is given to `take_over`."""
+        until = monotonic() + limit_s
+        while not self.has_ended and (left_s := until - monotonic()) > 0:
+            self._look(left_s, take_over)
 
-    def _watch(self, lead: Lead[Work]) -> list[Work] | None:
-        """What the leader takes too long for; None if there is no such thing yet."""
-        begun = self.begun
-        if not lead.under_way:
-            self._stirred.clear()
-            self._is_watcher_asleep = True
-            if not lead.under_way:
-                self._stirred.wait(_LOOK_EVERY_S)
-            return None
-        if self._ended.wait(self._patience_s) or begun != self.begun:
-            return None
+    def _look(self, limit_s: float, take_over: Callable[[Work], object]) -> None:
+        lead, begun = self._lead, self.begun
+        # In this order: what happens behind one of these lines shows in the next.
+        self._stirred.clear()
+        self._is_watcher_asleep = not lead.under_way
+        if self.has_ended or self._stirred.wait(self._patience_s if lead.under_way else limit_s):
+            return
         try:
-            return [lead.under_way.pop()]
+            work = lead.under_way.pop() if begun == self.begun else None
         except IndexError:
-            return None
+            return
+        if work is not None:
+            take_over(work)
+            self._baton.release()

@@ -18,7 +18,7 @@ from service.api.metrics_directory import directory
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.requests import parse_query
-from service.api.services import services
+from service.api.services import services_of
 from service.database.pool import PoolUse
 
 BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -45,12 +45,11 @@ class ApiMetrics:
         self._series: dict[tuple[str, str, int], Histogram] = {}
         self._connections = Gauge(
             "millgate_db_pool_connections",
-            "Connections to the database, as of each process's last request.",
+            "Connections to the database, as of each process's last second.",
             ["use"],
             multiprocess_mode="livesum",
             registry=self.registry,
         )
-        self._last_connections: tuple[int, int] | None = None
         self._taken = self._counter("requests", "Connections that were asked for.")
         self._queued = self._counter("queued", "Connections that had to be waited for.")
         self._waited = self._counter("wait_seconds", "How long connections were waited for.")
@@ -66,10 +65,8 @@ class ApiMetrics:
 
     def count_pool(self, use: PoolUse) -> None:
         """Counts what the pool did since it was last asked."""
-        if (use.in_use, use.free) != self._last_connections:
-            self._last_connections = use.in_use, use.free
-            self._connections.labels("in_use").set(use.in_use)
-            self._connections.labels("free").set(use.free)
+        self._connections.labels("in_use").set(use.in_use)
+        self._connections.labels("free").set(use.free)
         for counter, more in (
             (self._taken, use.requests),
             (self._queued, use.queued),
@@ -117,10 +114,14 @@ def measure(app: Flask) -> None:
     def finish(response: Response) -> Response:
         route = None if request.url_rule is None else request.url_rule.rule
         metrics.count_request(request.method, route, response.status_code, perf_counter() - g.started)
-        metrics.count_pool(services().database.take_use())
         return response
 
     app.after_request(finish)
+
+
+def count_pool(app: Flask) -> None:
+    """Counts what its pool did meanwhile: now and then, for it takes as long as to count a request."""
+    app.extensions[_EXTENSION].count_pool(services_of(app).database.take_use())
 
 
 @blueprint.get("/metrics")
@@ -132,5 +133,6 @@ def measure(app: Flask) -> None:
 def show() -> Response:
     """The numbers."""
     parse_query(NoQuery)
+    count_pool(current_app)
     metrics = current_app.extensions[_EXTENSION]
     return Response(metrics.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)

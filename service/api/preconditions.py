@@ -81,8 +81,7 @@ def write_precondition() -> Precondition | None:
 
     Raises InvalidRequestError. Ask before anything is done.
     """
-    wanted = parse_tags(IF_MATCH, request.headers.get(IF_MATCH))
-    unwanted = parse_tags(IF_NONE_MATCH, request.headers.get(IF_NONE_MATCH))
+    wanted, unwanted = _conditions()
     if wanted is None and unwanted is None:
         return None
 
@@ -107,14 +106,22 @@ def answer_read(response: Response, row: Versioned | None = None) -> Response:
 
     Raises PreconditionFailedError, and InvalidRequestError for a condition that cannot be read.
     """
-    wanted = parse_tags(IF_MATCH, request.headers.get(IF_MATCH))
-    unwanted = parse_tags(IF_NONE_MATCH, request.headers.get(IF_NONE_MATCH))
+    wanted, unwanted = _conditions()
     tag = with_tag(response, row).headers["ETag"].strip('"')
     if wanted is not None and not wanted.match_whole(tag, strongly=True):
         raise PreconditionFailedError
     if unwanted is not None and unwanted.match_whole(tag, strongly=False):
         return _not_modified(response)
     return response
+
+
+def _conditions() -> tuple[Tags | None, Tags | None]:
+    """What the state should be, and what it should not be."""
+    sent = request.environ
+    return (
+        parse_tags(IF_MATCH, sent.get("HTTP_IF_MATCH")),
+        parse_tags(IF_NONE_MATCH, sent.get("HTTP_IF_NONE_MATCH")),
+    )
 
 
 def _not_modified(response: Response) -> Response:

@@ -7,6 +7,8 @@ import time
 
 from flask import Flask, Response, g, request
 
+from service.logs import write_line
+
 log = logging.getLogger("millgate.request")
 HEADER = "X-Request-ID"
 _IN_ENVIRONMENT = "HTTP_X_REQUEST_ID"
@@ -36,8 +38,8 @@ def log_requests(app: Flask) -> None:
     app.after_request(_finish)
 
 
-def write_line(
-    request: str,
+def tell_of_request(
+    request_id: str,
     method: str | None,
     path: str | None,
     status: int,
@@ -45,21 +47,15 @@ def write_line(
     **more: str,
 ) -> None:
     """The line. A query, a header or a body never gets in; of a token its name does, as one of `more`."""
-    log.log(
-        logging.ERROR if status >= 500 else logging.INFO,
-        "%s %s %d",
-        method,
-        path,
-        status,
-        extra={
-            "request_id": request,
-            "method": method,
-            "path": path,
-            "status": status,
-            "duration_ms": duration_ms,
-            **more,
-        },
-    )
+    fields = {
+        "request_id": request_id,
+        "method": method,
+        "path": path,
+        "status": status,
+        "duration_ms": duration_ms,
+        **more,
+    }
+    write_line(log, logging.ERROR if status >= 500 else logging.INFO, f"{method} {path} {status}", fields)
 
 
 def _begin() -> None:
@@ -72,5 +68,5 @@ def _finish(response: Response) -> Response:
     response.headers.extend([(HEADER, request_id), ("Cache-Control", "no-store")])
     duration_ms = round((time.perf_counter() - g.started) * 1000, 3)
     who = {"token": g.token} if "token" in g else {}
-    write_line(request_id, request.method, request.path, response.status_code, duration_ms, **who)
+    tell_of_request(request_id, request.method, request.path, response.status_code, duration_ms, **who)
     return response

@@ -10,7 +10,7 @@ JSON = "application/json"
 def respond(body: ResponseModel | bytes, status: int = 200) -> Response:
     """A body with its status; bytes are JSON already."""
     rendered = body if isinstance(body, bytes) else body.model_dump_json(by_alias=True)
-    return Response(rendered, status, mimetype=JSON)
+    return Response(rendered, status, content_type=JSON)
 
 
 def respond_created(body: ResponseModel | bytes, location: str) -> Response:

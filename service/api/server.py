@@ -16,7 +16,7 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
 )
 
 from service.api.errors import BAD_HTTP, CRASH, Answer, render
-from service.api.request_log import HEADER, new_request_id, write_line
+from service.api.request_log import HEADER, new_request_id, tell_of_request
 from service.api.worker import LeadingWorker
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,13 @@ class ApiWorker(LeadingWorker):
 
     on_stop: Callable[[], None] = staticmethod(lambda: None)
     """Called when the process is told to stop, by a signal's handler."""
+    on_tick: Callable[[], None] = staticmethod(lambda: None)
+    """Called about once a second, by the main thread."""
+
+    def notify(self) -> None:
+        """The process lives; a moment to do what is not worth a request's time."""
+        super().notify()
+        self.on_tick()
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
         """Requests that are under way are answered; those that wait, at once."""
@@ -73,7 +80,9 @@ class ApiWorker(LeadingWorker):
         answer, request_id = answer_to_unreadable(exc), new_request_id()
         if answer is CRASH:
             log.error("a request crashed in the server", exc_info=exc, extra={"request_id": request_id})
-        write_line(request_id, getattr(req, "method", None), getattr(req, "path", None), answer.status, None)
+        tell_of_request(
+            request_id, getattr(req, "method", None), getattr(req, "path", None), answer.status, None
+        )
         try:
             client.send(raw_response(answer, request_id))
         except OSError:

@@ -1,8 +1,9 @@
 """gunicorn's worker: the thread that polls answers what it finds, until an answer takes long.
 
 To hand each request over to another thread costs more than to answer most of them. So one thread leads: it
-polls, and answers on the spot. Another watches it. When an answer takes longer than PATIENCE_S (the database
-is slow, a client waits for events), the watcher leads from there on; who was overtaken answers to the end.
+polls, and answers on the spot. The main thread watches it. When an answer takes longer than PATIENCE_S (the
+database is slow, a client waits for events), another leads from there on, and who was overtaken answers to
+the end. What writes waits for the disk: then the lead is passed on at once, so that commits go together.
 `threads` is how many requests are under way at once.
 """
 
@@ -23,13 +24,14 @@ from service.api.leadership import Lead, Leadership
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 0.002
+PATIENCE_S = 0.005
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 PIPELINED = 100
 """Requests that a client may send at once, one behind the other."""
 STOP_LINGER_S = 2.0
 """How long a process that stops still takes requests on the connections that it has."""
 ACCEPT_PAUSE_S = 0.0005
-"""What a process leaves to the others behind each connection, so that a quick one does not take all."""
+"""What an idle process leaves to the others behind each connection, so that a quick one does not take all."""
 _LOOK_EVERY_S = 1.0
 
 
@@ -40,44 +42,45 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
     alive: bool
 
     def run(self) -> None:
-        """The main thread: keeps the arbiter content, and the limit on stopping."""
+        """The main thread: watches who leads, keeps the arbiter content, and the limit on stopping."""
         self.cfg = settled(self.cfg)
         self._leadership = Leadership[Connection](PATIENCE_S)
-        self._accept_at, self._next_look, self._stop_at = 0.0, 0.0, float("inf")
+        self._next_look, self._stop_at = 0.0, float("inf")
         self.poller.register(self.method_queue, selectors.EVENT_READ, self.method_queue.run_callbacks)
-        self.set_accept_enabled(True)
         for number in range(self.cfg.threads):
             threading.Thread(target=self._serve, name=f"http-{number}", daemon=True).start()
-        while self.alive and not self._leadership.has_ended(_LOOK_EVERY_S):
+        while self.alive and not self._leadership.has_ended:
+            self._leadership.watch(_LOOK_EVERY_S, self.poller.unregister)
             self.notify()
-            if not self.is_parent_alive():
-                self.alive = False
-        self._leadership.has_ended(self.cfg.graceful_timeout)
+            self.alive = self.alive and self.is_parent_alive()
+        self._leadership.watch(self.cfg.graceful_timeout, self.poller.unregister)
         self._leadership.end()
 
     def _serve(self) -> None:
         try:
-            while (lead := self._leadership.wait(self.poller.unregister)) is not None:
+            while (lead := self._leadership.wait()) is not None:
                 self._poll(lead)
         except Exception:
             log.critical("the server crashed: a bug", exc_info=True)
-            self.alive = False
             self._leadership.end()
 
     def _poll(self, lead: Lead[Connection]) -> None:
         """Until overtaken, or to the end."""
-        while not self._leadership.has_ended():
-            for key, _ in self.poller.select(_LOOK_EVERY_S if self._accepting else ACCEPT_PAUSE_S):
+        while not self._leadership.has_ended:
+            found = self.poller.select(_LOOK_EVERY_S if self._accepting else ACCEPT_PAUSE_S)
+            self.set_accept_enabled(self.alive)
+            for key, _ in found:
                 if not isinstance(key.fileobj, Connection):
                     key.data(key.fileobj)
                 elif key.fileobj.fileno() >= 0 and not self._attend(key.fileobj, lead):
                     return
             self._look_around()
+        self._leadership.pass_on()
 
     def _attend(self, connection: Connection, lead: Lead[Connection]) -> bool:
         """Answers what has arrived. Whether this thread still leads."""
         lead.begin(connection)
-        self._answer(connection)
+        self._answer(connection, lead)
         if not lead.finish():
             self.method_queue.defer(self._take_back, connection)
             return False
@@ -85,14 +88,16 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(connection)
         return True
 
-    def _answer(self, connection: Connection) -> None:
+    def _answer(self, connection: Connection, lead: Lead[Connection]) -> None:
         try:
             for _ in range(PIPELINED):
                 request = None
                 request = connection.next_request()
+                if request.method not in READING and lead.finish():
+                    self.poller.unregister(connection)
+                    self._leadership.pass_on()
                 self.nr += 1
-                if self.nr >= self.max_requests:
-                    self.alive = False
+                self.alive = self.alive and self.nr < self.max_requests
                 if not respond(self.wsgi, request, connection, self.cfg, is_last=not self.alive):
                     break
                 if not connection.has_more():
@@ -121,7 +126,6 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
         connection = Connection(self.cfg, accepted, client, listener.getsockname())
         self.poller.register(connection, selectors.EVENT_READ)
         self.set_accept_enabled(False)
-        self._accept_at = monotonic() + ACCEPT_PAUSE_S
 
     def _take_back(self, connection: Connection) -> None:
         self.poller.register(connection, selectors.EVENT_READ)
@@ -136,14 +140,10 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
     def _look_around(self) -> None:
         """Closes what was silent for too long; when the process is to end, sees to that."""
         now = monotonic()
-        if self.alive:
-            if not self._accepting and now >= self._accept_at:
-                self.set_accept_enabled(True)
-            if now < self._next_look:
-                return
-        elif self._stop_at > now + STOP_LINGER_S:
-            self.set_accept_enabled(False)
-            self._stop_at = now + STOP_LINGER_S
+        if self.alive and now < self._next_look:
+            return
+        if not self.alive:
+            self._stop_at = min(self._stop_at, now + STOP_LINGER_S)
         self._next_look = now + _LOOK_EVERY_S
         for connection in connections_in(self.poller):
             if min(connection.deadline, self._stop_at) <= now:

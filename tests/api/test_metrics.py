@@ -79,9 +79,10 @@ def test_a_route_is_one_label_whatever_is_asked_of_it(api: ApiServer) -> None:
 def test_the_pool_is_counted(api: ApiServer) -> None:
     for _ in range(5):
         api.call("GET", "/api/factories")
-    series = read(api)
     nothing: frozenset[tuple[str, str]] = frozenset()
-    assert series["millgate_db_pool_requests_total", nothing] >= 5
+    taken = "millgate_db_pool_requests_total", nothing
+    wait_until(lambda: read(api)[taken] >= 5, 10, "each process to have counted")
+    series = read(api)
     assert series["millgate_db_pool_errors_total", nothing] == 0
     assert ("millgate_db_pool_connections", frozenset({("use", "free")})) in series
 

@@ -1,0 +1,74 @@
+"""Lines past logging's records: the same as with them, and whole."""
+
+import json
+import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from service.logs import JsonFormatter, write_line
+
+FIELDS = {"request_id": "f", "path": "/ä\n\udc80", "status": 200, "duration_ms": None}
+
+
+@pytest.fixture
+def log() -> logging.Logger:
+    """A logger with a level and a handler of its own."""
+    logger = logging.Logger("millgate.test", logging.INFO)  # noqa: LOG001 (of nobody else)
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logger.addHandler(handler)
+    return logger
+
+
+def lines_of(stream: StringIO) -> list[dict[str, object]]:
+    """What was written, without the times."""
+    lines: list[dict[str, object]] = [json.loads(line) for line in stream.getvalue().splitlines()]
+    for line in lines:
+        assert line.pop("time")
+    return lines
+
+
+@pytest.mark.req("API-07", "QUAL-05")
+def test_it_writes_what_the_logger_would(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    log.handlers[0].setStream(written)  # type: ignore[attr-defined]
+    log.warning("GET / 200", extra=FIELDS)
+    write_line(log, logging.WARNING, "GET / 200", FIELDS)
+    one, other = lines_of(written)
+    assert one == other
+    assert list(one) == ["level", "logger", "message", *FIELDS]
+
+
+def test_below_the_level_it_writes_nothing(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    write_line(log, logging.DEBUG, "no", {})
+    assert written.getvalue() == ""
+
+
+def test_a_line_that_can_not_be_written_stops_nobody() -> None:
+    code = (
+        "import logging; from service.logs import write_line; log = logging.getLogger();"
+        "write_line(log, logging.ERROR, 'lost', {}); print('went on')"
+    )
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, check=False)
+    assert ran.stdout == b"went on\n"
+
+
+def test_threads_write_whole_lines(
+    log: logging.Logger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    with path.open("w", buffering=1, errors="backslashreplace") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with ThreadPoolExecutor(8) as threads:
+            for number in range(4000):
+                threads.submit(write_line, log, logging.INFO, "x" * (number % 300), {"number": number})
+    assert {json.loads(line)["number"] for line in path.read_text().splitlines()} == set(range(4000))
