@@ -16,6 +16,8 @@ from uuid import UUID
 from service.crypto import Secret
 
 SECRET_BYTES = 32
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+"""HTTP methods that change nothing (RFC 9110, section 9.2.1)."""
 _TOKEN = re.compile(r"millgate_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
 
 
@@ -61,4 +63,4 @@ def is_proof(secret: Secret, token_hash: bytes) -> bool:
 
 def covers(scope: Scope, method: str) -> bool:
     """Whether a token of this scope may send a request with this HTTP method."""
-    return scope is Scope.WRITE or method in {"GET", "HEAD", "OPTIONS"}
+    return scope is Scope.WRITE or method in READING

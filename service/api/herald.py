@@ -11,10 +11,9 @@ from flask import Flask, Response, request
 from service.database.announcements import announce_changes
 from service.database.query import Executor
 from service.errors import DatabaseError
+from service.tokens import READING
 
 log = logging.getLogger(__name__)
-
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Herald:
@@ -68,7 +67,7 @@ def tell_of_writes(app: Flask, herald: Herald) -> None:
     """Whatever may have written is told of, whether it concerns workers or not: to look costs them little."""
 
     def finish(response: Response) -> Response:
-        if request.method not in _READING and response.status_code < 400:
+        if request.method not in READING and response.status_code < 400:
             herald.tell()
         return response
 

@@ -21,11 +21,11 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from service.api.connection import Connection, UnfinishedError
 from service.api.leadership import Lead, Leadership
+from service.tokens import READING
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 0.005
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 PIPELINED = 100
 """Requests that a client may send at once, one behind the other."""
 STOP_LINGER_S = 2.0
