@@ -17,10 +17,23 @@ DICE = st.floats(min_value=0, max_value=1, exclude_max=True)
 @given(DICE)
 def test_first_pings_are_spread(dice: float) -> None:
     clock = SessionClock.starting(SETTINGS, 100.0, dice)
-    assert 107.5 <= clock.wake_at <= 115
-    assert not clock.ping_is_due(107.4)
+    assert 107.3 <= clock.wake_at <= 115
+    assert not clock.ping_is_due(107.3)
     assert clock.ping_is_due(115.0)
     assert clock.next_ping_at == 130
+
+
+@pytest.mark.req("STATUS-05")
+@given(st.floats(min_value=0, max_value=1e6), st.lists(DICE, min_size=500, max_size=500))
+def test_pings_of_many_are_sent_at_few_moments(began: float, dice: list[float]) -> None:
+    clocks = [SessionClock.starting(SETTINGS, began, one) for one in dice]
+    for late_s in (0.0, 0.003, 0.01):
+        moments = {round(clock.next_ping_at, 6) for clock in clocks}
+        assert len(moments) <= 121
+        for clock in clocks:
+            due_at = clock.next_ping_at
+            assert clock.ping_is_due(due_at + late_s)
+            assert 14.87 <= clock.next_ping_at - due_at <= 15.001
 
 
 @pytest.mark.req("STATUS-01")

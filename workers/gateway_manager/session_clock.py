@@ -1,8 +1,11 @@
 """When a connected session has to do what. Pure: times go in, times and decisions come out."""
 
+import math
 from dataclasses import dataclass
 
 from workers.gateway_manager.settings import SessionSettings
+
+_BEATS = 120
 
 
 @dataclass(slots=True)
@@ -16,7 +19,8 @@ class SessionClock:
     @classmethod
     def starting(cls, settings: SessionSettings, now: float, dice: float) -> "SessionClock":
         """`dice` in [0, 1) spreads the pings of gateways that connected together."""
-        return cls(settings, last_seen_at=now, next_ping_at=now + settings.ping_interval_s * (0.5 + dice / 2))
+        first_ping_at = now + settings.ping_interval_s * (0.5 + dice / 2)
+        return cls(settings, last_seen_at=now, next_ping_at=on_beat(first_ping_at, settings))
 
     @property
     def wake_at(self) -> float:
@@ -32,8 +36,17 @@ class SessionClock:
         """Whether to ping; if so the next one is an interval away."""
         if now < self.next_ping_at:
             return False
-        self.next_ping_at = now + self.settings.ping_interval_s
+        self.next_ping_at = on_beat(now + self.settings.ping_interval_s, self.settings)
         return True
+
+
+def on_beat(time: float, settings: SessionSettings) -> float:
+    """The time, or a little earlier: on a beat that all sessions have in common, `_BEATS` in an interval.
+
+    To wake a machine that sleeps costs more than to send a ping; so it wakes once for many.
+    """
+    beat_s = settings.ping_interval_s / _BEATS
+    return math.floor(time / beat_s) * beat_s
 
 
 @dataclass(slots=True)
