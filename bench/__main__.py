@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,41 +15,13 @@ from bench.results import Section, report
 from devstack.commands import PROJECT
 from devstack.errors import StackError
 from devstack.household import Household, StopAskedError
+from devstack.rows import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
 from devstack.run import say
 from devstack.stop_request import StopRequest
 
-LOOK_INTERVAL_S = 0.2
-INTERRUPTED = 130
 RESULTS = PROJECT / "bench" / "RESULTS.md"
 # PostgreSQL's own settings but for this: all contestants are connected at once.
 SERVER_SETTINGS = {"max_connections": "300"}
-
-
-class Narrator:
-    """Progress lines, with the seconds since the start. Any thread may call it."""
-
-    def __init__(self) -> None:
-        self._began = monotonic()
-        self._lock = threading.Lock()
-
-    def __call__(self, text: str) -> None:
-        with self._lock:
-            say(f"{monotonic() - self._began:6.1f} s  {text}")
-
-
-def choose(only: str, rows: Sequence[Row]) -> list[Row]:
-    """The rows named, separated by commas; all without names. Raises StackError for an unknown one."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    known = {row.name for row in rows}
-    if unknown := [name for name in names if name not in known]:
-        raise StackError(f"no row {', '.join(unknown)}; there are: {', '.join(row.name for row in rows)}")
-    return [row for row in rows if not names or row.name in names]
-
-
-def listing(rows: Sequence[Row]) -> str:
-    """The names, with what they are about."""
-    width = max((len(row.name) for row in rows), default=0)
-    return "\n".join(f"  {row.name:<{width}}  {row.about}" for row in rows)
 
 
 def measure(row: Row, household: Household, *, is_quick: bool) -> Section:

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
@@ -14,24 +13,11 @@ from chaos.table import histogram, table
 from devstack.commands import PROJECT
 from devstack.errors import StackError
 from devstack.household import Household, StopAskedError
+from devstack.rows import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
 from devstack.run import say
 from devstack.stop_request import StopRequest
 
 AT_ONCE = 4
-LOOK_INTERVAL_S = 0.2
-INTERRUPTED = 130
-
-
-class Narrator:
-    """Progress lines, with the seconds since the start. Any thread may call it."""
-
-    def __init__(self) -> None:
-        self._began = monotonic()
-        self._lock = threading.Lock()
-
-    def __call__(self, text: str) -> None:
-        with self._lock:
-            say(f"{monotonic() - self._began:6.1f} s  {text}")
 
 
 def run_row(row: Row, household: Household) -> Outcome:
@@ -53,7 +39,7 @@ def run_row(row: Row, household: Household) -> Outcome:
     took_s = monotonic() - began
     household.say(f"{row.name}: {verdict} ({took_s:.0f} s): {findings.text}")
     return Outcome(
-        row.name, row.fault, row.promise, findings.text, verdict, took_s, tuple(findings.histogram)
+        row.name, row.about, row.promise, findings.text, verdict, took_s, tuple(findings.histogram)
     )
 
 
@@ -81,21 +67,6 @@ def await_all(running: Sequence[Future[Outcome]], stopping: StopRequest) -> None
     while not all(each.done() for each in running):
         if stopping.wait(LOOK_INTERVAL_S):
             raise StopAskedError
-
-
-def choose(only: str, rows: Sequence[Row]) -> list[Row]:
-    """The rows named, separated by commas; all without names. Raises StackError for an unknown one."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    known = {row.name for row in rows}
-    if unknown := [name for name in names if name not in known]:
-        raise StackError(f"no row {', '.join(unknown)}; there are: {', '.join(row.name for row in rows)}")
-    return [row for row in rows if not names or row.name in names]
-
-
-def listing(rows: Sequence[Row]) -> str:
-    """The names, with what they are about."""
-    width = max(len(row.name) for row in rows)
-    return "\n".join(f"  {row.name:<{width}}  {row.fault}" for row in rows)
 
 
 def run(only: str, rows: Sequence[Row] = ROWS) -> int:

@@ -21,7 +21,8 @@ class Row:
     """A fault, what is promised, and the function that measures it."""
 
     name: str
-    fault: str
+    about: str
+    """The fault."""
     promise: str
     measure: Callable[[Household, Findings], None]
     expected_s: float

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import choose, run
+from bench.__main__ import run
 from bench.catalogue import ROWS, Row
 from bench.house import House
 from bench.results import Section
 from devstack.commands import PROJECT
 from devstack.errors import StackError
+from devstack.rows import choose
 
 
 def find(house: House) -> Section:

@@ -5,13 +5,14 @@ import sys
 
 import pytest
 
-from chaos.__main__ import choose, run
+from chaos.__main__ import run
 from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, per_second, table
 from devstack.commands import PROJECT
 from devstack.errors import StackError
 from devstack.household import Household
+from devstack.rows import choose
 
 
 def keep(_household: Household, findings: Findings) -> None:
