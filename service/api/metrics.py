@@ -112,8 +112,9 @@ def measure(app: Flask) -> None:
     app.extensions[_EXTENSION] = metrics
 
     def finish(response: Response) -> Response:
-        route = None if request.url_rule is None else request.url_rule.rule
-        metrics.count_request(request.method, route, response.status_code, perf_counter() - g.started)
+        asked = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 (at once: see request_log)
+        route = None if asked.url_rule is None else asked.url_rule.rule
+        metrics.count_request(asked.method, route, response.status_code, perf_counter() - g.started)
         return response
 
     app.after_request(finish)

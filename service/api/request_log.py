@@ -64,9 +64,11 @@ def _begin() -> None:
 
 
 def _finish(response: Response) -> Response:
-    request_id = g.request_id
-    response.headers.extend([(HEADER, request_id), ("Cache-Control", "no-store")])
-    duration_ms = round((time.perf_counter() - g.started) * 1000, 3)
-    who = {"token": g.token} if "token" in g else {}
-    tell_of_request(request_id, request.method, request.path, response.status_code, duration_ms, **who)
+    # Each look through a proxy takes as long as a line of code.
+    kept, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001
+    response.headers.add(HEADER, kept.request_id)
+    response.headers.add("Cache-Control", "no-store")
+    duration_ms = round((time.perf_counter() - kept.started) * 1000, 3)
+    who = {"token": kept.token} if "token" in kept else {}
+    tell_of_request(kept.request_id, asked.method, asked.path, response.status_code, duration_ms, **who)
     return response

@@ -1,6 +1,7 @@
 """What stands around the handlers: who may call from a browser, headers, HTTPS, and whose word counts."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Response, request
@@ -82,10 +83,17 @@ class _Headers:
         self._known: dict[tuple[str | None, str], list[tuple[str, str]]] = {}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Callable[[bytes], object]:
-            return start_response(status, headers + self._headers(environ["wsgi.url_scheme"]), *more)
+        return self._application(environ, partial(self._start, environ["wsgi.url_scheme"], start_response))
 
-        return self._application(environ, start)
+    def _start(
+        self,
+        scheme: str,
+        start_response: "StartResponse",
+        status: str,
+        headers: list[tuple[str, str]],
+        *more: Any,
+    ) -> Callable[[bytes], object]:
+        return start_response(status, headers + self._headers(scheme), *more)
 
     def _headers(self, scheme: str) -> list[tuple[str, str]]:
         route = request.endpoint, scheme
