@@ -19,7 +19,7 @@ from bench.tools import wrk
 
 GATEWAYS = 10_000
 ROUNDS, QUICK_ROUNDS = 5, 2
-ROUND_S, QUICK_ROUND_S = 2, 1
+ROUND_S, QUICK_ROUND_S = 3, 1
 WARM_UP_S = 1
 CREATED = "bench-"
 """What the gateway_id of every gateway that wrk creates begins with."""
