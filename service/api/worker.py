@@ -8,9 +8,9 @@ the end. What writes waits for the disk: then the lead is passed on at once, so 
 """
 
 import logging
-import selectors
 import socket
 import threading
+from selectors import EVENT_READ, BaseSelector
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any
@@ -38,22 +38,22 @@ _LOOK_EVERY_S = 1.0
 class LeadingWorker(ThreadWorker):  # type: ignore[misc]
     """The poller belongs to the thread that leads; what others are done with comes back by `method_queue`."""
 
-    cfg: Any
     alive: bool
 
     def run(self) -> None:
         """The main thread: watches who leads, keeps the arbiter content, and the limit on stopping."""
-        self.cfg = settled(self.cfg)
+        self._settings = settled(self.cfg)
         self._leadership = Leadership[Connection](PATIENCE_S)
         self._next_look, self._stop_at = 0.0, float("inf")
-        self.poller.register(self.method_queue, selectors.EVENT_READ, self.method_queue.run_callbacks)
-        for number in range(self.cfg.threads):
+        self.poller.register(self.method_queue, EVENT_READ, self.method_queue.run_callbacks)
+        for number in range(self._settings.threads):
             threading.Thread(target=self._serve, name=f"http-{number}", daemon=True).start()
         while self.alive and not self._leadership.has_ended:
             self._leadership.watch(_LOOK_EVERY_S, self.poller.unregister)
             self.notify()
-            self.alive = self.alive and self.is_parent_alive()
-        self._leadership.watch(self.cfg.graceful_timeout, self.poller.unregister)
+            if not self.is_parent_alive():
+                self.alive = False
+        self._leadership.watch(self._settings.graceful_timeout, self.poller.unregister)
         self._leadership.end()
 
     def _serve(self) -> None:
@@ -97,11 +97,12 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
                     self.poller.unregister(connection)
                     self._leadership.pass_on()
                 self.nr += 1
-                self.alive = self.alive and self.nr < self.max_requests
-                if not respond(self.wsgi, request, connection, self.cfg, is_last=not self.alive):
+                if self.nr >= self.max_requests:
+                    self.alive = False
+                if not respond(self.wsgi, request, connection, self._settings, is_last=not self.alive):
                     break
                 if not connection.has_more():
-                    connection.rest(self.cfg.keepalive)
+                    connection.rest(self._settings.keepalive)
                     return
             connection.linger()
         except UnfinishedError:
@@ -123,12 +124,11 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
             for longest_silent in sorted(connections_in(self.poller), key=lambda found: found.deadline)[:1]:
                 self._drop(longest_silent)
         self.nr_conns += 1
-        connection = Connection(self.cfg, accepted, client, listener.getsockname())
-        self.poller.register(connection, selectors.EVENT_READ)
+        self.poller.register(Connection(self._settings, accepted, client, listener.getsockname()), EVENT_READ)
         self.set_accept_enabled(False)
 
     def _take_back(self, connection: Connection) -> None:
-        self.poller.register(connection, selectors.EVENT_READ)
+        self.poller.register(connection, EVENT_READ)
         if connection.is_over:
             self._drop(connection)
 
@@ -140,10 +140,10 @@ class LeadingWorker(ThreadWorker):  # type: ignore[misc]
     def _look_around(self) -> None:
         """Closes what was silent for too long; when the process is to end, sees to that."""
         now = monotonic()
-        if self.alive and now < self._next_look:
-            return
         if not self.alive:
             self._stop_at = min(self._stop_at, now + STOP_LINGER_S)
+        elif now < self._next_look:
+            return
         self._next_look = now + _LOOK_EVERY_S
         for connection in connections_in(self.poller):
             if min(connection.deadline, self._stop_at) <= now:
@@ -170,7 +170,7 @@ def respond(application: Any, request: Any, connection: Connection, settings: An
     return not response.should_close() and connection.has_whole_body()
 
 
-def connections_in(poller: selectors.BaseSelector) -> list[Connection]:
+def connections_in(poller: BaseSelector) -> list[Connection]:
     """Those that the poller waits for."""
     keys = list(poller.get_map().values())
     return [key.fileobj for key in keys if isinstance(key.fileobj, Connection)]

@@ -1,6 +1,7 @@
 """gunicorn's worker of ours: who is slow holds up nobody, and nobody who waits is forgotten."""
 
 import http.client
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -144,6 +145,18 @@ def test_requests_one_behind_the_other_are_answered_in_order(api: ApiServer, soc
         buffered.read(int(headers["Content-Length"]))
         told.append(headers["X-Request-ID"])
     assert told == sent
+
+
+def test_behind_a_head_comes_the_next_answer(api: ApiServer, sockets: Connect) -> None:
+    client = sockets(api)
+    asked = HEALTH.replace(b"/api/health", b"/api/factories")
+    client.sendall(asked.replace(b"GET", b"HEAD") + asked.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+    heads = [part for part in read_to_end(client).split(b"\r\n\r\n") if part.startswith(b"HTTP/1.1 200 OK")]
+    assert len(heads) == 2
+    lengths = [re.search(rb"\r\nContent-Length: ([0-9]+)", head) for head in heads]
+    assert lengths[0] is not None
+    assert lengths[1] is not None
+    assert lengths[0][1] == lengths[1][1] != b"0"
 
 
 def test_so_many_of_them_and_then_no_more(api: ApiServer, sockets: Connect) -> None:
