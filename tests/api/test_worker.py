@@ -150,7 +150,9 @@ def test_requests_one_behind_the_other_are_answered_in_order(api: ApiServer, soc
 def test_behind_a_head_comes_the_next_answer(api: ApiServer, sockets: Connect) -> None:
     client = sockets(api)
     asked = HEALTH.replace(b"/api/health", b"/api/factories")
-    client.sendall(asked.replace(b"GET", b"HEAD") + asked.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+    client.sendall(
+        asked.replace(b"GET", b"HEAD") + asked.replace(b"Host: x", b"Host: x\r\nConnection: close")
+    )
     heads = [part for part in read_to_end(client).split(b"\r\n\r\n") if part.startswith(b"HTTP/1.1 200 OK")]
     assert len(heads) == 2
     lengths = [re.search(rb"\r\nContent-Length: ([0-9]+)", head) for head in heads]
