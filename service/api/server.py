@@ -61,9 +61,12 @@ class ApiWorker(LeadingWorker):
     """Called about once a second, by the main thread."""
 
     def notify(self) -> None:
-        """The process lives; a moment to do what is not worth a request's time."""
+        """The process lives; a moment to do what is not worth a request's time, and not a process's life."""
         super().notify()
-        self.on_tick()
+        try:
+            self.on_tick()
+        except Exception:
+            log.exception("what is done every second failed")
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
         """Requests that are under way are answered; those that wait, at once."""

@@ -5,11 +5,13 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.metrics_directory import PREFIX
+from service.api.server import ApiWorker
 from tests.api.server import ApiServer
 from tests.api.test_access import bearer, make_token
 from tests.waiting import wait_until
@@ -146,3 +148,11 @@ def test_a_client_that_leaves_without_its_answer_harms_nobody(api: ApiServer) ->
         with socket.create_connection(("127.0.0.1", api.port), 5) as client:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     assert read(api)
+
+
+def test_what_fails_beside_the_requests_ends_no_process(caplog: pytest.LogCaptureFixture) -> None:
+    worker = ApiWorker.__new__(ApiWorker)
+    worker.tmp = SimpleNamespace(notify=lambda: None)
+    worker.on_tick = Path("/nowhere").rmdir
+    worker.notify()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
