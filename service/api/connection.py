@@ -83,6 +83,9 @@ class Connection:
 
     def has_whole_body(self) -> bool:
         """Whether all of the last request has arrived, also what the application did not read of it."""
+        reader = self.parser.mesg.body.reader
+        if isinstance(reader, LengthReader) and not reader.length:
+            return True
         self._arrived = []
         try:
             return bool(self.parser.finish_body(max_bytes=_PART_BYTES))

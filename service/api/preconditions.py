@@ -96,8 +96,7 @@ def write_precondition() -> Precondition | None:
 
 def with_tag(response: Response, row: Versioned | None = None) -> Response:
     """The response with the ETag of its body; of a list there is no version."""
-    digest = blake2b(response.get_data(), digest_size=_DIGEST_BYTES).hexdigest()
-    response.headers["ETag"] = f'"{digest}"' if row is None else f'"{row.version}-{digest}"'
+    _set_tag(response, row)
     return response
 
 
@@ -107,12 +106,19 @@ def answer_read(response: Response, row: Versioned | None = None) -> Response:
     Raises PreconditionFailedError, and InvalidRequestError for a condition that cannot be read.
     """
     wanted, unwanted = _conditions()
-    tag = with_tag(response, row).headers["ETag"].strip('"')
+    tag = _set_tag(response, row)
     if wanted is not None and not wanted.match_whole(tag, strongly=True):
         raise PreconditionFailedError
     if unwanted is not None and unwanted.match_whole(tag, strongly=False):
         return _not_modified(response)
     return response
+
+
+def _set_tag(response: Response, row: Versioned | None) -> str:
+    digest = blake2b(response.get_data(), digest_size=_DIGEST_BYTES).hexdigest()
+    tag = digest if row is None else f"{row.version}-{digest}"
+    response.headers["ETag"] = f'"{tag}"'
+    return tag
 
 
 def _conditions() -> tuple[Tags | None, Tags | None]:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 Connection = psycopg.Connection[Any]
 Result = TypeVar("Result")
+Statement = TypeVar("Statement")
 
 # How long a server that ends a statement in time may take to say so.
 _SILENCE_S = 1.0
@@ -111,15 +112,15 @@ class Database:
 
     def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
         """See Executor. A query that only reads is tried again once over a fresh connection."""
-        return self._run(lambda executor: executor.fetch_one(query, parameters), repeat=query.reads_only)
+        return self._run(ConnectionExecutor.fetch_one, query, parameters, repeat=query.reads_only)
 
     def fetch_all(self, query: Query[Row], parameters: Parameters) -> list[Row]:
         """See Executor. A query that only reads is tried again once over a fresh connection."""
-        return self._run(lambda executor: executor.fetch_all(query, parameters), repeat=query.reads_only)
+        return self._run(ConnectionExecutor.fetch_all, query, parameters, repeat=query.reads_only)
 
     def execute(self, command: Command, parameters: Parameters) -> int:
         """See Executor."""
-        return self._run(lambda executor: executor.execute(command, parameters), repeat=False)
+        return self._run(ConnectionExecutor.execute, command, parameters, repeat=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Executor]:
@@ -143,12 +144,15 @@ class Database:
 
     def _take_good(self) -> Connection:
         """For what is not to be repeated: one whose server did not say goodbye meanwhile."""
-        connection = self._take()
-        if has_news(connection):
+        for _ in range(self._pool.max_size):
+            connection = self._take()
+            if not has_news(connection):
+                return connection
+            # Other threads give back such ones, too, at any time: what is closed comes to nobody again.
+            connection.close()
             self._pool.putconn(connection)
             self._pool.check()
-            connection = self._take()
-        return connection
+        return self._take()
 
     def _begin(self, stack: ExitStack) -> Connection:
         connection = self._take()
@@ -156,12 +160,19 @@ class Database:
         stack.enter_context(connection.transaction())
         return connection
 
-    def _run(self, work: Callable[[Executor], Result], *, repeat: bool) -> Result:
+    def _run(
+        self,
+        work: Callable[[ConnectionExecutor, Statement, Parameters], Result],
+        statement: Statement,
+        parameters: Parameters,
+        *,
+        repeat: bool,
+    ) -> Result:
         try:
             with translated_errors():
                 connection = self._take() if repeat else self._take_good()
             try:
-                return work(ConnectionExecutor(connection))
+                return work(ConnectionExecutor(connection), statement, parameters)
             finally:
                 self._pool.putconn(connection)
         except DatabaseUnavailableError as error:
@@ -171,7 +182,7 @@ class Database:
                 self._pool.check()
             if not (lost and repeat):
                 raise
-        return self._run(work, repeat=False)
+        return self._run(work, statement, parameters, repeat=False)
 
 
 def _is_lost(error: BaseException | None) -> bool:
