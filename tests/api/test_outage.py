@@ -45,11 +45,16 @@ def test_the_api_answers_safely_without_a_database_and_recovers_by_itself(
         assert api.call("GET", "/api/factories").json["pagination"]["total"] == 2
 
 
+# The pool tries again a second after it could not connect, which the herald may have had it do meanwhile.
+# The time-out is the one that ships.
+ALONE = {"API_THREADS": "1", "DB_POOL_TIMEOUT_S": "2"}
+
+
 @pytest.mark.req("GATEWAY-08")
 def test_a_restart_between_two_reads_is_not_seen_at_all(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    with ApiServer(own_postgres.url(), tmp_path / "api.log", {"API_THREADS": "1"}) as api:
+    with ApiServer(own_postgres.url(), tmp_path / "api.log", ALONE) as api:
         factory = api.factory()
         own_postgres.stop()
         own_postgres.start()
@@ -59,7 +64,7 @@ def test_a_restart_between_two_reads_is_not_seen_at_all(
 @pytest.mark.req("GATEWAY-08")
 def test_a_restart_before_a_write_is_not_seen_at_all(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     """A write is not repeated: its connection has to be known as lost before it is sent."""
-    with ApiServer(own_postgres.url(), tmp_path / "api.log", {"API_THREADS": "1"}) as api:
+    with ApiServer(own_postgres.url(), tmp_path / "api.log", ALONE) as api:
         factory = api.factory()
         gateway = api.gateway(factory["id"])
         for number, (method, path, body, status) in enumerate(
