@@ -103,12 +103,15 @@ def test_a_worker_whose_clock_is_an_hour_ahead_shows_no_wrong_time(
     plant.wait_for_state(other_id, "connected")
     site.gateways[0].drop("rst")
     site.gateways[0].wait(lambda seen: seen.logins == 2)
+    plant.wait_for_state(row_id, "connected")
+    # Before the status: what is written behind its `as_of` is no mistake.
+    events = plant.events(row_id)
     status = plant.wait_for_state(row_id, "connected")
     # Its clock is really wrong: its log is an hour ahead.
     logged_at = dt.datetime.fromisoformat(json.loads(worker.log.splitlines()[0])["time"])
     assert dt.timedelta(minutes=59) < logged_at - status.as_of < dt.timedelta(minutes=61)
     times = [status.state_since, status.connected_since, status.last_connected_at, status.last_seen_at]
-    times += [event.at for event in plant.events(row_id)]
+    times += [event.at for event in events]
     for at in times:
         assert at is not None
         assert dt.timedelta(0) <= status.as_of - at < dt.timedelta(minutes=1)
