@@ -5,28 +5,19 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from service.config import DatabaseConfig
 from service.database.pool import Database
 from service.database.query import Command
 from service.database.session import has_news
+from tests.service.pools import config_for
 from tests.waiting import wait_until
 
-WAIT_S = 10
 WRITE = Command("INSERT INTO factories (name) VALUES (%(name)s)")
 
 
 @pytest.fixture
 def pool(database_url: str) -> Iterator[Database]:
     """With two connections."""
-    config = DatabaseConfig(
-        url=database_url,
-        pool_min=2,
-        pool_max=2,
-        pool_timeout_s=WAIT_S,
-        connect_timeout_s=WAIT_S,
-        statement_timeout_s=WAIT_S,
-    )
-    database = Database(config, "millgate-test")
+    database = Database(config_for(database_url, connections=2), "millgate-test")
     database.open()
     yield database
     database.close()
@@ -36,21 +27,20 @@ def pool(database_url: str) -> Iterator[Database]:
 def test_not_even_over_one_that_another_thread_gives_back_meanwhile(
     pool: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = psycopg.connect(database_url, autocommit=True)
-    inner = pool._pool
-    mine, others = inner.getconn(), inner.getconn()
-    for lost in (mine, others):
-        database.execute("SELECT pg_terminate_backend(%s)", [lost.info.backend_pid])
-    wait_until(lambda: has_news(mine) and has_news(others), what="the server's goodbye")
-    inner.putconn(mine)
-    check = inner.check
+    with psycopg.connect(database_url, autocommit=True) as database:
+        inner = pool._pool
+        mine, others = inner.getconn(), inner.getconn()
+        for lost in (mine, others):
+            database.execute("SELECT pg_terminate_backend(%s)", [lost.info.backend_pid])
+        wait_until(lambda: has_news(mine) and has_news(others), what="the server's goodbye")
+        inner.putconn(mine)
+        check = inner.check
 
-    def check_while_another_gives_back() -> None:
-        check()
-        monkeypatch.setattr(inner, "check", check)
-        inner.putconn(others)
+        def check_while_another_gives_back() -> None:
+            check()
+            monkeypatch.setattr(inner, "check", check)
+            inner.putconn(others)
 
-    monkeypatch.setattr(inner, "check", check_while_another_gives_back)
-    assert pool.execute(WRITE, {"name": "Mill"}) == 1
-    assert database.execute("SELECT count(*) FROM factories").fetchone() == (1,)
-    database.close()
+        monkeypatch.setattr(inner, "check", check_while_another_gives_back)
+        assert pool.execute(WRITE, {"name": "Mill"}) == 1
+        assert database.execute("SELECT count(*) FROM factories").fetchone() == (1,)

@@ -7,7 +7,6 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.config import DatabaseConfig
 from service.database import gateway_lists, gateways, statuses
 from service.database.gateway_lists import GatewayFilter
 from service.database.numbered import numbered
@@ -15,22 +14,10 @@ from service.database.paging import PageStart
 from service.database.pool import ConnectionExecutor, Database, connect
 from service.database.query import Command
 from service.errors import DatabaseUnavailableError
+from tests.service.pools import config_for
 
-WAIT_S = 10
 FORGET = Command("DEALLOCATE ALL")
 ID = {"id": "00000000-0000-7000-8000-000000000001"}
-
-
-def config_for(url: str) -> DatabaseConfig:
-    """One connection, so that it is known which one is used."""
-    return DatabaseConfig(
-        url=url,
-        pool_min=1,
-        pool_max=1,
-        pool_timeout_s=WAIT_S,
-        connect_timeout_s=WAIT_S,
-        statement_timeout_s=WAIT_S,
-    )
 
 
 @pytest.fixture

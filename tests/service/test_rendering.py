@@ -10,7 +10,6 @@ import psycopg
 import pytest
 
 from service.api.schemas import FactoryResponse, GatewayResponse
-from service.config import DatabaseConfig
 from service.database.factories import FactoryRepository
 from service.database.factory_lists import FactoryFilter
 from service.database.gateway_lists import GatewayFilter
@@ -18,8 +17,8 @@ from service.database.gateways import GatewayRepository
 from service.database.new_ids import new_id
 from service.database.paging import PageStart
 from service.database.pool import ConnectionExecutor, connect
+from tests.service.pools import config_for
 
-WAIT_S = 10
 FIRST_PAGE = PageStart()
 SEALED = b"s" * 40
 TEXTS = [
@@ -51,15 +50,7 @@ TIMES = [
 @pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
     """A connection as the service has them."""
-    config = DatabaseConfig(
-        url=database_url,
-        pool_min=1,
-        pool_max=1,
-        pool_timeout_s=WAIT_S,
-        connect_timeout_s=WAIT_S,
-        statement_timeout_s=WAIT_S,
-    )
-    with connect(config, "test") as connection:
+    with connect(config_for(database_url), "test") as connection:
         yield connection
 
 
@@ -214,7 +205,6 @@ def test_times_are_written_alike_whatever_the_databases_date_style(
     connection.execute(f'ALTER DATABASE "{name}" SET datestyle = "German"'.encode())
     connection.execute(f'ALTER DATABASE "{name}" SET timezone = "Asia/Tokyo"'.encode())
     factory = factories.create({"name": "Mill"})
-    config = DatabaseConfig(database_url, 1, 1, WAIT_S, WAIT_S, WAIT_S)
-    with connect(config, "test") as another:
+    with connect(config_for(database_url), "test") as another:
         rendered = FactoryRepository(ConnectionExecutor(another)).render_by_id(factory.id)
     assert_same(rendered.body, FactoryResponse.of(factory))
