@@ -9,6 +9,7 @@ from contextlib import closing
 from time import monotonic
 
 from service.errors import ConfigurationError
+from service.threads import BackgroundThread
 from workers.gateway_manager.waker import Waker
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class MetricsServer:
         self._text = text
         self._waker = Waker()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread = BackgroundThread(self._run, "metrics")
 
     def start(self) -> None:
         """Starts answering."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from service.database.event_stream import EventStreamRepository, StreamPosition
 from service.database.query import Executor
 from service.errors import DatabaseError
+from service.threads import BackgroundThread
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class EventWatch:
         self._newest: StreamPosition | None = None
         self._waiting = 0
         self._is_stopping = False
-        self._thread = threading.Thread(target=self._run, name="event-watch", daemon=True)
+        self._thread = BackgroundThread(self._run, "event-watch")
 
     def start(self) -> None:
         """Behind the fork."""
@@ -51,8 +52,7 @@ class EventWatch:
     def stop(self, timeout_s: float) -> None:
         """Ends the thread, after the look under way."""
         self.end_waits()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self._thread.join(timeout_s)
 
     @contextmanager
     def seat(self) -> Iterator[Seat]:

@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from service.database.announcements import announce_changes
 from service.database.query import Executor
 from service.errors import DatabaseError
+from service.threads import BackgroundThread
 from service.tokens import READING
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class Herald:
         self._told = threading.Condition()
         self._is_pending = False
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="herald", daemon=True)
+        self._thread = BackgroundThread(self._run, "herald")
 
     def start(self) -> None:
         """Behind the fork. What was told before is told on now."""
@@ -42,8 +43,7 @@ class Herald:
         self._stopping.set()
         with self._told:
             self._told.notify()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while self._take():

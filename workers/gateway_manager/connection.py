@@ -2,7 +2,6 @@
 
 import logging
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -11,6 +10,7 @@ from uuid import UUID
 from service.crypto import Sealer, Secret
 from service.database.active_gateways import SealedLogin
 from service.errors import SealError
+from service.threads import BackgroundThread
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.backoff import (
     BackoffPolicy,
@@ -77,7 +77,7 @@ class GatewayConnection:
         self._retry_now = False
         self._warned = False
         self._waker = Waker()
-        self._thread = threading.Thread(target=self._run, name=f"gateway-{login.gateway_id}", daemon=True)
+        self._thread = BackgroundThread(self._run, f"gateway-{login.gateway_id}")
 
     @property
     def login(self) -> SealedLogin:
@@ -112,8 +112,7 @@ class GatewayConnection:
 
     def join(self, timeout_s: float) -> bool:
         """Waits for the thread's end; tells whether it came."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._thread.join(timeout_s)
 
     # From here on: the connection's own thread.
 

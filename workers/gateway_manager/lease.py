@@ -21,6 +21,7 @@ from service.config import DatabaseConfig
 from service.database.pool import Connection, ConnectionExecutor, connect
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
+from service.threads import BackgroundThread
 from workers.gateway_manager.guard import lease_clock
 from workers.gateway_manager.hold import Hold
 from workers.gateway_manager.probe import is_refusing
@@ -72,8 +73,8 @@ class Lease:
         self._stopping = threading.Event()
         self._nudged = threading.Event()
         self._told_unreachable = False
-        self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
-        self._ending = threading.Thread(target=self._watch_the_end, name="lease-end", daemon=True)
+        self._renewing = BackgroundThread(self._renew, "lease")
+        self._ending = BackgroundThread(self._watch_the_end, "lease-end")
 
     def start(self) -> None:
         """Starts registering and renewing."""

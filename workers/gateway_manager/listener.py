@@ -9,6 +9,7 @@ from psycopg import sql
 
 from service.config import DatabaseConfig
 from service.database.pool import connection_options
+from service.threads import BackgroundThread
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class ChangeListener:
         self._database = database
         self._told = told
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+        self._thread = BackgroundThread(self._run, "listener")
 
     def start(self) -> None:
         """Starts listening."""

@@ -8,6 +8,7 @@ from service.database.connections import ConnectionRepository
 from service.database.pool import Database
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
+from service.threads import BackgroundThread
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Pruner:
         self._retention_days = retention_days
         self._interval_s = interval_s
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pruner", daemon=True)
+        self._thread = BackgroundThread(self._run, "pruner")
 
     def start(self) -> None:
         """Starts pruning, every `interval_s`."""

@@ -11,6 +11,7 @@ from service.database.connections import ConnectionRepository
 from service.database.pool import Database
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
+from service.threads import BackgroundThread
 from workers.gateway_manager.registry import Changes, GatewayRegistry, Observation, Transition
 from workers.gateway_manager.states import REQUESTED
 
@@ -43,7 +44,7 @@ class StatusReporter:
         self._stopping = threading.Event()
         self._touched_at = monotonic()
         self._told_failing = False
-        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+        self._thread = BackgroundThread(self._run, "reporter")
 
     def start(self) -> None:
         """Starts reporting."""

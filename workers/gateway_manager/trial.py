@@ -11,6 +11,7 @@ from uuid import UUID
 from service.crypto import Sealer
 from service.database.trials import ClaimedTrial
 from service.errors import SealError
+from service.threads import BackgroundThread
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.settings import SessionSettings
@@ -67,7 +68,7 @@ class Trial:
         self._is_stopping = is_stopping
         self._closed = threading.Event()
         self._waker = Waker()
-        self._thread = threading.Thread(target=self._run, name=f"trial-{order.id}", daemon=True)
+        self._thread = BackgroundThread(self._run, f"trial-{order.id}")
 
     @property
     def id(self) -> UUID:
@@ -89,8 +90,7 @@ class Trial:
 
     def join(self, timeout_s: float) -> bool:
         """Waits for the thread's end; tells whether it came."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._thread.join(timeout_s)
 
     # From here on: the trial's own thread.
 

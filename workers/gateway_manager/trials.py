@@ -9,6 +9,7 @@ from service.database.pool import Database
 from service.database.trials import MOST_PER_WORKER, ClaimedTrial, TrialWorkRepository
 from service.database.workers import WorkerIdentity
 from service.errors import DatabaseError
+from service.threads import BackgroundThread
 from workers.gateway_manager.lease import Lease
 from workers.gateway_manager.steps import StepRecorder
 from workers.gateway_manager.trial import INTERNAL_ERROR, Trial, TrialSurroundings
@@ -32,7 +33,7 @@ class TrialDesk:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._running: set[Trial] = set()
-        self._thread = threading.Thread(target=self._run, name="trials", daemon=True)
+        self._thread = BackgroundThread(self._run, "trials")
 
     def start(self) -> None:
         """Starts claiming."""

@@ -1,0 +1,90 @@
+"""Makes the API or a worker, forks, and starts it in the child: `python -m … api|worker`.
+
+Exit status 0 if everything could be started. Every Python behaves here as 3.13.0 to 3.13.3 do: a `Thread`
+that was made before the fork can not be started after it.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from service.api.services import services_of
+from service.app import create_app
+from service.config import ApiConfig
+from service.environment import Environment
+from tests.waiting import wait_until
+from workers.__main__ import Worker
+from workers.config import WorkerConfig
+
+BY_NAME = Environment(os.environ)
+
+
+def main(part: str) -> int:
+    """The child's exit status."""
+    refuse_threads_from_before_a_fork()
+    start = {"api": prepare_api, "worker": prepare_worker}[part]()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            start()
+            status = 0
+        except BaseException as error:  # noqa: BLE001  (the parent goes on with the status alone)
+            print(repr(error), file=sys.stderr, flush=True)
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def refuse_threads_from_before_a_fork() -> None:
+    """As the faulty versions do, on every version."""
+    make, start = threading.Thread.__init__, threading.Thread.start
+
+    def make_here(thread: threading.Thread, *arguments: Any, **named: Any) -> None:
+        make(thread, *arguments, **named)
+        thread.made_in = os.getpid()  # type: ignore[attr-defined]
+
+    def start_here(thread: threading.Thread) -> None:
+        if getattr(thread, "made_in", os.getpid()) != os.getpid():
+            raise RuntimeError("thread already started")
+        start(thread)
+
+    threading.Thread.__init__ = make_here  # type: ignore[method-assign,assignment]
+    threading.Thread.start = start_here  # type: ignore[method-assign,assignment]
+
+
+def prepare_api() -> Callable[[], None]:
+    """What gunicorn's children do with the application of their parent."""
+    services = services_of(create_app(ApiConfig.read(BY_NAME)))
+
+    def start() -> None:
+        services.database.open()
+        services.event_watch.start()
+        services.herald.start()
+        services.herald.tell()
+        services.herald.stop(timeout_s=5)
+        services.event_watch.stop(timeout_s=5)
+        services.database.close()
+
+    return start
+
+
+def prepare_worker() -> Callable[[], None]:
+    """A worker with everything that it can have, until it holds its lease."""
+    worker = Worker(WorkerConfig.read(BY_NAME))
+
+    def start() -> None:
+        running = threading.Thread(target=worker.run, daemon=True)
+        running.start()
+        wait_until(lambda: worker._lease.worker is not None or not running.is_alive(), 20, "the lease")
+        assert running.is_alive()
+        worker.request_stop()
+        running.join(20)
+        assert not running.is_alive()
+
+    return start
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
