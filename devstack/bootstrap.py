@@ -121,7 +121,7 @@ def install(kind: str) -> None:
     run(
         [*installer(venv_python(kind)), *PIP_OPTIONS, "-r", str(requirements(kind))],
         "The requirements could not be installed (see above). Is the network there? Millgate needs Linux "
-        "with glibc or macOS, on x86-64 or arm64.",
+        "with glibc 2.28 or newer on x86-64 or arm64, or macOS 11 or newer on Apple silicon.",
     )
     stamp(kind).write_text(fingerprint(kind))
     mark(kind).unlink()

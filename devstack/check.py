@@ -33,6 +33,7 @@ def checks() -> dict[str, tuple[str, ...]]:
         "Compose file": ("check-jsonschema", "--builtin-schema", compose, "docker-compose.yml"),
         "Dockerfile": ("hadolint", "Dockerfile"),
         "migrations": ("squawk", *migrations),
+        "wheels": ("python", "-m", "devstack.wheels"),
         "ruff check": ("ruff", "check", "."),
         "ruff format": ("ruff", "format", "--check", "."),
     }

@@ -1,9 +1,10 @@
-"""`make lock`: resolve the dependencies of pyproject.toml anew, for all platforms, with hashes."""
+"""`make lock`: resolve the dependencies of pyproject.toml anew, with hashes, and list the wheels."""
 
 import subprocess
 import sys
 
 from devstack.commands import PROJECT, local
+from devstack.wheels import write_wheels
 
 TARGETS = {
     "requirements.txt": ("pyproject.toml",),
@@ -29,6 +30,7 @@ def main() -> int:
         code = subprocess.run(command, cwd=PROJECT, check=False).returncode
         if code != 0:
             return code
+    write_wheels()
     return 0
 
 
