@@ -133,7 +133,7 @@ ROWS = (
     Row(
         "login-rejected",
         "500 gateways rejecting the login",
-        "at most 3 logins each, then one every 15 minutes; the others unaffected",
+        "at most 3 logins each, the next one minute later; the others unaffected",
         login_rejected,
         60,
         alone=True,

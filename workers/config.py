@@ -9,7 +9,7 @@ from service.crypto import Secret
 from service.environment import Environment
 from service.errors import ConfigurationError
 from workers.gateway_manager.backoff import BackoffPolicy
-from workers.gateway_manager.networks import Network, NetworkPolicy
+from workers.gateway_manager.networks import NAT64_PREFIX_LENGTHS, Network, NetworkPolicy, unmap_network
 from workers.gateway_manager.settings import LeaseSettings, SessionSettings
 from workers.gateway_manager.tls import make_tls_context
 
@@ -93,15 +93,28 @@ def _read_networks(environment: Environment) -> NetworkPolicy:
     return NetworkPolicy(
         allowed=_read_network_list(environment, "GATEWAY_NETWORKS_ALLOWED"),
         denied=_read_network_list(environment, "GATEWAY_NETWORKS_DENIED"),
+        nat64_prefixes=_read_nat64_prefixes(environment),
     )
 
 
 def _read_network_list(environment: Environment, name: str) -> tuple[Network, ...]:
     try:
-        return tuple(ipaddress.ip_network(word) for word in environment.words(name))
+        return tuple(unmap_network(ipaddress.ip_network(word)) for word in environment.words(name))
     except ValueError as error:
         message = f"{name} must be networks separated by commas, such as 10.20.0.0/16: {error}"
         raise ConfigurationError(message) from None
+
+
+def _read_nat64_prefixes(environment: Environment) -> tuple[ipaddress.IPv6Network, ...]:
+    name = "GATEWAY_NAT64_PREFIXES"
+    try:
+        prefixes = tuple(ipaddress.IPv6Network(word) for word in environment.words(name))
+    except ValueError as error:
+        raise ConfigurationError(f"{name} must be IPv6 prefixes separated by commas: {error}") from None
+    for prefix in prefixes:
+        if prefix.prefixlen not in NAT64_PREFIX_LENGTHS:
+            raise ConfigurationError(f"{name}: the length of {prefix} is none of {NAT64_PREFIX_LENGTHS}")
+    return prefixes
 
 
 def _read_tls(environment: Environment) -> ssl.SSLContext:

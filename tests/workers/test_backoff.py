@@ -1,5 +1,7 @@
 """How long to wait: within bounds, spread by chance, and rarely for rejected credentials."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,22 @@ def test_rejected_credentials_wait_at_least_their_time(failures: int, rejections
 def test_credentials_that_stay_rejected_are_quarantined(failures: int, rejections: int, dice: float) -> None:
     record = Record(failures, rejections)
     assert is_quarantined(POLICY, record)
-    assert delay_s(POLICY, record, dice) == 900
+    assert 60 <= delay_s(POLICY, record, dice) <= 900
+
+
+def test_the_pauses_of_a_quarantine_grow_up_to_its_length() -> None:
+    """A login may be refused for want of a free session, too: that is over in minutes."""
+    record, pauses = Record(), []
+    for _ in range(9):
+        record = after_rejection(record)
+        pauses.append(delay_s(POLICY, record, dice=0))
+    assert pauses == [5, 5, 60, 120, 240, 480, 900, 900, 900]
+
+
+@pytest.mark.parametrize("longest_s", [0.2, 30, 60])
+def test_no_pause_is_longer_than_the_quarantine(longest_s: float) -> None:
+    policy = replace(POLICY, login_quarantine_s=longest_s)
+    assert {delay_s(policy, Record(0, rejections), 0) for rejections in range(3, 20)} == {longest_s}
 
 
 def test_the_ceiling_doubles() -> None:

@@ -34,7 +34,19 @@ def resolving_to(*hosts: str) -> Any:
 
 @pytest.mark.parametrize(
     "address",
-    ["10.1.2.3", "192.168.0.9", "127.0.0.1", "::1", "8.8.8.8", "2001:db8::1", "fd12::1", "64:ff9b::10.1.2.3"],
+    [
+        "10.1.2.3",
+        "192.168.0.9",
+        "127.0.0.1",
+        "::1",
+        "8.8.8.8",
+        "2001:db8::1",
+        "fd12::1",
+        "64:ff9b::10.1.2.3",
+        "64:ff9b:1::10.1.2.3",
+        "64:ff9b:1:a01:2:300::",
+        "::ffff:0:10.1.2.3",
+    ],
 )
 def test_by_default_a_gateway_may_be_anywhere_but(address: str) -> None:
     assert NetworkPolicy().allows(address)
@@ -69,6 +81,12 @@ def test_by_default_a_gateway_may_be_anywhere_but(address: str) -> None:
         "2001:0:4136:e378:8000:63bf:5601:5601",
         "2001:0:a9fe:a9fe:8000:63bf:3fff:fdd2",
         "2001:db8::5efe:169.254.169.254",
+        "2001:db8::200:5efe:169.254.169.254",
+        # IPv4-translated (RFC 2765), and a plant's own NAT64 with every length of prefix that fits in it.
+        "::ffff:0:169.254.169.254",
+        "64:ff9b:1:1:a9:fea9:fe00:0",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1:2:3:4:169.254.169.254",
     ],
 )
 def test_where_no_gateway_is_none_may_be(address: str) -> None:
@@ -83,10 +101,15 @@ def test_where_no_gateway_is_none_may_be(address: str) -> None:
         ("10.20.0.1", True),
         ("::ffff:10.20.0.1", True),
         ("64:ff9b::10.20.0.1", True),
+        ("::ffff:0:10.20.0.1", True),
         ("10.21.0.1", False),
         ("10.20.9.1", False),
         ("::ffff:10.20.9.1", False),
         ("64:ff9b::10.20.9.1", False),
+        ("::ffff:0:10.20.9.1", False),
+        ("::ffff:0:10.21.0.1", False),
+        # Where the prefix ends nobody said: enough to deny it, too little to allow it.
+        ("64:ff9b:1::10.20.0.1", False),
         ("2002:0a14:0001::1", False),
         ("fd12::1", True),
         ("fd13::1", False),
@@ -102,6 +125,44 @@ def test_what_is_allowed_shuts_out_the_rest_and_what_is_denied_goes_first(
         allowed=networks("10.20.0.0/16", "fd12::/32", "169.254.7.0/24"), denied=networks("10.20.9.0/24")
     )
     assert policy.allows(address) is expected
+
+
+# RFC 6052, section 2.4: 192.0.2.33 behind prefixes of every length.
+@pytest.mark.parametrize(
+    ("prefix", "address"),
+    [
+        ("2001:db8::/32", "2001:db8:c000:221::"),
+        ("2001:db8:100::/40", "2001:db8:1c0:2:21::"),
+        ("2001:db8:122::/48", "2001:db8:122:c000:2:2100::"),
+        ("2001:db8:122:300::/56", "2001:db8:122:3c0:0:221::"),
+        ("2001:db8:122:344::/64", "2001:db8:122:344:c0:2:2100::"),
+        ("2001:db8:122:344::/96", "2001:db8:122:344::192.0.2.33"),
+    ],
+)
+def test_the_policy_sees_through_a_nat64_prefix_of_the_plant(prefix: str, address: str) -> None:
+    inner = networks("192.0.2.33/32")
+    prefixes = (ipaddress.IPv6Network(prefix),)
+    assert not NetworkPolicy(denied=inner, nat64_prefixes=prefixes).allows(address)
+    assert NetworkPolicy(allowed=inner, nat64_prefixes=prefixes).allows(address)
+    other = networks("192.0.2.34/32")
+    assert NetworkPolicy(denied=other, nat64_prefixes=prefixes).allows(address)
+    assert not NetworkPolicy(allowed=other, nat64_prefixes=prefixes).allows(address)
+
+
+@pytest.mark.parametrize("value", ["2001:db8::/33", "10.0.0.0/8", "2001:db8::1/96", "plant"])
+def test_a_nat64_prefix_that_is_none_stops_the_start(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="GATEWAY_NAT64_PREFIXES") as refused:
+        worker_config("postgresql://127.0.0.1/none", GATEWAY_NAT64_PREFIXES=value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("denied", ["::ffff:10.0.0.0/104", "10.0.0.0/8"])
+def test_a_network_may_be_named_in_its_mapped_form(denied: str) -> None:
+    policy = worker_config("postgresql://127.0.0.1/none", GATEWAY_NETWORKS_DENIED=denied).networks
+    assert not policy.allows("10.1.2.3")
+    assert not policy.allows("::ffff:10.1.2.3")
+    assert not policy.allows("::ffff:0:10.1.2.3")
+    assert policy.allows("11.1.2.3")
 
 
 @pytest.mark.parametrize("value", ["10.0.0.0/33", "plant", "10.0.0.1/8", "10.0.0.0/8;10.1.0.0/16"])

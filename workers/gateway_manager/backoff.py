@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+_FIRST_QUARANTINE_S = 60.0
+_LARGEST_EXPONENT = 30  # 2 ** 30 is beyond any maximum; a larger one would only grow the number
+
 
 @dataclass(frozen=True, slots=True)
 class BackoffPolicy:
@@ -14,6 +17,7 @@ class BackoffPolicy:
     login_tries: int
     login_retry_s: float
     login_quarantine_s: float
+    """The longest pause of credentials that stay rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,13 @@ def delay_s(policy: BackoffPolicy, record: Record, dice: float) -> float:
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog.
     """
     if is_quarantined(policy, record):
-        return policy.login_quarantine_s
-    # 2 ** 30 is beyond any maximum; a larger exponent would only grow the number.
-    ceiling_s = min(policy.maximum_s, policy.initial_s * 2.0 ** min(max(record.failures - 1, 0), 30))
+        # What is rejected need not be the credentials: a gateway whose sessions are all taken says the same.
+        pauses = record.rejections - policy.login_tries
+        return min(policy.login_quarantine_s, _doubled(_FIRST_QUARANTINE_S, pauses))
+    ceiling_s = min(policy.maximum_s, _doubled(policy.initial_s, record.failures - 1))
     jittered_s = ceiling_s * dice
     return max(jittered_s, policy.login_retry_s) if record.rejections else jittered_s
+
+
+def _doubled(seconds: float, times: int) -> float:
+    return seconds * 2.0 ** min(max(times, 0), _LARGEST_EXPONENT)

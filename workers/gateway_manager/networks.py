@@ -33,11 +33,16 @@ DENIED_BY_DEFAULT: tuple[Network, ...] = tuple(
         "ff00::/8",
     )
 )
+_V4_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291, 2.5.5.1
+_V4_TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")  # RFC 2765, 2.1
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215
-_V4_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291, 2.5.5.1
+_THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")  # RFC 1122, 3.2.1.3
 _ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214, 6.1
 _LAST_32_BITS = 0xFFFF_FFFF
+
+NAT64_PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
+"""The lengths that RFC 6052 knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,29 @@ class NetworkPolicy:
     """If there is any, all else is denied. One that lies within a default denial lifts that for itself."""
     denied: tuple[Network, ...] = ()
     """Goes before everything else."""
+    nat64_prefixes: tuple[ipaddress.IPv6Network, ...] = ()
+    """The plant's own, each of one of `NAT64_PREFIX_LENGTHS`: nobody can tell them by their looks."""
 
     def allows(self, address: str) -> bool:
         """Whether a gateway may have this address, as getaddrinfo writes it."""
-        ip = _plain(ipaddress.ip_address(address.partition("%")[0]))
-        faces = list(_faces(ip))
-        if any(face in network for face in faces for network in self.denied):
+        ip = _unmap(ipaddress.ip_address(address.partition("%")[0]))
+        targets = [ip, *self._translated(ip)]
+        possible = [*targets, *_embedded_addresses(ip)]
+        if ip in _LOCAL_NAT64 and len(targets) == 1:
+            possible += _behind_unknown_prefix(ip)
+        if any(each in network for each in possible for network in self.denied):
             return False
-        if any(self._is_denied_by_default(face) for face in faces):
+        if any(self._is_denied_by_default(each) for each in possible):
             return False
-        return not self.allowed or any(
-            face in network for face in (ip, _behind_nat64(ip)) if face for network in self.allowed
-        )
+        return not self.allowed or any(each in network for each in targets for network in self.allowed)
+
+    def _translated(self, ip: Ip) -> Iterator[Ip]:
+        """The IPv4 host that a translator sends this address's packets to, if there is one on the way."""
+        if not isinstance(ip, IPv6Address):
+            return
+        for prefix in (_V4_TRANSLATED, _NAT64, *self.nat64_prefixes):
+            if ip in prefix:
+                yield _behind_prefix(ip, prefix.prefixlen)
 
     def _is_denied_by_default(self, ip: Ip) -> bool:
         for default in DENIED_BY_DEFAULT:
@@ -68,21 +84,17 @@ class NetworkPolicy:
         return False
 
 
-def _plain(ip: Ip) -> Ip:
+def _unmap(ip: Ip) -> Ip:
     """An IPv4 address that is written as an IPv6 one: the system connects to the former."""
     return (ip.ipv4_mapped if isinstance(ip, IPv6Address) else None) or ip
 
 
-def _faces(ip: Ip) -> Iterator[Ip]:
-    """The address, and every IPv4 address that the network may take it for."""
-    yield ip
+def _embedded_addresses(ip: Ip) -> Iterator[Ip]:
+    """Every IPv4 address that a network may take this one for: enough to deny it, too little to allow it."""
     if not isinstance(ip, IPv6Address):
         return
-    if ip in _NAT64 or ip in _LOCAL_NAT64 or (ip in _V4_COMPATIBLE and int(ip) > 1):
-        yield IPv4Address(int(ip) & _LAST_32_BITS)
-    if ip in _LOCAL_NAT64:
-        # RFC 6052, 2.2, with a prefix of 48 bits: 16 bits, 8 of zeros, 16 bits.
-        yield IPv4Address((int(ip) >> 64 & 0xFFFF) << 16 | int(ip) >> 40 & 0xFFFF)
+    if ip in _V4_COMPATIBLE and int(ip) > 1:
+        yield IPv4Address(int(ip))
     if ip.sixtofour is not None:
         yield ip.sixtofour
     if ip.teredo is not None:
@@ -91,9 +103,29 @@ def _faces(ip: Ip) -> Iterator[Ip]:
         yield IPv4Address(int(ip) & _LAST_32_BITS)
 
 
-def _behind_nat64(ip: Ip) -> Ip | None:
-    """The IPv4 host that an address of the well-known prefix stands for."""
-    return IPv4Address(int(ip) & _LAST_32_BITS) if isinstance(ip, IPv6Address) and ip in _NAT64 else None
+def _behind_unknown_prefix(ip: Ip) -> Iterator[Ip]:
+    """For an address of `_LOCAL_NAT64`: a prefix of any of these lengths may have been cut out of that."""
+    for length in NAT64_PREFIX_LENGTHS:
+        if length >= _LOCAL_NAT64.prefixlen:
+            target = _behind_prefix(IPv6Address(ip), length)
+            # The zeros in front of an address with a longer prefix: no host's.
+            if target not in _THIS_NETWORK:
+                yield target
+
+
+def _behind_prefix(ip: IPv6Address, prefix_length: int) -> IPv4Address:
+    """The address after a NAT64 prefix: RFC 6052, section 2.2. Bits 64 to 71 are no part of it."""
+    octets = ip.packed[:8] + ip.packed[9:] if prefix_length < 96 else ip.packed
+    start = prefix_length // 8
+    return IPv4Address(octets[start : start + 4])
+
+
+def unmap_network(network: Network) -> Network:
+    """The IPv4 network that is written as an IPv6 one, or the network itself."""
+    inner = _unmap(network.network_address)
+    if inner.version == network.version:
+        return network
+    return ipaddress.ip_network((inner, network.prefixlen - 96))
 
 
 def _is_within(inner: Network, outer: Network) -> bool:

@@ -12,7 +12,7 @@ class State(StrEnum):
     AUTHENTICATING = "authenticating"  # the socket is open, login or subscription not answered yet
     CONNECTED = "connected"  # logged in, subscribed, and heard of within the liveness limit
     RETRYING = "retrying"  # the last attempt failed or the session ended; the next one has its time
-    AUTH_FAILED = "auth_failed"  # the credentials were rejected several times; tried again rarely
+    AUTH_FAILED = "auth_failed"  # the login was rejected several times; tried again ever more rarely
     DISCONNECTING = "disconnecting"  # unsubscribe and close are under way
 
 
