@@ -87,6 +87,10 @@ class TooManyFailuresError(MillgateError):
         self.retry_after_s = retry_after_s
 
 
+class MetricsUnavailableError(MillgateError):
+    """The numbers of the API's processes can not be read at the moment."""
+
+
 class NoWorkerError(MillgateError):
     """No worker is there that could try a gateway out, or none was free in time."""
 

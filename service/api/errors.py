@@ -27,6 +27,7 @@ from service.errors import (
     GatewayNotFoundError,
     ImportTooBigError,
     InvalidRequestError,
+    MetricsUnavailableError,
     MillgateError,
     NotReadyError,
     NoWorkerError,
@@ -95,6 +96,9 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         "FORBIDDEN",
         "This token is for reading only.",
         headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="write"'},
+    ),
+    MetricsUnavailableError: Answer(
+        503, "METRICS_UNAVAILABLE", "The metrics can not be read at the moment. Try again soon."
     ),
     NoWorkerError: Answer(
         503, "NO_WORKER", "No worker is there, or free, that could try the gateway out. Try again soon."

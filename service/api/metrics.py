@@ -1,30 +1,37 @@
 """Metrics of the API's processes, for Prometheus: GET /metrics answers for all of them.
 
-prometheus-client keeps each process's numbers in a file of `directory()`, if there is one when it is
-imported: so nothing that gunicorn's configuration imports may import this module.
+prometheus-client keeps each process's numbers in files of `directory()`. Where they can not be kept, numbers
+are lost, and nothing else.
 """
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 
 from flask import Blueprint, Flask, Response, current_app, g, request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MultiProcessValue, MutexValue
 
-from service.api.metrics_directory import directory
+from service.api.metrics_directory import directory, give_up_files, has_files, identity, keep_files
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.requests import parse_query
 from service.api.services import services_of
 from service.database.pool import PoolUse
+from service.errors import MetricsUnavailableError
+
+log = logging.getLogger(__name__)
 
 BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # Labels come from short lists only: a client that makes up methods and paths makes up no series.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_ROUTE = "none"
+# No request fails over a number, whatever the library raises when its files are gone.
+NOT_COUNTED = "something could not be counted"
 _EXTENSION = "millgate-metrics"
 
 blueprint = Blueprint("metrics", __name__)
@@ -34,6 +41,8 @@ class ApiMetrics:
     """What an API process counts. Any thread may call."""
 
     def __init__(self) -> None:
+        self._is_shared = directory() is not None
+        values.ValueClass = _shared_value() if self._is_shared else MutexValue
         self.registry = CollectorRegistry()
         self._durations = Histogram(
             "millgate_http_request_duration_seconds",
@@ -57,36 +66,62 @@ class ApiMetrics:
 
     def count_request(self, method: str, route: str | None, status: int, duration_s: float) -> None:
         """Counts an answer."""
+        if not self._can_count():
+            return
         kind = method if method in METHODS else "other", route or NO_ROUTE, status
-        series = self._series.get(kind)
-        if series is None:
-            series = self._series[kind] = self._durations.labels(kind[0], kind[1], str(status))
-        series.observe(duration_s)
+        try:
+            series = self._series.get(kind)
+            if series is None:
+                series = self._series[kind] = self._durations.labels(kind[0], kind[1], str(status))
+            series.observe(duration_s)
+        except Exception:
+            log.warning(NOT_COUNTED, exc_info=True)
+            give_up_files()
 
     def count_pool(self, use: PoolUse) -> None:
         """Counts what the pool did since it was last asked."""
-        self._connections.labels("in_use").set(use.in_use)
-        self._connections.labels("free").set(use.free)
-        for counter, more in (
-            (self._taken, use.requests),
-            (self._queued, use.queued),
-            (self._waited, use.waited_s),
-            (self._failed, use.errors),
-        ):
-            if more:
-                counter.inc(more)
+        if self._is_shared:
+            keep_files()
+        if not self._can_count():
+            return
+        try:
+            self._connections.labels("in_use").set(use.in_use)
+            self._connections.labels("free").set(use.free)
+            for counter, more in (
+                (self._taken, use.requests),
+                (self._queued, use.queued),
+                (self._waited, use.waited_s),
+                (self._failed, use.errors),
+            ):
+                if more:
+                    counter.inc(more)
+        except Exception:
+            log.warning(NOT_COUNTED, exc_info=True)
+            give_up_files()
 
     def text(self) -> bytes:
-        """All processes' numbers, in Prometheus's text format."""
-        path = directory()
-        if path is None:
+        """All processes' numbers, in Prometheus's text format. Raises MetricsUnavailableError."""
+        if not self._is_shared:
             return generate_latest(self.registry)
         merged = CollectorRegistry()
-        _Collector(merged, path)  # type: ignore[no-untyped-call]
-        return generate_latest(merged)
+        try:
+            _Collector(merged, directory())  # type: ignore[no-untyped-call]
+            return generate_latest(merged)
+        except (OSError, ValueError, RuntimeError) as error:
+            # The directory is gone, or a file of it is or is not one of prometheus-client's.
+            log.warning("metrics can not be read at the moment: %s", error)
+            raise MetricsUnavailableError from error
+
+    def _can_count(self) -> bool:
+        return not self._is_shared or has_files() or keep_files()
 
     def _counter(self, name: str, what: str) -> Counter:
         return Counter(f"millgate_db_pool_{name}", what, registry=self.registry)
+
+
+def _shared_value() -> type[MutexValue]:
+    kind: type[MutexValue] = MultiProcessValue(identity)  # type: ignore[no-untyped-call]
+    return kind
 
 
 class _Collector(MultiProcessCollector):
@@ -130,6 +165,7 @@ def count_pool(app: Flask) -> None:
     "get_metrics",
     "Numbers for Prometheus",
     {200: {CONTENT_TYPE_PLAIN_0_0_4: {"schema": {"type": "string"}}}},
+    errors=(MetricsUnavailableError,),
 )
 def show() -> Response:
     """The numbers."""

@@ -1,16 +1,22 @@
 """GET /metrics of the API: of all processes, with few labels, and only for those who may."""
 
 import os
+import shutil
 import signal
 import socket
+import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.api.metrics_directory import PREFIX
+from devstack.commands import PROJECT
+from service.api.metrics_directory import PREFIX, VARIABLE, make_directory
 from service.api.server import ApiWorker
 from tests.api.server import ApiServer
 from tests.api.test_access import bearer, make_token
@@ -47,7 +53,10 @@ def api(start_api: Callable[..., ApiServer], tmp_path: Path) -> ApiServer:
 
 def processes_of(api: ApiServer, tmp_path: Path) -> set[str]:
     """Who has answered something so far."""
-    return {path.stem.rpartition("_")[2] for path in tmp_path.glob(f"{PREFIX}*/histogram_*.db")}
+    files = tmp_path.glob(f"{PREFIX}*/histogram_*.db")
+    # A file begins with how much of it is used, of which 8 bytes say that.
+    used = {path: struct.unpack_from("i", path.read_bytes())[0] for path in files}
+    return {path.stem.rpartition("_")[2].partition("-")[0] for path in used if used[path] > 8}
 
 
 def test_it_counts_for_all_processes_together(api: ApiServer, tmp_path: Path) -> None:
@@ -99,7 +108,7 @@ def test_a_process_that_is_killed_keeps_its_counts_and_loses_its_connections(
     victim = next(iter(processes_of(api, tmp_path)))
     assert victim != str(api.process.pid)
     os.kill(int(victim), signal.SIGKILL)
-    gauges = f"{PREFIX}*/gauge_livesum_{victim}.db"
+    gauges = f"{PREFIX}*/gauge_livesum_{victim}-*.db"
     wait_until(lambda: not list(tmp_path.glob(gauges)), 10, "its connections to be forgotten")
     wait_until(api.answers, 10, "an answer")
     assert answered(read(api), "/api/factories") == before == 10
@@ -108,15 +117,76 @@ def test_a_process_that_is_killed_keeps_its_counts_and_loses_its_connections(
 def test_the_directory_ends_with_the_server_and_a_killed_one_leaves_it_to_the_next(
     start_api: Callable[..., ApiServer], tmp_path: Path
 ) -> None:
-    (tmp_path / f"{PREFIX}999999999-left").mkdir()
+    (tmp_path / f"{PREFIX}left").mkdir()
     api = start_api(TMPDIR=str(tmp_path))
     assert api.process is not None
     [directory] = tmp_path.glob(f"{PREFIX}*")
-    assert directory.name.startswith(f"{PREFIX}{api.process.pid}-")
+    assert directory.name != f"{PREFIX}left"
     assert directory.stat().st_mode & 0o077 == 0
     api.process.send_signal(signal.SIGTERM)
     assert api.process.wait(12) == 0
     assert list(tmp_path.glob(f"{PREFIX}*")) == []
+
+
+def test_a_directory_that_vanishes_fails_no_request_and_is_made_anew(api: ApiServer, tmp_path: Path) -> None:
+    assert answered(read(api), "/metrics") == 0
+    assert api.process is not None
+    for _ in range(2):
+        [directory] = tmp_path.glob(f"{PREFIX}*")
+        shutil.rmtree(directory)
+        # Whoever is started now has never seen it.
+        os.kill(psutil.Process(api.process.pid).children()[0].pid, signal.SIGKILL)
+        wait_until(api.answers, 10, "an answer")
+        for _ in range(20):
+            assert api.call("GET", "/api/factories").status == 200
+            assert api.call("GET", "/metrics").status == 200
+        wait_until(lambda: answered(read(api), "/metrics") > 0, 10, "requests to be counted again")
+        assert [each.stat().st_mode & 0o077 for each in tmp_path.glob(f"{PREFIX}*")] == [0]
+
+
+def test_a_directory_in_which_nothing_can_be_kept_fails_no_request(api: ApiServer, tmp_path: Path) -> None:
+    [directory] = tmp_path.glob(f"{PREFIX}*")
+    shutil.rmtree(directory)
+    directory.write_text("A file of this name: nobody can make a directory.")
+    assert api.process is not None
+    os.kill(psutil.Process(api.process.pid).children()[0].pid, signal.SIGKILL)
+    wait_until(api.answers, 10, "an answer")
+    for _ in range(20):
+        assert api.call("GET", "/api/factories").status == 200
+    refused = api.call("GET", "/metrics")
+    assert (refused.status, refused.error["code"]) == (503, "METRICS_UNAVAILABLE")
+    directory.unlink()
+    wait_until(lambda: api.call("GET", "/metrics").status == 200, 10, "metrics to be there again")
+    wait_until(lambda: answered(read(api), "/metrics", "200") > 0, 10, "requests to be counted again")
+
+
+def test_without_a_directory_each_process_counts_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    make_directory()
+    assert VARIABLE not in os.environ
+    assert "each process answers /metrics for itself alone" in caplog.text
+
+
+def test_a_directory_in_use_is_left_alone_by_who_cannot_see_its_processes(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    alone = ("unshare", "--user", "--map-root-user", "--pid", "--fork")
+    if subprocess.run([*alone, "true"], capture_output=True, timeout=10, check=False).returncode != 0:
+        pytest.skip("no process ids of one's own to be had here")
+    sweep = "from service.api.metrics_directory import make_directory; make_directory()"
+    subprocess.run(
+        [*alone, sys.executable, "-c", sweep],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)},
+        timeout=30,
+        check=True,
+    )
+    # Its own, which nobody uses any more, is left as well.
+    assert len(list(tmp_path.glob(f"{PREFIX}*"))) == 2
+    assert answered(read(api), "/api/health") >= 1
 
 
 def test_it_wants_a_token_where_tokens_are_required(
