@@ -77,6 +77,10 @@ def delivered(name: str, frames: bytes, *messages: bytes) -> Case:
     return Case(name, frames, messages)
 
 
+def too_many(name: str, frames: bytes) -> Case:
+    return Case(name, frames, (), Code.MESSAGE_TOO_BIG, f"in more than {MAX_FRAGMENTS} frames")
+
+
 def broken(name: str, frames: bytes, words: str, *messages: bytes) -> Case:
     return Case(name, frames, messages, Code.PROTOCOL_ERROR, words)
 
@@ -192,9 +196,9 @@ LIMITS = [
     broken("announced-all-bits", b"\x81\x7f" + b"\xff" * 8, "highest bit"),
     too_big("in-pieces", frame(TEXT, b"x" * 60_000, fin=0) + frame(CONT, b"x" * 60_000, fin=0)),
     too_big("in-the-last-piece", pieces(b"x" * MAX_MESSAGE_BYTES, b"x")),
-    too_big("one-piece-too-many", frame(TEXT, fin=0) + frame(CONT, b"x", fin=0) * MAX_FRAGMENTS),
-    too_big("empty-pieces-for-ever", frame(TEXT, fin=0) + frame(CONT, fin=0) * 5000),
-    too_big("pings-hide-no-pieces", pieces(*[b""] * (MAX_FRAGMENTS + 1), between=frame(PONG))),
+    too_many("one-piece-too-many", frame(TEXT, fin=0) + frame(CONT, b"x", fin=0) * MAX_FRAGMENTS),
+    too_many("empty-pieces-for-ever", frame(TEXT, fin=0) + frame(CONT, fin=0) * 5000),
+    too_many("pings-hide-no-pieces", pieces(*[b""] * (MAX_FRAGMENTS + 1), between=frame(PONG))),
 ]
 CASES = [*FRAMING, *PINGS, *RESERVED, *OPCODES, *FRAGMENTS, *CLOSES, *LIMITS]
 
@@ -352,6 +356,25 @@ def test_pings_are_answered_with_their_own_bytes(client: Client, server: RawServ
     assert peer.receive() == (CLOSE, b"\x03\xe8")
 
 
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (frame(TEXT, b"a", reserved=4), 1002),
+        (b"\x81\x81\x00\x00\x00\x00x", 1002),
+        (frame(BINARY, b"x"), 1003),
+        (frame(TEXT, b"x" * (MAX_MESSAGE_BYTES + 1)), 1009),
+        (frame(TEXT, fin=0) + frame(CONT, fin=0) * MAX_FRAGMENTS, 1009),
+    ],
+)
+def test_the_gateway_is_told_why_its_session_fails(
+    frames: bytes, code: int, client: Client, server: RawServer
+) -> None:
+    transport, peer = client.meet(server)
+    peer.send(frames)
+    converse(transport)
+    assert peer.receive() == (CLOSE, struct.pack("!H", code))
+
+
 def test_close_is_answered_once(client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
     peer.send(GOODBYE)
@@ -389,6 +412,15 @@ ACCEPTED = {
     "other-headers": with_header(b"Server: \xfcml\r\nSet-Cookie: a=b\r\nX-Empty:"),
     "bare-line-feeds": altered(b"\r\n", b"\n"),
     "empty-extension": with_header(b"Sec-WebSocket-Extensions:"),
+    "connections-in-two-lines": with_header(b"Connection: keep-alive"),
+    "folded-header": altered(b"Connection: Upgrade", b"Connection: keep-alive,\r\n\tUpgrade"),
+    "folded-behind-the-colon": altered(b"Sec-WebSocket-Accept: ", b"Sec-WebSocket-Accept:\r\n  "),
+    "folded-line-with-a-colon": with_header(b"X-Time: 12\r\n Upgrade: h2c"),
+    "interim-100": lambda key: b"HTTP/1.1 100 Continue\r\n\r\n" + proper_answer(key),
+    "interim-102-and-103": lambda key: (
+        b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + proper_answer(key)
+    ),
+    "interim-that-nobody-knows": lambda key: b"HTTP/1.1 199\r\nUpgrade: h2c\r\n\r\n" + proper_answer(key),
 }
 REFUSED = {
     "wrong-key": (lambda _: proper_answer(b"another"), "our key"),
@@ -400,6 +432,17 @@ REFUSED = {
     "no-key": (altered(b"Sec-WebSocket-Accept", b"X-Accept"), "our key"),
     "no-upgrade": (altered(b"Upgrade: websocket\r\n", b""), "upgrade"),
     "other-upgrade": (altered(b"Upgrade: websocket", b"Upgrade: h2c"), "upgrade"),
+    "several-upgrades": (altered(b"Upgrade: websocket", b"Upgrade: h2c, websocket"), "upgrade"),
+    "upgrade-to-a-version": (altered(b"Upgrade: websocket", b"Upgrade: websocket/13"), "upgrade"),
+    "fold-of-nothing": (
+        lambda key: proper_answer(key).replace(b"Protocols\r\n", b"Protocols\r\n  X: y\r\n"),
+        "begins with white space",
+    ),
+    "interim-for-ever": (lambda _: b"HTTP/1.1 100 Go on\r\n\r\n" * 5000, "over 65536 bytes"),
+    "interim-and-refusal": (
+        lambda _: b"HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 403 No\r\n\r\n",
+        "status 403",
+    ),
     "no-connection": (altered(b"Connection: Upgrade\r\n", b""), "connection"),
     "connection-close": (altered(b"Connection: Upgrade", b"Connection: close"), "connection"),
     "extension": (with_header(b"Sec-WebSocket-Extensions: permessage-deflate"), "extensions"),
@@ -452,7 +495,9 @@ def test_upgrade_that_is_refused(answer: Callable[[bytes], bytes], words: str, c
     assert len(reason.message) < 150
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 1", b"HTTP/1.1 101 Yes\r\nUpgr"])
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 1", b"HTTP/1.1 101 Yes\r\nUpgr", b"HTTP/1.1 100 Go on\r\n\r\n"]
+)
 def test_upgrade_that_breaks_off(answer: bytes, client: Client) -> None:
     with RawServer(Peer.end, lambda _: answer) as server, pytest.raises(ConnectionFailedError) as failure:
         client.dial(server.url)

@@ -12,6 +12,8 @@ from tests.certificates import Authority, make_certificate
 from tests.workers.conftest import StartWorker
 from tests.workers.plant import Plant
 from tests.workers.settings import EMAIL, PASSWORD, worker_config
+from tests.workers.test_networks import resolving_to
+from workers.gateway_manager import resolver as resolver_module
 
 
 @pytest.mark.req("LIFECYCLE-01", "ORCH-06")
@@ -82,6 +84,21 @@ def test_an_authority_that_nobody_named_is_unknown(
         start_worker(GATEWAY_CA_FILE=str(Authority().write(tmp_path / "ca.pem")))
         row_id = plant.add("AP-1", site.url("AP-1"))
         assert "an authority that is not known here" in wait_for_refusal(plant, row_id)
+
+
+def test_a_name_with_a_dot_at_its_end_is_proven_without(
+    plant: Plant, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority()
+    context = authority.issue(tmp_path / "gateway.pem", host="gateway.example")
+    asked_for: list[str] = []
+    context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
+    monkeypatch.setattr(resolver_module, "_look_up", resolving_to("127.0.0.1"))
+    with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
+        start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
+        row_id = plant.add("AP-1", site.url("AP-1").replace("127.0.0.1", "gateway.example."))
+        plant.wait_for_state(row_id, "connected")
+    assert set(asked_for) == {"gateway.example"}
 
 
 def test_the_authority_of_a_plant_counts(plant: Plant, start_worker: StartWorker, tmp_path: Path) -> None:

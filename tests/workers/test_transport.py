@@ -338,6 +338,34 @@ def test_a_message_in_pieces_with_a_ping_between(server: RawServer, transport: T
     assert pong[0] == 0x80 | ABNF.OPCODE_PONG
 
 
+# No system has it any more: a socket of it is refused as one of IPv6 is where that is switched off.
+NO_FAMILY = socket.AF_IPX
+
+
+@BREAKS
+def test_an_address_of_a_family_that_the_kernel_lacks_is_passed_over(
+    client: Client, server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(_host: str, port: int, _flags: int) -> list[Address]:
+        return [(NO_FAMILY, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
+
+    monkeypatch.setattr(resolver_module, "_look_up", look_up)
+    client.dial(server.url.replace("127.0.0.1", "gateway.example")).abandon()
+
+
+@BREAKS
+def test_a_host_of_such_addresses_alone_is_told_as_that(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        resolver_module, "_look_up", lambda _host, port, _flags: [(NO_FAMILY, ("::1", port, 0, 0))]
+    )
+    with pytest.raises(ConnectionFailedError) as failure:
+        client.dial("ws://gateway.example:5000")
+    assert failure.value.reason.code is Code.CONNECT_FAILED
+    assert "Address family not supported" in failure.value.reason.message
+
+
 @BREAKS
 def test_the_end_in_the_middle_of_a_frame(server: RawServer, transport: Transport) -> None:
     server.send(b"\x81\x10half")

@@ -4,10 +4,8 @@ import base64
 import os
 import socket
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from time import monotonic
-from urllib.parse import urlsplit
 
 from workers.gateway_manager.frames import BoundedWebSocket
 from workers.gateway_manager.networks import NetworkPolicy
@@ -15,37 +13,15 @@ from workers.gateway_manager.resolver import Address, Resolver, ResolveTimeoutEr
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import Code, Phase, failed
 from workers.gateway_manager.stream import DeadlinePassedError, Stream, TooManyBytesError
+from workers.gateway_manager.target import Target
 from workers.gateway_manager.tls import certificate_problem, make_tls_context
 from workers.gateway_manager.transport import Transport, describe
-from workers.gateway_manager.upgrade import (
-    UpgradeRefusedError,
-    check_headers,
-    check_status,
-    encode_request,
-)
+from workers.gateway_manager.upgrade import UpgradeRefusedError, check_headers, encode_request, is_interim
 from workers.gateway_manager.waker import Waker
 from workers.gateway_manager.watch import UNWATCHED, Watch
 
 MAX_UPGRADE_ANSWER_BYTES = 64 * 1024
 _MOST_ADDRESSES_SHOWN = 3
-_DEFAULT_PORTS = {"ws": 80, "wss": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a gateway listens."""
-
-    url: str
-    host: str
-    port: int
-    is_tls: bool
-
-    @classmethod
-    def of(cls, url: str) -> "Target":
-        """Takes a URL apart that the API has accepted."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        return cls(url, host, parts.port or _DEFAULT_PORTS[parts.scheme], parts.scheme == "wss")
 
 
 class Dialer:
@@ -109,7 +85,7 @@ class Dialer:
 
     def _start_tls(self, stream: Stream, target: Target) -> None:
         try:
-            stream.start_tls(self._tls, target.host)
+            stream.start_tls(self._tls, target.server_name)
         except DeadlinePassedError:
             raise failed(Code.CONNECT_TIMEOUT, Phase.TLS, "TLS was not set up in time.") from None
         except ssl.SSLCertVerificationError as error:
@@ -130,7 +106,10 @@ def _connect(
         try:
             stream = Stream(socket.socket(family, socket.SOCK_STREAM), waker, interrupted)
         except OSError as error:
-            raise failed(Code.CONNECT_FAILED, Phase.TCP, f"No socket to be had: {describe(error)}.") from None
+            # The system may lack this address's family, and have that of the next.
+            message = f"No socket to be had: {describe(error)}."
+            last_failure = failed(Code.CONNECT_FAILED, Phase.TCP, message)
+            continue
         stream.deadline = monotonic() + share_s
         try:
             stream.connect(address)
@@ -172,15 +151,24 @@ def _upgrade(stream: Stream, target: Target) -> None:
 
 def _ask_for_upgrade(stream: Stream, target: Target) -> None:
     key = base64.b64encode(os.urandom(16)).decode()
-    request = encode_request(target.url, target.host, target.port, key)
+    request = encode_request(target, key)
     while request:
         request = request[stream.send(request) :]
+    lines = _receive_lines(stream)
+    # The status before anything else: who refuses may go on with a page, or never end it.
+    while is_interim(next(lines)):
+        _take_headers(lines)
+    check_headers(_take_headers(lines), key)
+
+
+def _receive_lines(stream: Stream) -> Iterator[bytes]:
+    """The lines of the answer without their ends, and no more of them than an answer may have."""
     left = MAX_UPGRADE_ANSWER_BYTES
-    status = stream.recv_line(left)
-    check_status(status)  # before anything else: who refuses may go on with a page, or never end it
-    left -= len(status)
-    lines = []
-    while line := stream.recv_line(left).rstrip(b"\r\n"):
-        lines.append(line)
-        left -= len(line) + 1
-    check_headers(lines, key)
+    while True:
+        line = stream.recv_line(left)
+        left -= len(line)
+        yield line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _take_headers(lines: Iterator[bytes]) -> list[bytes]:
+    return list(iter(lambda: next(lines), b""))

@@ -18,7 +18,7 @@ _TWO_BYTES_FOLLOW = 126
 
 
 class MessageTooBigError(Exception):
-    """The peer announced or sent a message over the bound; none of it was kept."""
+    """The peer announced or sent a message over a bound, which the text says; none of it was kept."""
 
 
 class _BoundedFrames(frame_buffer):
@@ -67,7 +67,7 @@ class _BoundedFrames(frame_buffer):
         if length >= ABNF.LENGTH_63:
             raise WebSocketProtocolException("a length with its highest bit set")
         if length > self._max_message_bytes:
-            raise MessageTooBigError
+            raise MessageTooBigError(f"of more than {self._max_message_bytes} bytes")
 
 
 class _BoundedMessage(continuous_frame):
@@ -89,8 +89,10 @@ class _BoundedMessage(continuous_frame):
     def add(self, frame: Any) -> None:
         self._pieces.append(frame.data)
         self._bytes += len(frame.data)
-        if self._bytes > self._max_message_bytes or len(self._pieces) > MAX_FRAGMENTS:
-            raise MessageTooBigError
+        if self._bytes > self._max_message_bytes:
+            raise MessageTooBigError(f"of more than {self._max_message_bytes} bytes")
+        if len(self._pieces) > MAX_FRAGMENTS:
+            raise MessageTooBigError(f"in more than {MAX_FRAGMENTS} frames")
         if frame.opcode != ABNF.OPCODE_CONT:
             self.recving_frames = frame.opcode
         self.cont_data = [self.recving_frames, b""]
@@ -123,7 +125,7 @@ class BoundedWebSocket(websocket.WebSocket):
         self.frame_buffer.recv = _nothing_more
 
     def send_close(self, *arguments: Any, **options: Any) -> None:
-        """Answers a close frame, once, as far as the peer takes it at once: its code is what matters."""
+        """Says why it ends, or answers a close frame: once, as far as the peer takes it at once."""
         if not self.connected:
             return
         self._stream.deadline = monotonic()

@@ -16,6 +16,9 @@ from workers.gateway_manager.stream import DeadlinePassedError, Stream
 from workers.gateway_manager.waker import InterruptedWaitError
 
 _NORMAL_CLOSE = (1000).to_bytes(2, "big")
+# RFC 6455, section 7.4.1.
+_PROTOCOL_ERROR, _UNSUPPORTED_DATA, _MESSAGE_TOO_BIG = 1002, 1003, 1009
+_VIOLATIONS = (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException)
 _FAILURES = (DeadlinePassedError, MessageTooBigError, websocket.WebSocketException, OSError)
 
 
@@ -68,10 +71,12 @@ class Transport:
             self._stream.deadline = finish_by or monotonic() + self._settings.liveness_timeout_s
             opcode, frame = self._web_socket.recv_data_frame(control_frame=True)
         except _FAILURES as error:
+            self._tell_fault(error)
             raise self._failure(error, phase) from None
         if opcode == ABNF.OPCODE_CLOSE:
             raise failed(Code.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
         if opcode == ABNF.OPCODE_BINARY:
+            self._web_socket.send_close(_UNSUPPORTED_DATA)
             raise failed(Code.PROTOCOL_ERROR, phase, "The gateway sent a binary frame.")
         return Received(Kind.MESSAGE, frame.data) if opcode == ABNF.OPCODE_TEXT else _CONTROL
 
@@ -107,18 +112,23 @@ class Transport:
         except _FAILURES as error:
             raise self._failure(error, Phase.SESSION) from None
 
+    def _tell_fault(self, error: Exception) -> None:
+        """The gateway's own log may say what it did wrong: RFC 6455, section 7.1.7."""
+        if isinstance(error, MessageTooBigError):
+            self._web_socket.send_close(_MESSAGE_TOO_BIG)
+        elif isinstance(error, _VIOLATIONS):
+            self._web_socket.send_close(_PROTOCOL_ERROR)
+
     def _failure(self, error: Exception, phase: Phase) -> ConnectionFailedError:
         """The reason in what websocket-client and the socket raise."""
         if isinstance(error, DeadlinePassedError):
             code = Code.LOGIN_TIMEOUT if phase is Phase.LOGIN else Code.PING_TIMEOUT
             return failed(code, phase, "The gateway stalled in the middle of a frame.")
         if isinstance(error, MessageTooBigError):
-            limit = self._settings.max_message_bytes
-            message = f"The gateway sent a message of more than {limit} bytes."
-            return failed(Code.MESSAGE_TOO_BIG, phase, message)
+            return failed(Code.MESSAGE_TOO_BIG, phase, f"The gateway sent a message {error}.")
         if isinstance(error, websocket.WebSocketConnectionClosedException):
             return failed(Code.CONNECTION_LOST, phase, "The connection ended without a close.")
-        if isinstance(error, (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException)):
+        if isinstance(error, _VIOLATIONS):
             message = f"The gateway broke the WebSocket protocol: {error}."
             return failed(Code.PROTOCOL_ERROR, phase, message)
         return failed(Code.CONNECTION_LOST, phase, f"The connection was lost: {describe(error)}.")

@@ -1,0 +1,48 @@
+"""Where a gateway listens, by its URL. Pure.
+
+Sources: RFC 3986, RFC 6455 (section 3), RFC 9110 (section 7.2).
+"""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL that the API has accepted, taken apart."""
+
+    host: str
+    """What is resolved: a name, or an address, which may have a zone."""
+    port: int
+    is_tls: bool
+    resource: str
+    """What is asked for in the request."""
+
+    @classmethod
+    def of(cls, url: str) -> "Target":
+        """Takes a URL apart."""
+        parts = urlsplit(url)
+        # RFC 6874 has the zone's sign escaped.
+        host = (parts.hostname or "").replace("%25", "%")
+        resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return cls(host, parts.port or _DEFAULT_PORTS[parts.scheme], parts.scheme == "wss", resource)
+
+    @property
+    def server_name(self) -> str:
+        """Whom a certificate has to name, and the server is asked for: RFC 6066, section 3."""
+        return self._host_without_zone.removesuffix(".")
+
+    @property
+    def host_header(self) -> str:
+        """The authority, without the default port of the URL's scheme."""
+        host = self._host_without_zone
+        name = f"[{host}]" if ":" in host else host
+        default_port = _DEFAULT_PORTS["wss" if self.is_tls else "ws"]
+        return name if self.port == default_port else f"{name}:{self.port}"
+
+    @property
+    def _host_without_zone(self) -> str:
+        # A zone means something on this machine alone: RFC 6874, section 4.
+        return self.host.partition("%")[0]
