@@ -156,8 +156,11 @@ CREATE FUNCTION public.raise_gateway_generation() RETURNS trigger
     AS $$
 BEGIN
     NEW.updated_at := now();
-    IF (NEW.url, NEW.email, NEW.sealed_password, NEW.desired_state, NEW.deleted_at)
-        IS DISTINCT FROM (OLD.url, OLD.email, OLD.sealed_password, OLD.desired_state, OLD.deleted_at)
+    IF (
+        NEW.url, NEW.email, NEW.sealed_password, NEW.password_is_confined, NEW.desired_state, NEW.deleted_at
+    ) IS DISTINCT FROM (
+        OLD.url, OLD.email, OLD.sealed_password, OLD.password_is_confined, OLD.desired_state, OLD.deleted_at
+    )
     THEN
         NEW.generation := OLD.generation + 1;
     END IF;
@@ -528,6 +531,7 @@ CREATE TABLE public.gateways (
     version bigint DEFAULT 1 NOT NULL,
     deleted_with_factory boolean DEFAULT false NOT NULL,
     written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(version)) STORED NOT NULL,
+    password_is_confined boolean DEFAULT false NOT NULL,
     CONSTRAINT gateways_deleted_with_factory_is_deleted CHECK (((deleted_at IS NOT NULL) OR (NOT deleted_with_factory))),
     CONSTRAINT gateways_desired_state CHECK ((desired_state = ANY (ARRAY['connected'::text, 'disconnected'::text]))),
     CONSTRAINT gateways_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
@@ -626,6 +630,7 @@ CREATE UNLOGGED TABLE public.gateway_trials (
     expires_at timestamp with time zone NOT NULL,
     claimed_by uuid,
     result jsonb,
+    password_is_confined boolean DEFAULT false NOT NULL,
     CONSTRAINT gateway_trials_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
     CONSTRAINT gateway_trials_password_until_result CHECK (
 CASE
@@ -1210,4 +1215,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000060'),
     ('20261123000061'),
     ('20261123000070'),
-    ('20261123000080');
+    ('20261123000080'),
+    ('20261125000400');

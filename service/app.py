@@ -30,6 +30,7 @@ from service.api.metrics import measure
 from service.api.request_log import log_requests
 from service.api.security import guard
 from service.api.services import Services, attach_services
+from service.api.stored_passwords import PasswordPolicy
 from service.api.time_limit import limit_waits
 from service.api.trial_desk import TrialDesk
 from service.config import ApiConfig
@@ -107,6 +108,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
             trials=TrialDesk.of(config.trial_limit_s, config.threads),
             event_watch=EventWatch(database, max_waiting=config.threads // 2),
             herald=herald,
+            passwords=PasswordPolicy(config.requires_tokens, config.gateway_networks_allowed),
         ),
     )
     log_requests(app)

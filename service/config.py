@@ -12,6 +12,7 @@ from service.errors import ConfigurationError
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 AUTH_MODES = ("auto", "required", "off")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class ApiConfig:
     cors_origins: tuple[str, ...]
     force_https: bool
     trusted_proxies: int
+    gateway_networks_allowed: tuple[Network, ...]
 
     @classmethod
     def read(cls, environment: Environment) -> "ApiConfig":
@@ -74,6 +76,7 @@ class ApiConfig:
             cors_origins=environment.words("CORS_ORIGINS"),
             force_https=environment.flag("FORCE_HTTPS", default=False),
             trusted_proxies=environment.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
+            gateway_networks_allowed=read_networks(environment, "GATEWAY_NETWORKS_ALLOWED"),
         )
 
 
@@ -85,6 +88,15 @@ def read_old_keys(environment: Environment) -> tuple[Secret, ...]:
 def read_sealer(environment: Environment) -> Sealer:
     """All keys, and nothing else of the settings. Raises ConfigurationError."""
     return Sealer(Secret(environment.required("ENCRYPTION_KEY")), read_old_keys(environment))
+
+
+def read_networks(environment: Environment, name: str) -> tuple[Network, ...]:
+    """Networks separated by commas. Raises ConfigurationError."""
+    try:
+        return tuple(ipaddress.ip_network(word) for word in environment.words(name))
+    except ValueError as error:
+        message = f"{name} must be networks separated by commas, such as 10.20.0.0/16: {error}"
+        raise ConfigurationError(message) from None
 
 
 def requires_tokens(auth: str, host: str) -> bool:

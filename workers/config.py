@@ -4,7 +4,7 @@ import ipaddress
 import ssl
 from dataclasses import dataclass, field
 
-from service.config import LOG_LEVELS, DatabaseConfig, read_old_keys
+from service.config import LOG_LEVELS, DatabaseConfig, read_networks, read_old_keys
 from service.crypto import Secret
 from service.environment import Environment
 from service.errors import ConfigurationError
@@ -98,11 +98,7 @@ def _read_networks(environment: Environment) -> NetworkPolicy:
 
 
 def _read_network_list(environment: Environment, name: str) -> tuple[Network, ...]:
-    try:
-        return tuple(unmap_network(ipaddress.ip_network(word)) for word in environment.words(name))
-    except ValueError as error:
-        message = f"{name} must be networks separated by commas, such as 10.20.0.0/16: {error}"
-        raise ConfigurationError(message) from None
+    return tuple(unmap_network(network) for network in read_networks(environment, name))
 
 
 def _read_nat64_prefixes(environment: Environment) -> tuple[ipaddress.IPv6Network, ...]:

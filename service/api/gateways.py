@@ -13,10 +13,12 @@ from service.api.requests import parse_body, parse_id, parse_optional_body, pars
 from service.api.responses import respond, respond_created, respond_nothing
 from service.api.schemas import EmptyBody, GatewayCreate, GatewayResponse, GatewayUpdate
 from service.api.services import services, writing
+from service.api.stored_passwords import PasswordMove, confinement_after, password_required
 from service.crypto import Secret
-from service.database.gateways import GatewayRepository
+from service.database.gateways import Check, GatewayRepository
 from service.database.new_ids import new_id
 from service.database.restoration import RestorationRepository
+from service.database.rows import Gateway
 from service.errors import (
     FactoryDeletedError,
     FactoryUnknownError,
@@ -72,7 +74,12 @@ def find_by_id(gateway_id: str) -> Response:
     "update_gateway",
     "Change what the body names; the password only if it names one",
     {200: GatewayResponse},
-    errors=(GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError),
+    errors=(
+        GatewayNotFoundError,
+        FactoryUnknownError,
+        GatewayIdConflictError,
+        password_required(PasswordMove.ELSEWHERE),
+    ),
     body=GatewayUpdate,
     condition="write",
     is_tagged=True,
@@ -80,8 +87,13 @@ def find_by_id(gateway_id: str) -> Response:
 def update(gateway_id: str) -> Response:
     """Changes what the body names; the password only if it names one."""
     parse_query(NoQuery)
-    row_id, body, check = parse_id(gateway_id), parse_body(GatewayUpdate), write_precondition()
-    sealed_password = seal(body, row_id) if "password" in body.model_fields_set else None
+    row_id, body = parse_id(gateway_id), parse_body(GatewayUpdate)
+    check: Check | None = write_precondition()
+    sealed_password = None
+    if "password" in body.model_fields_set:
+        sealed_password = seal(body, row_id)
+    elif "url" in body.model_fields_set:
+        check = with_password_rule(check, body.url)
     with writing(check) as executor:
         repository = GatewayRepository(executor)
         gateway = repository.update_rendered(row_id, values_of(body), sealed_password, check)
@@ -124,6 +136,18 @@ def restore(gateway_id: str) -> Response:
         RestorationRepository(transaction).restore_gateway(row_id)
         gateway = GatewayRepository(transaction).render_by_id(row_id)
     return with_tag(respond(gateway.body), gateway)
+
+
+def with_password_rule(check: Check | None, url: str) -> Check:
+    """The check, and then the rule for a stored password that is to go along to another url."""
+    policy = services().passwords
+
+    def check_both(stored: Gateway) -> bool | None:
+        if check is not None:
+            check(stored)
+        return confinement_after(policy.judge(stored.url, url))
+
+    return check_both
 
 
 def seal(body: GatewayCreate | GatewayUpdate, row_id: UUID) -> bytes:

@@ -8,6 +8,7 @@ from flask import Flask, current_app
 
 from service.api.event_watch import EventWatch
 from service.api.herald import Herald
+from service.api.stored_passwords import PasswordPolicy
 from service.api.trial_desk import TrialDesk
 from service.crypto import Sealer
 from service.database.pool import Database
@@ -27,6 +28,7 @@ class Services:
     trials: TrialDesk
     event_watch: EventWatch
     herald: Herald
+    passwords: PasswordPolicy
     import_slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(IMPORTS_AT_ONCE))
     """Held while a file is imported."""
 

@@ -7,16 +7,15 @@ from pydantic import SecretStr
 
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery
-from service.api.requests import detail, parse_body, parse_id, parse_optional_body, parse_query
+from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
 from service.api.responses import respond
 from service.api.services import services
-from service.api.trial_rules import may_get_stored_password
+from service.api.stored_passwords import PasswordMove, confinement_after, password_required
 from service.api.trial_schemas import GatewayTrialRequest, TrialRequest, TrialResponse
 from service.crypto import Secret
 from service.database.trials import StoredLogin, TrialRepository
 from service.errors import (
     GatewayNotFoundError,
-    InvalidRequestError,
     NoWorkerError,
     TooManyTrialsError,
     TrialLostError,
@@ -24,11 +23,6 @@ from service.errors import (
 
 blueprint = Blueprint("trials", __name__, url_prefix="/api/gateways")
 
-PASSWORD_REQUIRED = InvalidRequestError(
-    "PASSWORD_REQUIRED",
-    "The stored password is for another host: give a password, or keep host, port and TLS.",
-    [detail("password", "must be given with a url that leads elsewhere", "missing")],
-)
 _DESCRIPTION = """\
 A worker does it, on a short session of its own, beside a live one and without touching it. It takes at most
 TRIAL_TIMEOUT_S (10 s). The answer is 200 whether the gateway works or not: see `ok`."""
@@ -57,7 +51,13 @@ def run() -> Response:
     "test_gateway",
     "Try a gateway out, with changes before they are saved",
     {200: TrialResponse},
-    errors=(GatewayNotFoundError, PASSWORD_REQUIRED, NoWorkerError, TooManyTrialsError, TrialLostError),
+    errors=(
+        GatewayNotFoundError,
+        password_required(PasswordMove.ELSEWHERE),
+        NoWorkerError,
+        TooManyTrialsError,
+        TrialLostError,
+    ),
     body=GatewayTrialRequest,
     is_body_optional=True,
     description=_DESCRIPTION,
@@ -85,8 +85,5 @@ def begin_for_gateway(trials: TrialRepository, gateway_id: UUID, body: GatewayTr
     login = StoredLogin(named.get("url", stored.url), named.get("email", stored.email))
     if "password" in named:
         return begin(trials, login, body.password)
-    if not may_get_stored_password(stored.url, login.url):
-        raise InvalidRequestError(
-            PASSWORD_REQUIRED.code, PASSWORD_REQUIRED.message, PASSWORD_REQUIRED.details
-        )
-    return trials.begin_with_stored_password(gateway_id, login, services().trials.limit_s)
+    confined = confinement_after(services().passwords.judge(stored.url, login.url))
+    return trials.begin_with_stored_password(gateway_id, login, services().trials.limit_s, confined)

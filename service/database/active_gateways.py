@@ -35,6 +35,8 @@ class SealedLogin:
     url: str
     email: str
     sealed_password: bytes = field(repr=False)
+    password_is_confined: bool
+    """Sent only to addresses within GATEWAY_NETWORKS_ALLOWED."""
     generation: int
     connect_requested_at: datetime
 
@@ -121,7 +123,8 @@ COUNT_WANTED = Query(
 
 FIND_LOGINS = Query(
     """
-    SELECT id, gateway_id, url, email, sealed_password, generation, connect_requested_at
+    SELECT
+        id, gateway_id, url, email, sealed_password, password_is_confined, generation, connect_requested_at
     FROM gateways
     WHERE id = ANY(%(ids)s) AND deleted_at IS NULL
     """,

@@ -130,7 +130,7 @@ _ORDERS: dict[GatewaySort, Order] = {
 _COLUMNS: LiteralString = """
     g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email,
     g.desired_state, g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at,
-    g.deleted_at, g.version, g.deleted_with_factory,
+    g.deleted_at, g.version, g.deleted_with_factory, g.password_is_confined,
     (SELECT c.last_seen_at FROM gateway_connections AS c WHERE c.gateway_id = g.id) AS last_seen_at
 """
 

@@ -15,6 +15,8 @@ from service.database.rendering import Rendered, RenderedPage
 from service.database.rows import Gateway
 from service.errors import FactoryUnknownError, GatewayNotFoundError
 
+Check = Callable[[Gateway], bool | None]
+
 
 @dataclass(frozen=True, slots=True)
 class NewId:
@@ -26,7 +28,7 @@ class NewId:
 _COLUMNS = """
     g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email, g.desired_state,
     g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at, g.deleted_at, g.version,
-    g.deleted_with_factory
+    g.deleted_with_factory, g.password_is_confined
 """
 _RENDERED = "g.id, g.version," + rendering.GATEWAY
 
@@ -70,6 +72,7 @@ _UPDATE = """
         url = coalesce(%(url)s, url),
         email = coalesce(%(email)s, email),
         sealed_password = coalesce(%(sealed_password)s, sealed_password),
+        password_is_confined = coalesce(%(password_is_confined)s::boolean, password_is_confined),
         metadata = coalesce(%(metadata)s, metadata)
     WHERE g.id = %(id)s AND g.deleted_at IS NULL
         AND (%(factory_id)s::uuid IS NULL OR EXISTS (SELECT FROM new_factory))
@@ -165,11 +168,12 @@ class GatewayRepository:
         gateway_id: UUID,
         changes: Mapping[str, Any],
         sealed_password: bytes | None = None,
-        check: Callable[[Gateway], None] | None = None,
+        check: Check | None = None,
     ) -> Gateway:
         """Changes the fields that are named and leaves the rest.
 
-        `check` is shown the row as it is and stays until then, and may raise: that takes a transaction.
+        `check` is shown the row as it is and stays until then, and may raise: that takes a transaction. It
+        returns whether the stored password is confined from now on (None: as it was).
         Raises GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError.
         """
         return self._update(UPDATE, gateway_id, changes, sealed_password, check)
@@ -179,7 +183,7 @@ class GatewayRepository:
         gateway_id: UUID,
         changes: Mapping[str, Any],
         sealed_password: bytes | None = None,
-        check: Callable[[Gateway], None] | None = None,
+        check: Check | None = None,
     ) -> Rendered:
         """As `update`."""
         return self._update(UPDATE_RENDERED, gateway_id, changes, sealed_password, check)
@@ -187,7 +191,7 @@ class GatewayRepository:
     def soft_delete(self, gateway_id: UUID, check: Callable[[Gateway], None] | None = None) -> None:
         """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
         if check is not None:
-            self._check(gateway_id, None, check)
+            check(self._lock(gateway_id, None))
         self._touch(SOFT_DELETE, gateway_id)
 
     def want_connected(self, gateway_id: UUID) -> None:
@@ -229,10 +233,9 @@ class GatewayRepository:
         row_id: UUID,
         changes: Mapping[str, Any],
         sealed_password: bytes | None,
-        check: Callable[[Gateway], None] | None,
+        check: Check | None,
     ) -> Row:
-        if check is not None:
-            self._check(row_id, changes.get("factory_id"), check)
+        stays_confined = None if check is None else check(self._lock(row_id, changes.get("factory_id")))
         row = self._executor.fetch_one(
             statement,
             {
@@ -247,6 +250,7 @@ class GatewayRepository:
                 "url": changes.get("url"),
                 "email": changes.get("email"),
                 "sealed_password": sealed_password,
+                "password_is_confined": stays_confined if sealed_password is None else False,
                 "metadata": Jsonb(changes["metadata"]) if "metadata" in changes else None,
             },
         )
@@ -255,13 +259,13 @@ class GatewayRepository:
             raise FactoryUnknownError
         return row
 
-    def _check(self, gateway_id: UUID, new_factory_id: UUID | None, check: Callable[[Gateway], None]) -> None:
+    def _lock(self, gateway_id: UUID, new_factory_id: UUID | None) -> Gateway:
         """Locks the new factory, if there is one, and behind it the gateway: see UPDATE."""
         if new_factory_id is not None:
             self.find_by_id(gateway_id)
             if self._executor.fetch_one(LOCK_FACTORY, {"factory_id": new_factory_id}) is None:
                 raise FactoryUnknownError
-        check(_found(self._executor.fetch_one(LOCK_BY_ID, {"id": gateway_id})))
+        return _found(self._executor.fetch_one(LOCK_BY_ID, {"id": gateway_id}))
 
     def _touch(self, command: Command, gateway_id: UUID) -> None:
         if self._executor.execute(command, {"id": gateway_id}) == 0:

@@ -73,7 +73,7 @@ RESTORE_GATEWAY = Query(
     RETURNING
         id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
         connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
-        deleted_with_factory
+        deleted_with_factory, password_is_confined
     """,
     Gateway,
 )

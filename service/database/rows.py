@@ -101,6 +101,7 @@ class Gateway:
     deleted_at: datetime | None
     version: int
     deleted_with_factory: bool
+    password_is_confined: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ class ClaimedTrial:
     email: str
     sealed_password: bytes = field(repr=False)
     sealed_for: UUID
+    password_is_confined: bool
+    """Sent only to addresses within GATEWAY_NETWORKS_ALLOWED."""
     time_left: timedelta
 
 
@@ -109,9 +111,12 @@ INSERT_TRIAL = Command(
 # The API never opens a password: it is copied as it is, and opens with the gateway's id.
 INSERT_TRIAL_OF_STORED = Command(
     """
-    INSERT INTO gateway_trials (id, url, email, sealed_password, sealed_for, expires_at)
+    INSERT INTO gateway_trials (
+        id, url, email, sealed_password, sealed_for, password_is_confined, expires_at
+    )
     SELECT
         %(id)s, %(url)s, %(email)s, g.sealed_password, g.id,
+        coalesce(%(password_is_confined)s::boolean, g.password_is_confined),
         clock_timestamp() + make_interval(secs => %(limit_s)s)
     FROM gateways AS g
     WHERE g.id = %(gateway_id)s AND g.deleted_at IS NULL
@@ -157,7 +162,9 @@ CLAIM_TRIALS = Query(
         LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, url, email, sealed_password, sealed_for, expires_at - clock_timestamp() AS time_left
+    RETURNING
+        id, url, email, sealed_password, sealed_for, password_is_confined,
+        expires_at - clock_timestamp() AS time_left
     """,
     ClaimedTrial,
 )
@@ -199,15 +206,25 @@ class TrialRepository:
         self._executor.execute(ANNOUNCE_TRIAL, {})
         return trial_id
 
-    def begin_with_stored_password(self, gateway_id: UUID, login: StoredLogin, limit_s: float) -> UUID:
+    def begin_with_stored_password(
+        self, gateway_id: UUID, login: StoredLogin, limit_s: float, password_is_confined: bool | None = None
+    ) -> UUID:
         """The same with the password of a gateway, which `lock_login` holds as it is.
 
+        `password_is_confined`: None if it is as confined as the gateway's.
         Raises GatewayNotFoundError, NoWorkerError, TooManyTrialsError.
         """
         self._take_place()
         trial_id = self._new_id()
-        values = {"id": trial_id, "gateway_id": gateway_id, "url": login.url, "email": login.email}
-        if self._executor.execute(INSERT_TRIAL_OF_STORED, {**values, "limit_s": limit_s}) == 0:
+        values = {
+            "id": trial_id,
+            "gateway_id": gateway_id,
+            "url": login.url,
+            "email": login.email,
+            "password_is_confined": password_is_confined,
+            "limit_s": limit_s,
+        }
+        if self._executor.execute(INSERT_TRIAL_OF_STORED, values) == 0:
             raise GatewayNotFoundError
         self._executor.execute(ANNOUNCE_TRIAL, {})
         return trial_id

@@ -151,7 +151,12 @@ class GatewayConnection:
         try:
             with self._around.gate.place(self._waker, self._is_interrupted):
                 self._move(State.CONNECTING)
-                transport = self._around.dialer.dial(self._applied.url, self._waker, self._is_interrupted)
+                transport = self._around.dialer.dial(
+                    self._applied.url,
+                    self._waker,
+                    self._is_interrupted,
+                    is_confined=self._applied.password_is_confined,
+                )
                 self._move(State.AUTHENTICATING)
                 sign_in = self._log_in(transport, session)
             # Most gateways say nothing now: who waits for that shall not keep others waiting.

@@ -41,15 +41,24 @@ class Dialer:
         self._tls = tls or make_tls_context("")
 
     def dial(
-        self, url: str, waker: Waker, interrupted: Callable[[], bool], watch: Watch = UNWATCHED
+        self,
+        url: str,
+        waker: Waker,
+        interrupted: Callable[[], bool],
+        watch: Watch = UNWATCHED,
+        *,
+        is_confined: bool = False,
     ) -> Transport:
-        """Raises ConnectionFailedError, InterruptedWaitError; nothing is left open then."""
+        """Raises ConnectionFailedError, InterruptedWaitError; nothing is left open then.
+
+        `is_confined`: only networks that are allowed by name will do.
+        """
         target = Target.of(url)
         watch.on_phase(Phase.RESOLVE)
         deadline = watch.bounded(monotonic() + self._settings.tcp_timeout_s)
         addresses = self._resolve(target, deadline, waker, interrupted)
         watch.on_phase(Phase.TCP)
-        stream = _connect(self._only_allowed(addresses), deadline, waker, interrupted)
+        stream = _connect(self._only_allowed(addresses, is_confined), deadline, waker, interrupted)
         try:
             stream.deadline = watch.bounded(monotonic() + self._settings.upgrade_timeout_s)
             if target.is_tls:
@@ -75,7 +84,14 @@ class Dialer:
             message = f"The name of the gateway's host does not resolve: {describe(error)}."
             raise failed(Code.DNS_FAILED, Phase.RESOLVE, message) from None
 
-    def _only_allowed(self, addresses: list[Address]) -> list[Address]:
+    def _only_allowed(self, addresses: list[Address], is_confined: bool) -> list[Address]:
+        # Where any network is allowed by name, no address outside those passes the next line.
+        if is_confined and not self._networks.allowed:
+            message = (
+                "The password was given for another address, and no network is allowed to get it:"
+                " send the password again, or set GATEWAY_NETWORKS_ALLOWED."
+            )
+            raise failed(Code.PASSWORD_REQUIRED, Phase.TCP, message, retryable=False)
         allowed = [one for one in addresses if self._networks.allows(one[1][0])]
         if addresses and not allowed:
             denied = ", ".join(sorted({str(address[0]) for _, address in addresses})[:_MOST_ADDRESSES_SHOWN])

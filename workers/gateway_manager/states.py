@@ -72,6 +72,7 @@ class Code(StrEnum):
     LOGIN_TIMEOUT = "login_timeout"
     LOGIN_REJECTED = "login_rejected"
     SUBSCRIBE_REJECTED = "subscribe_rejected"
+    PASSWORD_REQUIRED = "password_required"  # noqa: S105 - the name of a reason
     PASSWORD_UNREADABLE = "password_unreadable"  # noqa: S105 - the name of a reason
     PING_TIMEOUT = "ping_timeout"
     CLOSED_BY_GATEWAY = "closed_by_gateway"

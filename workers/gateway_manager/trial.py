@@ -120,7 +120,13 @@ class Trial:
         reserve_s = self._around.session.subscribe_grace_s + self._around.session.close_timeout_s
         way = Watch(steps.begin, over_at - min(reserve_s, time_left_s / 2))
         try:
-            transport = self._around.dialer.dial(self._order.url, self._waker, self._is_interrupted, way)
+            transport = self._around.dialer.dial(
+                self._order.url,
+                self._waker,
+                self._is_interrupted,
+                way,
+                is_confined=self._order.password_is_confined,
+            )
             self._sign_in(transport, session, way, over_at)
             steps.end()
         except ConnectionFailedError as failure:

@@ -1,0 +1,85 @@
+"""Where a stored password may go with another url: one rule for whatever moves a password. Pure."""
+
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from service.api.requests import detail
+from service.config import Network
+from service.errors import InvalidRequestError
+
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+
+
+class PasswordMove(Enum):
+    """What becomes of a stored password with another url."""
+
+    SAME_TARGET = "host and port are the same, and TLS is not dropped: nothing changes"
+    FREE = "it goes along"
+    CONFINED = "it goes along; the worker sends it only to addresses within GATEWAY_NETWORKS_ALLOWED"
+    WITHOUT_TLS = "it stays: it was given for wss, and would go out in the clear"
+    ELSEWHERE = "it stays: who asks need not be somebody who knows it"
+
+
+_REFUSALS = {
+    PasswordMove.WITHOUT_TLS: (
+        "The stored password was given for wss:// and is not sent without TLS."
+        " Send the password with the url, or keep wss://."
+    ),
+    PasswordMove.ELSEWHERE: (
+        "The stored password is not sent to another host or port on the word of a token."
+        " Send the password with the url, or list the new address in GATEWAY_NETWORKS_ALLOWED."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordPolicy:
+    """Decides whether a stored password may go to another url.
+
+    Whoever may write could otherwise have it sent to a machine of theirs, and read it there.
+    """
+
+    requires_tokens: bool
+    """If not, only the owner of this machine is asking."""
+    allowed: tuple[Network, ...]
+    """GATEWAY_NETWORKS_ALLOWED."""
+
+    def judge(self, stored_url: str, url: str) -> PasswordMove:
+        """Both are URLs that `check_url` accepted; `stored_url` is where the password goes now."""
+        stored, asked = urlsplit(stored_url), urlsplit(url)
+        if stored.scheme == "wss" and asked.scheme != "wss":
+            return PasswordMove.WITHOUT_TLS
+        if _target(stored_url) == _target(url):
+            return PasswordMove.SAME_TARGET
+        if not self.requires_tokens:
+            return PasswordMove.FREE
+        return PasswordMove.CONFINED if self._may_be_allowed(asked.hostname or "") else PasswordMove.ELSEWHERE
+
+    def _may_be_allowed(self, host: str) -> bool:
+        """Whether the host is within the networks, or a name: what that stands for, the worker finds out."""
+        try:
+            address = ip_address(host.partition("%")[0])
+        except ValueError:
+            return bool(self.allowed)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return any(face in network for face in (address, mapped) if face for network in self.allowed)
+
+
+def confinement_after(move: PasswordMove) -> bool | None:
+    """Whether the password is confined from now on; None: as it was. Raises InvalidRequestError."""
+    if move in _REFUSALS:
+        raise password_required(move)
+    return None if move is PasswordMove.SAME_TARGET else move is PasswordMove.CONFINED
+
+
+def password_required(move: PasswordMove) -> InvalidRequestError:
+    """The refusal of such a move. Its message names both ways out."""
+    details = [detail("password", "is required with this url", "missing")]
+    return InvalidRequestError("PASSWORD_REQUIRED", _REFUSALS[move], details)
+
+
+def _target(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return (parts.hostname or "").lower(), parts.port or _DEFAULT_PORTS[parts.scheme]
