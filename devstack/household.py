@@ -1,5 +1,6 @@
 """What `make chaos` and `make bench` start and write: one directory, and processes that end with it."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -177,7 +178,9 @@ def remove_dead_runs(data: Path, kind: str) -> None:
     """Removes what runs of this kind left that were killed."""
     for directory in data.glob(f"{kind}-*"):
         lock = DirectoryLock(directory / "lock")
-        if directory.is_dir() and lock.try_acquire():
-            with lock:
-                end_leftovers(directory / "children.json", str(directory))
-                shutil.rmtree(directory, ignore_errors=True)
+        # Those of another user are that user's to remove.
+        with contextlib.suppress(PermissionError):
+            if directory.is_dir() and lock.try_acquire():
+                with lock:
+                    end_leftovers(directory / "children.json", str(directory))
+                    shutil.rmtree(directory, ignore_errors=True)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from devstack.errors import StackError
+
 MARK = "MILLGATE_STACK"
 FORCE_LIMIT_S = 2.0
 POLL_INTERVAL_S = 0.02
@@ -58,7 +60,7 @@ def read_record(path: Path) -> list[RunningChild]:
 def end_leftovers(record: Path, mark: str) -> int:
     """End every recorded and every marked process, last started first; returns how many were still running.
 
-    Only the holder of the data directory's lock may call this.
+    Only the holder of the data directory's lock may call this. Raises StackError for one of another user.
     """
     ended = 0
     for child in reversed(read_record(record)):
@@ -84,11 +86,22 @@ def marked_processes(mark: str) -> Iterator[psutil.Process]:
 
 
 def end_process(process: psutil.Process, stop_signal: int, limit_s: float) -> None:
-    """Ask a process to end, and end it and its group by force after the limit."""
-    process.send_signal(stop_signal)
+    """Ask a process to end, and end it and its group by force after the limit. Raises StackError."""
+    try:
+        process.send_signal(stop_signal)
+    except psutil.AccessDenied:
+        raise belongs_to_another_user(process.pid) from None
     wait_until_gone(process, limit_s)
     end_group(process.pid)
     wait_until_gone(process, FORCE_LIMIT_S)
+
+
+def belongs_to_another_user(pid: int) -> StackError:
+    """What to do about a process that we may not end."""
+    return StackError(
+        f"Another user, for example root with sudo, started process {pid} here and left it running: "
+        f"end it as that user, for example with `sudo kill {pid}`."
+    )
 
 
 def wait_until_gone(process: psutil.Process, limit_s: float) -> bool:

@@ -10,13 +10,15 @@ import psutil
 
 from devstack.errors import StackError
 from devstack.identity import Identity
-from devstack.leftovers import wait_until_gone
+from devstack.leftovers import belongs_to_another_user, wait_until_gone
 from devstack.logfiles import last_lines, open_log, size_of
 from devstack.postgres_binaries import program
 
 OWNER = "millgate"
 INITDB_LIMIT_S = 120.0
 LEFT_BEHIND_LIMIT_S = 3.0
+# A server notes its start a moment after it.
+START_TOLERANCE_S = 5.0
 PORT_TAKEN = "could not create any TCP/IP sockets"
 PREDECESSOR_ENDING = ("pre-existing shared memory block", "lock file")
 
@@ -83,13 +85,14 @@ def end_server_of(cluster: Path) -> None:
     """End a server that an earlier run left on this cluster, and remove a stale status file.
 
     The process id in the file may by now be another program's: only a `postgres` that works in this very
-    directory is ended. The caller must be the only one who uses the cluster.
+    directory is ended. The caller must be the only one who uses the cluster. Raises StackError.
     """
     status_file = cluster / "postmaster.pid"
     try:
-        process = psutil.Process(int(status_file.read_text().splitlines()[0]))
-        left_behind = process.name() == "postgres" and Path(process.cwd()) == cluster.resolve()
-    except (FileNotFoundError, IndexError, ValueError, psutil.Error):
+        pid, _, started_at, *_ = status_file.read_text().splitlines()
+        process = psutil.Process(int(pid))
+        left_behind = process.name() == "postgres" and works_in(process, cluster, started_at)
+    except (FileNotFoundError, ValueError, psutil.Error):
         left_behind = False
     if not left_behind:
         status_file.unlink(missing_ok=True)
@@ -99,5 +102,20 @@ def end_server_of(cluster: Path) -> None:
             process.send_signal(number)
         except psutil.NoSuchProcess:
             return
+        except psutil.AccessDenied:
+            raise belongs_to_another_user(process.pid) from None
         if wait_until_gone(process, LEFT_BEHIND_LIMIT_S):
             return
+
+
+def works_in(process: psutil.Process, cluster: Path, started_at: str) -> bool:
+    """Whether this server works on this cluster, where the one of the status file was started then (epoch).
+
+    Raises StackError for another user's that was started then: only that user can tell where it works.
+    """
+    try:
+        return Path(process.cwd()) == cluster.resolve()
+    except psutil.AccessDenied:
+        if abs(process.create_time() - float(started_at)) < START_TOLERANCE_S:
+            raise belongs_to_another_user(process.pid) from None
+        return False

@@ -1,6 +1,7 @@
 """Supervision of small real processes: order, restart, stop, and what is left after kill -9."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,6 +243,96 @@ def test_a_child_that_is_not_in_the_record_yet_is_found_by_its_mark(tmp_path: Pa
     finally:
         child.kill()
         child.wait()
+
+
+AS_SOMEBODY_ELSE = """
+import os, sys
+from pathlib import Path
+from devstack.errors import StackError
+from devstack.household import remove_dead_runs
+from devstack.leftovers import end_leftovers
+from devstack.postgres_cluster import end_server_of
+
+what, path = sys.argv[1], Path()
+# Whoever is in a directory need not be let through those above it.
+os.chdir(sys.argv[2])
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    if what == "leftovers":
+        end_leftovers(path / "children.json", "nobody's mark")
+    elif what == "server":
+        end_server_of(path)
+    else:
+        remove_dead_runs(path, kind="chaos")
+except StackError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def of_root(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of root's, called postgres, that works in a directory which others may read and write."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can leave something to somebody else")
+    program = tmp_path / "postgres"
+    shutil.copy(shutil.which("sleep") or "", program)
+    process = subprocess.Popen([program, "60"], cwd=tmp_path)
+    tmp_path.chmod(0o777)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def as_somebody_else(what: str, path: Path) -> str:
+    """What it says, in one line; it must not end in a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", AS_SOMEBODY_ELSE, what, str(path)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-800:]
+    assert done.stdout.count("\n") <= 1
+    return done.stdout.strip()
+
+
+def test_a_process_that_another_user_left_is_named_in_a_line(
+    tmp_path: Path, of_root: subprocess.Popen[bytes]
+) -> None:
+    described = describe("worker", of_root.pid, signal.SIGTERM, 1.0)
+    assert described is not None
+    write_record(tmp_path / "children.json", [described])
+    said = as_somebody_else("leftovers", tmp_path)
+    assert f"process {of_root.pid}" in said
+    assert "nother user" in said
+    assert of_root.poll() is None
+
+
+def test_a_server_that_another_user_left_is_not_taken_for_gone(
+    tmp_path: Path, of_root: subprocess.Popen[bytes]
+) -> None:
+    status_file = tmp_path / "postmaster.pid"
+    started_at = int(psutil.Process(of_root.pid).create_time())
+    status_file.write_text(f"{of_root.pid}\n{tmp_path}\n{started_at}\n")
+    assert f"process {of_root.pid}" in as_somebody_else("server", tmp_path)
+    assert status_file.exists()
+    # A number that was given away anew, to a server of somebody else's.
+    status_file.write_text(f"{of_root.pid}\n{tmp_path}\n{started_at - 3600}\n")
+    assert as_somebody_else("server", tmp_path) == ""
+    assert not status_file.exists()
+
+
+@pytest.mark.usefixtures("of_root")
+def test_what_another_user_left_of_a_chaos_run_is_left_to_them(tmp_path: Path) -> None:
+    run = tmp_path / "chaos-1"
+    run.mkdir(mode=0o755)
+    os.close(os.open(run / "lock", os.O_CREAT | os.O_WRONLY, 0o600))
+    assert as_somebody_else("runs", tmp_path) == ""
+    assert run.exists()
 
 
 def test_a_talking_child_has_pipes_for_its_owner(stage: Stage) -> None:
