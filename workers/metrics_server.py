@@ -1,113 +1,152 @@
-"""GET /metrics of a worker: one thread, one client at a time, everything bounded."""
+"""GET /metrics of a worker, on the standard library's server: a thread a client, bounded in number and time."""
 
 import logging
-import select
 import socket
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
 from time import monotonic
+from typing import Any
 
 from service.errors import ConfigurationError
 from service.threads import BackgroundThread
-from workers.gateway_manager.waker import Waker
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEST_BYTES = 8192
-CLIENT_TIMEOUT_S = 2.0
-_BACKLOG = 8
+MAX_CLIENTS = 8
+CLIENT_TIMEOUT_S = 5.0
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PAUSE_WITHOUT_FILES_S = 0.1
+
+
+def _serve_any(_host: str) -> bool:
+    return True
 
 
 class MetricsServer:
-    """Owns a thread and a listening socket."""
+    """Owns a listening socket, a thread, and one for each client while it is served."""
 
-    def __init__(self, host: str, port: int, text: Callable[[], bytes]) -> None:
-        """Takes the port. `text` is called by the server's thread. Raises ConfigurationError."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    def __init__(
+        self, host: str, port: int, text: Callable[[], bytes], serves: Callable[[str], bool] = _serve_any
+    ) -> None:
+        """Takes the port. Raises ConfigurationError.
+
+        `text` makes the answer, and `serves` tells whether a `Host` is one of ours: both on any thread.
+        """
         try:
-            self._listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            self._server = _Server(host, port, text, serves)
         except OSError as error:
             message = f"can not listen on METRICS_HOST {host}, METRICS_PORT {port}: {error.strerror or error}"
             raise ConfigurationError(message) from None
-        self._listener.setblocking(False)
-        self._text = text
-        self._waker = Waker()
-        self._stopping = threading.Event()
-        self._thread = BackgroundThread(self._run, "metrics")
+        self._thread = BackgroundThread(self._server.serve_forever, "metrics")
 
     def start(self) -> None:
         """Starts answering."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Ends the thread after the client in hand, and gives the port back."""
-        self._stopping.set()
-        self._waker.wake()
+        """Hangs up on all clients, ends the thread, and gives the port back. Only after `start`."""
+        self._server.shutdown()
         self._thread.join(timeout_s)
-        self._listener.close()
-
-    # From here on: the server's own thread.
-
-    def _run(self) -> None:
-        poller = select.poll()
-        poller.register(self._listener, select.POLLIN)
-        poller.register(self._waker.fileno(), select.POLLIN)
-        while not self._stopping.is_set():
-            poller.poll()
-            self._waker.clear()
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                # Nobody there after all, or no file left for it: looked at again when somebody comes.
-                self._stopping.wait(0.1)
-                continue
-            with closing(client):
-                try:
-                    self._serve(client, monotonic() + CLIENT_TIMEOUT_S)
-                except OSError as error:
-                    log.debug("a client of the metrics went away or was too slow: %s", error)
-        self._waker.close()
-
-    def _serve(self, client: socket.socket, deadline: float) -> None:
-        """Reads one request, answers it. Raises OSError, also when the time is up."""
-        request = b""
-        while b"\r\n\r\n" not in request:
-            if len(request) > MAX_REQUEST_BYTES:
-                _send(client, deadline, "431 Request Header Fields Too Large", b"")
-                return
-            client.settimeout(_left_s(deadline))
-            received = client.recv(MAX_REQUEST_BYTES)
-            if not received:
-                return
-            request += received
-        status, body = self._answer(request.split(b"\r\n", 1)[0].split(b" "))
-        _send(client, deadline, status, body)
-
-    def _answer(self, request_line: list[bytes]) -> tuple[str, bytes]:
-        if len(request_line) != 3 or not request_line[2].startswith(b"HTTP/1."):
-            return "400 Bad Request", b""
-        method, path, _ = request_line
-        if path != b"/metrics":
-            return "404 Not Found", b""
-        if method != b"GET":
-            return "405 Method Not Allowed", b""
-        return "200 OK", self._text()
+        self._server.server_close()
+        self._server.hang_up_on_all()
 
 
-def _send(client: socket.socket, deadline: float, status: str, body: bytes) -> None:
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {_CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n"
-        "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
-    )
-    client.settimeout(_left_s(deadline))
-    client.sendall(head.encode() + body)
+class _Server(ThreadingMixIn, TCPServer):
+    """Its methods are called by the thread of `serve_forever`, but for `shutdown_request`: by a client's."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(
+        self, host: str, port: int, text: Callable[[], bytes], serves: Callable[[str], bool]
+    ) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.text = text
+        self.serves = serves
+        self._lock = threading.Lock()
+        self._served_until: dict[Any, float] = {}
+        """By the client's socket, oldest first. Whatever is in here is open."""
+        self._ending = threading.Event()
+        super().__init__((host, port), _Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """The next client. Where there is no file for it, it is not asked for again and again."""
+        try:
+            return super().get_request()
+        except OSError:
+            self._ending.wait(_PAUSE_WITHOUT_FILES_S)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serves a client; when there are too many, the one that has had the most time makes room."""
+        with self._lock:
+            if len(self._served_until) >= MAX_CLIENTS:
+                self._hang_up(next(iter(self._served_until)))
+            self._served_until[request] = monotonic() + CLIENT_TIMEOUT_S
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """A client is done with, or there was no thread for it."""
+        with self._lock:
+            self._served_until.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Called about twice a second: ends those whose time is up."""
+        now = monotonic()
+        with self._lock:
+            for client, until in list(self._served_until.items()):
+                if now > until:
+                    self._hang_up(client)
+
+    def hang_up_on_all(self) -> None:
+        """Ends every client."""
+        with self._lock:
+            for client in list(self._served_until):
+                self._hang_up(client)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
+        """A client went away, or had no time left; or something is wrong here."""
+        error = sys.exception()
+        level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
+        log.log(level, "a client of the metrics was not served", exc_info=error)
+
+    def _hang_up(self, client: Any) -> None:
+        """With the lock. The client's thread sees the end of the stream, and closes it."""
+        del self._served_until[client]
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
 
 
-def _left_s(deadline: float) -> float:
-    """Raises TimeoutError when there is no time left: a time-out of zero would mean something else."""
-    left_s = deadline - monotonic()
-    if left_s <= 0:
-        raise TimeoutError("the client took too long")
-    return left_s
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = CLIENT_TIMEOUT_S
+    server_version, sys_version = "millgate", ""
+
+    def do_GET(self) -> None:
+        """All numbers, for whoever asks for them by one of our names."""
+        host = self.headers.get("Host")
+        if host is None:
+            self.send_error(HTTPStatus.BAD_REQUEST, "A request needs a Host")
+        elif not self.server.serves(host):
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+        elif self.path != "/metrics":
+            self.send_error(HTTPStatus.NOT_FOUND)
+        else:
+            body = self.server.text()
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", _CONTENT_TYPE)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's
+        """A line of the log of ours for each request."""
+        log.debug(format, *args)
