@@ -1,4 +1,4 @@
-"""GET /metrics of a worker, on the standard library's server: a thread a client, bounded in number and time."""
+"""GET /metrics of a worker, on the standard library's server: a thread each for a few clients, for a time."""
 
 import logging
 import socket
