@@ -9,7 +9,8 @@ REQUEST_ID = "7f6a4f0d5b8e4c0e9a3d2c1b0a998877"
 DESCRIPTION = """\
 Every answer carries `X-Request-ID`: the request's own if it came with one that can be shown, else a new one.
 Every answer with a status of 400 or more has the same body: `error` with a stable `code`, a `message` for
-people, `details` and the `request_id`. Times are RFC 3339, in UTC. No text may contain a NUL character."""
+people, `details` and the `request_id`. Times are RFC 3339, in UTC. No text may contain a NUL character.
+Texts are stored in Unicode's form NFC and without white space around them, URLs in normal form (RFC 3986)."""
 
 HEADERS: dict[str, Any] = {
     HEADER: {

@@ -140,6 +140,7 @@ _CODES = {
     415: "UNSUPPORTED_MEDIA_TYPE",
     500: "INTERNAL_ERROR",
 }
+_TOLD_HEADERS = frozenset({"Accept", "Accept-Encoding"})
 _MESSAGES = {404: "There is nothing here.", 413: "The body is too big: at most 1 MiB."}
 
 
@@ -207,6 +208,7 @@ def _on_http_error(error: HTTPException) -> Response:
     status = error.code or 500
     words = (error.description or error.name) if status in {400, 415} else error.name
     response = _respond(answer_to_http(status, words))
+    response.headers.extend(item for item in error.get_headers() if item[0] in _TOLD_HEADERS)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response

@@ -6,7 +6,7 @@ from service.api.lists import FactoryListQuery, FactoryPage
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery, page_body
 from service.api.preconditions import answer_read, with_tag, write_precondition
-from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
+from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query, parse_update
 from service.api.responses import respond, respond_created, respond_nothing
 from service.api.schemas import EmptyBody, FactoryCreate, FactoryResponse, FactoryUpdate
 from service.api.services import services, writing
@@ -70,7 +70,8 @@ def find_by_id(factory_id: str) -> Response:
 def update(factory_id: str) -> Response:
     """Changes what the body names."""
     parse_query(NoQuery)
-    row_id, body, check = parse_id(factory_id), parse_body(FactoryUpdate), write_precondition()
+    row_id = parse_id(factory_id)
+    body, check = parse_update(FactoryUpdate, row_id), write_precondition()
     with writing(check) as executor:
         factory = FactoryRepository(executor).update_rendered(row_id, body.named(), check)
     return with_tag(respond(factory.body), factory)

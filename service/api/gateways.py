@@ -9,7 +9,7 @@ from service.api.lists import GatewayListQuery, GatewayPage
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery, page_body
 from service.api.preconditions import answer_read, with_tag, write_precondition
-from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query
+from service.api.requests import parse_body, parse_id, parse_optional_body, parse_query, parse_update
 from service.api.responses import respond, respond_created, respond_nothing
 from service.api.schemas import EmptyBody, GatewayCreate, GatewayResponse, GatewayUpdate
 from service.api.services import services, writing
@@ -87,7 +87,8 @@ def find_by_id(gateway_id: str) -> Response:
 def update(gateway_id: str) -> Response:
     """Changes what the body names; the password only if it names one."""
     parse_query(NoQuery)
-    row_id, body = parse_id(gateway_id), parse_body(GatewayUpdate)
+    row_id = parse_id(gateway_id)
+    body = parse_update(GatewayUpdate, row_id)
     check: Check | None = write_precondition()
     sealed_password = None
     if "password" in body.model_fields_set:

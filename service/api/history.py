@@ -1,12 +1,10 @@
 """The past of a gateway over HTTP: its transitions, and how available it was."""
 
 import re
-from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from datetime import datetime, timedelta
 
 from flask import Blueprint, Response
-from pydantic import Field, PlainValidator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from service.api.cursors import Cursor, encode_cursor, not_of_this_list, scope_of
 from service.api.history_schemas import AvailabilityResponse, EventPage, EventPagination, EventResponse
@@ -16,6 +14,7 @@ from service.api.preconditions import answer_read
 from service.api.requests import detail, invalid, parse_id, parse_query
 from service.api.responses import respond
 from service.api.services import services
+from service.api.times import Time
 from service.database.availability import measure
 from service.database.gateways import GatewayRepository
 from service.database.history import HistoryRepository
@@ -26,33 +25,7 @@ blueprint = Blueprint("history", __name__, url_prefix="/api/gateways/<gateway_id
 MAX_RANGE = timedelta(days=366)
 MAX_STEPS = 100_000
 _DEFAULT_RANGE = timedelta(days=1)
-_TIME = re.compile(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 _EVENT_ID = re.compile(r"[1-9][0-9]{0,17}")
-
-
-def parse_time(text: object) -> datetime:
-    """A time as RFC 3339 has it, of this millennium. Raises PydanticCustomError."""
-    try:
-        if isinstance(text, str) and text.isascii() and _TIME.fullmatch(text):
-            return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        pass
-    raise PydanticCustomError(
-        "time", "must be a time with its offset, such as 2030-01-31T23:59:59Z (a plus sign is written %2B)"
-    )
-
-
-Time = Annotated[
-    datetime,
-    PlainValidator(parse_time, json_schema_input_type=str),
-    Field(
-        json_schema_extra={
-            "format": "date-time",
-            "pattern": "^2\\d{3}-",
-            "examples": ["2030-01-31T23:59:59Z"],
-        }
-    ),
-]
 
 
 class EventListQuery(QueryModel):

@@ -13,6 +13,7 @@ from typing import IO
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from service.api.json_names import repeated_names
 from service.api.requests import MAX_DETAILS, detail, details_of
 from service.api.schemas import GatewayCreate
 from service.errors import ImportTooBigError
@@ -20,6 +21,7 @@ from service.errors import ImportTooBigError
 MAX_ROWS = 10_000
 MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_LINE_BYTES = 256 * 1024
+Details = Sequence[dict[str, str]]
 COLUMNS = tuple(GatewayCreate.model_fields)
 REQUIRED = tuple(name for name, known in GatewayCreate.model_fields.items() if known.is_required())
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -61,12 +63,12 @@ class ImportFile:
         if self.count > MAX_ROWS:
             raise ImportTooBigError
 
-    def add(self, line: int, values: GatewayCreate | ValidationError) -> None:
+    def add(self, line: int, values: GatewayCreate | Details) -> None:
         """A row, or what is wrong with it."""
         if isinstance(values, GatewayCreate):
             self.rows.append(ImportRow(line, values))
             return
-        for mistake in details_of(values, ""):
+        for mistake in values:
             self.mistakes.add(line, mistake["field"], mistake["message"], mistake["type"])
 
 
@@ -161,22 +163,28 @@ def _check_header(cells: Sequence[str], mistakes: Mistakes) -> bool:
     return mistakes.count == 0
 
 
-def _validated_json(line: bytes) -> GatewayCreate | ValidationError:
+def _validated_json(line: bytes) -> GatewayCreate | Details:
     try:
-        return GatewayCreate.model_validate_json(line)
+        values = GatewayCreate.model_validate_json(line)
     except ValidationError as error:
-        return error
+        return details_of(error, "")
+    repeated = [detail(name, "must be given once", "repeated") for name in repeated_names(line)]
+    return repeated or values
 
 
-def _validated_cells(names: Sequence[str], cells: Sequence[str]) -> GatewayCreate | ValidationError:
-    values: dict[str, object] = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
-    if "metadata" in values:
-        values["metadata"] = _json_or_nothing(str(values["metadata"]))
+def _validated_cells(names: Sequence[str], cells: Sequence[str]) -> GatewayCreate | Details:
+    texts = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
+    values: dict[str, object] = {**texts}
+    if "metadata" in texts:
+        values["metadata"] = _json_or_nothing(texts["metadata"])
     try:
         # All cells are text, ids too.
-        return GatewayCreate.model_validate(values, strict=False)
+        gateway = GatewayCreate.model_validate(values, strict=False)
     except ValidationError as error:
-        return error
+        return details_of(error, "")
+    if "metadata" in texts and repeated_names(texts["metadata"]):
+        return [detail("metadata", "must have each name once", "repeated")]
+    return gateway
 
 
 def _json_or_nothing(text: str) -> object:

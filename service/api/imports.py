@@ -10,6 +10,7 @@ from uuid import UUID
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
+from service.api.content import check_coding
 from service.api.errors import answer_to_http
 from service.api.import_files import (
     MAX_FILE_BYTES,
@@ -126,8 +127,9 @@ def import_gateways() -> Response:
 def _reader() -> Callable[[Iterable[bytes]], ImportFile]:
     """What reads this kind of body. Raises UnsupportedMediaType."""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype not in _READERS or charset != "utf-8" or request.content_encoding:
+    if request.mimetype not in _READERS or charset != "utf-8":
         raise UnsupportedMediaType(f"The body must be {', '.join(_READERS)}, in UTF-8 and not compressed.")
+    check_coding()
     return _READERS[request.mimetype]
 
 

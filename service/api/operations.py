@@ -40,7 +40,7 @@ _OF_A_BODY: tuple[Refusal, ...] = (
         [detail("body", "Invalid JSON: EOF while parsing a value at line 1 column 0", "json_invalid")],
     ),
     answer_to_http(413, ""),
-    answer_to_http(415, "The body must be application/json, in UTF-8 and not compressed."),
+    answer_to_http(415, "The body must be application/json."),
 )
 
 

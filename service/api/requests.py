@@ -7,10 +7,12 @@ from uuid import UUID
 
 from flask import request
 from pydantic import TypeAdapter, ValidationError
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
+from service.api.content import BYTE_ORDER_MARK, check_json, is_wide
+from service.api.json_names import repeated_names
 from service.api.pagination import QueryModel
-from service.api.schemas import RequestModel
+from service.api.schemas import RequestModel, UpdateModel
 from service.errors import InvalidRequestError
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -19,6 +21,7 @@ MAX_FIELD_CHARACTERS = 200
 
 Query = TypeVar("Query", bound=QueryModel)
 Body = TypeVar("Body", bound=RequestModel)
+Update = TypeVar("Update", bound=UpdateModel)
 
 _ID = TypeAdapter(UUID)
 # Where Pydantic's own words would show a part of what was sent, or speak of Python.
@@ -64,14 +67,25 @@ def _without_parameters(model: type[Query]) -> Query:
 
 def parse_body(model: type[Body]) -> Body:
     """The request's body. Raises InvalidRequestError, or werkzeug's errors for its size and type."""
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != "application/json" or charset != "utf-8" or request.content_encoding:
-        raise UnsupportedMediaType("The body must be application/json, in UTF-8 and not compressed.")
+    check_json()
     body = read_body()
+    if is_wide(body):
+        raise _no_json([detail("body", "must be written in UTF-8", "json_invalid")])
     try:
-        return model.model_validate_json(body)
+        parsed = model.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error, "body") from None
+    if repeated := repeated_names(body):
+        raise invalid([detail(name, "must be given once", "repeated") for name in repeated])
+    return parsed
+
+
+def parse_update(model: type[Update], row_id: UUID) -> Update:
+    """The changes to this resource. Raises as parse_body does, and for a body that is meant for another."""
+    body = parse_body(model)
+    if not body.is_of(row_id):
+        raise invalid([detail("id", "must be the id in the path, if it is given", "read_only")])
+    return body
 
 
 def parse_optional_body(model: type[Body]) -> Body:
@@ -82,14 +96,17 @@ def parse_optional_body(model: type[Body]) -> Body:
 
 
 def read_body() -> bytes:
-    """The whole body, or none of it. Raises werkzeug's errors for one that is too big or was cut off."""
+    """The whole body, or none of it, without a byte order mark.
+
+    Raises werkzeug's errors for one that is too big or was cut off.
+    """
     body = request.get_data()
     # Of a chunked body werkzeug gives what is within its limit, and says nothing of the rest.
     if len(body) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
     if request.content_length is not None and len(body) < request.content_length:
         raise BadRequest("The body is shorter than its Content-Length says.")
-    return body
+    return body.removeprefix(BYTE_ORDER_MARK)
 
 
 def detail(field: str, message: str, kind: str) -> dict[str, str]:
@@ -111,8 +128,12 @@ def details_of(error: ValidationError, whole: str) -> list[dict[str, str]]:
 def _refusal(error: ValidationError, whole: str) -> InvalidRequestError:
     details = details_of(error, whole)
     if details[0]["type"] == "json_invalid":
-        return InvalidRequestError("INVALID_JSON", "The body is not valid JSON.", details)
+        return _no_json(details)
     return invalid(details)
+
+
+def _no_json(details: list[dict[str, str]]) -> InvalidRequestError:
+    return InvalidRequestError("INVALID_JSON", "The body is not valid JSON.", details)
 
 
 def _detail_of(mistake: Mapping[str, object], whole: str) -> dict[str, str]:

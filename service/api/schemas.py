@@ -1,13 +1,14 @@
 """Every body that the API takes and gives."""
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.fields import (
     DesiredState,
+    DeviceId,
     Email,
     Location,
     Metadata,
@@ -38,6 +39,30 @@ class RequestModel(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
+ReadOnly = Annotated[
+    Any, Field(default_factory=absent, description="May be sent as it was read; it is not changed by that.")
+]
+
+
+class UpdateModel(RequestModel):
+    """Changes to a resource. What was read may be sent back: fields that only we write are ignored."""
+
+    READ_ONLY: ClassVar[frozenset[str]] = frozenset({"id", "created_at", "updated_at", "deleted_at"})
+
+    id: ReadOnly
+    created_at: ReadOnly
+    updated_at: ReadOnly
+    deleted_at: ReadOnly
+
+    def named(self) -> dict[str, Any]:
+        """The fields that the request names and that can be changed."""
+        return {name: value for name, value in super().named().items() if name not in self.READ_ONLY}
+
+    def is_of(self, row_id: UUID) -> bool:
+        """Whether it is meant for this resource, as far as it says."""
+        return "id" not in self.model_fields_set or str(self.id).lower() == str(row_id)
+
+
 class EmptyBody(RequestModel):
     """For requests that have nothing to say."""
 
@@ -52,7 +77,7 @@ class FactoryCreate(RequestModel):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class FactoryUpdate(RequestModel):
+class FactoryUpdate(UpdateModel):
     """Changes to a factory: what is not named stays."""
 
     name: Name = Field(default_factory=absent)
@@ -66,7 +91,7 @@ class GatewayCreate(RequestModel):
     """A new gateway. `gateway_id` is the device's own name."""
 
     factory_id: UUID
-    gateway_id: ShortText
+    gateway_id: DeviceId
     name: Name
     url: WebSocketUrl
     email: Email
@@ -76,11 +101,13 @@ class GatewayCreate(RequestModel):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class GatewayUpdate(RequestModel):
+class GatewayUpdate(UpdateModel):
     """Changes to a gateway: what is not named stays, the password too."""
 
+    READ_ONLY = UpdateModel.READ_ONLY | {"desired_state", "generation", "last_seen_at"}
+
     factory_id: UUID = Field(default_factory=absent)
-    gateway_id: ShortText = Field(default_factory=absent)
+    gateway_id: DeviceId = Field(default_factory=absent)
     name: Name = Field(default_factory=absent)
     url: WebSocketUrl = Field(default_factory=absent)
     email: Email = Field(default_factory=absent)
@@ -88,6 +115,9 @@ class GatewayUpdate(RequestModel):
     model: ShortText | None = None
     firmware_version: ShortText | None = None
     metadata: Metadata = Field(default_factory=absent)
+    desired_state: ReadOnly
+    generation: ReadOnly
+    last_seen_at: ReadOnly
 
 
 class ResponseModel(BaseModel):

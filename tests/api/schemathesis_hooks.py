@@ -3,15 +3,17 @@
 import itertools
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import available_timezones
 
 import schemathesis
 from hypothesis import strategies
 from schemathesis import CheckContext, GenerationMode, HookContext, Response
 
+from service.api.fields import TIMEZONES
+
 # What JSON Schema can not say: that a thing is there, that a list gave a cursor, that one time is before
-# another; or only in a way that helps nobody: how deep and big metadata may be, and what is in it.
-BEYOND_A_SCHEMA = {"unknown", "cursor", "offset_and_cursor", "range"}
+# another, that a body is meant for the resource in the path; or only in a way that helps nobody: how deep
+# and big metadata may be, and what is in it.
+BEYOND_A_SCHEMA = {"unknown", "cursor", "offset_and_cursor", "range", "read_only"}
 IMPORT = "/api/gateways/import"
 _addresses = itertools.count(1)
 
@@ -26,7 +28,7 @@ URLS = [
     *(f"ws://gateway/{'x' * (length - len('ws://gateway/'))}" for length in (1998, 1999, 2000)),
 ]
 schemathesis.openapi.format("websocket-url", strategies.sampled_from(URLS))
-schemathesis.openapi.format("timezone", strategies.sampled_from(sorted(available_timezones())))
+schemathesis.openapi.format("timezone", strategies.sampled_from(sorted(TIMEZONES)))
 schemathesis.openapi.format(
     "date-time",
     strategies.integers(946_684_800, 2 * 10**9).map(

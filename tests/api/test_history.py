@@ -106,7 +106,7 @@ def test_what_makes_no_sense_is_refused(api: ApiServer, database: psycopg.Connec
     for query, field in (
         ("from=", "from"), ("from=1700000000", "from"), ("from=2026-01-01", "from"),
         ("from=2026-01-01T00:00:00", "from"), ("from=2026-13-01T00:00:00Z", "from"),
-        ("from=2026-01-01T00:00:00+01:00", "from"), ("to=now", "to"), ("to=1999-01-01T00:00:00Z", "to"),
+        ("to=now", "to"), ("to=1999-01-01T00:00:00Z", "to"),
         ("from=0001-01-01T00:00:00Z", "from"), ("to=2026-01-01T00:00:00Z%00", "to"), (f"from={soon}", "from"),
         ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from"), (f"from={earlier}", "from"),
         ("from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", "from"),

@@ -81,7 +81,7 @@ def test_what_is_not_there_is_said_in_the_one_shape(
     "body",
     [
         b"", b"{", b"nonsense-marker", b'{"name": "x"', b'{"name": "\xff"}', b'{"name": "\\ud800"}',
-        b'{"name": "x", "metadata": {"\\udc00": 1}}', b"\xef\xbb\xbf{}", b'{"name": "x"} marker',
+        b'{"name": "x", "metadata": {"\\udc00": 1}}', b'{"name": "x"} marker',
         b'{"metadata":' + b"[" * 100_000,
     ],
 )  # fmt: skip
@@ -99,7 +99,6 @@ def test_a_body_that_is_no_json_is_refused(api: ApiServer, body: bytes) -> None:
         {},
         {"Content-Type": "text/plain"},
         {"Content-Type": "application/x-www-form-urlencoded"},
-        {"Content-Type": "application/json; charset=latin-1"},
         {"Content-Type": "application/json", "Content-Encoding": "gzip"},
     ],
 )

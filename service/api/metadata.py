@@ -1,0 +1,57 @@
+"""What `metadata` may be: JSON that PostgreSQL can store, of a bounded depth and size. Pure."""
+
+import json
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from service.api.texts import check_text
+
+MAX_DEPTH = 16
+MAX_BYTES = 64 * 1024
+MAX_INTEGER = 2**63
+
+
+def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Raises PydanticCustomError. Its size is that of what is read of it: numbers come without exponents."""
+    for value, depth in _values(metadata):
+        _check_value(value, depth)
+    if shown_bytes(metadata) > MAX_BYTES:
+        raise PydanticCustomError(
+            "metadata_size", f"must be at most {MAX_BYTES} bytes of JSON, with numbers written out"
+        )
+    return metadata
+
+
+def shown_bytes(metadata: dict[str, Any]) -> int:
+    """How long it is as PostgreSQL writes it: numbers without exponents, however small they are."""
+    numbers = [value for value, _ in _values(metadata) if isinstance(value, float)]
+    growth = sum(len(format(Decimal(repr(number)), "f")) - len(repr(number)) for number in numbers)
+    return len(json.dumps(metadata, ensure_ascii=False).encode()) + growth
+
+
+def _values(metadata: dict[str, Any]) -> Iterator[tuple[Any, int]]:
+    """All values, names among them, each with its depth; a parent before its children."""
+    pending: list[tuple[Any, int]] = [(metadata, 1)]
+    while pending:
+        value, depth = pending.pop()
+        yield value, depth
+        if isinstance(value, dict):
+            pending.extend((item, depth + 1) for pair in value.items() for item in pair)
+        elif isinstance(value, list):
+            pending.extend((item, depth + 1) for item in value)
+
+
+def _check_value(value: object, depth: int) -> None:
+    if isinstance(value, (dict, list)) and depth > MAX_DEPTH:
+        raise PydanticCustomError("metadata_depth", f"must be at most {MAX_DEPTH} levels deep")
+    if isinstance(value, str):
+        check_text(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise PydanticCustomError("metadata_number", "must not contain a number that is not finite")
+    elif isinstance(value, (int, float)) and not -MAX_INTEGER <= value < MAX_INTEGER:
+        # A float this big is an integer, too: PostgreSQL would return it as one.
+        raise PydanticCustomError("metadata_number", "must not contain a number beyond 64 bits")
