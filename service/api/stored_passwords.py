@@ -6,10 +6,9 @@ from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from service.api.requests import detail
+from service.api.urls import DEFAULT_PORTS
 from service.config import Network
 from service.errors import InvalidRequestError
-
-_DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 
 class PasswordMove(Enum):
@@ -47,7 +46,7 @@ class PasswordPolicy:
     """GATEWAY_NETWORKS_ALLOWED."""
 
     def judge(self, stored_url: str, url: str) -> PasswordMove:
-        """Both are URLs that `check_url` accepted; `stored_url` is where the password goes now."""
+        """Both are URLs in normal form; `stored_url` is where the password goes now."""
         stored, asked = urlsplit(stored_url), urlsplit(url)
         if stored.scheme == "wss" and asked.scheme != "wss":
             return PasswordMove.WITHOUT_TLS
@@ -82,4 +81,4 @@ def password_required(move: PasswordMove) -> InvalidRequestError:
 
 def _target(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return (parts.hostname or "").lower(), parts.port or _DEFAULT_PORTS[parts.scheme]
+    return (parts.hostname or "").lower(), parts.port or DEFAULT_PORTS[parts.scheme]
