@@ -50,19 +50,24 @@ $$;
 
 
 --
--- Name: count_changed_gateway(); Type: FUNCTION; Schema: public; Owner: -
+-- Name: count_changed_gateways(); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.count_changed_gateway() RETURNS trigger
+CREATE FUNCTION public.count_changed_gateways() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    IF OLD.deleted_at IS NULL THEN
-        PERFORM add_to_gateway_counts(OLD.factory_id, -1);
-    END IF;
-    IF NEW.deleted_at IS NULL THEN
-        PERFORM add_to_gateway_counts(NEW.factory_id, 1);
-    END IF;
+    -- The row of the grand total has no factory.
+    PERFORM add_to_gateway_count(
+        coalesce(factory_id, '00000000-0000-0000-0000-000000000000'), sum(more)::bigint
+    )
+    FROM (
+        SELECT factory_id, -1 AS more FROM before WHERE deleted_at IS NULL
+        UNION ALL
+        SELECT factory_id, 1 FROM after WHERE deleted_at IS NULL
+    ) AS changes
+    GROUP BY ROLLUP (factory_id)
+    HAVING sum(more) <> 0;
     RETURN NULL;
 END;
 $$;
@@ -1030,7 +1035,7 @@ CREATE TRIGGER gateway_events_remember_pruned AFTER DELETE ON public.gateway_eve
 -- Name: gateways gateways_count_changed; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER gateways_count_changed AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((((old.deleted_at IS NULL) IS DISTINCT FROM (new.deleted_at IS NULL)) OR (old.factory_id IS DISTINCT FROM new.factory_id))) EXECUTE FUNCTION public.count_changed_gateway();
+CREATE TRIGGER gateways_count_changed AFTER UPDATE ON public.gateways REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION public.count_changed_gateways();
 
 ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_changed;
 
@@ -1216,5 +1221,9 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000061'),
     ('20261123000070'),
     ('20261123000080'),
+<<<<<<< HEAD
     ('20261125000301'),
+=======
+    ('20261125000200'),
+>>>>>>> 7f0c22e (Count gateways once per statement, and say so when a statement runs out of time)
     ('20261125000400');

@@ -23,6 +23,10 @@ class DatabaseUnavailableError(DatabaseError):
     """PostgreSQL can not be reached, or gave no answer in time; what the statement did is not known."""
 
 
+class DatabaseTimeoutError(DatabaseUnavailableError):
+    """PostgreSQL ended a statement that took too long, or waited too long for a lock; it changed nothing."""
+
+
 class FactoryNotFoundError(MillgateError):
     """No live factory has this id."""
 

@@ -17,6 +17,7 @@ from service.api.responses import respond
 from service.api.schemas import ErrorBody, ErrorDetail, ErrorResponse
 from service.errors import (
     DatabaseError,
+    DatabaseTimeoutError,
     DatabaseUnavailableError,
     EventCursorExpiredError,
     FactoryDeletedError,
@@ -128,6 +129,9 @@ ANSWERS: dict[type[MillgateError], Answer] = {
     ),
     DatabaseUnavailableError: Answer(
         500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."
+    ),
+    DatabaseTimeoutError: Answer(
+        500, "DATABASE_TIMEOUT", "The database did not finish this in time. Nothing was changed."
     ),
     DatabaseError: Answer(500, "DATABASE_ERROR", "The database could not do this."),
 }

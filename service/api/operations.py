@@ -13,6 +13,7 @@ from service.api.requests import detail, invalid
 from service.api.server import BEFORE_THE_APPLICATION
 from service.errors import (
     DatabaseError,
+    DatabaseTimeoutError,
     DatabaseUnavailableError,
     InvalidRequestError,
     PreconditionFailedError,
@@ -31,7 +32,11 @@ _ALWAYS: tuple[Refusal, ...] = (
     CRASH,
     *BEFORE_THE_APPLICATION,
 )
-_OF_THE_DATABASE: tuple[Refusal, ...] = (DatabaseError, DatabaseUnavailableError)
+_OF_THE_DATABASE: tuple[Refusal, ...] = (
+    DatabaseError,
+    DatabaseTimeoutError,
+    DatabaseUnavailableError,
+)
 _OF_TOKENS: tuple[Refusal, ...] = (UnauthorizedError(is_given=False), TooManyFailuresError(3.0))
 _OF_A_BODY: tuple[Refusal, ...] = (
     InvalidRequestError(

@@ -8,6 +8,9 @@ from psycopg.pq import TransactionStatus
 
 from service.database.deadline import bounded
 
+# How long a server may take to say that it ended a statement when it is asked to.
+_CANCEL_LIMIT_S = 0.25
+
 
 class SilentServerError(psycopg.OperationalError):
     """The server gave no answer in time. The connection was closed: half an answer may be on its way."""
@@ -23,18 +26,28 @@ class BoundedConnection(psycopg.Connection[Any]):
     """The longest wait for one answer; a deadline of the caller may be nearer."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """See psycopg. Raises SilentServerError."""
+        """See psycopg. Raises SilentServerError, or QueryCanceled from a server that is only too slow."""
         limit_s = bounded(self.answer_limit_s if timeout is None else timeout)
         try:
             return super().wait(gen, interval=interval, timeout=limit_s)
         except psycopg.OperationalError as error:
-            # Still busy, and not lost: it is the time that was up.
-            if error.sqlstate is not None or self.closed:
+            if not self._is_waiting(error):
                 raise
-            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+        try:
+            # Nobody waits for this statement any more: the server need not finish it.
+            self.cancel_safe(timeout=_CANCEL_LIMIT_S)
+            return super().wait(gen, interval=interval, timeout=_CANCEL_LIMIT_S)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is not None:
                 raise
             self.close()
             raise SilentServerError("the server gave no answer in time") from None
+
+    def _is_waiting(self, error: psycopg.OperationalError) -> bool:
+        """Still busy, and not lost: it is the time that was up."""
+        if error.sqlstate is not None or self.closed:
+            return False
+        return self.pgconn.transaction_status == TransactionStatus.ACTIVE
 
 
 def has_news(connection: psycopg.Connection[Any]) -> bool:

@@ -6,6 +6,7 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from service.errors import (
     DatabaseError,
+    DatabaseTimeoutError,
     DatabaseUnavailableError,
     FactoryUnknownError,
     GatewayIdConflictError,
@@ -24,10 +25,10 @@ _BY_CONSTRAINT: dict[str, tuple[type[MillgateError], str]] = {
     "factories_organization_id_fkey": (OrganizationUnknownError, "there is no such organization"),
 }
 
-# Refused for the moment: the server stops, starts, is full, or gave up on a statement or a lock.
+# The server is there, and ended the statement: it, or the lock that it waited for, took too long.
+_OUT_OF_TIME = (pg.QueryCanceled, pg.LockNotAvailable)
+# Refused for the moment: the server stops, starts, is full, or had to choose between two transactions.
 _PASSING = (
-    pg.QueryCanceled,
-    pg.LockNotAvailable,
     pg.DeadlockDetected,
     pg.SerializationFailure,
     pg.ReadOnlySqlTransaction,
@@ -64,6 +65,8 @@ def _raise_ours(error: psycopg.Error) -> None:
         )
         # Without the cause: PostgreSQL's detail shows the row that was refused, sealed password included.
         raise kind(message) from None
+    if isinstance(error, _OUT_OF_TIME):
+        raise DatabaseTimeoutError("the database did not finish a statement in time") from error
     if isinstance(error, _PASSING):
         raise DatabaseUnavailableError("the database could not do it now") from error
     if isinstance(error, psycopg.OperationalError):
