@@ -8,7 +8,6 @@ ALTER TABLE gateway_trials ADD COLUMN password_is_confined boolean NOT NULL DEFA
 CREATE OR REPLACE FUNCTION raise_gateway_generation() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.updated_at := now();
     IF (
         NEW.url, NEW.email, NEW.sealed_password, NEW.password_is_confined, NEW.desired_state, NEW.deleted_at
     ) IS DISTINCT FROM (
@@ -26,7 +25,6 @@ $$;
 CREATE OR REPLACE FUNCTION raise_gateway_generation() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.updated_at := now();
     IF (NEW.url, NEW.email, NEW.sealed_password, NEW.desired_state, NEW.deleted_at)
         IS DISTINCT FROM (OLD.url, OLD.email, OLD.sealed_password, OLD.desired_state, OLD.deleted_at)
     THEN

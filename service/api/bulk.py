@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from service.api.fields import State
+from service.api.herald import note_written
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.requests import parse_body, parse_query
@@ -92,4 +93,5 @@ def _want(*, connected: bool) -> Response:
     answer_within(DATABASE_LIMIT_S)
     with services().database.transaction() as transaction:
         wished = BulkWishRepository(transaction).want(which, connected=connected)
+    note_written(anything=wished.written > 0)
     return respond(BulkWishResponse(matched=wished.matched, changed=wished.changed), 202)

@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response
 
+from service.api.herald import note_written
 from service.api.lists import FactoryListQuery, FactoryPage
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery, page_body
@@ -74,6 +75,7 @@ def update(factory_id: str) -> Response:
     body, check = parse_update(FactoryUpdate, row_id), write_precondition()
     with writing(check) as executor:
         factory = FactoryRepository(executor).update_rendered(row_id, body.named(), check)
+    note_written(anything=factory.is_changed)
     return with_tag(respond(factory.body), factory)
 
 
@@ -110,6 +112,7 @@ def restore(factory_id: str) -> Response:
     row_id = parse_id(factory_id)
     parse_optional_body(EmptyBody)
     with services().database.transaction() as transaction:
-        RestorationRepository(transaction).restore_factory(row_id)
+        is_restored = RestorationRepository(transaction).restore_factory(row_id)
         factory = FactoryRepository(transaction).render_by_id(row_id)
+    note_written(anything=is_restored)
     return with_tag(respond(factory.body), factory)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from flask import Blueprint, Response
 
+from service.api.herald import note_written
 from service.api.lists import GatewayListQuery, GatewayPage
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery, page_body
@@ -98,6 +99,7 @@ def update(gateway_id: str) -> Response:
     with writing(check) as executor:
         repository = GatewayRepository(executor)
         gateway = repository.update_rendered(row_id, values_of(body), sealed_password, check)
+    note_written(anything=gateway.is_changed)
     return with_tag(respond(gateway.body), gateway)
 
 
@@ -134,8 +136,9 @@ def restore(gateway_id: str) -> Response:
     row_id = parse_id(gateway_id)
     parse_optional_body(EmptyBody)
     with services().database.transaction() as transaction:
-        RestorationRepository(transaction).restore_gateway(row_id)
+        is_restored = RestorationRepository(transaction).restore_gateway(row_id)
         gateway = GatewayRepository(transaction).render_by_id(row_id)
+    note_written(anything=is_restored)
     return with_tag(respond(gateway.body), gateway)
 
 

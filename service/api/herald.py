@@ -6,7 +6,7 @@ Within the transaction, as the trigger on `gateways` does it, commits would wait
 import logging
 import threading
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from service.database.announcements import announce_changes
 from service.database.query import Executor
@@ -63,11 +63,16 @@ class Herald:
             return taken
 
 
+def note_written(*, anything: bool) -> None:
+    """Whether the request in hand wrote anything that others might have to know; without this it did."""
+    g.has_written = anything
+
+
 def tell_of_writes(app: Flask, herald: Herald) -> None:
     """Whatever may have written is told of, whether it concerns workers or not: to look costs them little."""
 
     def finish(response: Response) -> Response:
-        if request.method not in READING and response.status_code < 400:
+        if request.method not in READING and response.status_code < 400 and g.get("has_written", True):
             herald.tell()
         return response
 

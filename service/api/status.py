@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response
 
+from service.api.herald import note_written
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.requests import parse_id, parse_optional_body, parse_query
@@ -58,9 +59,8 @@ def _want(gateway_id: str, *, connected: bool) -> Response:
     parse_optional_body(EmptyBody)
     with services().database.transaction() as transaction:
         gateways = GatewayRepository(transaction)
-        if connected:
-            gateways.want_connected(row_id)
-        else:
-            gateways.want_disconnected(row_id)
+        want = gateways.want_connected if connected else gateways.want_disconnected
+        is_written = want(row_id)
         status = StatusRepository(transaction).find_by_id(row_id)
+    note_written(anything=is_written)
     return respond(StatusResponse.of(status), 202)

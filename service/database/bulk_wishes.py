@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from service.database import gateway_lists, gateways
-from service.database.gateway_lists import GatewayFilter
+from service.database.gateway_lists import GatewayFilter, WorkerLife
 from service.database.query import Executor, Query, required
 from service.errors import FactoryUnknownError
 
@@ -14,21 +14,39 @@ BATCH_ROWS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Wished:
-    """How many gateways a wish reached, and of how many it changed the desired state."""
+    """How many gateways a wish reached, of how many it changed the desired state, and how many were written:
+    also those that are only asked for an attempt.
+    """
 
     matched: int
     changed: int
+    written: int
 
 
-# Each is asked to connect now, as if it had been asked alone.
+# Each is asked to connect now, as if it had been asked alone; what is connected needs no attempt.
 WANT_CONNECTED = Query(
     """
     WITH wished AS (
-        UPDATE gateways SET desired_state = 'connected', connect_requested_at = clock_timestamp()
-        WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL
+        UPDATE gateways AS g SET desired_state = 'connected', connect_requested_at = clock_timestamp()
+        WHERE g.id = ANY(%(ids)s::uuid[]) AND g.deleted_at IS NULL
+            AND NOT (
+                g.desired_state = 'connected'
+                AND EXISTS (
+                    SELECT
+                    FROM gateway_connections AS c
+                    WHERE c.gateway_id = g.id AND c.state = 'connected'
+                        AND c.worker_id = ANY(%(live_workers)s::uuid[])
+                )
+            )
         RETURNING old.desired_state AS desired_before
     )
-    SELECT count(*) AS matched, count(*) FILTER (WHERE desired_before <> 'connected') AS changed FROM wished
+    SELECT
+        (
+            SELECT count(*) FROM gateways WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL
+        ) AS matched,
+        count(*) FILTER (WHERE desired_before <> 'connected') AS changed,
+        count(*) AS written
+    FROM wished
     """,
     Wished,
 )
@@ -45,7 +63,9 @@ WANT_DISCONNECTED = Query(
         (
             SELECT count(*) FROM gateways WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL
         ) AS matched,
-        (SELECT count(*) FROM wished) AS changed
+        count(*) AS changed,
+        count(*) AS written
+    FROM wished
     """,
     Wished,
 )
@@ -67,15 +87,20 @@ class BulkWishRepository:
             parameters = {"factory_id": which.factory_id}
             if self._executor.fetch_one(gateways.LOCK_FACTORY, parameters) is None:
                 raise FactoryUnknownError
-        ids = self._find(which)
+        workers = self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
+        ids = self._find(which, workers)
         statement = WANT_CONNECTED if connected else WANT_DISCONNECTED
+        live_workers = [worker.id for worker in workers if worker.is_live]
         counts = [
-            required(self._executor.fetch_one(statement, {"ids": ids[first : first + BATCH_ROWS]}))
-            for first in range(0, len(ids), BATCH_ROWS)
+            required(self._executor.fetch_one(statement, {"ids": batch, "live_workers": live_workers}))
+            for batch in (ids[first : first + BATCH_ROWS] for first in range(0, len(ids), BATCH_ROWS))
         ]
-        return Wished(sum(count.matched for count in counts), sum(count.changed for count in counts))
+        return Wished(
+            matched=sum(count.matched for count in counts),
+            changed=sum(count.changed for count in counts),
+            written=sum(count.written for count in counts),
+        )
 
-    def _find(self, which: GatewayFilter) -> Sequence[UUID]:
-        workers = [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
+    def _find(self, which: GatewayFilter, workers: Sequence[WorkerLife]) -> Sequence[UUID]:
         found = self._executor.fetch_all(gateway_lists.ids(which.conditions), which.parameters(workers))
         return [row.id for row in found]

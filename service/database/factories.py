@@ -10,7 +10,7 @@ from service.database import factory_lists, rendering
 from service.database.factory_lists import FactoryFilter, FactorySort
 from service.database.paging import PageStart, Total
 from service.database.query import Command, Executor, Query, Row, required
-from service.database.rendering import Rendered, RenderedPage
+from service.database.rendering import Rendered, RenderedPage, RenderedUpdate
 from service.database.rows import Factory
 from service.errors import FactoryNotFoundError
 
@@ -49,7 +49,7 @@ _UPDATE = """
     RETURNING
 """
 UPDATE = Query(_UPDATE + _COLUMNS, Factory)
-UPDATE_RENDERED = Query(_UPDATE + _RENDERED, Rendered)
+UPDATE_RENDERED = Query(_UPDATE + _RENDERED + rendering.IS_CHANGED, RenderedUpdate)
 
 SOFT_DELETE = Command("UPDATE factories SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
 
@@ -130,8 +130,8 @@ class FactoryRepository:
 
     def update_rendered(
         self, factory_id: UUID, changes: Mapping[str, Any], check: Callable[[Factory], None] | None = None
-    ) -> Rendered:
-        """As `update`."""
+    ) -> RenderedUpdate:
+        """As `update`; tells whether it changed anything."""
         return self._update(UPDATE_RENDERED, factory_id, changes, check)
 
     def soft_delete(self, factory_id: UUID, check: Callable[[Factory], None] | None = None) -> None:

@@ -11,7 +11,7 @@ from service.database import gateway_lists, rendering
 from service.database.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLife
 from service.database.paging import PageStart, Total
 from service.database.query import Command, Executor, Query, Row, required
-from service.database.rendering import Rendered, RenderedPage
+from service.database.rendering import Rendered, RenderedPage, RenderedUpdate
 from service.database.rows import Gateway
 from service.errors import FactoryUnknownError, GatewayNotFoundError
 
@@ -79,7 +79,7 @@ _UPDATE = """
     RETURNING
 """
 UPDATE = Query(_UPDATE + _COLUMNS, Gateway)
-UPDATE_RENDERED = Query(_UPDATE + _RENDERED, Rendered)
+UPDATE_RENDERED = Query(_UPDATE + _RENDERED + rendering.IS_CHANGED, RenderedUpdate)
 
 # Locks a live factory against its deletion for the rest of the transaction.
 LOCK_FACTORY = Query(
@@ -88,15 +88,28 @@ LOCK_FACTORY = Query(
 
 SOFT_DELETE = Command("UPDATE gateways SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
 
+# What is connected, as its live worker says, needs no attempt.
 WANT_CONNECTED = Command(
     """
-    UPDATE gateways SET desired_state = 'connected', connect_requested_at = clock_timestamp()
-    WHERE id = %(id)s AND deleted_at IS NULL
+    UPDATE gateways AS g SET desired_state = 'connected', connect_requested_at = clock_timestamp()
+    WHERE g.id = %(id)s AND g.deleted_at IS NULL
+        AND NOT (
+            g.desired_state = 'connected'
+            AND EXISTS (
+                SELECT
+                FROM gateway_connections AS c
+                JOIN workers AS w ON c.worker_id = w.id
+                WHERE c.gateway_id = g.id AND c.state = 'connected' AND worker_is_live(w)
+            )
+        )
     """
 )
 
 WANT_DISCONNECTED = Command(
-    "UPDATE gateways SET desired_state = 'disconnected' WHERE id = %(id)s AND deleted_at IS NULL"
+    """
+    UPDATE gateways SET desired_state = 'disconnected'
+    WHERE id = %(id)s AND deleted_at IS NULL AND desired_state = 'connected'
+    """
 )
 
 EVERY_LIVE_ONE = GatewayFilter()
@@ -184,23 +197,30 @@ class GatewayRepository:
         changes: Mapping[str, Any],
         sealed_password: bytes | None = None,
         check: Check | None = None,
-    ) -> Rendered:
-        """As `update`."""
+    ) -> RenderedUpdate:
+        """As `update`; tells whether it changed anything."""
         return self._update(UPDATE_RENDERED, gateway_id, changes, sealed_password, check)
 
     def soft_delete(self, gateway_id: UUID, check: Callable[[Gateway], None] | None = None) -> None:
         """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
         if check is not None:
             check(self._lock(gateway_id, None))
-        self._touch(SOFT_DELETE, gateway_id)
+        if self._executor.execute(SOFT_DELETE, {"id": gateway_id}) == 0:
+            raise GatewayNotFoundError
 
-    def want_connected(self, gateway_id: UUID) -> None:
-        """Wants it connected, and an attempt now. Raises GatewayNotFoundError."""
-        self._touch(WANT_CONNECTED, gateway_id)
+    def want_connected(self, gateway_id: UUID) -> bool:
+        """Wants it connected, and an attempt now unless it is; tells whether that changed anything.
 
-    def want_disconnected(self, gateway_id: UUID) -> None:
-        """Wants it disconnected until told otherwise. Raises GatewayNotFoundError."""
-        self._touch(WANT_DISCONNECTED, gateway_id)
+        Raises GatewayNotFoundError.
+        """
+        return self._want(WANT_CONNECTED, gateway_id)
+
+    def want_disconnected(self, gateway_id: UUID) -> bool:
+        """Wants it disconnected until told otherwise; tells whether that changed anything.
+
+        Raises GatewayNotFoundError.
+        """
+        return self._want(WANT_DISCONNECTED, gateway_id)
 
     def _workers_for(self, which: GatewayFilter) -> Sequence[WorkerLife]:
         return [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
@@ -267,9 +287,11 @@ class GatewayRepository:
                 raise FactoryUnknownError
         return _found(self._executor.fetch_one(LOCK_BY_ID, {"id": gateway_id}))
 
-    def _touch(self, command: Command, gateway_id: UUID) -> None:
-        if self._executor.execute(command, {"id": gateway_id}) == 0:
-            raise GatewayNotFoundError
+    def _want(self, command: Command, gateway_id: UUID) -> bool:
+        if self._executor.execute(command, {"id": gateway_id}) > 0:
+            return True
+        self.find_by_id(gateway_id)
+        return False
 
 
 def _found(row: Row | None) -> Row:

@@ -22,6 +22,13 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class RenderedUpdate(Rendered):
+    """A row behind an update, and whether that changed anything."""
+
+    is_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedItem:
     """A row of a page as JSON, and how many rows all pages have, as far as they are counted."""
 
@@ -36,6 +43,9 @@ class RenderedPage:
     bodies: Sequence[bytes]
     total: Total
 
+
+# Behind the row, of an UPDATE: whether its version was raised.
+IS_CHANGED: LiteralString = ", new.version <> old.version AS is_changed"
 
 # Of a factory `f`.
 FACTORY: LiteralString = """

@@ -6,9 +6,7 @@ from uuid import UUID
 
 from service.database import gateways
 from service.database.factories import FactoryRepository
-from service.database.gateways import GatewayRepository
 from service.database.query import Command, Executor, Query
-from service.database.rows import Factory, Gateway
 from service.errors import FactoryDeletedError, GatewayIdsTakenError, GatewayNotFoundError
 
 _MOST_NAMED = 100
@@ -30,14 +28,8 @@ class Restorable:
     deleted_at: datetime | None
 
 
-RESTORE_FACTORY = Query(
-    """
-    UPDATE factories SET deleted_at = NULL
-    WHERE id = %(id)s AND deleted_at IS NOT NULL
-    RETURNING
-        id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
-    """,
-    Factory,
+RESTORE_FACTORY = Command(
+    "UPDATE factories SET deleted_at = NULL WHERE id = %(id)s AND deleted_at IS NOT NULL"
 )
 
 RESTORE_GATEWAYS = Command(
@@ -66,16 +58,11 @@ FIND_DELETED_OR_LIVE = Query(
     "SELECT id, factory_id, deleted_at FROM gateways WHERE id = %(id)s", Restorable, reads_only=True
 )
 
-RESTORE_GATEWAY = Query(
+RESTORE_GATEWAY = Command(
     """
     UPDATE gateways SET deleted_at = NULL, deleted_with_factory = FALSE
     WHERE id = %(id)s AND deleted_at IS NOT NULL
-    RETURNING
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, desired_state,
-        connect_requested_at, generation, metadata, created_at, updated_at, deleted_at, version,
-        deleted_with_factory, password_is_confined
-    """,
-    Gateway,
+    """
 )
 
 
@@ -85,33 +72,31 @@ class RestorationRepository:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def restore_factory(self, factory_id: UUID) -> Factory:
+    def restore_factory(self, factory_id: UUID) -> bool:
         """Takes back its deletion, and that of the gateways that were deleted with it: of all, or of none.
 
-        One that is live stays as it is. Raises FactoryNotFoundError, and
+        One that is live stays as it is; tells whether it was deleted. Raises FactoryNotFoundError, and
         GatewayIdsTakenError for devices that were registered anew meanwhile.
         """
-        factory = self._executor.fetch_one(RESTORE_FACTORY, {"id": factory_id})
-        if factory is None:
-            return FactoryRepository(self._executor).find_by_id(factory_id)
+        if self._executor.execute(RESTORE_FACTORY, {"id": factory_id}) == 0:
+            FactoryRepository(self._executor).find_by_id(factory_id)
+            return False
         taken = self._executor.fetch_all(FIND_TAKEN, {"id": factory_id, "limit": _MOST_NAMED})
         if taken:
             raise GatewayIdsTakenError([row.gateway_id for row in taken])
         self._executor.execute(RESTORE_GATEWAYS, {"id": factory_id})
-        return factory
+        return True
 
-    def restore_gateway(self, gateway_id: UUID) -> Gateway:
-        """Takes back its deletion; one that is live stays as it is.
+    def restore_gateway(self, gateway_id: UUID) -> bool:
+        """Takes back its deletion; one that is live stays as it is. Tells whether it was deleted.
 
         Raises GatewayNotFoundError, FactoryDeletedError, GatewayIdConflictError.
         """
         found = self._executor.fetch_one(FIND_DELETED_OR_LIVE, {"id": gateway_id})
         if found is None:
             raise GatewayNotFoundError
-        if found.deleted_at is not None:
-            if self._executor.fetch_one(gateways.LOCK_FACTORY, {"factory_id": found.factory_id}) is None:
-                raise FactoryDeletedError
-            row = self._executor.fetch_one(RESTORE_GATEWAY, {"id": gateway_id})
-            if row is not None:
-                return row
-        return GatewayRepository(self._executor).find_by_id(gateway_id)
+        if found.deleted_at is None:
+            return False
+        if self._executor.fetch_one(gateways.LOCK_FACTORY, {"factory_id": found.factory_id}) is None:
+            raise FactoryDeletedError
+        return self._executor.execute(RESTORE_GATEWAY, {"id": gateway_id}) > 0

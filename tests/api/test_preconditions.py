@@ -51,7 +51,7 @@ def test_a_tag_changes_with_every_change_and_with_nothing_else(api: ApiServer, k
     path = created.headers["Location"]
     assert created.headers["ETag"] == tag_of(api, path) == tag_of(api, path)
     seen = {created.headers["ETag"]}
-    for change in ({"name": "New"}, {"metadata": {"a": 1}}, {"name": "New"}, {}):
+    for change in ({"name": "New"}, {"metadata": {"a": 1}}, {"name": "Newer"}, {"name": "New"}, {}):
         changed = api.call("PATCH", path, change)
         assert changed.headers["ETag"] == tag_of(api, path)
         seen.add(changed.headers["ETag"])

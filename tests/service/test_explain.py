@@ -185,7 +185,11 @@ GATEWAY_CASES = {
         {"gateway_ids": [f"CTC-{number}" for number in range(imports.BATCH_ROWS)]},
         {"gateways_live_gateway_id_key"},
     ),
-    "bulk_wishes.WANT_CONNECTED": Case(bulk_wishes.WANT_CONNECTED, {"ids": GATEWAY_IDS}, {"gateways_pkey"}),
+    "bulk_wishes.WANT_CONNECTED": Case(
+        bulk_wishes.WANT_CONNECTED,
+        {"ids": GATEWAY_IDS, "live_workers": [WORKER]},
+        {"gateways_pkey", "gateway_connections_pkey"},
+    ),
     "bulk_wishes.WANT_DISCONNECTED": Case(
         bulk_wishes.WANT_DISCONNECTED,
         {"ids": GATEWAY_IDS},

@@ -479,9 +479,10 @@ def finds_what_was_deleted_changed(deleted: Deleted) -> None:
 def restores_a_factory(deleted: Deleted) -> None:
     """The one that is deleted, with the gateway that went with it, and with no other."""
     with deleted.world.connection.transaction():
-        restored = restoration(deleted).restore_factory(deleted.factory.id)
-        assert restoration(deleted).restore_factory(deleted.live_factory.id) == deleted.live_factory
-    assert deleted.world.factories.find_by_id(deleted.factory.id) == restored
+        assert restoration(deleted).restore_factory(deleted.factory.id)
+        assert not restoration(deleted).restore_factory(deleted.live_factory.id)
+    assert deleted.world.factories.find_by_id(deleted.factory.id).deleted_at is None
+    assert deleted.world.factories.find_by_id(deleted.live_factory.id) == deleted.live_factory
     assert deleted.world.gateways.find_by_id(deleted.factorys_gateway.id).deleted_at is None
     with pytest.raises(GatewayNotFoundError):
         deleted.world.gateways.find_by_id(deleted.gateway.id)
@@ -489,9 +490,10 @@ def restores_a_factory(deleted: Deleted) -> None:
 
 def restores_a_gateway(deleted: Deleted) -> None:
     """Not one whose factory is deleted."""
-    restored = restoration(deleted).restore_gateway(deleted.gateway.id)
-    assert deleted.world.gateways.find_by_id(deleted.gateway.id) == restored
-    assert restoration(deleted).restore_gateway(deleted.live_gateway.id) == deleted.live_gateway
+    assert restoration(deleted).restore_gateway(deleted.gateway.id)
+    assert deleted.world.gateways.find_by_id(deleted.gateway.id).deleted_at is None
+    assert not restoration(deleted).restore_gateway(deleted.live_gateway.id)
+    assert deleted.world.gateways.find_by_id(deleted.live_gateway.id) == deleted.live_gateway
     with pytest.raises(FactoryDeletedError):
         restoration(deleted).restore_gateway(deleted.factorys_gateway.id)
 

@@ -82,6 +82,40 @@ def test_new_password_reaches_a_gateway_that_waits_for_its_next_attempt(
     plant.wait_for_state(row_id, "connected", timeout_s=2)
 
 
+@pytest.mark.req("LIFECYCLE-02", "CRYPTO-02")
+def test_the_same_password_again_leaves_the_session_alone(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    gateway = start_site().gateways[0]
+    start_worker()
+    row_id = plant.add(gateway.gateway_id, gateway.url)
+    wait_until_connected(plant, [row_id])
+    for generation in (2, 3):
+        plant.change(row_id, password=PASSWORD, url=gateway.url)
+        wait_until(lambda wanted=generation: plant.status(row_id).observed_generation == wanted)  # type: ignore[misc]
+    assert (gateway.logins, gateway.sessions_closed) == (1, [])
+    assert plant.status(row_id).state == "connected"
+    # Sealed anew and another one: that counts.
+    gateway.credentials = Credentials(EMAIL, "another")
+    plant.change(row_id, password="another")
+    gateway.wait(lambda seen: seen.logins == 2)
+    wait_until(lambda: plant.status(row_id).observed_generation == 4)
+
+
+@pytest.mark.req("LIFECYCLE-02")
+def test_the_same_password_again_is_tried_at_once_where_it_was_rejected(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    gateway = start_site().gateways[0]
+    gateway.credentials = Credentials(EMAIL, "not yet")
+    start_worker(LOGIN_TRIES="1")
+    row_id = plant.add(gateway.gateway_id, gateway.url)
+    plant.wait_for_state(row_id, "auth_failed")
+    gateway.credentials = Credentials(EMAIL, PASSWORD)
+    plant.change(row_id, password=PASSWORD)
+    plant.wait_for_state(row_id, "connected", timeout_s=2)
+
+
 @pytest.mark.req("LIFECYCLE-02")
 def test_new_name_leaves_the_session_alone(
     plant: Plant, start_site: StartSite, start_worker: StartWorker

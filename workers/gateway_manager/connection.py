@@ -22,6 +22,7 @@ from workers.gateway_manager.backoff import (
 )
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.gate import HandshakeGate
+from workers.gateway_manager.logins import is_same_login
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.session_clock import MessageBudget, SessionClock
 from workers.gateway_manager.settings import SessionSettings
@@ -276,10 +277,28 @@ class GatewayConnection:
 
     def _is_interrupted(self) -> bool:
         """Whether an attempt or a session has to end: not for a mere wish to be connected."""
-        return self.is_stopping or not self._may_act() or self._login.generation != self._applied.generation
+        return self._has_to_end() or not self._is_applied(self._login)
 
     def _pause_is_over(self) -> bool:
-        return self._retry_now or self._is_interrupted()
+        """Whoever stored a login, be it the same one, wants to know at once whether it works."""
+        is_new = self._login.generation != self._applied.generation
+        return self._retry_now or is_new or self._has_to_end()
+
+    def _has_to_end(self) -> bool:
+        return self.is_stopping or not self._may_act()
+
+    def _is_applied(self, login: SealedLogin) -> bool:
+        """Whether the attempt or session under way is one with this login.
+
+        The same password, stored once more, looks another one until it is opened: it is taken over as it is.
+        """
+        if login.generation == self._applied.generation:
+            return True
+        if not is_same_login(login, self._applied, self._around.sealer):
+            return False
+        self._applied = login
+        self._around.registry.adopt(self.id, login.generation)
+        return True
 
     def _must_be_silent(self) -> bool:
         return self._is_aborted or not self._may_act()

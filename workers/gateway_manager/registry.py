@@ -166,6 +166,12 @@ class GatewayRegistry:
             )
             self._mark(gateway_id)
 
+    def adopt(self, gateway_id: UUID, generation: int) -> None:
+        """A connection goes on as it is under a newer generation of its gateway."""
+        with self._changed:
+            self._observations[gateway_id] = self._observations[gateway_id]._replace(generation=generation)
+            self._mark(gateway_id)
+
     def saw(self, gateway_id: UUID, *, message: bool) -> None:
         """Something arrived: a message, or a ping or pong."""
         now = monotonic()
