@@ -160,7 +160,6 @@ CREATE FUNCTION public.raise_gateway_generation() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    NEW.updated_at := now();
     IF (
         NEW.url, NEW.email, NEW.sealed_password, NEW.password_is_confined, NEW.desired_state, NEW.deleted_at
     ) IS DISTINCT FROM (
@@ -175,6 +174,27 @@ $$;
 
 
 --
+-- Name: raise_gateway_version(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.raise_gateway_version() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    compared gateways := NEW;
+BEGIN
+    compared.connect_requested_at := OLD.connect_requested_at;
+    compared.written_by := OLD.written_by;
+    IF compared *<> OLD THEN
+        NEW.version := OLD.version + 1;
+        NEW.updated_at := now();
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+
+--
 -- Name: raise_version(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -182,7 +202,10 @@ CREATE FUNCTION public.raise_version() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    NEW.version := OLD.version + 1;
+    IF NEW *<> OLD THEN
+        NEW.version := OLD.version + 1;
+        NEW.updated_at := now();
+    END IF;
     RETURN NEW;
 END;
 $$;
@@ -1018,13 +1041,6 @@ CREATE TRIGGER factories_raise_version BEFORE UPDATE ON public.factories FOR EAC
 
 
 --
--- Name: factories factories_set_updated_at; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER factories_set_updated_at BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.set_updated_at();
-
-
---
 -- Name: gateway_events gateway_events_remember_pruned; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -1092,7 +1108,7 @@ CREATE TRIGGER gateways_raise_generation BEFORE UPDATE ON public.gateways FOR EA
 -- Name: gateways gateways_raise_version; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER gateways_raise_version BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_version();
+CREATE TRIGGER gateways_raise_version BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_gateway_version();
 
 
 --
@@ -1221,9 +1237,7 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000061'),
     ('20261123000070'),
     ('20261123000080'),
-<<<<<<< HEAD
-    ('20261125000301'),
-=======
     ('20261125000200'),
->>>>>>> 7f0c22e (Count gateways once per statement, and say so when a statement runs out of time)
+    ('20261125000201'),
+    ('20261125000301'),
     ('20261125000400');
