@@ -29,14 +29,20 @@ log = logging.getLogger(__name__)
 # What says nothing about anybody's plant. Readiness tells its details to the authorized only.
 OPEN_BLUEPRINTS = frozenset({"health", "docs"})
 READINESS = "health.ready"
+_EXTENSION = "millgate-tokens"
 # Compared with when there is no such token, so that this takes as long as a wrong proof.
 _NOBODYS_HASH = hash_of(new_secret())
 
 
 def require_tokens(app: Flask) -> None:
     """Asks every request for a token. Call it after `log_requests`."""
-    limiter = FailureLimiter()
+    limiter = app.extensions[_EXTENSION] = FailureLimiter()
     app.before_request(lambda: _check(limiter))
+
+
+def asks_for_tokens(app: Flask) -> bool:
+    """Whether requests to this application need one."""
+    return _EXTENSION in app.extensions
 
 
 def may_see_details() -> bool:

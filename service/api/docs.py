@@ -12,7 +12,7 @@ from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.preconditions import answer_read
 from service.api.requests import parse_query
-from service.api.responses import JSON
+from service.api.responses import JSON, public_path
 
 HTML = "text/html; charset=utf-8"
 # Less strict than that of all other answers, yet: nothing that is not of this host, and nothing inline.
@@ -66,7 +66,9 @@ blueprint = Blueprint("docs", __name__, url_prefix="/api")
 def document() -> Response:
     """What there is to say of every operation, as OpenAPI 3.1 has it."""
     parse_query(NoQuery)
-    return answer_read(Response(document_of(current_app), mimetype=JSON))
+    servers = json.dumps([{"url": public_path("") or "/"}])
+    body = document_of(current_app).removesuffix(b"}") + b',"servers":' + servers.encode() + b"}"
+    return answer_read(Response(body, mimetype=JSON))
 
 
 @blueprint.get("/docs")
@@ -99,7 +101,7 @@ def part(name: str) -> Response:
 
 
 def document_of(app: Flask) -> bytes:
-    """The document: written when it is first asked for, once a process."""
+    """The document but for `servers`: written when it is first asked for, once a process."""
     written: bytes | None = app.extensions.get(_EXTENSION)
     if written is None:
         written = json.dumps(write_document(app), ensure_ascii=False, separators=(",", ":")).encode()

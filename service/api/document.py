@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.document_parts import CONDITIONS, DESCRIPTION, HEADERS, ID, REQUEST_ID, TOKEN
 from service.api.errors import Answer, render
 from service.api.openapi import MediaTypes, Operation
-from service.api.operations import Described, find_operations, refusals, security_of
+from service.api.operations import Described, find_operations, refusals
 from service.api.request_log import HEADER
 from service.api.responses import JSON
 from service.api.schemas import ErrorResponse
@@ -25,7 +25,7 @@ Body = type[BaseModel] | tuple[type[BaseModel], ...] | MediaTypes | None
 
 
 def write_document(app: Flask) -> dict[str, Any]:
-    """All that there is to say of an application, as JSON. Raises ValueError for a route that is mute."""
+    """The whole document but `servers`. Raises ValueError for a route that is mute."""
     operations = list(find_operations(app))
     links = {one.name: _links(one, operations) for one in operations}
     models, examples = Models(operations), Examples()
@@ -41,14 +41,13 @@ def write_document(app: Flask) -> dict[str, Any]:
             "summary": "Keeps wireless-sensor gateways connected, and tells the truth about them.",
             "description": DESCRIPTION,
         },
-        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
             "schemas": models.schemas,
             "examples": examples.written,
             "headers": HEADERS,
             "parameters": CONDITIONS,
-            "securitySchemes": {"token": TOKEN},
+            **({"securitySchemes": {"token": TOKEN}} if any(one.security for one in operations) else {}),
         },
     }
 
@@ -113,7 +112,7 @@ def _operation(one: Described, models: Models) -> dict[str, Any]:
         "tags": [one.tag],
         "summary": one.says.summary,
         "parameters": _parameters(one),
-        "security": security_of(one),
+        "security": one.security,
     }
     if one.says.description:
         written["description"] = one.says.description

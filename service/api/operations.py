@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from flask import Flask
 
-from service.api.access import OPEN_BLUEPRINTS, READINESS
+from service.api.access import OPEN_BLUEPRINTS, READINESS, asks_for_tokens
 from service.api.errors import BAD_HTTP, CRASH, Answer, answer_to, answer_to_http
 from service.api.openapi import Operation, Refusal, operation_of
 from service.api.requests import detail, invalid
@@ -57,6 +57,8 @@ class Described(NamedTuple):
     endpoint: str
     name: str
     says: Operation
+    security: list[dict[str, list[str]]]
+    """Which tokens it needs, as OpenAPI writes it: none, one, or either."""
 
     @property
     def tag(self) -> str:
@@ -76,14 +78,14 @@ def find_operations(app: Flask) -> Iterator[Described]:
         methods = sorted((rule.methods or set()) - _AUTOMATIC)
         for method in methods:
             name = says.name if method == methods[0] else f"{says.name}_by_{method.lower()}"
-            yield Described(method, path, rule.endpoint, name, says)
+            security = _security_of(rule.endpoint) if asks_for_tokens(app) else []
+            yield Described(method, path, rule.endpoint, name, says, security)
 
 
-def security_of(one: Described) -> list[dict[str, list[str]]]:
-    """Which tokens it needs, as OpenAPI writes it: none, one, or either."""
-    if one.endpoint == READINESS:
+def _security_of(endpoint: str) -> list[dict[str, list[str]]]:
+    if endpoint == READINESS:
         return [{}, {"token": []}]
-    return [] if one.tag in OPEN_BLUEPRINTS else [{"token": []}]
+    return [] if endpoint.partition(".")[0] in OPEN_BLUEPRINTS else [{"token": []}]
 
 
 def refusals(one: Described) -> list[Answer]:
@@ -95,9 +97,9 @@ def refusals(one: Described) -> list[Answer]:
         found += _OF_A_BODY
     if one.says.condition is not None:
         found.append(PreconditionFailedError)
-    if security_of(one):
+    if one.security:
         found += _OF_TOKENS
-    if security_of(one) and not covers(Scope.READ, one.method):
+    if one.security and not covers(Scope.READ, one.method):
         found.append(ScopeTooSmallError)
     answers = [_answer(refusal) for refusal in (*found, *one.says.errors)]
     return sorted(answers, key=lambda answer: answer.status)

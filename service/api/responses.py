@@ -1,9 +1,10 @@
 """Responses: JSON straight from Pydantic, or from PostgreSQL."""
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from flask import Response
+from flask import Response, request
 
 from service.api.schemas import ResponseModel
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 JSON = "application/json"
+# RFC 3986, section 3.3; ever so many dots would lead elsewhere.
+_SEGMENT = re.compile(r"(?!\.+$)[A-Za-z0-9\-._~!$&'()*+,;=@%]+")
 
 
 class WholeResponse(Response):
@@ -31,8 +34,16 @@ def respond(body: ResponseModel | bytes, status: int = 200) -> Response:
 def respond_created(body: ResponseModel | bytes, location: str) -> Response:
     """201, the body, and the path where it is from now on."""
     response = respond(body, 201)
-    response.headers["Location"] = location
+    response.headers["Location"] = public_path(location)
     return response
+
+
+def public_path(path: str) -> str:
+    """Where clients find a path of ours: behind what a trusted proxy took away (X-Forwarded-Prefix)."""
+    segments = [segment for segment in request.root_path.split("/") if segment]
+    if not all(_SEGMENT.fullmatch(segment) for segment in segments):
+        return path
+    return "".join(f"/{segment}" for segment in segments) + path
 
 
 def respond_nothing() -> Response:

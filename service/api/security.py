@@ -32,7 +32,7 @@ def guard(app: Flask, config: ApiConfig) -> None:
     app.wsgi_app = _ForgetScheme(app.wsgi_app)  # type: ignore[method-assign]
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies
+            app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies, x_prefix=1
         )
 
 

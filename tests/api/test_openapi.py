@@ -1,7 +1,9 @@
 """The description of the API: complete, and valid."""
 
+import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -11,15 +13,15 @@ from service.api.openapi import operation_of
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
-from tests.api.server import KEY, ApiServer
+from tests.api.server import KEY, ApiServer, gateway_body
 
 PARTS = ["favicon-32x32.png", "start.js", "swagger-ui-bundle.js", "swagger-ui.css"]
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
-def application() -> Flask:
+def application(**extra: str) -> Flask:
     """The API, without its database."""
-    values = {"DATABASE_URL": "postgresql://localhost/never", "ENCRYPTION_KEY": KEY}
+    values = {"DATABASE_URL": "postgresql://localhost/never", "ENCRYPTION_KEY": KEY, **extra}
     return create_app(ApiConfig.read(Environment(values)))
 
 
@@ -87,3 +89,57 @@ def test_of_the_package_only_what_the_page_needs_is_shown(api: ApiServer, name: 
 @pytest.mark.parametrize("path", ["/api/openapi.json", "/api/docs", "/api/docs/start.js"])
 def test_the_description_is_open_to_all(start_api: Callable[..., ApiServer], path: str) -> None:
     assert start_api(AUTH="required").call("GET", path).status == 200
+
+
+@pytest.mark.req("API-05")
+def test_the_document_says_whether_this_server_asks_for_tokens() -> None:
+    def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+        return [operation for path in document["paths"].values() for operation in path.values()]
+
+    guarded = write_document(application(AUTH="required"))
+    asking = [one for one in operations(guarded) if {"token": []} in one["security"]]
+    assert len(asking) > 20
+    assert all("401" in one["responses"] for one in asking)
+    assert "token" in guarded["components"]["securitySchemes"]
+    open_to_all = write_document(application(AUTH="off"))
+    for one in operations(open_to_all):
+        assert one["security"] == []
+        assert not {"401", "403"} & set(one["responses"]), one["operationId"]
+        refusals = [name for answer in one["responses"].values() for name in _examples(answer)]
+        assert "TOO_MANY_FAILURES" not in refusals
+    assert "securitySchemes" not in open_to_all["components"]
+
+
+def _examples(answer: dict[str, Any]) -> list[str]:
+    return list(answer.get("content", {}).get("application/json", {}).get("examples", {}))
+
+
+@pytest.mark.req("API-04")
+def test_paths_begin_with_what_a_trusted_proxy_took_away(start_api: Callable[..., ApiServer]) -> None:
+    api = start_api(TRUSTED_PROXIES="1")
+    for sent, prefix in (
+        ("/millgate", "/millgate"), ("/millgate/", "/millgate"), ("plants/north", "/plants/north"),
+        ("/a, /b", "/b"), ("/", ""), ("", ""), ("//evil.example/x", "/evil.example/x"),
+        ("/../x", ""), ("/a b", ""), ("/a?b", ""), ("/a#b", ""), ("/\\evil", ""),
+        ("https://evil.example", ""), ("/\xff", ""),
+    ):  # fmt: skip
+        behind = {"X-Forwarded-Prefix": sent}
+        factory = api.call("POST", "/api/factories", {"name": "x"}, headers=behind)
+        assert factory.headers["Location"] == f"{prefix}/api/factories/{factory.json['id']}", sent
+        row = json.dumps(gateway_body(factory.json["id"], f"CTC {factory.json['id']}")).encode()
+        lines = {**behind, "Content-Type": "application/x-ndjson"}
+        imported = api.call("POST", "/api/gateways/import", body=row, headers=lines)
+        assert imported.headers["Location"] == f"{prefix}/api/gateways"
+        document = api.call("GET", "/api/openapi.json", headers=behind)
+        assert document.json["servers"] == [{"url": prefix or "/"}]
+        known = {**behind, "If-None-Match": document.headers["ETag"]}
+        assert api.call("GET", "/api/openapi.json", headers=known).status == 304
+    page = api.call("GET", "/api/docs", headers={"X-Forwarded-Prefix": "/millgate"}).body.decode()
+    assert not re.search(r'(?:src|href)="/', page), "its links are relative"
+
+
+def test_nobody_else_says_where_paths_begin(api: ApiServer) -> None:
+    claim = {"X-Forwarded-Prefix": "/millgate", "Script-Name": "/millgate"}
+    location = api.call("POST", "/api/factories", {"name": "x"}, headers=claim).headers["Location"]
+    assert location.startswith("/api/factories/")
+    assert api.call("GET", "/api/openapi.json", headers=claim).json["servers"] == [{"url": "/"}]
