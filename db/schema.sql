@@ -127,6 +127,20 @@ CREATE FUNCTION public.event_stream() RETURNS text
 
 
 --
+-- Name: fill_factory_of_event(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.fill_factory_of_event() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.factory_id := (SELECT factory_id FROM gateways WHERE id = NEW.gateway_id);
+    RETURN NEW;
+END;
+$$;
+
+
+--
 -- Name: key_id_of(bytea); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -517,7 +531,8 @@ CREATE TABLE public.gateway_events (
     generation bigint,
     worker_id uuid,
     epoch bigint,
-    written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(id)) STORED NOT NULL
+    written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(id)) STORED NOT NULL,
+    factory_id uuid NOT NULL
 );
 
 
@@ -936,6 +951,13 @@ CREATE INDEX gateway_events_at_idx ON public.gateway_events USING btree (at);
 
 
 --
+-- Name: gateway_events_factory_id_written_by_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_events_factory_id_written_by_id_idx ON public.gateway_events USING btree (factory_id, written_by, id);
+
+
+--
 -- Name: gateway_events_gateway_id_id_idx; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1038,6 +1060,13 @@ CREATE INDEX workers_not_ended_idx ON public.workers USING btree (id) WHERE (end
 --
 
 CREATE TRIGGER factories_raise_version BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.raise_version();
+
+
+--
+-- Name: gateway_events gateway_events_fill_factory; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateway_events_fill_factory BEFORE INSERT ON public.gateway_events FOR EACH ROW WHEN ((new.factory_id IS NULL)) EXECUTE FUNCTION public.fill_factory_of_event();
 
 
 --
@@ -1239,5 +1268,6 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000080'),
     ('20261125000200'),
     ('20261125000201'),
+    ('20261125000202'),
     ('20261125000301'),
     ('20261125000400');

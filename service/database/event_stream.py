@@ -48,7 +48,6 @@ class StreamWindow:
 class StreamedEvent(GatewayEvent):
     """A transition, and whose it is."""
 
-    factory_id: UUID
     device_id: str
     name: str
     written_by: int
@@ -95,13 +94,13 @@ FIND_BETWEEN = Query(
     """
     SELECT
         e.id, e.gateway_id, e.at, e.from_state, e.to_state, e.reason_code, e.reason_message, e.reason_phase,
-        e.attempt, e.generation, e.worker_id, e.epoch, g.factory_id, g.gateway_id AS device_id, g.name,
+        e.attempt, e.generation, e.worker_id, e.epoch, e.factory_id, g.gateway_id AS device_id, g.name,
         e.written_by::text::bigint AS written_by
     FROM gateway_events AS e
     JOIN gateways AS g ON e.gateway_id = g.id
     WHERE (e.written_by, e.id) > (%(written_by)s::xid8, %(id)s::bigint)
         AND (e.written_by, e.id) <= (%(last_written_by)s::xid8, %(last_id)s::bigint)
-        AND (%(factory_id)s::uuid IS NULL OR g.factory_id = %(factory_id)s::uuid)
+        AND (%(factory_id)s::uuid IS NULL OR e.factory_id = %(factory_id)s::uuid)
     ORDER BY e.written_by, e.id
     LIMIT %(limit)s
     """,

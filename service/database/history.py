@@ -13,7 +13,7 @@ FIND_EVENTS = Query(
     """
     SELECT
         id, gateway_id, at, from_state, to_state, reason_code, reason_message, reason_phase,
-        attempt, generation, worker_id, epoch
+        attempt, generation, worker_id, epoch, factory_id
     FROM gateway_events
     WHERE gateway_id = %(gateway_id)s AND (%(before_id)s::bigint IS NULL OR id < %(before_id)s::bigint)
     ORDER BY id DESC

@@ -78,6 +78,7 @@ class GatewayEvent:
     generation: int | None
     worker_id: UUID | None
     epoch: int | None
+    factory_id: UUID
 
 
 @dataclass(frozen=True, slots=True)

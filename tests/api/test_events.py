@@ -99,6 +99,24 @@ def test_what_happens_is_told_once_and_in_order(api: ApiServer, database: psycop
     assert follow(api, cursor, 1)[0] == ["gone"], "also of what is deleted"
 
 
+def test_what_happened_in_a_factory_stays_there_when_the_gateway_moves(
+    api: ApiServer, database: psycopg.Connection
+) -> None:
+    here, there = api.factory()["id"], api.factory()["id"]
+    gateway = api.gateway(here)
+    begun = {place: part(api, factory_id=place)["cursor"] for place in (here, there)}
+    happen(database, gateway, "here 1", "here 2")
+    assert api.call("PATCH", f"/api/gateways/{gateway['id']}", {"factory_id": there}).status == 200
+    happen(database, gateway, "there")
+    for place, states_there in ((here, ["here 1", "here 2"]), (there, ["there"])):
+        told, _ = follow(api, begun[place], len(states_there), factory_id=place)
+        assert told == states_there
+        shown = part(api, begun[place], factory_id=place)["data"]
+        assert {event["gateway"]["factory_id"] for event in shown} == {place}
+    history = api.call("GET", f"/api/gateways/{gateway['id']}/events").json["data"]
+    assert [event["to_state"] for event in history] == ["there", "here 2", "here 1"]
+
+
 def visible(database: psycopg.Connection) -> int:
     """How many transitions the stream has."""
     row = database.execute(

@@ -77,9 +77,10 @@ FILL = f"""
     FROM generate_series(1, {HELD}) AS n;
     INSERT INTO gateway_wishes (gateway_id, at, is_wanted)
     SELECT id, created_at, desired_state = 'connected' FROM gateways;
-    INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)
+    INSERT INTO gateway_events (gateway_id, factory_id, at, from_state, to_state, attempt)
     SELECT
         ('00000000-0000-7000-8000-a' || lpad(to_hex(n % 2000), 11, '0'))::uuid,
+        ('00000000-0000-7000-8000-f' || lpad((n % {FACTORIES} + 1)::text, 11, '0'))::uuid,
         now() - (200000 - n) * interval '10 s', 'connected', 'retrying', 1
     FROM generate_series(1, 200000) AS n;
     INSERT INTO workers (
@@ -341,9 +342,12 @@ STREAM_CASES = {
                 "factory_id": factory_id,
                 "limit": 101,
             },
-            {"gateway_events_written_by_id_idx"},
+            {index},
         )
-        for name, factory_id in (("all", None), ("of a factory", FACTORY))
+        for name, factory_id, index in (
+            ("all", None, "gateway_events_written_by_id_idx"),
+            ("of a factory", FACTORY, "gateway_events_factory_id_written_by_id_idx"),
+        )
     },
 }
 # What no index answers takes one pass over each table at most, and the count beside it.

@@ -86,8 +86,8 @@ FACTORY = "UPDATE factories SET "
 GATEWAYS = f"UPDATE gateways SET {{}} WHERE id = '{GATEWAY}'"
 CONNECTION = "UPDATE gateway_connections SET "
 EVENT = (
-    "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
-    f" VALUES ('{NOBODY}', now(), 'disconnected', 'connecting', 0)"
+    "INSERT INTO gateway_events (gateway_id, factory_id, at, from_state, to_state, attempt)"
+    f" VALUES ('{NOBODY}', '{NOBODY}', now(), 'disconnected', 'connecting', 0)"
 )
 TOKEN = "INSERT INTO api_tokens (name, scope, token_hash) VALUES ({}, {}, {})"
 HASH = "repeat('h', 32)::bytea"
@@ -278,6 +278,27 @@ def test_what_was_there_before_is_understood_by_newer_migrations(database_url: s
         assert connection.execute("SELECT events_pruned_until <= now() FROM history_bounds").fetchall() == [
             (True,)
         ]
+
+
+@pytest.mark.req("DB-02")
+def test_old_events_are_of_the_factory_where_their_gateway_is_and_keep_their_place(database_url: str) -> None:
+    for _ in [path for path in MIGRATIONS.glob("*.sql") if path.name >= "20261125000202"]:
+        migrate_down(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(OLD_ROWS)
+        connection.execute(
+            "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
+            " SELECT id, now(), 'connecting', 'connected', 1 FROM gateways"
+        )
+        places = connection.execute("SELECT id, written_by::text FROM gateway_events ORDER BY id").fetchall()
+        migrate(database_url)
+        kept = connection.execute("SELECT id, written_by::text FROM gateway_events ORDER BY id").fetchall()
+        assert kept == places
+        elsewhere = connection.execute(
+            "SELECT FROM gateway_events AS e JOIN gateways AS g ON e.gateway_id = g.id"
+            " WHERE e.factory_id <> g.factory_id"
+        ).fetchall()
+        assert (elsewhere, len(places)) == ([], 4)
 
 
 @pytest.mark.req("DB-02")
