@@ -50,7 +50,7 @@ class EventStreamQuery(QueryModel):
 
 
 class EventGateway(ResponseModel):
-    """The gateway that a transition is of, as it is now; but `factory_id` says where the transition happened."""
+    """The gateway of a transition as it is now, but for `factory_id`: where the transition happened."""
 
     id: UUID
     factory_id: UUID
