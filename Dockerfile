@@ -20,4 +20,6 @@ ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 3000
+# For the API; docker-compose.yml has the worker's.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["python", "-m", "service.health_check"]
 CMD ["gunicorn", "--config", "service/gunicorn_conf.py", "service.app:create_app()"]

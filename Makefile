@@ -7,7 +7,7 @@ ONLY ?=
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos bench check migrate api worker token tokens token-revoke rotate-keys types schema requirements lock clean install install-dev install-bench
+.PHONY: help run demo test chaos bench check migrate api worker token tokens token-revoke rotate-keys secrets types schema requirements lock clean install install-dev install-bench
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,13 @@ types: install-dev  ## generate service/database/rows.py from the migrated schem
 
 schema: install-dev  ## write db/schema.sql from the migrations
 	@exec $(RUN) -m devstack.generated schema
+
+secrets:  ## write secrets/ for `docker compose up`, where there are none yet
+	@mkdir -p secrets && chmod 700 secrets
+	@test -s secrets/encryption_key || head -c 32 /dev/urandom | base64 > secrets/encryption_key
+	@test -s secrets/postgres_password || head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' > secrets/postgres_password
+	@touch secrets/encryption_keys_old
+	@chmod 644 secrets/encryption_key secrets/postgres_password secrets/encryption_keys_old
 
 requirements: install-dev  ## run all tests and print which requirement rows they prove
 	@exec $(RUN) -m tests.requirements

@@ -2,10 +2,9 @@
 
 import argparse
 import importlib
-import os
 
-from devstack.commands import PARTS, PROJECT, TOOLS, local
-from devstack.tools import run_tool
+from devstack.commands import PARTS, TOOLS
+from devstack.tools import run_part, run_tool
 
 
 def main() -> int:
@@ -21,9 +20,7 @@ def main() -> int:
         parser.error(f"{what} takes no arguments")
     if what not in PARTS:
         return int(getattr(importlib.import_module(f"devstack.{what}"), what)())
-    command = local(PARTS[what])
-    os.chdir(PROJECT)
-    return os.execv(command[0], command)  # noqa: S606  (signals must reach the part itself)
+    return run_part(what)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from devstack.child import Child
 from devstack.commands import PROJECT, local
 from devstack.demo_client import DemoClient
 from devstack.demo_table import DemoView, LinesView, TableView
-from devstack.environment import DEFAULT_HOST, Address, new_encryption_key, read_address
+from devstack.environment import DEFAULT_HOST, Address, new_encryption_key, read_address, with_secret
 from devstack.errors import StackError
 from devstack.run import say, supervised
 from devstack.stack import start_millgate
@@ -47,7 +47,7 @@ def run_demo(supervisor: Supervisor, stopping: StopRequest) -> int:
     simulator = start_simulator(supervisor, password)
     address = free_address()
     # It has no token, and needs none: nobody but this machine reaches it.
-    environment = {**os.environ, "ENCRYPTION_KEY": new_encryption_key(), "AUTH": "off"}
+    environment = {**with_secret(os.environ, "ENCRYPTION_KEY", new_encryption_key()), "AUTH": "off"}
     start_millgate(supervisor, environment, address, say)
     say(f"Registering a factory and {GATEWAYS} gateways at {address.base_url} …")
     client = DemoClient(address)

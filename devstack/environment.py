@@ -26,9 +26,6 @@ ENCRYPTION_KEY={key}
 HOST={host}
 PORT={port}
 
-# `docker compose up` makes its database with this password.
-POSTGRES_PASSWORD={password}
-
 # `make run` brings its own PostgreSQL. For one of yours, with make migrate, make api and make worker:
 # DATABASE_URL=postgresql://user:password@localhost:5432/millgate
 """
@@ -57,9 +54,7 @@ def write_env_file(path: Path) -> bool:
     """Write a first `.env` with a fresh key, for its owner alone; False if there is one already."""
     if path.exists():
         return False
-    text = ENV_FILE_TEXT.format(
-        key=new_encryption_key(), host=DEFAULT_HOST, port=DEFAULT_PORT, password=secrets.token_hex(16)
-    )
+    text = ENV_FILE_TEXT.format(key=new_encryption_key(), host=DEFAULT_HOST, port=DEFAULT_PORT)
     write_secret(path, text)
     return True
 
@@ -98,8 +93,15 @@ def child_environment(
     environment: Mapping[str, str], database_url: str, address: Address, **more: str
 ) -> dict[str, str]:
     """What migrations, API and worker see: our environment, with the embedded database in it."""
-    own = {"DATABASE_URL": database_url, "HOST": address.host, "PORT": str(address.port)}
-    return {**environment, "PYTHONUNBUFFERED": "1", **own, **more}
+    own = {"HOST": address.host, "PORT": str(address.port)}
+    given = with_secret(environment, "DATABASE_URL", database_url)
+    return {**given, "PYTHONUNBUFFERED": "1", **own, **more}
+
+
+def with_secret(environment: Mapping[str, str], name: str, value: str) -> dict[str, str]:
+    """The environment with the secret in it, and no file that would name another."""
+    others = {key: text for key, text in environment.items() if key != f"{name}_FILE"}
+    return {**others, name: value}
 
 
 def metrics_setting(environment: Mapping[str, str], env_file: Path, position: int) -> dict[str, str]:

@@ -4,10 +4,10 @@ import ipaddress
 from dataclasses import dataclass, field
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from service.crypto import Sealer, Secret
-from service.environment import Environment
+from service.environment import Environment, split_words
 from service.errors import ConfigurationError
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -30,7 +30,9 @@ class DatabaseConfig:
     def read(cls, environment: Environment) -> "DatabaseConfig":
         """Raises ConfigurationError."""
         return cls(
-            url=_connection_url(environment.required("DATABASE_URL")),
+            url=_connection_url(
+                environment.required_secret("DATABASE_URL"), environment.secret("DATABASE_PASSWORD")
+            ),
             pool_min=environment.integer("DB_POOL_MIN", 1, minimum=0, maximum=100),
             pool_max=environment.integer("DB_POOL_MAX", 8, minimum=1, maximum=100),
             pool_timeout_s=environment.seconds("DB_POOL_TIMEOUT_S", 2),
@@ -64,7 +66,7 @@ class ApiConfig:
         host = environment.text("HOST", "127.0.0.1")
         return cls(
             database=DatabaseConfig.read(environment),
-            encryption_key=Secret(environment.required("ENCRYPTION_KEY")),
+            encryption_key=Secret(environment.required_secret("ENCRYPTION_KEY")),
             old_encryption_keys=read_old_keys(environment),
             host=host,
             port=environment.integer("PORT", 3000, minimum=1, maximum=65535),
@@ -82,12 +84,12 @@ class ApiConfig:
 
 def read_old_keys(environment: Environment) -> tuple[Secret, ...]:
     """The keys that still open, as they are written."""
-    return tuple(Secret(word) for word in environment.words("ENCRYPTION_KEYS_OLD"))
+    return tuple(Secret(word) for word in split_words(environment.secret("ENCRYPTION_KEYS_OLD")))
 
 
 def read_sealer(environment: Environment) -> Sealer:
     """All keys, and nothing else of the settings. Raises ConfigurationError."""
-    return Sealer(Secret(environment.required("ENCRYPTION_KEY")), read_old_keys(environment))
+    return Sealer(Secret(environment.required_secret("ENCRYPTION_KEY")), read_old_keys(environment))
 
 
 def read_networks(environment: Environment, name: str) -> tuple[Network, ...]:
@@ -115,8 +117,11 @@ def is_loopback(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def _connection_url(text: str) -> str:
+def _connection_url(text: str, password: str) -> str:
+    """The URL; with the password, where it has none of its own. Raises ConfigurationError."""
     try:
+        if password and not conninfo_to_dict(text).get("password"):
+            return make_conninfo(text, password=password)
         conninfo_to_dict(text)
     except psycopg.ProgrammingError:
         raise ConfigurationError("DATABASE_URL is not a connection URL of PostgreSQL") from None

@@ -8,11 +8,22 @@ from dotenv import dotenv_values
 
 from service.errors import ConfigurationError
 
+_FILE = "_FILE"
+MAX_SECRET_BYTES = 64 * 1024
+
 
 def read_environment(dotenv_path: Path = Path(".env")) -> "Environment":
     """The process's environment, with the file `.env` behind it for what the environment does not name."""
     behind = {name: value for name, value in dotenv_values(dotenv_path).items() if value is not None}
+    for name, value in os.environ.items():
+        if value:
+            behind.pop(_other_name(name), None)
     return Environment({**behind, **os.environ})
+
+
+def _other_name(name: str) -> str:
+    """The other way to give the same secret: NAME and NAME_FILE."""
+    return name.removesuffix(_FILE) if name.endswith(_FILE) else name + _FILE
 
 
 class Environment:
@@ -36,9 +47,28 @@ class Environment:
         self.asked[name] = default
         return self._values.get(name) or default
 
+    def secret(self, name: str) -> str:
+        """A text that is in NAME, or in the file that NAME_FILE names; empty if there is neither.
+
+        Raises ConfigurationError, also if there are both.
+        """
+        value, path = self.text(name, ""), self.text(name + _FILE, "")
+        if value and path:
+            raise ConfigurationError(f"{name} and {name}{_FILE} are both set: give one of them")
+        return _read_secret(name + _FILE, Path(path)) if path else value
+
+    def required_secret(self, name: str) -> str:
+        """The same, and there must be one. Raises ConfigurationError."""
+        value = self.secret(name)
+        if not value:
+            raise ConfigurationError(
+                f"{name} is not set: give it in the environment or in .env, or name a file in {name}{_FILE}"
+            )
+        return value
+
     def words(self, name: str) -> tuple[str, ...]:
         """Texts separated by commas; none by default."""
-        return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
+        return split_words(self.text(name, ""))
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         """One of a few words. Raises ConfigurationError."""
@@ -72,3 +102,22 @@ class Environment:
         if not minimum <= value <= maximum:
             raise ConfigurationError(f"{name} must be between {minimum:g} and {maximum:g} seconds")
         return value
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """What is between the commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _read_secret(name: str, path: Path) -> str:
+    """The file's text without the space around it. Raises ConfigurationError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SECRET_BYTES + 1)
+        if len(content) > MAX_SECRET_BYTES:
+            raise ConfigurationError(f"{name}: {path} is longer than {MAX_SECRET_BYTES} bytes")
+        return content.decode().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{name}: {path} can not be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{name}: {path} is not UTF-8") from None

@@ -41,7 +41,7 @@ class WorkerConfig:
         """Raises ConfigurationError."""
         return cls(
             database=DatabaseConfig.read(environment),
-            encryption_key=Secret(environment.required("ENCRYPTION_KEY")),
+            encryption_key=Secret(environment.required_secret("ENCRYPTION_KEY")),
             old_encryption_keys=read_old_keys(environment),
             log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
             lease=_read_lease(environment),

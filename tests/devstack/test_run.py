@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
 
 from devstack.commands import PROJECT
-from devstack.environment import Address, metrics_setting
+from devstack.environment import Address, metrics_setting, new_encryption_key
 from devstack.leftovers import is_alive, read_record
 from devstack.postgres import free_port
 from devstack.stack import is_ready
@@ -251,3 +252,47 @@ def test_a_number_of_workers_that_is_none(millgate: Millgate) -> None:
     process = millgate.start(WORKERS="many")
     assert process.wait(READY_LIMIT_S) == 1
     assert "WORKERS must be a whole number from 1 to 16." in millgate.said()
+
+
+def test_its_own_database_counts_before_one_in_a_file_and_the_key_may_be_in_one(millgate: Millgate) -> None:
+    key_file = millgate.folder / "key"
+    key_file.write_text(new_encryption_key())
+    nowhere = str(millgate.folder / "nowhere")
+    (millgate.folder / ".env").write_text(f"DATABASE_URL_FILE={nowhere}\nENCRYPTION_KEY=none\n")
+    process = millgate.start_until_ready(DATABASE_URL_FILE=nowhere, ENCRYPTION_KEY_FILE=str(key_file))
+    process.terminate()
+    assert process.wait(12) == 0
+
+
+def test_single_parts_and_tools_take_secrets_from_files(millgate: Millgate, database_url: str) -> None:
+    parts = urlsplit(database_url)
+    password = unquote(parts.password or "")
+    url = database_url.replace(f":{parts.password}@", "@")
+    (millgate.folder / "url").write_text(url)
+    (millgate.folder / "password").write_text(password)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL_FILE": str(millgate.folder / "url"),
+        "DATABASE_PASSWORD_FILE": str(millgate.folder / "password"),
+    }
+
+    def run_devstack(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "devstack", *arguments],
+            cwd=millgate.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=READY_LIMIT_S,
+            check=False,
+        )
+
+    for command in (["migrate"], ["tokens", "list"]):
+        done = run_devstack(*command)
+        assert done.returncode == 0, done.stderr
+        assert password not in done.stdout + done.stderr
+    environment["DATABASE_URL"] = url
+    for command in (["migrate"], ["tokens", "list"]):
+        refused = run_devstack(*command)
+        assert refused.returncode == 1
+        assert refused.stderr == "DATABASE_URL and DATABASE_URL_FILE are both set: give one of them\n"

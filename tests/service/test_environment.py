@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from service.config import ApiConfig
 from service.environment import Environment, read_environment
@@ -55,6 +56,93 @@ def test_the_environment_counts_before_the_file(tmp_path: Path, monkeypatch: pyt
     environment = read_environment(tmp_path / ".env")
     assert environment.text("HOST", "") == "0.0.0.0"  # noqa: S104
     assert environment.text("PORT", "") == "5000"
+
+
+SECRETS = ("DATABASE_URL", "DATABASE_PASSWORD", "ENCRYPTION_KEY", "ENCRYPTION_KEYS_OLD")
+
+
+def read_all(values: dict[str, str]) -> tuple[ApiConfig, WorkerConfig]:
+    environment = Environment(values)
+    return ApiConfig.read(environment), WorkerConfig.read(environment)
+
+
+@pytest.mark.req("QUAL-06", "CRYPTO-03")
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    texts = {
+        "DATABASE_URL": "postgresql://u@h/d",
+        "DATABASE_PASSWORD": "hidden &=' %41",
+        "ENCRYPTION_KEY": "hidden key",
+        "ENCRYPTION_KEYS_OLD": "hidden one, hidden two",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    for config in read_all({f"{name}_FILE": str(tmp_path / name) for name in SECRETS}):
+        assert conninfo_to_dict(config.database.url) == {
+            "user": "u", "host": "h", "dbname": "d", "password": "hidden &=' %41",
+        }  # fmt: skip
+        assert config.encryption_key.reveal() == "hidden key"
+        assert [key.reveal() for key in config.old_encryption_keys] == ["hidden one", "hidden two"]
+        assert "hidden" not in repr(config)
+
+
+@pytest.mark.req("QUAL-06")
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_that_is_given_twice_stops_the_start(name: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hidden")
+    with pytest.raises(ConfigurationError, match=f"^{name} and {name}_FILE are both set") as caught:
+        read_all({**NEEDED, name: "hidden", f"{name}_FILE": str(tmp_path / "secret")})
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.req("QUAL-06")
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "can not be read: No such file or directory"),
+        (b"hidden \xff", "is not UTF-8"),
+        (b"hidden" * 20_000, "is longer than 65536 bytes"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_named_in_one_line(
+    name: str, content: bytes | None, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    values = {key: value for key, value in NEEDED.items() if key != name}
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        read_all({**values, f"{name}_FILE": str(path)})
+    assert str(caught.value).startswith(f"{name}_FILE: {path} ")
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.req("QUAL-06")
+def test_an_empty_file_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ConfigurationError, match="ENCRYPTION_KEY is not set"):
+        read_all({"DATABASE_URL": "postgresql://h/d", "ENCRYPTION_KEY_FILE": str(tmp_path / "empty")})
+    api, _ = read_all({**NEEDED, "ENCRYPTION_KEYS_OLD_FILE": str(tmp_path / "empty")})
+    assert api.old_encryption_keys == ()
+
+
+@pytest.mark.req("QUAL-06")
+def test_a_password_in_the_url_counts_before_the_other() -> None:
+    api, _ = read_all({**NEEDED, "DATABASE_PASSWORD": "other"})
+    assert conninfo_to_dict(api.database.url)["password"] == "hidden"
+
+
+@pytest.mark.req("QUAL-06")
+@pytest.mark.parametrize(("environment", "file"), [("KEY", "KEY_FILE"), ("KEY_FILE", "KEY")])
+def test_a_secret_of_the_environment_counts_before_that_of_the_file(
+    environment: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("in the file")
+    given = {"KEY": "given", "KEY_FILE": str(tmp_path / "secret")}
+    (tmp_path / ".env").write_text(f"{file}={given[file]}\n")
+    monkeypatch.setenv(environment, given[environment])
+    expected = "given" if environment == "KEY" else "in the file"
+    assert read_environment(tmp_path / ".env").secret("KEY") == expected
 
 
 @pytest.mark.req("API-07", "QUAL-05")

@@ -1,0 +1,53 @@
+"""`python -m workers.health_check`: whether the worker on this machine holds its lease. Exit status 0 or 1.
+
+For containers. Asks the worker's own metrics, so METRICS_PORT has to be set, and the database is left alone.
+"""
+
+import http.client
+import re
+import sys
+
+from service.environment import read_environment
+from service.errors import ConfigurationError
+
+TIMEOUT_S = 2.0
+MAX_ANSWER_BYTES = 1024 * 1024
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def main() -> int:
+    """The exit status of the process."""
+    try:
+        settings = read_environment()
+        host = settings.text("METRICS_HOST", "127.0.0.1")
+        port = settings.integer("METRICS_PORT", 0, minimum=1, maximum=65535)
+        left_s = find_lease_margin(get_metrics(ANY_ADDRESS.get(host, host), port))
+    except (ConfigurationError, OSError, ValueError, http.client.HTTPException) as error:
+        print(f"unhealthy: {error}", file=sys.stderr)
+        return 1
+    if left_s <= 0:
+        print("unhealthy: the worker has no lease", file=sys.stderr)
+        return 1
+    return 0
+
+
+def get_metrics(host: str, port: int) -> str:
+    """The worker's metrics. Raises OSError or HTTPException."""
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read(MAX_ANSWER_BYTES).decode()
+    finally:
+        connection.close()
+
+
+def find_lease_margin(metrics: str) -> float:
+    """Seconds for which the lease still lasts. Raises ValueError if nothing says so."""
+    found = re.search(r"^millgate_lease_margin_seconds (\S+)$", metrics, re.MULTILINE)
+    if found is None:
+        raise ValueError("these are not a worker's metrics")
+    return float(found[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
