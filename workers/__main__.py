@@ -31,6 +31,7 @@ from workers.gateway_manager.reporter import StatusReporter
 from workers.gateway_manager.resolver import Resolver
 from workers.gateway_manager.trial import TrialSurroundings, trial_settings
 from workers.gateway_manager.trials import TrialDesk
+from workers.gateway_manager.waker import WakerFactory
 from workers.metrics import WorkerMetrics
 from workers.metrics_server import MetricsServer
 
@@ -51,6 +52,7 @@ class Worker:
         self._database = Database(config.database, "millgate-worker")
         self._sealer = Sealer(config.encryption_key, config.old_encryption_keys)
         self._registry = GatewayRegistry()
+        self._wakers = WakerFactory()
         self._resolver = Resolver()
         # Of their own: names that nobody answers for shall hold up trials alone.
         self._trial_resolver = Resolver(MOST_PER_WORKER)
@@ -70,6 +72,7 @@ class Worker:
                 registry=self._registry,
                 gate=HandshakeGate(config.max_handshakes),
                 dialer=Dialer(self._resolver, config.session, config.networks, config.tls),
+                wakers=self._wakers,
                 sealer=self._sealer,
                 session=config.session,
                 backoff=config.backoff,
@@ -177,7 +180,7 @@ class Worker:
     def _trial_desk(self, config: WorkerConfig) -> TrialDesk:
         settings = trial_settings(config.session)
         dialer = Dialer(self._trial_resolver, settings, config.networks, config.tls)
-        surroundings = TrialSurroundings(dialer, self._sealer, settings)
+        surroundings = TrialSurroundings(dialer, self._wakers, self._sealer, settings)
         return TrialDesk(self._database, self._lease, surroundings, config.poll_interval_s)
 
     def _lease_gained(self) -> None:

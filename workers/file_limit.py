@@ -1,4 +1,4 @@
-"""The number of files that this process may have open: a gateway takes two."""
+"""The number of files that this process may have open: 17 for 16 gateways."""
 
 import resource
 from contextlib import suppress

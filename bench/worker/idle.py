@@ -23,7 +23,7 @@ def measure(house: House) -> Section:
     count = QUICK_GATEWAYS if house.is_quick else GATEWAYS
     cpu = Measured(f"CPU, {count:,} idle gateways", "% of a core", wanted=3)
     memory = Measured("memory a gateway (PSS)", "KiB", wanted=40)
-    files = Measured("file descriptors a gateway", "", wanted=2)
+    files = Measured("file descriptors a gateway", "", wanted=1.1)
     base = Measured("memory without gateways (PSS)", "MiB")
     empty = measure_empty(house, makers)
     managers = {name: start(house, maker, count) for name, maker in makers.items()}

@@ -41,7 +41,7 @@ from workers.gateway_manager.resolver import Resolver
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason
 from workers.gateway_manager.stream import Stream
 from workers.gateway_manager.transport import Kind, Transport
-from workers.gateway_manager.waker import Waker
+from workers.gateway_manager.waker import Waker, WakerFactory
 
 pytestmark = pytest.mark.req("ORCH-06")
 MAX_MESSAGE_BYTES = 100_000
@@ -238,7 +238,7 @@ def dialer() -> Iterator[Dialer]:
 @pytest.fixture
 def client(dialer: Dialer) -> Iterator[Client]:
     with ExitStack() as stack:
-        waker = Waker()
+        waker = WakerFactory().make()
         stack.callback(waker.close)
         yield Client(dialer, waker, stack)
 

@@ -26,7 +26,7 @@ from workers.gateway_manager.frames import BoundedWebSocket
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason
 from workers.gateway_manager.stream import Stream
 from workers.gateway_manager.transport import Kind, Transport
-from workers.gateway_manager.waker import Waker
+from workers.gateway_manager.waker import WakerFactory
 
 pytestmark = pytest.mark.req("ORCH-06")
 SETTINGS = worker_config(
@@ -46,7 +46,7 @@ class Run:
         self.controls = 0
         ours, self.theirs = socket.socketpair()
         self.theirs.setblocking(False)
-        waker = Waker()
+        waker = WakerFactory().make()
         stream = Stream(ours, waker, self.feed)
         transport = Transport(stream, BoundedWebSocket(stream, SETTINGS.max_message_bytes), SETTINGS)
         try:

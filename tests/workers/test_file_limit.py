@@ -9,7 +9,7 @@ from tests.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
 from tests.workers.plant import Plant
 from workers.file_limit import raise_file_limit
-from workers.gateway_manager import connection
+from workers.gateway_manager.waker import WakerFactory
 
 
 @pytest.fixture
@@ -37,13 +37,12 @@ def test_a_gateway_that_finds_no_room_waits_and_the_others_go_on(
     plant.wait_for_state(first_id, "connected")
     refusals = []
 
-    class NoWaker:
-        def __init__(self) -> None:
-            refusals.append(1)
-            raise OSError(24, "Too many open files")
+    def no_descriptor() -> None:
+        refusals.append(1)
+        raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patched:
-        patched.setattr(connection, "Waker", NoWaker)
+        patched.setattr(WakerFactory, "make", lambda _: no_descriptor())
         second_id = plant.add(second.gateway_id, second.url)
         wait_until(lambda: len(refusals) >= 2)
         assert plant.status(first_id).state == "connected"

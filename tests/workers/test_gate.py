@@ -8,7 +8,7 @@ import pytest
 
 from tests.waiting import wait_until
 from workers.gateway_manager.gate import HandshakeGate
-from workers.gateway_manager.waker import InterruptedWaitError, Waker
+from workers.gateway_manager.waker import InterruptedWaitError, WakerFactory
 
 pytestmark = pytest.mark.req("ORCH-04")
 
@@ -17,7 +17,7 @@ class Visitor:
     """A thread that wants in."""
 
     def __init__(self, gate: HandshakeGate) -> None:
-        self.waker = Waker()
+        self.waker = WakerFactory().make()
         self.told_to_go = False
         self.leave = threading.Event()
         self.inside = threading.Event()
@@ -51,7 +51,7 @@ def test_a_hundred_threads_never_exceed_the_bound() -> None:
 
     def pass_through(number: int) -> None:
         nonlocal inside, most, passed
-        waker = Waker()
+        waker = WakerFactory().make()
         for turn in range(20):
             # Some are told to go at times; that must neither leak a place nor make one.
             impatient = (number + turn) % 5 == 0

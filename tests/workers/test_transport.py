@@ -22,7 +22,7 @@ from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.resolver import Address, Resolver
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase
 from workers.gateway_manager.transport import Kind, Received, Transport
-from workers.gateway_manager.waker import InterruptedWaitError, Waker
+from workers.gateway_manager.waker import InterruptedWaitError, Waker, WakerFactory
 
 SETTINGS = worker_config(
     "postgresql://nobody@127.0.0.1:1/x",
@@ -108,7 +108,7 @@ class Client:
     """A transport's owner."""
 
     resolver: Resolver
-    waker: Waker = field(default_factory=Waker)
+    waker: Waker = field(default_factory=lambda: WakerFactory().make())
     told_to_stop: bool = False
 
     def dial(self, url: str) -> Transport:

@@ -38,7 +38,7 @@ from workers.gateway_manager.states import (
     failed,
 )
 from workers.gateway_manager.transport import Kind, Transport
-from workers.gateway_manager.waker import InterruptedWaitError, Waker
+from workers.gateway_manager.waker import InterruptedWaitError, WakerFactory
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Surroundings:
     registry: GatewayRegistry
     gate: HandshakeGate
     dialer: Dialer
+    wakers: WakerFactory
     sealer: Sealer
     session: SessionSettings
     backoff: BackoffPolicy
@@ -77,7 +78,7 @@ class GatewayConnection:
         self._is_aborted = False
         self._retry_now = False
         self._warned = False
-        self._waker = Waker()
+        self._waker = surroundings.wakers.make()
         self._thread = BackgroundThread(self._run, f"gateway-{login.gateway_id}")
 
     @property

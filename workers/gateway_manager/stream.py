@@ -13,7 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TypeVar
 
-from workers.gateway_manager.waker import InterruptedWaitError, Waker, milliseconds
+from workers.gateway_manager.waker import InterruptedWaitError, Waker
 
 _READ_BYTES = 65536
 
@@ -39,8 +39,7 @@ class Stream:
         """Asked before every operation and after every wake-up: true raises InterruptedWaitError."""
         self._buffer = memoryview(b"")
         self._poller = select.poll()
-        self._waker_fd = waker.fileno()
-        self._poller.register(self._waker_fd, select.POLLIN)
+        self._poller.register(waker.fileno(), select.POLLIN)
         self._polled_for = 0
         """What the poller looks for on the socket."""
         self.deadline = 0.0
@@ -166,12 +165,8 @@ class Stream:
             self._poller.register(self._sock, wanted)
             self._polled_for = wanted
         while not self.interrupted():
-            ready = self._poller.poll(milliseconds(until - monotonic()))
-            if not ready:
-                if monotonic() >= until:
-                    return False
-            elif all(descriptor != self._waker_fd for descriptor, _ in ready):
+            if self._waker.poll(self._poller, until):
                 return True
-            else:
-                self._waker.clear()
+            if monotonic() >= until:
+                return False
         raise InterruptedWaitError

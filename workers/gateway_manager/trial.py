@@ -19,7 +19,7 @@ from workers.gateway_manager.sign_in import SignIn, rejected
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason, failed
 from workers.gateway_manager.steps import StepRecorder
 from workers.gateway_manager.transport import Transport
-from workers.gateway_manager.waker import InterruptedWaitError, Waker
+from workers.gateway_manager.waker import InterruptedWaitError, WakerFactory
 from workers.gateway_manager.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class TrialSurroundings:
     """What all trials of a worker share."""
 
     dialer: Dialer
+    wakers: WakerFactory
     sealer: Sealer
     session: SessionSettings
     """Those of `trial_settings`, which the dialer has to have, too."""
@@ -67,7 +68,7 @@ class Trial:
         self._on_finished = on_finished
         self._is_stopping = is_stopping
         self._closed = threading.Event()
-        self._waker = Waker()
+        self._waker = surroundings.wakers.make()
         self._thread = BackgroundThread(self._run, f"trial-{order.id}")
 
     @property
