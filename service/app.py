@@ -27,6 +27,7 @@ from service.api.errors import handle_errors
 from service.api.event_watch import EventWatch
 from service.api.herald import Herald, tell_of_writes
 from service.api.metrics import measure
+from service.api.origin_check import check_origins
 from service.api.request_log import log_requests
 from service.api.security import guard
 from service.api.services import Services, attach_services
@@ -114,6 +115,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     log_requests(app)
     measure(app)
     handle_errors(app)
+    check_origins(app, config)
     guard(app, config)
     limit_waits(app)
     tell_of_writes(app, herald)

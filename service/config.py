@@ -1,6 +1,7 @@
 """The API's settings and those that it shares with the workers: read once, frozen, passed in."""
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 
 import psycopg
@@ -9,9 +10,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from service.crypto import Sealer, Secret
 from service.environment import Environment, split_words
 from service.errors import ConfigurationError
+from service.hosts import OwnHosts
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 AUTH_MODES = ("auto", "required", "off")
+_ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -55,6 +58,8 @@ class ApiConfig:
     trial_limit_s: float
     requires_tokens: bool
     log_level: str
+    own_hosts: OwnHosts
+    """What is served without tokens, and redirected to HTTPS."""
     cors_origins: tuple[str, ...]
     force_https: bool
     trusted_proxies: int
@@ -75,7 +80,8 @@ class ApiConfig:
             trial_limit_s=environment.seconds("TRIAL_TIMEOUT_S", 10, minimum=1, maximum=10),
             requires_tokens=requires_tokens(environment.choice("AUTH", "auto", AUTH_MODES), host),
             log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
-            cors_origins=environment.words("CORS_ORIGINS"),
+            own_hosts=read_own_hosts(environment, host),
+            cors_origins=_read_origins(environment),
             force_https=environment.flag("FORCE_HTTPS", default=False),
             trusted_proxies=environment.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
             gateway_networks_allowed=read_networks(environment, "GATEWAY_NETWORKS_ALLOWED"),
@@ -101,6 +107,16 @@ def read_networks(environment: Environment, name: str) -> tuple[Network, ...]:
         raise ConfigurationError(message) from None
 
 
+def read_own_hosts(environment: Environment, listens_on: str) -> OwnHosts:
+    """The hosts that a server answers for. Raises ConfigurationError."""
+    try:
+        return OwnHosts.of(listens_on, environment.words("ALLOWED_HOSTS"))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"ALLOWED_HOSTS must be host names, addresses and networks, without ports: {error}"
+        ) from None
+
+
 def requires_tokens(auth: str, host: str) -> bool:
     """Whether requests need a token: as AUTH says; with `auto` unless only this machine reaches the host."""
     return not is_loopback(host) if auth == "auto" else auth == "required"
@@ -115,6 +131,16 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _read_origins(environment: Environment) -> tuple[str, ...]:
+    origins = environment.words("CORS_ORIGINS")
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigurationError(
+                f"CORS_ORIGINS must be origins such as https://plant.example.com: {origin} is none"
+            )
+    return origins
 
 
 def _connection_url(text: str, password: str) -> str:

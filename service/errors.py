@@ -129,6 +129,14 @@ class TooManyImportsError(MillgateError):
     """As many files as there is room for are being imported."""
 
 
+class MisdirectedRequestError(MillgateError):
+    """A request for a host that is none of ours: a stranger's name stands for this machine."""
+
+
+class CrossOriginError(MillgateError):
+    """A page of another origin, which is not listed, had a browser send a write."""
+
+
 class NotReadyError(MillgateError):
     """Something without which the service cannot keep its promises is not there; the details name it."""
 

@@ -175,7 +175,9 @@ class Worker:
         if not config.metrics_port:
             return None
         metrics = WorkerMetrics(self._registry, self._lease.left_s, self._database.use)
-        return MetricsServer(config.metrics_host, config.metrics_port, metrics.text)
+        return MetricsServer(
+            config.metrics_host, config.metrics_port, metrics.text, config.metrics_hosts.include
+        )
 
     def _trial_desk(self, config: WorkerConfig) -> TrialDesk:
         settings = trial_settings(config.session)

@@ -4,10 +4,11 @@ import ipaddress
 import ssl
 from dataclasses import dataclass, field
 
-from service.config import LOG_LEVELS, DatabaseConfig, read_networks, read_old_keys
+from service.config import LOG_LEVELS, DatabaseConfig, read_networks, read_old_keys, read_own_hosts
 from service.crypto import Secret
 from service.environment import Environment
 from service.errors import ConfigurationError
+from service.hosts import OwnHosts
 from workers.gateway_manager.backoff import BackoffPolicy
 from workers.gateway_manager.networks import NAT64_PREFIX_LENGTHS, Network, NetworkPolicy, unmap_network
 from workers.gateway_manager.settings import LeaseSettings, SessionSettings
@@ -35,10 +36,12 @@ class WorkerConfig:
     metrics_host: str
     metrics_port: int
     """0: no metrics."""
+    metrics_hosts: OwnHosts
 
     @classmethod
     def read(cls, environment: Environment) -> "WorkerConfig":
         """Raises ConfigurationError."""
+        metrics_host = environment.text("METRICS_HOST", "127.0.0.1")
         return cls(
             database=DatabaseConfig.read(environment),
             encryption_key=Secret(environment.required_secret("ENCRYPTION_KEY")),
@@ -54,8 +57,9 @@ class WorkerConfig:
             report_interval_s=environment.seconds("REPORT_INTERVAL_S", 0.05),
             freshness_s=environment.seconds("FRESHNESS_S", 10, maximum=15),
             event_retention_days=environment.integer("EVENT_RETENTION_DAYS", 30, minimum=1, maximum=3650),
-            metrics_host=environment.text("METRICS_HOST", "127.0.0.1"),
+            metrics_host=metrics_host,
             metrics_port=environment.integer("METRICS_PORT", 0, minimum=0, maximum=65535),
+            metrics_hosts=read_own_hosts(environment, metrics_host),
         )
 
 

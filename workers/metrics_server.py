@@ -23,15 +23,11 @@ _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PAUSE_WITHOUT_FILES_S = 0.1
 
 
-def _serve_any(_host: str) -> bool:
-    return True
-
-
 class MetricsServer:
     """Owns a listening socket, a thread, and one for each client while it is served."""
 
     def __init__(
-        self, host: str, port: int, text: Callable[[], bytes], serves: Callable[[str], bool] = _serve_any
+        self, host: str, port: int, text: Callable[[], bytes], serves: Callable[[str], bool]
     ) -> None:
         """Takes the port. Raises ConfigurationError.
 
@@ -131,10 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """All numbers, for whoever asks for them by one of our names."""
-        host = self.headers.get("Host")
-        if host is None:
-            self.send_error(HTTPStatus.BAD_REQUEST, "A request needs a Host")
-        elif not self.server.serves(host):
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1:
+            self.send_error(HTTPStatus.BAD_REQUEST, "A request needs one Host")
+        elif not self.server.serves(hosts[0]):
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
         elif self.path != "/metrics":
             self.send_error(HTTPStatus.NOT_FOUND)

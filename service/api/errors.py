@@ -16,6 +16,7 @@ from service.api.request_log import request_id
 from service.api.responses import respond
 from service.api.schemas import ErrorBody, ErrorDetail, ErrorResponse
 from service.errors import (
+    CrossOriginError,
     DatabaseError,
     DatabaseTimeoutError,
     DatabaseUnavailableError,
@@ -30,6 +31,7 @@ from service.errors import (
     InvalidRequestError,
     MetricsUnavailableError,
     MillgateError,
+    MisdirectedRequestError,
     NotReadyError,
     NoWorkerError,
     OrganizationUnknownError,
@@ -66,6 +68,12 @@ TOO_MANY_FAILURES = "Too many requests without a valid token. Wait for Retry-Aft
 BAD_HTTP = Answer(400, "BAD_REQUEST", "The request could not be read.")
 
 ANSWERS: dict[type[MillgateError], Answer] = {
+    CrossOriginError: Answer(
+        403, "CROSS_ORIGIN", "Pages of other origins may not change anything. List theirs in CORS_ORIGINS."
+    ),
+    MisdirectedRequestError: Answer(
+        421, "MISDIRECTED_REQUEST", "This host is not served here. List it in ALLOWED_HOSTS."
+    ),
     FactoryDeletedError: Answer(
         409, "FACTORY_DELETED", "The factory of this gateway is deleted. Restore the factory first."
     ),

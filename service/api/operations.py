@@ -12,10 +12,12 @@ from service.api.openapi import Operation, Refusal, operation_of
 from service.api.requests import detail, invalid
 from service.api.server import BEFORE_THE_APPLICATION
 from service.errors import (
+    CrossOriginError,
     DatabaseError,
     DatabaseTimeoutError,
     DatabaseUnavailableError,
     InvalidRequestError,
+    MisdirectedRequestError,
     PreconditionFailedError,
     ScopeTooSmallError,
     TooManyFailuresError,
@@ -30,6 +32,7 @@ _ALWAYS: tuple[Refusal, ...] = (
     invalid([detail("surprise", "is not known here", "extra_forbidden")]),
     BAD_HTTP,
     CRASH,
+    MisdirectedRequestError,
     *BEFORE_THE_APPLICATION,
 )
 _OF_THE_DATABASE: tuple[Refusal, ...] = (
@@ -97,6 +100,8 @@ def refusals(one: Described) -> list[Answer]:
         found += _OF_A_BODY
     if one.says.condition is not None:
         found.append(PreconditionFailedError)
+    if not covers(Scope.READ, one.method):
+        found.append(CrossOriginError)
     if one.security:
         found += _OF_TOKENS
     if one.security and not covers(Scope.READ, one.method):

@@ -1,5 +1,6 @@
 """What stands around the handlers: who may call from a browser, headers, HTTPS, and whose word counts."""
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -26,46 +27,56 @@ def guard(app: Flask, config: ApiConfig) -> None:
     """Bounds what comes in, and sets the headers of what goes out."""
     # One more than a body may have, so that one that goes on behind its limit shows.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
-    app.wsgi_app = _Headers(app.wsgi_app, _talisman(app, config))  # type: ignore[method-assign]
+    app.wsgi_app = _Headers(app.wsgi_app, _talisman(app.name))  # type: ignore[method-assign]
     if config.cors_origins:
         app.after_request(_cors(config))
     app.wsgi_app = _ForgetScheme(app.wsgi_app)  # type: ignore[method-assign]
     if config.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies, x_prefix=1
+            app.wsgi_app,
+            x_for=config.trusted_proxies,
+            x_proto=config.trusted_proxies,
+            x_host=config.trusted_proxies,
+            x_prefix=1,
         )
 
 
-def _talisman(app: Flask, config: ApiConfig) -> AfterRequest:
-    """What sets Talisman's headers; its redirect is hung into the application, if there is one to be made."""
-    hooks = Flask(app.name, static_folder=None)
+def _talisman(name: str) -> AfterRequest:
+    """What sets Talisman's headers. Its redirect to HTTPS loses writes: see `origin_check`."""
+    hooks = Flask(name, static_folder=None)
     Talisman(
         hooks,
-        force_https=config.force_https,
+        force_https=False,
         content_security_policy=CONTENT_SECURITY_POLICY,
         frame_options="DENY",
         referrer_policy="no-referrer",
         session_cookie_secure=False,
     )
-    if config.force_https:
-        for before in hooks.before_request_funcs[None]:
-            app.before_request(before)
     return _only_hook(hooks)
 
 
 def _cors(config: ApiConfig) -> AfterRequest:
     """Flask-CORS, asked where there is something to decide: without an Origin it adds nothing."""
+    # It takes some texts for patterns, and matches those from the left only.
+    exactly = [re.compile(rf"{re.escape(origin)}\Z", re.IGNORECASE) for origin in config.cors_origins]
     hooks = Flask("cors", static_folder=None)
     CORS(
         hooks,
-        origins=list(config.cors_origins),
+        origins=exactly,
         allow_headers=["Authorization", "Content-Type", HEADER, IF_MATCH, IF_NONE_MATCH],
         expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", HEADER],
         always_send=False,
         intercept_exceptions=False,
     )
     set_headers = _only_hook(hooks)
-    return lambda response: set_headers(response) if "HTTP_ORIGIN" in request.environ else response
+
+    def add(response: Response) -> Response:
+        if "HTTP_ORIGIN" in request.environ:
+            response = set_headers(response)
+        response.vary.add("Origin")
+        return response
+
+    return add
 
 
 def _only_hook(hooks: Flask) -> AfterRequest:

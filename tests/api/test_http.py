@@ -231,7 +231,7 @@ def test_https_is_forced_where_configured_and_nobody_may_claim_it(
         {"Forwarded": "proto=https"},
     ):
         reply = api.call("GET", "/api/health", headers=claim)
-        assert (reply.status, reply.headers["Location"]) == (302, f"https://127.0.0.1:{api.port}/api/health")
+        assert (reply.status, reply.headers["Location"]) == (308, f"https://127.0.0.1:{api.port}/api/health")
         assert "Strict-Transport-Security" not in reply.headers
 
 

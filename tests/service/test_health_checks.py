@@ -67,7 +67,7 @@ def test_a_worker_is_healthy_while_it_has_its_lease(database_url: str, tmp_path:
 def metrics(text: str) -> Iterator[str]:
     """The port of what says this."""
     port = free_port()
-    server = MetricsServer("127.0.0.1", port, text.encode)
+    server = MetricsServer("127.0.0.1", port, text.encode, lambda _: True)
     server.start()
     try:
         yield str(port)

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from devstack.postgres import free_port
 from service.errors import ConfigurationError
+from service.hosts import OwnHosts
 from tests.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
 from tests.workers.plant import Plant
@@ -46,7 +47,8 @@ def read(port: int) -> dict[str, float]:
 def server() -> Iterator[tuple[MetricsServer, int]]:
     """A server that says `fine`, and its port."""
     port = free_port()
-    server = MetricsServer("127.0.0.1", port, lambda: b"fine\n", lambda host: host != "evil.example")
+    own_hosts = OwnHosts.of("127.0.0.1", ["metrics.example"])
+    server = MetricsServer("127.0.0.1", port, lambda: b"fine\n", own_hosts.include)
     server.start()
     yield server, port
     server.stop(timeout_s=LIMIT_S)
@@ -121,6 +123,26 @@ def test_what_is_no_request_is_refused(server: tuple[MetricsServer, int], sent: 
     assert ask(server[1]) == (200, "fine\n")
 
 
+@pytest.mark.parametrize(
+    ("version", "host", "status"),
+    [
+        ("1.1", "Host: localhost:9100", b"200"),
+        ("1.1", "Host: METRICS.example.", b"200"),
+        ("1.0", "X: y", b"400"),
+        ("1.1", "Host: evil.example", b"421"),
+        ("1.0", "host: evil.example:9100", b"421"),
+        ("1.1", "X: y", b"400"),
+        ("1.1", "Host: localhost\r\nHost: evil.example", b"400"),
+    ],
+)
+def test_a_strangers_name_is_not_served(
+    server: tuple[MetricsServer, int], version: str, host: str, status: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", server[1]), LIMIT_S) as client:
+        client.sendall(f"GET /metrics HTTP/{version}\r\n{host}\r\n\r\n".encode())
+        assert client.recv(100).split(b" ")[1] == status
+
+
 SLOW = (b"", b"GET /metr", b"GET /metrics HTTP/1.1\r\n")
 
 
@@ -154,7 +176,7 @@ def test_a_client_that_always_has_another_byte_is_hung_up_on(server: tuple[Metri
 
 def test_a_client_that_does_not_take_its_answer_is_hung_up_on() -> None:
     port = free_port()
-    server = MetricsServer("127.0.0.1", port, lambda: b"x" * 50_000_000)
+    server = MetricsServer("127.0.0.1", port, lambda: b"x" * 50_000_000, lambda _: True)
     server.start()
     try:
         with socket.create_connection(("127.0.0.1", port), LIMIT_S) as client:

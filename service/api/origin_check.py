@@ -1,0 +1,86 @@
+"""What a stranger's page has a browser send is refused, before anything else is done with a request."""
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import BadRequest
+from werkzeug.urls import iri_to_uri
+
+from service.config import ApiConfig
+from service.errors import CrossOriginError, MisdirectedRequestError
+from service.hosts import host_in
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# What browsers say of a request that no other site's page made.
+_FROM_HERE = frozenset({"", "same-origin", "none"})
+_BEHIND_PROXIES = "werkzeug.proxy_fix.orig"
+Origin = tuple[str, str, int | None]
+
+
+def check_origins(app: Flask, config: ApiConfig) -> None:
+    """Checks the host, the scheme and the origin of every request. Call it before anything that does work."""
+    listed = frozenset(origin for text in config.cors_origins if (origin := origin_in(text)) is not None)
+
+    def check() -> Response | None:
+        _require_host()
+        if not config.requires_tokens:
+            _check_host(config)
+        if config.force_https and not request.is_secure:
+            return _redirect(config)
+        if request.method not in _SAFE_METHODS:
+            _check_origin(listed)
+        return None
+
+    app.before_request(check)
+
+
+def origin_in(text: str) -> Origin | None:
+    """An origin as browsers write it (RFC 6454): scheme, host and port; None for `null` and what is none."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    if not parts.scheme or not parts.hostname or "@" in text or text.partition("://")[2] != parts.netloc:
+        return None
+    return parts.scheme, parts.hostname, port
+
+
+def _require_host() -> None:
+    """RFC 9112, section 3.2. Raises BadRequest."""
+    header = request.environ.get("HTTP_HOST")
+    if header is None:
+        if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+            raise BadRequest("A request needs a Host header.")
+    elif host_in(header) is None:
+        raise BadRequest("The Host header names no host.")
+
+
+def _check_host(config: ApiConfig) -> None:
+    """Raises MisdirectedRequestError. A browser always sends a Host header, so none is none of a page's."""
+    environ = request.environ
+    # Both what the proxies were asked for and what they asked for: neither may be a stranger's name.
+    for header in {environ.get("HTTP_HOST"), environ.get(_BEHIND_PROXIES, environ).get("HTTP_HOST")}:
+        if header is not None and not config.own_hosts.include(header):
+            raise MisdirectedRequestError
+
+
+def _redirect(config: ApiConfig) -> Response:
+    """To HTTPS, with method and body kept. Raises MisdirectedRequestError where the host is not ours."""
+    if not config.own_hosts.include(request.environ.get("HTTP_HOST", "")):
+        raise MisdirectedRequestError
+    url = iri_to_uri(request.url).replace("http://", "https://", 1)
+    return Response(status=308, headers={"Location": url})
+
+
+def _check_origin(listed: frozenset[Origin]) -> None:
+    """Raises CrossOriginError. No page can choose these headers, and other programs need not send them."""
+    text = request.environ.get("HTTP_ORIGIN")
+    origin = None if text is None else origin_in(text)
+    if origin is not None and origin in listed:
+        return
+    own = origin_in(f"{request.scheme}://{request.environ.get('HTTP_HOST', '')}")
+    is_foreign = text is not None and (origin is None or origin != own)
+    if is_foreign or request.headers.get("Sec-Fetch-Site", "") not in _FROM_HERE:
+        raise CrossOriginError
