@@ -2,8 +2,8 @@
 
 A thread in poll() is woken through a descriptor. One for each gateway would double the files that a worker
 needs, so `WakerFactory` has sixteen wakers share one: a thread that is woken for a neighbor looks at its
-socket alone until the neighbor has seen it. That is rare: sessions are woken when they are changed or stopped,
-not when frames arrive.
+socket alone until the neighbor has seen it. That is rare: sessions are woken when they are changed or
+stopped, not when frames arrive.
 """
 
 import os
