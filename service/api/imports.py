@@ -1,26 +1,16 @@
 """Thousands of gateways in one request: all of them, or none and the reasons why."""
 
-import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from time import monotonic
-from typing import IO, Literal
+from typing import Literal
 from uuid import UUID
 
-from flask import Blueprint, Response, request
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
+from flask import Blueprint, Response
+from werkzeug.exceptions import RequestTimeout
 
-from service.api.content import check_coding
 from service.api.errors import answer_to_http
-from service.api.import_files import (
-    MAX_FILE_BYTES,
-    ImportFile,
-    ImportRow,
-    read_csv,
-    read_json_lines,
-    read_lines,
-    without_mark,
-)
+from service.api.import_body import CSV, KINDS, read_whole, reader
+from service.api.import_files import ImportFile, ImportRow
 from service.api.openapi import Operation
 from service.api.pagination import QueryModel
 from service.api.requests import detail, invalid, parse_query
@@ -34,15 +24,8 @@ from service.errors import ImportTooBigError, InvalidRequestError, TooManyImport
 
 blueprint = Blueprint("imports", __name__, url_prefix="/api/gateways")
 
-READ_LIMIT_S = 60.0
-_CHUNK_BYTES = 64 * 1024
 DATABASE_LIMIT_S = 30.0
 _TOO_SLOW = answer_to_http(408, RequestTimeout().name)
-_READERS: dict[str, Callable[[Iterable[bytes]], ImportFile]] = {
-    "text/csv": read_csv,
-    "application/x-ndjson": read_json_lines,
-    "application/jsonl": read_json_lines,
-}
 
 
 class ImportQuery(QueryModel):
@@ -80,9 +63,9 @@ _JSON_EXAMPLE = (
 _BODIES = {
     kind: {
         "schema": {"type": "string"},
-        "example": _CSV_EXAMPLE if kind == "text/csv" else _JSON_EXAMPLE,
+        "example": _CSV_EXAMPLE if kind == CSV else _JSON_EXAMPLE,
     }
-    for kind in _READERS
+    for kind in KINDS
 }
 
 
@@ -105,6 +88,8 @@ _BODIES = {
     body=_BODIES,
     description=(
         "CSV has a header of field names; an empty cell is a field that is not named, `metadata` is JSON. "
+        "Cells may be separated by commas, semicolons, tabs or vertical bars; the encoding is UTF-8, UTF-16, "
+        "or what `charset` names (windows-1252). Empty rows are passed over. "
         "JSON lines has an object a line, as for a single gateway. `dry_run=true` checks everything and "
         "changes nothing: 200 if all could be registered. Mistakes are told by line: `lines.17.url`."
     ),
@@ -112,9 +97,9 @@ _BODIES = {
 def import_gateways() -> Response:
     """201 and all gateways of the file, which workers connect from now on; 200 if they could be created."""
     is_dry_run = parse_query(ImportQuery).dry_run == "true"
-    read = _reader()
+    read = reader()
     with _one_of_few():
-        file = _read_whole(read)
+        file = read_whole(read)
         if file.count == 0 and file.mistakes.count == 0:
             raise invalid([detail("body", "must have at least one row", "empty")])
         answer_within(DATABASE_LIMIT_S)
@@ -122,15 +107,6 @@ def import_gateways() -> Response:
         created = [] if is_dry_run else _create(file)
     response = ImportResponse(dry_run=is_dry_run, rows=file.count, created=len(created), data=created)
     return respond(response) if is_dry_run else respond_created(response, "/api/gateways")
-
-
-def _reader() -> Callable[[Iterable[bytes]], ImportFile]:
-    """What reads this kind of body. Raises UnsupportedMediaType."""
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype not in _READERS or charset != "utf-8":
-        raise UnsupportedMediaType(f"The body must be {', '.join(_READERS)}, in UTF-8 and not compressed.")
-    check_coding()
-    return _READERS[request.mimetype]
 
 
 @contextmanager
@@ -143,35 +119,6 @@ def _one_of_few() -> Iterator[None]:
         yield
     finally:
         slots.release()
-
-
-def _read_whole(read: Callable[[Iterable[bytes]], ImportFile]) -> ImportFile:
-    """The file. Raises ImportTooBigError and werkzeug's errors."""
-    # This route's own bound; one more than a file may have, so that one that goes on behind it shows.
-    request.max_content_length = MAX_FILE_BYTES + 1
-    try:
-        stream = io.BufferedReader(request.stream, _CHUNK_BYTES)  # type: ignore[type-var]
-        try:
-            return read(without_mark(_body_lines(stream)))
-        except ImportTooBigError:
-            # To its end or its bound: who still sends would not get to read the answer.
-            while stream.read(_CHUNK_BYTES):
-                pass
-            raise
-    except RequestEntityTooLarge:
-        raise ImportTooBigError from None
-
-
-def _body_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """The lines of the body, as they come in. Raises ImportTooBigError and werkzeug's errors."""
-    deadline, size = monotonic() + READ_LIMIT_S, 0
-    for line in read_lines(stream):
-        size += len(line)
-        if monotonic() > deadline:
-            raise RequestTimeout
-        yield line
-    if request.content_length is not None and size < request.content_length:
-        raise BadRequest("The body is shorter than its Content-Length says.")
 
 
 def _check(file: ImportFile) -> None:

@@ -1,0 +1,94 @@
+"""The body of an import, from its headers to its rows."""
+
+import io
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from flask import request
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout
+
+from service.api.content import UnsupportedContentError, check_coding
+from service.api.import_files import ImportFile, read_csv, read_json_lines
+from service.api.import_text import UnreadableTextError, charset_of, text_lines
+from service.errors import ImportTooBigError
+
+MAX_FILE_BYTES = 16 * 1024 * 1024
+READ_LIMIT_S = 60.0
+_CHUNK_BYTES = 64 * 1024
+CSV = "text/csv"
+JSON_LINES = ("application/x-ndjson", "application/jsonl")
+KINDS = (CSV, *JSON_LINES)
+# What else goes by these names, in browsers and elsewhere.
+_ALIASES = {
+    **dict.fromkeys(("application/csv", "text/x-csv", "application/vnd.ms-excel"), CSV),
+    "text/tab-separated-values": CSV,
+    **dict.fromkeys(("application/ndjson", "application/jsonlines"), "application/jsonl"),
+}
+
+
+def reader() -> Callable[[io.BufferedReader], ImportFile]:
+    """What reads this kind of body. Raises UnsupportedContentError."""
+    kind = _ALIASES.get(request.mimetype, request.mimetype)
+    charset = charset_of(request.mimetype_params.get("charset", ""))
+    if kind == CSV and charset is not None:
+        check_coding()
+        return lambda stream: read_csv(text_lines(stream, charset, ""))
+    if kind in JSON_LINES:
+        # Parameters of JSON have no meaning.
+        check_coding()
+        return lambda stream: read_json_lines(text_lines(stream, "utf-8", "\n"))
+    raise UnsupportedContentError(
+        f"The body must be {', '.join(KINDS)}; charset may be UTF-8, UTF-16, Windows-125x or ISO-8859-x.",
+        Accept=", ".join(KINDS),
+    )
+
+
+def read_whole(read: Callable[[io.BufferedReader], ImportFile]) -> ImportFile:
+    """The file. Raises ImportTooBigError and werkzeug's errors."""
+    # This route's own bound; one more than a file may have, so that one that goes on behind it shows.
+    request.max_content_length = MAX_FILE_BYTES + 1
+    deadline = monotonic() + READ_LIMIT_S
+    try:
+        try:
+            return read(io.BufferedReader(_Body(deadline), _CHUNK_BYTES))
+        except UnreadableTextError as error:
+            # What is wrong with the other lines would only hide this.
+            file = ImportFile()
+            file.mistakes.add(error.line, "", error.message, "encoding")
+            _drain(deadline)
+            return file
+        except ImportTooBigError:
+            _drain(deadline)
+            raise
+    except RequestEntityTooLarge:
+        raise ImportTooBigError from None
+
+
+def _drain(deadline: float) -> None:
+    """To the end of the body, or a bound: a client that still sends would not read the answer."""
+    while monotonic() < deadline and request.stream.read(_CHUNK_BYTES):
+        pass
+
+
+class _Body(io.RawIOBase):
+    """The request's body, which has to be there in time and as a whole."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._size = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises werkzeug's errors."""
+        if monotonic() > self._deadline:
+            raise RequestTimeout
+        part = request.stream.read(len(buffer))
+        self._size += len(part)
+        if not part and self._size < (request.content_length or 0):
+            raise BadRequest("The body is shorter than its Content-Length says.")
+        buffer[: len(part)] = part
+        return len(part)
