@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from chaos.findings import Findings
 from chaos.rows_api import api_kill
+from chaos.rows_capacity import few_files
 from chaos.rows_clock import clock
 from chaos.rows_crowds import login_rejected, restart_1000
 from chaos.rows_database import database_failover, database_kill, database_restart, database_stop
@@ -129,6 +130,13 @@ ROWS = (
         "never two workers that both believe they hold a gateway",
         lease_model,
         100,
+    ),
+    Row(
+        "few-files",
+        "a worker with ulimit -n 200 and 400 gateways, then a second one with room",
+        "each takes what it can carry, in quiet; the rest says no_capacity until the other has it",
+        few_files,
+        45,
     ),
     Row(
         "login-rejected",

@@ -102,7 +102,12 @@ class Plant:
         return self._api
 
     def start_worker(
-        self, *, database_url: str | None = None, clock_error_s: float = 0, **changes: str
+        self,
+        *,
+        database_url: str | None = None,
+        clock_error_s: float = 0,
+        file_limit: int | None = None,
+        **changes: str,
     ) -> WorkerProcess:
         """A worker; returns when it is registered. `changes`: settings that differ from the defaults."""
         environment = {
@@ -111,7 +116,7 @@ class Plant:
             **self.settings,
             **changes,
         }
-        worker = WorkerProcess(self.household, self.directory, environment, clock_error_s)
+        worker = WorkerProcess(self.household, self.directory, environment, clock_error_s, file_limit)
         self._stack.callback(worker.close)
         if self.wait(lambda: bool(self.rows(COUNT_HELD, worker.pid)), 20) is None:
             raise StackError("a worker did not register")

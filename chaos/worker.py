@@ -21,9 +21,15 @@ class WorkerProcess:
     """`python -m workers`, with default settings but for `changes`. Started when made."""
 
     def __init__(
-        self, household: Household, directory: Path, environment: Mapping[str, str], clock_error_s: float = 0
+        self,
+        household: Household,
+        directory: Path,
+        environment: Mapping[str, str],
+        clock_error_s: float = 0,
+        file_limit: int | None = None,
     ) -> None:
-        """`clock_error_s`: how far its wall clock is ahead of the right time."""
+        """`clock_error_s`: how far its wall clock is ahead. `file_limit`: as `ulimit -n` has it."""
+        limit = () if file_limit is None else ("sh", "-c", f'ulimit -n {file_limit} && exec "$@"', "sh")
         paths = [str(PROJECT)] if not clock_error_s else [str(CLOCK_DIRECTORY), str(PROJECT)]
         seen = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(paths), **environment}
         if clock_error_s:
@@ -31,7 +37,7 @@ class WorkerProcess:
         number = len(list(directory.glob("worker-*.log"))) + 1
         self._child = Child(
             f"worker-{number}",
-            local(WORKER),
+            (*limit, *local(WORKER)),
             marked(household, seen),
             directory / f"worker-{number}.log",
             # Not in the project's directory: a developer's .env is none of our business.

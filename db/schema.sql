@@ -363,6 +363,8 @@ CREATE TABLE public.workers (
     lease_expires_at timestamp with time zone NOT NULL,
     ended_at timestamp with time zone,
     is_draining boolean DEFAULT false NOT NULL,
+    gateway_capacity bigint,
+    CONSTRAINT workers_gateway_capacity_not_negative CHECK ((gateway_capacity >= 0)),
     CONSTRAINT workers_gateways_held_not_negative CHECK ((gateways_held >= 0)),
     CONSTRAINT workers_host_length CHECK (((char_length(host) >= 1) AND (char_length(host) <= 255))),
     CONSTRAINT workers_lease_duration_positive CHECK ((lease_duration > '00:00:00'::interval))
@@ -383,6 +385,19 @@ CREATE FUNCTION public.worker_is_live(worker public.workers) RETURNS boolean
             SELECT FROM pg_stat_get_activity(worker.session_pid) AS session
             WHERE session.backend_start = worker.session_started_at
         )
+$$;
+
+
+--
+-- Name: workers_are_full(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.workers_are_full() RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT coalesce(bool_and(coalesce(w.gateways_held >= w.gateway_capacity, FALSE)), FALSE)
+    FROM workers AS w
+    WHERE worker_is_live(w) AND NOT w.is_draining
 $$;
 
 
@@ -608,12 +623,20 @@ CREATE VIEW public.gateway_statuses AS
             ELSE GREATEST(w.heartbeat_at, c.state_since)
         END AS state_since,
         CASE
-            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN 'no_worker'::text
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN
+            CASE
+                WHEN ( SELECT public.workers_are_full() AS workers_are_full) THEN 'no_capacity'::text
+                ELSE 'no_worker'::text
+            END
             WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_code
             ELSE 'worker_lost'::text
         END AS reason_code,
         CASE
-            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN 'No worker has taken this gateway yet.'::text
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN
+            CASE
+                WHEN ( SELECT public.workers_are_full() AS workers_are_full) THEN 'Every worker carries all that its system lets it.'::text
+                ELSE 'No worker has taken this gateway yet.'::text
+            END
             WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_message
             ELSE 'The worker that holds this gateway is not heard of.'::text
         END AS reason_message,
@@ -1270,4 +1293,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261125000201'),
     ('20261125000202'),
     ('20261125000301'),
-    ('20261125000400');
+    ('20261125000400'),
+    ('20261125000600');

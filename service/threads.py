@@ -4,6 +4,10 @@ import threading
 from collections.abc import Callable
 
 
+class NoThreadError(RuntimeError):
+    """The system has no thread left."""
+
+
 class BackgroundThread:
     """A daemon thread that exists from its start on. `start` and `join` belong to its owner.
 
@@ -17,9 +21,12 @@ class BackgroundThread:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Call it once. Raises RuntimeError where the system has no thread left."""
+        """Call it once. Raises NoThreadError."""
         thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:
+            raise NoThreadError(str(error) or "out of memory") from None
         self._thread = thread
 
     def join(self, timeout_s: float) -> bool:

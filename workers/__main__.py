@@ -16,8 +16,10 @@ from service.database.workers import WorkerRepository
 from service.environment import read_environment
 from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError
 from service.logs import configure_logging
+from service.threads import NoThreadError
 from workers.config import WorkerConfig
 from workers.file_limit import raise_file_limit
+from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.connection import Surroundings
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.fence import Fence
@@ -34,6 +36,7 @@ from workers.gateway_manager.trials import TrialDesk
 from workers.gateway_manager.waker import WakerFactory
 from workers.metrics import WorkerMetrics
 from workers.metrics_server import MetricsServer
+from workers.system_limits import read_system_capacity
 
 log = logging.getLogger("millgate.worker")
 
@@ -53,6 +56,8 @@ class Worker:
         self._sealer = Sealer(config.encryption_key, config.old_encryption_keys)
         self._registry = GatewayRegistry()
         self._wakers = WakerFactory()
+        self._system = read_system_capacity()
+        self._capacity = Capacity(self._system.gateways)
         self._resolver = Resolver()
         # Of their own: names that nobody answers for shall hold up trials alone.
         self._trial_resolver = Resolver(MOST_PER_WORKER)
@@ -61,6 +66,7 @@ class Worker:
             settings=config.lease,
             version=VERSION,
             gateways_held=lambda: len(self._registry),
+            capacity=self._capacity.current,
             on_gain=self._lease_gained,
             on_loss=self._lease_lost,
             fence=fence,
@@ -77,7 +83,9 @@ class Worker:
                 session=config.session,
                 backoff=config.backoff,
                 on_finished=self._connection_finished,
+                on_exhausted=self._system_exhausted,
             ),
+            self._capacity,
             config.poll_interval_s,
         )
         self._reporter = StatusReporter(
@@ -99,15 +107,19 @@ class Worker:
         """Whether a thread of ours ended by a mistake: this worker can not keep its promises any more."""
 
     def run(self) -> None:
-        """Blocks until `request_stop`. Raises ConfigurationError when the key is not the stored one."""
+        """Blocks until `request_stop`. Raises ConfigurationError when the key is not the stored one.
+
+        Raises NoThreadError where the system has no room for the worker's own threads.
+        """
         self._database.open()
         try:
             self._check_key()
+            self._log_start()
             if self._metrics is not None:
                 self._metrics.start()
-            for part in (self._lease, self._reporter, self._trials, self._listener, self._pruner):
-                part.start()
             try:
+                for part in (self._lease, self._reporter, self._trials, self._listener, self._pruner):
+                    part.start()
                 self._manager.run(self._stopping)
             finally:
                 self._stop()
@@ -129,6 +141,10 @@ class Worker:
         )
         self.has_crashed = True
         self.request_stop()
+
+    def _log_start(self) -> None:
+        about = {"version": VERSION, "capacity": self._system.gateways, "limit": self._system.limit}
+        log.info("worker starts", extra=about)
 
     def _check_key(self) -> None:
         deadline = monotonic() + STARTUP_TIMEOUT_S
@@ -194,6 +210,9 @@ class Worker:
         self._trials.close_all()
         self._manager.wake()
 
+    def _system_exhausted(self, what: str) -> None:
+        self._manager.reduce_capacity(what)
+
     def _connection_finished(self, gateway_id: UUID) -> None:
         self._manager.forget(gateway_id)
         self._manager.wake()
@@ -213,7 +232,7 @@ def main() -> int:
                 signal.signal(number, lambda *_: worker.request_stop())
             threading.excepthook = worker.report_crash
             worker.run()
-    except (ConfigurationError, DatabaseError) as error:
+    except (ConfigurationError, DatabaseError, NoThreadError, OSError) as error:
         print(f"millgate worker: {error}", file=sys.stderr)
         return 1
     return 1 if worker.has_crashed else 0

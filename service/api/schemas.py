@@ -218,7 +218,10 @@ class StatusResponse(ResponseModel):
 
 
 class WorkerResponse(ResponseModel):
-    """A worker that has not ended. Unless live, its word does not count; one that drains is leaving."""
+    """A worker that has not ended. Unless live, its word does not count; one that drains is leaving.
+
+    `gateway_capacity` is how many gateways it can carry by the limits of its system.
+    """
 
     id: UUID
     host: str
@@ -230,6 +233,7 @@ class WorkerResponse(ResponseModel):
     heartbeat_at: datetime
     lease_expires_at: datetime
     gateways_held: int
+    gateway_capacity: int | None
 
     @classmethod
     def of(cls, row: RunningWorker) -> Self:

@@ -23,6 +23,7 @@ class RunningWorker:
     is_live: bool
     is_draining: bool
     gateways_held: int
+    gateway_capacity: int | None
 
 
 # What is held is counted where it is true; a worker's own row tells what it was at the last heartbeat.
@@ -31,7 +32,8 @@ FIND_PAGE = Query(
     SELECT
         w.id, w.host, w.pid, w.version, w.started_at, w.heartbeat_at, w.lease_expires_at,
         worker_is_live(w) AS is_live, w.is_draining,
-        (SELECT count(*) FROM gateway_connections AS c WHERE c.worker_id = w.id) AS gateways_held
+        (SELECT count(*) FROM gateway_connections AS c WHERE c.worker_id = w.id) AS gateways_held,
+        w.gateway_capacity
     FROM workers AS w
     WHERE w.ended_at IS NULL
         AND (%(after_id)s::uuid IS NULL OR (w.host, w.id) > (%(after_key)s::text, %(after_id)s::uuid))

@@ -135,3 +135,4 @@ class Worker:
     lease_expires_at: datetime
     ended_at: datetime | None
     is_draining: bool
+    gateway_capacity: int | None

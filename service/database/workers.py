@@ -6,6 +6,9 @@ from uuid import UUID
 from service.database.announcements import announce_changes
 from service.database.query import Command, Executor, Query, required
 
+UNBOUNDED = 2**31 - 1
+"""The capacity of a worker that names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerIdentity:
@@ -23,6 +26,8 @@ class Standing:
     held: int
     is_draining: bool = False
     """It is about to stop, and claims nothing any more."""
+    capacity: int = UNBOUNDED
+    """How many it can carry at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +42,11 @@ class BuriedWorker:
 REGISTER = Query(
     """
     INSERT INTO workers (
-        host, pid, version, session_pid, session_started_at, lease_duration, lease_expires_at
+        host, pid, version, gateway_capacity,
+        session_pid, session_started_at, lease_duration, lease_expires_at
     )
     SELECT
-        %(host)s, %(pid)s, %(version)s, session.pid, session.backend_start,
+        %(host)s, %(pid)s, %(version)s, %(capacity)s, session.pid, session.backend_start,
         make_interval(secs => %(lease_s)s), clock_timestamp() + make_interval(secs => %(lease_s)s)
     FROM pg_stat_get_activity(pg_backend_pid()) AS session
     RETURNING id, epoch
@@ -56,6 +62,7 @@ RENEW = Command(
         session_pid = session.pid,
         session_started_at = session.backend_start,
         gateways_held = %(gateways_held)s,
+        gateway_capacity = %(capacity)s,
         is_draining = %(is_draining)s
     FROM pg_stat_get_activity(pg_backend_pid()) AS session
     WHERE workers.id = %(id)s AND workers.epoch = %(epoch)s AND workers.ended_at IS NULL
@@ -147,7 +154,11 @@ FIND_STANDINGS = Query(
                 THEN (SELECT count(*) FROM gateway_connections AS c WHERE c.worker_id = %(id)s)
             ELSE w.gateways_held
         END AS held,
-        w.is_draining
+        w.is_draining,
+        CASE
+            WHEN w.id = %(id)s THEN %(capacity)s
+            ELSE coalesce(w.gateway_capacity, %(unbounded)s)
+        END AS capacity
     FROM workers AS w
     WHERE worker_is_live(w)
     ORDER BY w.id
@@ -171,22 +182,29 @@ class WorkerRepository:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def register(self, host: str, pid: int, version: str, lease_s: float) -> WorkerIdentity:
+    def register(
+        self, host: str, pid: int, version: str, lease_s: float, capacity: int = UNBOUNDED
+    ) -> WorkerIdentity:
         """A new worker, live for `lease_s` seconds from now."""
-        return required(
-            self._executor.fetch_one(
-                REGISTER, {"host": host, "pid": pid, "version": version, "lease_s": lease_s}
-            )
-        )
+        told = {"host": host, "pid": pid, "version": version, "lease_s": lease_s, "capacity": capacity}
+        return required(self._executor.fetch_one(REGISTER, told))
 
-    def renew(self, worker: WorkerIdentity, gateways_held: int, *, is_draining: bool = False) -> bool:
+    def renew(
+        self,
+        worker: WorkerIdentity,
+        gateways_held: int,
+        *,
+        capacity: int = UNBOUNDED,
+        is_draining: bool = False,
+    ) -> bool:
         """Begins the lease anew. False: the worker was ended, its gateways may be held by others."""
-        told = {"gateways_held": gateways_held, "is_draining": is_draining}
+        told = {"gateways_held": gateways_held, "capacity": capacity, "is_draining": is_draining}
         return self._executor.execute(RENEW, {"id": worker.id, "epoch": worker.epoch, **told}) == 1
 
-    def find_standings(self, worker: WorkerIdentity) -> list[Standing]:
-        """All live workers, as this one sees them."""
-        return self._executor.fetch_all(FIND_STANDINGS, {"id": worker.id})
+    def find_standings(self, worker: WorkerIdentity, capacity: int = UNBOUNDED) -> list[Standing]:
+        """All live workers, as this one sees them, whose own capacity is this at the moment."""
+        parameters = {"id": worker.id, "capacity": capacity, "unbounded": UNBOUNDED}
+        return self._executor.fetch_all(FIND_STANDINGS, parameters)
 
     def bury(self) -> list[BuriedWorker]:
         """Ends every worker whose lease has run out, and frees what it held."""

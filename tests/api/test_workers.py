@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 FIELDS = {
     "id", "host", "pid", "version", "is_live", "is_draining", "started_at", "heartbeat_at",
     "lease_expires_at",
-    "gateways_held",
+    "gateways_held", "gateway_capacity",
 }  # fmt: skip
 LEASE_S = 60.0
 

@@ -125,6 +125,7 @@ REFUSED = [
     ("UPDATE workers SET host = ''", "workers_host_length"),
     ("UPDATE workers SET lease_duration = interval '0'", "workers_lease_duration_positive"),
     ("UPDATE workers SET gateways_held = -1", "workers_gateways_held_not_negative"),
+    ("UPDATE workers SET gateway_capacity = -1", "workers_gateway_capacity_not_negative"),
     (
         """
         INSERT INTO workers (

@@ -52,11 +52,16 @@ def start_worker(database_url: str) -> Iterator[StartWorker]:
 
 @pytest.fixture
 def spawn_worker(database_url: str, tmp_path: Path) -> Iterator[SpawnWorker]:
-    """Starts worker processes; arguments are environment variables that differ from the short ones."""
+    """Starts worker processes; arguments are environment variables that differ from the short ones.
+
+    `directory`: where it logs. `file_limit`: how many files it may have open.
+    """
     with ExitStack() as workers:
 
-        def spawn(**changes: str) -> WorkerProcess:
-            worker = WorkerProcess(database_url, tmp_path, changes)
+        def spawn(
+            *, file_limit: int | None = None, directory: Path = tmp_path, **changes: str
+        ) -> WorkerProcess:
+            worker = WorkerProcess(database_url, directory, changes, file_limit)
             workers.callback(worker.kill)
             return worker
 

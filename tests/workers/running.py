@@ -47,11 +47,19 @@ class ThreadedWorker:
 class WorkerProcess:
     """`python -m workers`. Started when made."""
 
-    def __init__(self, database_url: str, directory: Path, changes: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        directory: Path,
+        changes: Mapping[str, str],
+        file_limit: int | None = None,
+    ) -> None:
+        """`file_limit`: how many files it may have open."""
+        limit = [] if file_limit is None else ["sh", "-c", f'ulimit -n {file_limit} && exec "$@"', "sh"]
         self.log_path = directory / "worker.log"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers"],
+                [*limit, sys.executable, "-m", "workers"],
                 # Not in the project's directory: a developer's .env is none of a test's business.
                 cwd=directory,
                 env={

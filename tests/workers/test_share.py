@@ -19,8 +19,18 @@ from workers.gateway_manager.share import TOLERANCE, quotas, share_of
 counts = st.lists(st.integers(0, 400), min_size=1, max_size=12)
 
 
+capacities = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=12)
+
+
 def standings(held: list[int]) -> list[Standing]:
     return [Standing(UUID(int=number), count) for number, count in enumerate(held)]
+
+
+def limited(workers: list[tuple[int, int]]) -> list[Standing]:
+    """Workers that hold so many, and can carry so many."""
+    return [
+        Standing(UUID(int=number), held, capacity=capacity) for number, (held, capacity) in enumerate(workers)
+    ]
 
 
 @dataclass
@@ -50,6 +60,45 @@ def test_quotas_add_up_and_differ_by_one_at_most(held: list[int], wanted: int) -
     numbers = quotas(wanted, standings(held)).values()
     assert sum(numbers) == wanted
     assert max(numbers) - min(numbers) <= 1
+
+
+@given(capacities, st.integers(0, 3000))
+def test_no_quota_is_beyond_what_a_worker_can_carry(workers: list[tuple[int, int]], wanted: int) -> None:
+    fleet = limited(workers)
+    shares = quotas(wanted, fleet)
+    assert sum(shares.values()) == min(wanted, sum(capacity for _, capacity in workers))
+    open_to_more = [shares[each.worker_id] for each in fleet if shares[each.worker_id] < each.capacity]
+    for each in fleet:
+        assert 0 <= shares[each.worker_id] <= each.capacity
+        # Who is full has no more than those who are not, but for what does not divide evenly.
+        assert all(shares[each.worker_id] <= other + 1 for other in open_to_more)
+    if open_to_more:
+        assert max(open_to_more) - min(open_to_more) <= 1
+
+
+@given(capacities, st.integers(0, 1000))
+def test_a_fleet_of_limited_workers_holds_all_that_it_can_and_comes_to_rest(
+    workers: list[tuple[int, int]], free: int
+) -> None:
+    wanted = sum(held for held, _ in workers) + free
+    held = [count for count, _ in workers]
+
+    def turn() -> int:
+        moved = 0
+        for number in range(len(held)):
+            fleet = limited(list(zip(held, (capacity for _, capacity in workers), strict=True)))
+            share = share_of(UUID(int=number), wanted, fleet)
+            assert share.is_overloaded == (held[number] > fleet[number].capacity)
+            claimed = min(share.may_claim, wanted - sum(held))
+            held[number] += claimed - share.hand_over
+            moved += claimed + share.hand_over
+        return moved
+
+    for _ in range(4):
+        turn()
+    assert sum(held) == min(wanted, sum(capacity for _, capacity in workers))
+    assert all(count <= capacity for count, (_, capacity) in zip(held, workers, strict=True))
+    assert turn() == 0
 
 
 @given(counts, st.integers(0, 500))

@@ -10,7 +10,7 @@ from uuid import UUID
 from service.crypto import Sealer, Secret
 from service.database.active_gateways import SealedLogin
 from service.errors import SealError
-from service.threads import BackgroundThread
+from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.backoff import (
     BackoffPolicy,
@@ -58,13 +58,17 @@ class Surroundings:
     backoff: BackoffPolicy
     on_finished: Callable[[UUID], None]
     """Told from the connection's own thread, as its last act."""
+    on_exhausted: Callable[[str], None]
+    """Told from a connection's thread, in words, when the system had no socket for it."""
 
 
 class GatewayConnection:
     """Owns its thread and its socket. `start` once; then any thread may call the public methods."""
 
     def __init__(self, login: SealedLogin, surroundings: Surroundings, may_act: Callable[[], bool]) -> None:
-        """`may_act`: whether the lease runs under which this gateway was claimed.
+        """Raises OSError where the system has no file left for it.
+
+        `may_act`: whether the lease runs under which this gateway was claimed.
 
         Asked before anything is sent, and after every wait. Once false, it is false for good.
         """
@@ -92,8 +96,12 @@ class GatewayConnection:
         return self._stop_reason is not None or self._is_aborted
 
     def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
+        """Starts the thread. Raises NoThreadError; nothing is left open then."""
+        try:
+            self._thread.start()
+        except NoThreadError:
+            self._waker.close()
+            raise
 
     def assign(self, login: SealedLogin) -> None:
         """Another login, or another request to connect: the thread sees for itself what that means."""
@@ -176,6 +184,8 @@ class GatewayConnection:
             lasted_s = 0.0 if connected_at is None else monotonic() - connected_at
             self._record = after_failure(self._around.backoff, self._record, lasted_s)
             reason = failure.reason
+            if reason.code is Code.NO_CAPACITY:
+                self._around.on_exhausted(reason.message)
         except Exception:
             # A thread must not die silently, and one gateway's trouble must stay its own.
             log.exception("gateway session failed by a mistake of ours", extra=self._who())

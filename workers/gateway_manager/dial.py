@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from time import monotonic
 
+from workers.gateway_manager.capacity import is_exhausted
 from workers.gateway_manager.frames import BoundedWebSocket
 from workers.gateway_manager.networks import NetworkPolicy
 from workers.gateway_manager.resolver import Address, Resolver, ResolveTimeoutError
@@ -122,6 +123,9 @@ def _connect(
         try:
             stream = Stream(socket.socket(family, socket.SOCK_STREAM), waker, interrupted)
         except OSError as error:
+            if is_exhausted(error):
+                message = f"The worker's system has no room for another socket: {describe(error)}."
+                raise failed(Code.NO_CAPACITY, Phase.TCP, message) from None
             # The system may lack this address's family, and have that of the next.
             message = f"No socket to be had: {describe(error)}."
             last_failure = failed(Code.CONNECT_FAILED, Phase.TCP, message)

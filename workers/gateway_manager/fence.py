@@ -24,6 +24,7 @@ class Fence:
         self._patience_s = patience_s
         self._guard: subprocess.Popen[bytes] | None = None
         self._last_line = guard.NOTHING_HELD
+        self._told_missing = False
 
     def hold_until(self, deadline: float | None) -> None:
         """Sockets may be open until then, by `lease_clock`; None: none are."""
@@ -34,8 +35,19 @@ class Fence:
         except BlockingIOError:
             pass  # the guard itself is frozen: nobody is killed then, and the worker keeps its word alone
         except BrokenPipeError:
-            log.error("the guard is gone; starting another")  # noqa: TRY400 - the traceback says no more
+            self._replace()
+
+    def _replace(self) -> None:
+        """Where the system has no room for a process now, the next deadline has another try."""
+        try:
             self._start()
+        except OSError as error:
+            if not self._told_missing:
+                log.error("the guard is gone, and no other can be started (%s)", error.strerror)  # noqa: TRY400
+            self._told_missing = True
+        else:
+            log.error("the guard was gone; another one was started")
+            self._told_missing = False
 
     def __enter__(self) -> Self:
         self._start()
@@ -63,8 +75,9 @@ class Fence:
         self._say(self._last_line)
 
     def _say(self, line: bytes) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            os.write(self._guard.stdin.fileno(), line + b"\n")
+        if self._guard is None or self._guard.stdin is None:
+            raise BrokenPipeError
+        os.write(self._guard.stdin.fileno(), line + b"\n")
 
     def _end(self) -> None:
         """Its standard input ends, and so does the guard."""

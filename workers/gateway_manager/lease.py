@@ -45,6 +45,7 @@ class Lease:
         settings: LeaseSettings,
         version: str,
         gateways_held: Callable[[], int],
+        capacity: Callable[[], int],
         on_gain: Callable[[], None],
         on_loss: Callable[[], None],
         fence: Callable[[float | None], None],
@@ -58,6 +59,7 @@ class Lease:
         self._settings = settings
         self._version = version
         self._gateways_held = gateways_held
+        self._capacity = capacity
         self._on_gain = on_gain
         self._on_loss = on_loss
         self._fence = fence
@@ -158,8 +160,10 @@ class Lease:
         """Whether the server says something unasked, which is its goodbye. The next statement finds out."""
         if self._connection is None or self._connection.closed:
             return False
-        readable, _, _ = select.select([self._connection], [], [], 0)
-        return bool(readable)
+        # Not select(): its number may be beyond what that takes.
+        poller = select.poll()
+        poller.register(self._connection, select.POLLIN)
+        return bool(poller.poll(0))
 
     def _renew_once(self, sent_at: float) -> bool:
         self._lose_what_is_over()
@@ -183,7 +187,8 @@ class Lease:
 
     def _gain(self, workers: WorkerRepository, sent_at: float) -> None:
         host, pid = socket.gethostname()[:255] or "unknown", os.getpid()
-        worker = workers.register(host, pid, self._version, self._settings.duration_s)
+        lease_s, capacity = self._settings.duration_s, self._capacity()
+        worker = workers.register(host, pid, self._version, lease_s, capacity)
         # Not before what was lost is closed.
         with self._lock:
             self._hold.renewed(sent_at)
@@ -193,7 +198,9 @@ class Lease:
         self._on_gain()
 
     def _write(self, workers: WorkerRepository, worker: WorkerIdentity, sent_at: float) -> bool:
-        is_renewed = workers.renew(worker, self._gateways_held(), is_draining=self._is_draining)
+        is_renewed = workers.renew(
+            worker, self._gateways_held(), capacity=self._capacity(), is_draining=self._is_draining
+        )
         with self._lock:
             if not self.holds(worker):
                 return False

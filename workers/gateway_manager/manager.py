@@ -11,12 +11,15 @@ from service.database.connections import BEFORE_ALL, ConnectionRepository
 from service.database.pool import Database
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
+from service.threads import NoThreadError
+from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.connection import GatewayConnection, Surroundings
 from workers.gateway_manager.lease import Lease
 from workers.gateway_manager.pace import Pace
 from workers.gateway_manager.plan import make_plan
-from workers.gateway_manager.share import share_of
-from workers.gateway_manager.states import REBALANCED, REQUESTED, WORKER_SHUTDOWN, State
+from workers.gateway_manager.share import Share, share_of
+from workers.gateway_manager.states import NO_CAPACITY, REBALANCED, REQUESTED, WORKER_SHUTDOWN, State
+from workers.gateway_manager.transport import describe
 from workers.gateway_manager.wanted import WantedGateways
 
 log = logging.getLogger(__name__)
@@ -35,11 +38,13 @@ class GatewayConnectionManager:
         database: Database,
         lease: Lease,
         surroundings: Surroundings,
+        capacity: Capacity,
         poll_interval_s: float,
     ) -> None:
         self._database = database
         self._lease = lease
         self._around = surroundings
+        self._capacity = capacity
         self._poll_interval_s = poll_interval_s
         self._wanted = WantedGateways(database, poll_interval_s)
         self._claim_pace = Pace()
@@ -64,6 +69,12 @@ class GatewayConnectionManager:
         """A connection's thread has ended. Called by that thread."""
         with self._lock:
             self._connections.pop(gateway_id, None)
+
+    def reduce_capacity(self, what: str) -> None:
+        """The system had no room for one of the connections that there are. Any thread may call."""
+        connected = self._around.registry.count_states()[State.CONNECTED]
+        self._capacity.reduce(max(connected, min(len(self._running()), self._capacity.current()) - 1), what)
+        self.wake()
 
     def run(self, stopping: threading.Event) -> None:
         """Makes it so, again and again, until `stopping` is set (and `wake` called)."""
@@ -112,7 +123,7 @@ class GatewayConnectionManager:
         self._wanted.notice(worker)
         # Asked before the database is: what it releases meanwhile has left, and is not to be replaced.
         leaving = self._count_leaving()
-        standings = WorkerRepository(self._database).find_standings(worker)
+        standings = WorkerRepository(self._database).find_standings(worker, self._capacity.current())
         share = share_of(worker.id, self._wanted.count, [one for one in standings if not one.is_draining])
         if self._wanted.count > sum(one.held for one in standings) or self._wanted.is_looking_whole:
             self._may_be_free = True
@@ -120,7 +131,7 @@ class GatewayConnectionManager:
             self._may_be_free = False
             self._claim(worker, share.may_claim)
         self._follow_wishes(worker)
-        self._hand_over(share.hand_over, leaving)
+        self._hand_over(share, leaving)
 
     def _bury(self) -> None:
         with self._database.transaction() as transaction:
@@ -157,17 +168,18 @@ class GatewayConnectionManager:
         stopping = {connection.id for connection in self._running() if connection.is_stopping}
         return len(stopping | self._around.registry.ids_over())
 
-    def _hand_over(self, count: int, leaving: int) -> None:
-        """Ends sessions until `count` have left for other workers, a few at a time, idle ones first."""
+    def _hand_over(self, share: Share, leaving: int) -> None:
+        """Ends sessions until that many have left for other workers, a few at a time, idle ones first."""
+        count = share.hand_over
         if count <= leaving:
             return
         staying = [connection for connection in self._running() if not connection.is_stopping]
         staying.sort(key=lambda connection: self._is_connected(connection.id))
         handed_over = staying[: max(0, min(count, _HAND_OVERS_AT_ONCE) - leaving)]
         for connection in handed_over:
-            connection.stop(REBALANCED)
+            connection.stop(NO_CAPACITY if share.is_overloaded else REBALANCED)
         if handed_over:
-            log.info("handing over to workers that hold less", extra={"gateways": len(handed_over)})
+            log.info("handing over to other workers", extra={"gateways": len(handed_over)})
 
     def _is_connected(self, gateway_id: UUID) -> bool:
         observation = self._around.registry.find(gateway_id)
@@ -202,15 +214,23 @@ class GatewayConnectionManager:
         if connection is not None:
             connection.assign(login)
         elif self._around.registry.is_waiting(login.id):
+            self._start(worker, login)
+
+    def _start(self, worker: WorkerIdentity, login: SealedLogin) -> None:
+        """A connection for a gateway; or back it goes, where the system has no room for it."""
+        with self._lock:
+            running = len(self._connections)
+        if running < self._capacity.current():
             try:
                 connection = GatewayConnection(login, self._around, lambda: self._lease.holds(worker))
-            except OSError as error:
-                # Out of files: what runs goes on, and this one is looked at again with the next poll.
-                log.error("no room for another gateway (%s): raise the limit on open files", error.strerror)  # noqa: TRY400
+                with self._lock:
+                    connection.start()
+                    self._connections[login.id] = connection
+            except (OSError, NoThreadError) as error:
+                self._capacity.reduce(running, describe(error))
+            else:
                 return
-            with self._lock:
-                self._connections[login.id] = connection
-                connection.start()
+        self._around.registry.finish(login.id, NO_CAPACITY)
 
     def _release_unwanted(self, wanted: Iterable[UUID]) -> None:
         """A gateway that was claimed but is no longer wanted, before it got a connection."""

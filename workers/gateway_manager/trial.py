@@ -11,7 +11,7 @@ from uuid import UUID
 from service.crypto import Sealer
 from service.database.trials import ClaimedTrial
 from service.errors import SealError
-from service.threads import BackgroundThread
+from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.settings import SessionSettings
@@ -77,8 +77,12 @@ class Trial:
         return self._order.id
 
     def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
+        """Starts the thread. Raises NoThreadError; nothing is left open then."""
+        try:
+            self._thread.start()
+        except NoThreadError:
+            self._waker.close()
+            raise
 
     def look(self) -> None:
         """Makes it look whether it may go on. It ends within a second or so if not."""

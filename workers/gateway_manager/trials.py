@@ -9,14 +9,19 @@ from service.database.pool import Database
 from service.database.trials import MOST_PER_WORKER, ClaimedTrial, TrialWorkRepository
 from service.database.workers import WorkerIdentity
 from service.errors import DatabaseError
-from service.threads import BackgroundThread
+from service.threads import BackgroundThread, NoThreadError
 from workers.gateway_manager.lease import Lease
+from workers.gateway_manager.states import Code, Phase, Reason
 from workers.gateway_manager.steps import StepRecorder
-from workers.gateway_manager.trial import INTERNAL_ERROR, Trial, TrialSurroundings
+from workers.gateway_manager.transport import describe
+from workers.gateway_manager.trial import Trial, TrialSurroundings
 
 log = logging.getLogger(__name__)
 
 _CLOSE_LIMIT_S = 5.0
+NO_ROOM = Reason(
+    Code.NO_CAPACITY, "The worker's system has no room for a test at the moment. Try again.", Phase.CLAIM
+)
 
 
 class TrialDesk:
@@ -97,15 +102,14 @@ class TrialDesk:
                 self._stopping.is_set,
                 finished,
             )
-        except OSError as error:
-            log.error("no room for a trial (%s): raise the limit on open files", error.strerror)  # noqa: TRY400
+            with self._lock:
+                trial.start()
+                self._running.add(trial)
+        except (OSError, NoThreadError) as error:
+            log.warning("no room for a test of a gateway (%s)", describe(error))
             steps = StepRecorder(monotonic)
-            steps.fail(INTERNAL_ERROR)
+            steps.fail(NO_ROOM)
             TrialWorkRepository(self._database, worker).finish(order.id, steps.report())
-            return
-        with self._lock:
-            self._running.add(trial)
-            trial.start()
 
     def _trials(self) -> list[Trial]:
         with self._lock:

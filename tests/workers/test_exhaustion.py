@@ -1,0 +1,264 @@
+"""A system without room for another file, thread or process: told, handed back, and survived."""
+
+import logging
+import os
+import resource
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from service.threads import BackgroundThread, NoThreadError
+from tests.waiting import wait_until
+from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
+from tests.workers.plant import Plant
+from tests.workers.settings import worker_config
+from tests.workers.test_trials import begin, result_of
+from workers.gateway_manager import capacity as capacity_module
+from workers.gateway_manager.capacity import Capacity
+from workers.gateway_manager.dial import Dialer
+from workers.gateway_manager.fence import Fence
+from workers.gateway_manager.resolver import Resolver
+from workers.gateway_manager.states import Code, ConnectionFailedError, Phase
+from workers.gateway_manager.waker import WakerFactory
+from workers.system_limits import RESERVED_THREADS, gateways_within, read_system_capacity
+
+pytestmark = pytest.mark.req("ORCH-06")
+# More than any process can map: the system refuses every thread with such a stack.
+NO_STACK_BYTES = 1 << 46
+FEW_FILES = 200
+
+
+@contextmanager
+def no_threads() -> Iterator[None]:
+    """The system has no thread left for this process."""
+    before = threading.stack_size(NO_STACK_BYTES)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
+
+
+@contextmanager
+def no_files() -> Iterator[None]:
+    """The system has no file left for this process; those that are open stay so."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity_module, "RETRY_S", 0.3)
+
+
+# What the limits say.
+
+
+def limited(path: Path, **files: str) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (path / name.replace("_", ".")).write_text(content + "\n")
+    return path
+
+
+def test_the_limit_on_files_is_named() -> None:
+    found = read_system_capacity(Path("/nonexistent"))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert found.limit == f"{soft} open files"
+    assert found.gateways == gateways_within(soft)
+
+
+def test_the_least_limit_of_all_control_groups_counts(tmp_path: Path) -> None:
+    membership = tmp_path / "cgroup"
+    membership.write_text("0::/system/worker\n")
+    root = limited(tmp_path / "groups", pids_max="max", memory_max="max")
+    limited(root / "system", pids_max="150", pids_current="30")
+    limited(root / "system" / "worker", pids_max="max", memory_max=str(4 << 30))
+    found = read_system_capacity(membership, root)
+    assert found.gateways == 150 - 30 - RESERVED_THREADS
+    assert found.limit == "150 threads of the control group"
+    limited(root, memory_max=str(130 << 20))
+    found = read_system_capacity(membership, root)
+    assert (found.gateways, found.limit) == (32, "130 MiB of the control group")
+    limited(root, memory_max=str(1 << 20))
+    assert read_system_capacity(membership, root).gateways == 0
+
+
+def test_what_proves_too_much_counts_for_a_while_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    capacity = Capacity(100, retry_s=0.2)
+    assert capacity.current() == 100
+    for carried in (40, 60, 30):
+        capacity.reduce(carried, "no files")
+    assert capacity.current() == 30
+    wait_until(lambda: capacity.current() == 100, what="another try")
+    capacity.reduce(50, "no files")
+    assert capacity.current() == 50
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+
+
+# Files.
+
+
+@pytest.mark.req("LIFECYCLE-04")
+def test_a_worker_with_few_files_takes_what_it_can_carry_and_says_so_once(
+    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker, tmp_path: Path
+) -> None:
+    count = 2 * gateways_within(FEW_FILES)
+    site = start_site(count)
+    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    few = spawn_worker(file_limit=FEW_FILES, LEASE_S="30", CLOSE_TIMEOUT_S="3")
+    wait_until(lambda: counts(plant, "no_capacity") == count // 2, 20, "half of them to say that all is full")
+    wait_until(lambda: counts_in_state(plant, "connected") == count // 2, 20, "the other half")
+    assert f'"limit": "{FEW_FILES} open files"' in few.log
+    (tmp_path / "other").mkdir()
+    spawn_worker(directory=tmp_path / "other", LEASE_S="30")
+    for row_id in row_ids:
+        plant.wait_for_state(row_id, "connected", 20)
+    held = plant.rows("SELECT gateway_capacity, gateways_held FROM workers ORDER BY started_at")
+    assert held[0].gateways_held <= held[0].gateway_capacity == count // 2
+    assert site.summary()["max_open_sessions"] == 1
+    assert few.log.count("no room") == 0
+
+
+def counts(plant: Plant, code: str) -> int:
+    return len(plant.rows("SELECT FROM gateway_statuses WHERE reason_code = %s", code))
+
+
+def counts_in_state(plant: Plant, state: str) -> int:
+    return len(plant.rows("SELECT FROM gateway_statuses WHERE state = %s", state))
+
+
+def test_a_socket_that_is_not_to_be_had_has_a_reason_of_its_own() -> None:
+    with ExitStack() as stack:
+        resolver = Resolver(threads=1)
+        stack.callback(resolver.close)
+        waker = WakerFactory().make()
+        stack.callback(waker.close)
+        dialer = Dialer(resolver, worker_config("postgresql://nobody@127.0.0.1:1/x").session)
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        with no_files(), pytest.raises(ConnectionFailedError) as failure:
+            dialer.dial(url, waker, lambda: False)
+    assert (failure.value.reason.code, failure.value.reason.phase) == (Code.NO_CAPACITY, Phase.TCP)
+
+
+def test_a_lease_is_renewed_on_a_socket_of_any_number(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    with ExitStack() as stack:
+        null = os.open(os.devnull, os.O_RDONLY)
+        stack.callback(os.close, null)
+        # As many as gateways may have taken when a lost session is replaced.
+        for _ in range(1100):
+            stack.callback(os.close, os.dup(null))
+        gateway = start_site().gateways[0]
+        worker = start_worker()
+        plant.wait_for_state(plant.add(gateway.gateway_id, gateway.url), "connected")
+        wait_until(lambda: plant.rows("SELECT FROM workers WHERE gateways_held = 1"), 8, "a renewal")
+        assert not worker.worker.has_crashed
+        worker.stop()
+
+
+def test_a_guard_that_can_not_be_replaced_now_is_replaced_later() -> None:
+    with Fence(60) as fence:
+        first = fence._guard
+        assert first is not None
+        first.kill()
+        first.wait()
+        with no_files():
+            fence.hold_until(1e9)
+            fence.hold_until(1e9)
+        fence.hold_until(1e9)
+        assert fence._guard is not None
+        assert fence._guard.pid != first.pid
+        assert fence._guard.poll() is None
+
+
+# Threads.
+
+
+def test_a_thread_that_is_not_to_be_had_has_an_error_of_its_own() -> None:
+    thread = BackgroundThread(lambda: None, "never")
+    with no_threads(), pytest.raises(NoThreadError):
+        thread.start()
+    assert thread.join(0)
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.usefixtures("short_retry")
+def test_a_gateway_without_a_thread_is_handed_back_and_the_worker_lives(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = start_site(4)
+    first, *others = site.gateways
+    worker = start_worker()
+    first_id = plant.add(first.gateway_id, first.url)
+    plant.wait_for_state(first_id, "connected")
+    with no_threads():
+        row_ids = [plant.add(gateway.gateway_id, gateway.url) for gateway in others]
+        for row_id in row_ids:
+            wait_for_reason(plant, row_id, "no_capacity")
+        assert plant.status(first_id).state == "connected"
+        assert not worker.worker.has_crashed
+    for row_id in row_ids:
+        plant.wait_for_state(row_id, "connected")
+    assert first.logins == 1
+    told = [record for record in caplog.records if "no room" in record.getMessage()]
+    assert 1 <= len(told) <= 20
+    worker.stop()
+    assert all(plant.is_free(row_id) for row_id in [first_id, *row_ids])
+
+
+def wait_for_reason(plant: Plant, row_id: UUID, code: str) -> None:
+    """What a worker wrote when it let the gateway go; the status says what is true since then."""
+    written = "SELECT FROM gateway_connections WHERE gateway_id = %s AND reason_code = %s"
+    wait_until(lambda: plant.rows(written, row_id, code), 8, "the reason")
+
+
+def test_a_worker_without_threads_hands_back_what_it_has(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    first, second = start_site(2).gateways
+    worker = start_worker()
+    first_id = plant.add(first.gateway_id, first.url)
+    plant.wait_for_state(first_id, "connected")
+    with no_threads():
+        second_id = plant.add(second.gateway_id, second.url)
+        wait_for_reason(plant, second_id, "no_capacity")
+        worker.stop()
+    assert plant.is_free(first_id)
+    assert plant.rows("SELECT FROM workers WHERE ended_at IS NOT NULL")
+    assert [(end.code, end.unsubscribed) for end in first.sessions_closed] == [(1000, True)]
+
+
+def test_a_test_of_a_gateway_without_a_thread_fails_with_a_true_reason(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    gateway = start_site().gateways[0]
+    worker = start_worker()
+    wait_until(lambda: plant.rows("SELECT FROM workers AS w WHERE worker_is_live(w)"), 8, "the worker")
+    before = open_files()
+    with no_threads():
+        failure = result_of(plant, begin(plant, gateway.url))["failure"]
+    assert (failure["code"], failure["retryable"]) == ("no_capacity", True)
+    assert result_of(plant, begin(plant, gateway.url))["failure"] is None
+    assert not worker.worker.has_crashed
+    wait_until(lambda: open_files() <= before, 8, "all files to be given back")
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_worker_that_has_no_thread_for_itself_ends_in_a_line(start_worker: StartWorker) -> None:
+    run: Callable[..., object] = start_worker
+    with no_threads(), pytest.raises((NoThreadError, RuntimeError)):
+        run()

@@ -1,0 +1,46 @@
+"""How many gateways this worker carries: what its system's limits allow, or less once those prove lower."""
+
+import errno
+import logging
+import threading
+from time import monotonic
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 60.0
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
+
+
+def is_exhausted(error: OSError) -> bool:
+    """Whether the system says that it has no room for another file, socket or process."""
+    return error.errno in _EXHAUSTED
+
+
+class Capacity:
+    """Any thread may call."""
+
+    def __init__(self, gateways: int, retry_s: float | None = None) -> None:
+        """`gateways`: what the limits allow. `retry_s`: how long a lower number counts once it has shown."""
+        self._gateways = gateways
+        self._retry_s = RETRY_S if retry_s is None else retry_s
+        self._lock = threading.Lock()
+        self._reduced = gateways
+        self._reduced_until = 0.0
+
+    def current(self) -> int:
+        """How many gateways this worker should hold at most."""
+        with self._lock:
+            return self._reduced if monotonic() < self._reduced_until else self._gateways
+
+    def reduce(self, gateways: int, what: str) -> None:
+        """The system had no room for more than this many. Said once until there may be room again."""
+        with self._lock:
+            is_known = monotonic() < self._reduced_until
+            self._reduced = max(0, min(gateways, self._reduced if is_known else self._gateways))
+            self._reduced_until = monotonic() + self._retry_s
+        if not is_known:
+            log.error(
+                "no room for another gateway (%s): handing over what does not fit",
+                what,
+                extra={"carried": gateways},
+            )
