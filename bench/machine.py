@@ -12,7 +12,7 @@ from devstack.commands import PROJECT
 from devstack.postgres_binaries import program
 
 DISTRIBUTIONS = (
-    "gunicorn", "granian", "flask", "psycopg", "pydantic", "websocket-client",
+    "gunicorn", "gevent", "flask", "psycopg", "pydantic", "websocket-client",
     "fastapi", "uvicorn", "uvloop", "sqlalchemy", "asyncpg", "websockets",
 )  # fmt: skip
 LIMIT_S = 10

@@ -106,8 +106,10 @@ def create_app(config: ApiConfig | None = None) -> Flask:
             database=database,
             sealer=Sealer(config.encryption_key, config.old_encryption_keys),
             newest_migration=newest_migration(MIGRATIONS),
-            trials=TrialDesk.of(config.trial_limit_s, config.threads),
-            event_watch=EventWatch(database, max_waiting=config.threads // 2),
+            trials=TrialDesk(config.trial_limit_s),
+            event_watch=EventWatch(
+                database, config.max_waiting_requests, readers=max(1, config.database.pool_max // 2)
+            ),
             herald=herald,
             passwords=PasswordPolicy(config.requires_tokens, config.gateway_networks_allowed),
         ),

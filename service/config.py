@@ -13,6 +13,7 @@ from service.errors import ConfigurationError
 from service.hosts import OwnHosts
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+OBSOLETE = ("API_THREADS",)
 AUTH_MODES = ("auto", "required", "off")
 _ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -54,7 +55,8 @@ class ApiConfig:
     host: str
     port: int
     processes: int
-    threads: int
+    keepalive_s: int
+    max_waiting_requests: int
     trial_limit_s: float
     requires_tokens: bool
     log_level: str
@@ -64,6 +66,8 @@ class ApiConfig:
     force_https: bool
     trusted_proxies: int
     gateway_networks_allowed: tuple[Network, ...]
+    obsolete: tuple[str, ...]
+    """Settings that were given, and have no meaning any more."""
 
     @classmethod
     def read(cls, environment: Environment) -> "ApiConfig":
@@ -76,7 +80,8 @@ class ApiConfig:
             host=host,
             port=environment.integer("PORT", 3000, minimum=1, maximum=65535),
             processes=environment.integer("API_PROCESSES", 2, minimum=1, maximum=64),
-            threads=environment.integer("API_THREADS", 8, minimum=1, maximum=256),
+            keepalive_s=environment.integer("KEEPALIVE_S", 75, minimum=1, maximum=3600),
+            max_waiting_requests=environment.integer("MAX_WAITING_REQUESTS", 1000, minimum=1, maximum=10_000),
             trial_limit_s=environment.seconds("TRIAL_TIMEOUT_S", 10, minimum=1, maximum=10),
             requires_tokens=requires_tokens(environment.choice("AUTH", "auto", AUTH_MODES), host),
             log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
@@ -85,6 +90,7 @@ class ApiConfig:
             force_https=environment.flag("FORCE_HTTPS", default=False),
             trusted_proxies=environment.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
             gateway_networks_allowed=read_networks(environment, "GATEWAY_NETWORKS_ALLOWED"),
+            obsolete=tuple(name for name in OBSOLETE if environment.is_set(name)),
         )
 
 

@@ -66,6 +66,10 @@ class Environment:
             )
         return value
 
+    def is_set(self, name: str) -> bool:
+        """Whether there is a value: for a setting that has no meaning any more, and is not listed."""
+        return bool(self._values.get(name))
+
     def words(self, name: str) -> tuple[str, ...]:
         """Texts separated by commas; none by default."""
         return split_words(self.text(name, ""))

@@ -27,6 +27,10 @@ class DatabaseTimeoutError(DatabaseUnavailableError):
     """PostgreSQL ended a statement that took too long, or waited too long for a lock; it changed nothing."""
 
 
+class OverloadedError(DatabaseUnavailableError):
+    """So many wait for a connection to the database that this one would wait in vain. Nothing was done."""
+
+
 class FactoryNotFoundError(MillgateError):
     """No live factory has this id."""
 
@@ -119,6 +123,14 @@ class InvalidRequestError(MillgateError):
 
 class EventCursorExpiredError(MillgateError):
     """What was behind a place in the stream of events is not all there any more."""
+
+
+class TooManyWaitingError(MillgateError):
+    """As many requests as may are waiting for events in this process."""
+
+
+class ShuttingDownError(MillgateError):
+    """This process stops: nothing that takes long is begun any more."""
 
 
 class ImportTooBigError(MillgateError):

@@ -1,4 +1,9 @@
 """gunicorn's settings: `gunicorn --config service/gunicorn_conf.py`."""
+# ruff: noqa: E402 (before anything else is imported: who has seen the blocking functions keeps them)
+
+from gevent import monkey  # type: ignore[import-untyped]
+
+monkey.patch_all()
 
 import logging
 import sys
@@ -7,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from service.api.metrics_directory import forget_process, make_directory, remove_directory
-from service.api.server import ApiWorker, JsonLogger
+from service.api.server import ApiWorker, JsonLogger, connection_limit
 from service.api.services import services_of
 from service.api.start_check import check_encryption_key, check_port
 from service.config import ApiConfig, is_loopback
@@ -47,7 +52,9 @@ bind = (
 )
 worker_class = ApiWorker
 workers = api_config.processes
-threads = api_config.threads
+# With a queue of its own each process gets its share of the connections, which clients keep for long.
+reuse_port = sys.platform == "linux"
+worker_connections = connection_limit()
 preload_app = True
 proc_name = "millgate-api"
 # All instances of a user would share one.
@@ -59,7 +66,7 @@ accesslog = None
 
 # Requests end by themselves within the database's time limits, so what is still running then has hung.
 graceful_timeout = 6
-keepalive = 15
+keepalive = api_config.keepalive_s
 # A C parser would be taken by itself wherever one happens to be installed; it saves 2 of 20 µs.
 http_parser = "python"
 limit_request_line = 4094
@@ -74,6 +81,8 @@ secure_scheme_headers: dict[str, str] = {}
 
 def on_starting(_server: Any) -> None:
     """Before the port is taken and anything is forked."""
+    for name in api_config.obsolete:
+        log.warning("the setting %s has no meaning any more: remove it", name)
     or_exit(lambda: check_port(api_config))
     or_exit(lambda: check_encryption_key(api_config))
 

@@ -46,12 +46,6 @@ def _millgate(_port: int) -> tuple[str, ...]:
     return (gunicorn, option, str(PROJECT / "service" / "gunicorn_conf.py"), application)
 
 
-def _granian(port: int) -> tuple[str, ...]:
-    options = ("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws")
-    sizes = ("--workers", str(PROCESSES), "--blocking-threads", "8", "--backlog", "1024")
-    return (*local(("granian",)), *options, *sizes, "--no-log", "--factory", "service.granian_app:create_app")
-
-
 def _fastify(_port: int) -> tuple[str, ...]:
     return (node(), str(PEERS / "fastify" / "src" / "server.js"))
 
@@ -75,7 +69,6 @@ A_PROCESS = {"DB_POOL_MAX": str(CONNECTIONS // PROCESSES)}
 
 CONTESTANTS = (
     Contestant("millgate", _millgate, {}),
-    Contestant("millgate-granian", _granian, {}),
     Contestant("fastify-1", _fastify, ONE, _install_fastify),
     Contestant("fastify-2", _fastify, TWO, _install_fastify),
     Contestant("fastapi-sqlalchemy", _fastapi("bench.peers.fastapi.over_sqlalchemy:app"), A_PROCESS),

@@ -35,11 +35,14 @@ from service.errors import (
     NotReadyError,
     NoWorkerError,
     OrganizationUnknownError,
+    OverloadedError,
     PreconditionFailedError,
     ScopeTooSmallError,
+    ShuttingDownError,
     TooManyFailuresError,
     TooManyImportsError,
     TooManyTrialsError,
+    TooManyWaitingError,
     TrialLostError,
     UnauthorizedError,
 )
@@ -126,6 +129,18 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         "CURSOR_EXPIRED",
         "Not all that happened since is known any more. Begin without a cursor, then read the gateways anew.",
     ),
+    TooManyWaitingError: Answer(
+        503,
+        "TOO_MANY_WAITING",
+        "Too many requests are waiting for events. Retry after Retry-After seconds.",
+        headers={"Retry-After": "5"},
+    ),
+    ShuttingDownError: Answer(
+        503,
+        "SHUTTING_DOWN",
+        "The service is stopping. Retry after Retry-After seconds.",
+        headers={"Retry-After": "1"},
+    ),
     ImportTooBigError: Answer(
         413, "PAYLOAD_TOO_LARGE", "The file is too big: at most 10,000 rows, 16 MiB, and 256 KiB a line."
     ),
@@ -134,6 +149,12 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         "TOO_MANY_IMPORTS",
         "Other files are being imported. Try again when they are done.",
         headers={"Retry-After": "5"},
+    ),
+    OverloadedError: Answer(
+        503,
+        "OVERLOADED",
+        "Too many requests are waiting for the database. Retry after Retry-After seconds.",
+        headers={"Retry-After": "1"},
     ),
     DatabaseUnavailableError: Answer(
         500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."

@@ -10,30 +10,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from service.database.deadline import bounded
 from service.database.event_stream import EventStreamRepository, StreamPosition
 from service.database.query import Executor
-from service.errors import DatabaseError
+from service.errors import DatabaseError, ShuttingDownError, TooManyWaitingError
 from service.threads import BackgroundThread
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Seat:
+class Slot:
     """A request's, among those that may wait."""
 
     is_taken: bool = False
 
 
 class EventWatch:
-    """Owns a thread. Any thread may call; `end_waits` may be called by a signal's handler."""
+    """Owns a thread. Any thread may call, but no signal handler: it takes locks."""
 
-    def __init__(self, database: Executor, max_waiting: int, interval_s: float = 0.25) -> None:
+    def __init__(
+        self, database: Executor, max_waiting: int, readers: int = 1, interval_s: float = 0.25
+    ) -> None:
+        """`readers`: how many of those that were woken together may use the database at once."""
         self._stream = EventStreamRepository(database)
         self._max_waiting = max_waiting
         self._interval_s = interval_s
-        # Its lock may be taken again by who has it: a signal's handler interrupts the main thread anywhere.
-        self._changed = threading.Condition()
+        self._readers = threading.BoundedSemaphore(readers)
+        lock = threading.Lock()
+        self._wanted, self._changed = threading.Condition(lock), threading.Condition(lock)
         self._newest: StreamPosition | None = None
         self._waiting = 0
         self._is_stopping = False
@@ -48,6 +53,7 @@ class EventWatch:
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
+            self._wanted.notify_all()
 
     def stop(self, timeout_s: float) -> None:
         """Ends the thread, after the look under way."""
@@ -55,36 +61,52 @@ class EventWatch:
         self._thread.join(timeout_s)
 
     @contextmanager
-    def seat(self) -> Iterator[Seat]:
+    def slot(self) -> Iterator[Slot]:
         """For one request, which takes it with its first wait and keeps it until the end of the block.
 
         What it is woken by may not be what it follows: it waits on then, whoever else came meanwhile.
         """
-        seat = Seat()
+        slot = Slot()
         try:
-            yield seat
+            yield slot
         finally:
             with self._changed:
-                self._waiting -= seat.is_taken
+                self._waiting -= slot.is_taken
 
-    def wait_beyond(self, seat: Seat, position: StreamPosition, limit_s: float) -> bool:
-        """Whether something came behind this place, within the limit.
+    @contextmanager
+    def reading(self, limit_s: float) -> Iterator[None]:
+        """Around each look for what a request follows. Raises TooManyWaitingError after `limit_s`.
 
-        At once False when as many wait already as may, or the process is about to stop.
+        One transition wakes everybody who waits. They take turns, so that connections are left for others.
+        """
+        if not self._readers.acquire(timeout=bounded(limit_s)):
+            raise TooManyWaitingError
+        try:
+            yield
+        finally:
+            self._readers.release()
+
+    def wait_beyond(self, slot: Slot, position: StreamPosition, limit_s: float) -> bool:
+        """Whether something came behind this place, within the limit; False early if the process stops.
+
+        Raises TooManyWaitingError when as many wait already as may, ShuttingDownError for a first wait in a
+        process that stops: to answer these at once would have the client ask again and again.
         """
         with self._changed:
-            if self._is_stopping or not self._take(seat):
-                return False
+            self._take(slot)
             self._changed.wait_for(lambda: self._is_stopping or self._is_beyond(position), limit_s)
             return self._is_beyond(position)
 
-    def _take(self, seat: Seat) -> bool:
-        """Whether the request has its seat, now or from before."""
-        if not seat.is_taken and self._waiting < self._max_waiting:
-            seat.is_taken = True
-            self._waiting += 1
-            self._changed.notify_all()
-        return seat.is_taken
+    def _take(self, slot: Slot) -> None:
+        if slot.is_taken:
+            return
+        if self._is_stopping:
+            raise ShuttingDownError
+        if self._waiting >= self._max_waiting:
+            raise TooManyWaitingError
+        slot.is_taken = True
+        self._waiting += 1
+        self._wanted.notify()
 
     def _is_beyond(self, position: StreamPosition) -> bool:
         return self._newest is not None and self._newest > position
@@ -93,15 +115,15 @@ class EventWatch:
         while self._is_wanted():
             newest = self._look()
             with self._changed:
-                if newest is not None:
+                if newest is not None and newest != self._newest:
                     self._newest = newest
                     self._changed.notify_all()
                 self._changed.wait_for(lambda: self._is_stopping, self._interval_s)
 
     def _is_wanted(self) -> bool:
         """Returns when somebody waits, or with False when it is time to stop."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_stopping or self._waiting > 0)
+        with self._wanted:
+            self._wanted.wait_for(lambda: self._is_stopping or self._waiting > 0)
             return not self._is_stopping
 
     def _look(self) -> StreamPosition | None:

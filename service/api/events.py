@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PlainValidator
 
 from service.api.cursors import scope_of
 from service.api.event_cursors import EventCursor, decode_event_cursor, not_of_this_stream, stream_digest
-from service.api.event_watch import Seat
+from service.api.event_watch import Slot
 from service.api.history_schemas import EventResponse
 from service.api.openapi import Operation
 from service.api.pagination import MAX_LIMIT, Limit, QueryModel, parse_whole_number
@@ -27,7 +27,7 @@ from service.database.event_stream import (
     StreamPlace,
     StreamPosition,
 )
-from service.errors import EventCursorExpiredError
+from service.errors import EventCursorExpiredError, ShuttingDownError, TooManyWaitingError
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")
 
@@ -85,13 +85,14 @@ class EventStreamResponse(ResponseModel):
     "follow_events",
     "What happens, as it happens: transitions of all gateways, or of a factory's",
     {200: EventStreamResponse},
-    errors=(EventCursorExpiredError,),
+    errors=(EventCursorExpiredError, TooManyWaitingError, ShuttingDownError),
     query=EventStreamQuery,
     description=(
         "Oldest first, behind the cursor `after`; waits up to `wait` seconds for one. Pass on the `cursor` "
         "of each answer: nothing is missed, and nothing told twice. Without `after` the answer is the cursor "
-        "to begin with, at once. When too many wait, or the service stops, an answer comes sooner, without "
-        "any. 410: not all that happened since is known any more; begin anew."
+        "to begin with, at once. When the service stops, the answer comes sooner, without any. When too many "
+        "wait already, it is 503: ask again after `Retry-After` seconds. 410: not all that happened since is "
+        "known any more; begin anew."
     ),
 )
 def find() -> Response:
@@ -109,34 +110,38 @@ def find() -> Response:
     elif query.after.stream != digest:
         raise EventCursorExpiredError
     else:
-        with services().event_watch.seat() as seat:
-            part = _follow(StreamPlace(stream, query.after.position), query, seat)
+        with services().event_watch.slot() as slot:
+            part = _follow(StreamPlace(stream, query.after.position), query, slot)
     data = [StreamedEventResponse.of_stream(event) for event in part.events]
     cursor = EventCursor(scope, digest, part.end).encode()
     return respond(EventStreamResponse(data=data, cursor=cursor, has_more=part.has_more))
 
 
-def _follow(place: StreamPlace, query: EventStreamQuery, seat: Seat) -> StreamPart:
-    """The first transitions behind a place, or none when the time is over. Raises EventCursorExpiredError."""
-    stream = EventStreamRepository(services().database)
+def _follow(place: StreamPlace, query: EventStreamQuery, slot: Slot) -> StreamPart:
+    """The first transitions behind a place, or none when the time is over.
+
+    Raises EventCursorExpiredError, TooManyWaitingError, ShuttingDownError.
+    """
+    stream, watch = EventStreamRepository(services().database), services().event_watch
     deadline = monotonic() + query.wait
     searched_until = monotonic() + _SEARCH_LIMIT_S
     while True:
         answer_within(DATABASE_LIMIT_S)
-        part = stream.read(place, query.factory_id, query.limit)
+        with watch.reading(DATABASE_LIMIT_S):
+            part = stream.read(place, query.factory_id, query.limit)
         place = StreamPlace(place.stream, part.end)
         if part.events:
             return part
         if part.has_more:
             if monotonic() > searched_until:
                 return part
-        elif not _is_worth_waiting(seat, part.end, deadline):
+        elif not _is_worth_waiting(slot, part.end, deadline):
             return part
         else:
             searched_until = monotonic() + _SEARCH_LIMIT_S
 
 
-def _is_worth_waiting(seat: Seat, position: StreamPosition, deadline: float) -> bool:
+def _is_worth_waiting(slot: Slot, position: StreamPosition, deadline: float) -> bool:
     """Waits; tells whether something came."""
     left_s = deadline - monotonic()
-    return left_s > 0 and services().event_watch.wait_beyond(seat, position, left_s)
+    return left_s > 0 and services().event_watch.wait_beyond(slot, position, left_s)

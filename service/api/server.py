@@ -1,12 +1,17 @@
 """gunicorn's parts that we replace: how it logs, and how it answers what is no HTTP request at all."""
 
 import logging
+import resource
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from time import monotonic
 from typing import Any
 
+import gevent  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http.errors import (  # type: ignore[import-untyped]
     ExpectationFailed,
+    InvalidHeader,
     InvalidResponseHeader,
     InvalidResponseHeaderName,
     LimitRequestHeaders,
@@ -14,12 +19,20 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
     ParseException,
     UnsupportedTransferCoding,
 )
+from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
+from service.api.client_socket import HEAD_TIMEOUT_S, ClientSocket
 from service.api.errors import BAD_HTTP, CRASH, Answer, render
 from service.api.request_log import HEADER, new_request_id, tell_of_request
-from service.api.worker import LeadingWorker
 
 log = logging.getLogger(__name__)
+
+MAX_CLIENTS = 10_000
+"""Connections of a process. One that waits costs some 20 KiB."""
+OTHER_FILES = 256
+"""What a process has open beside its clients' connections: the database's, files of metrics, listeners."""
+STOP_LINGER_S = 2.0
+"""How long a process that stops still takes requests on the connections that it has."""
 
 _ANSWERS: dict[type[Exception], Answer] = {
     ExpectationFailed: Answer(417, "EXPECTATION_FAILED", "This expectation can not be met."),
@@ -34,6 +47,15 @@ BEFORE_THE_APPLICATION = tuple(
     answer for answer in _ANSWERS.values() if answer is not CRASH and answer is not BAD_HTTP
 )
 """What any request may be refused with before the application sees it."""
+
+
+def connection_limit() -> int:
+    """How many clients a process may have: MAX_CLIENTS, unless it may open fewer files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems call the hard limit infinite and take no such number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return MAX_CLIENTS if soft == resource.RLIM_INFINITY else max(16, min(MAX_CLIENTS, soft - OTHER_FILES))
 
 
 def answer_to_unreadable(error: Exception) -> Answer:
@@ -52,13 +74,44 @@ def raw_response(answer: Answer, request_id: str) -> bytes:
     return head.encode() + body
 
 
-class ApiWorker(LeadingWorker):
-    """gunicorn's worker, whose every error looks like ours, and which do not wait when they are to stop."""
+def has_unread(reader: Any) -> bool:
+    """Whether the application left something of a body, which gunicorn reads before the next request."""
+    return bool(getattr(reader, "length", 0) or getattr(reader, "parser", None))
+
+
+class ApiWorker(GeventWorker):  # type: ignore[misc]
+    """gunicorn's gevent worker, with deadlines for clients, errors that look like ours, and a quick stop."""
 
     on_stop: Callable[[], None] = staticmethod(lambda: None)
-    """Called when the process is told to stop, by a signal's handler."""
+    """Called when the process is told to stop."""
     on_tick: Callable[[], None] = staticmethod(lambda: None)
-    """Called about once a second, by the main thread."""
+    """Called about once a second."""
+
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self._clients: set[ClientSocket] = set()
+        self._stop_at = float("inf")
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serves a connection, in a greenlet of its own."""
+        wrapped = ClientSocket(client)
+        self._clients.add(wrapped)
+        try:
+            super().handle(listener, wrapped, addr)
+        finally:
+            self._clients.remove(wrapped)
+
+    def timeout_ctx(self) -> AbstractContextManager[None]:
+        """Nothing: a ClientSocket has deadlines of its own."""
+        return nullcontext()
+
+    def handle_request(self, listener_name: Any, req: Any, sock: ClientSocket, addr: Any) -> None:
+        """Answers a request. Raises StopIteration where it was the connection's last."""
+        if req.version >= (1, 1) and sum(name == "HOST" for name, _ in req.headers) != 1:
+            raise InvalidHeader("HOST", req=req)
+        sock.begin_request()
+        super().handle_request(listener_name, req, sock, addr)
+        sock.end_request(HEAD_TIMEOUT_S if has_unread(req.body.reader) else self.cfg.keepalive)
 
     def notify(self) -> None:
         """The process lives; a moment to do what is not worth a request's time, and not a process's life."""
@@ -67,15 +120,23 @@ class ApiWorker(LeadingWorker):
             self.on_tick()
         except Exception:
             log.exception("what is done every second failed")
+        if monotonic() >= self._stop_at:
+            for client in self._clients:
+                if not client.is_serving:
+                    client.end_input()
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
-        """Requests that are under way are answered; those that wait, at once."""
+        """Requests that are under way are answered; those that wait, at once. The next ones end connections.
+
+        A signal's handler may interrupt whoever holds a lock, so what takes one is left to a greenlet.
+        """
         super().handle_exit(sig, frame)
-        self.on_stop()
+        self._stop_at = monotonic() + STOP_LINGER_S
+        gevent.spawn(self.on_stop)
 
     def handle_quit(self, sig: Any, frame: Any) -> None:
-        """The process ends: threads that wait would hold it up."""
-        self.on_stop()
+        """The process ends."""
+        gevent.spawn(self.on_stop)
         super().handle_quit(sig, frame)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002

@@ -1,4 +1,7 @@
-"""Waiting for what a worker finds out: no connection is held meanwhile, and no longer than it may take."""
+"""Waiting for what a worker finds out: no connection is held meanwhile, and no longer than it may take.
+
+How many wait at once is bounded where trials begin: by what the workers can do.
+"""
 
 import logging
 import threading
@@ -7,22 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from service.api.places import NoPlaceError, Places
 from service.api.time_limit import DATABASE_LIMIT_S
 from service.api.trial_schemas import TrialResponse, TrialResult
 from service.database.deadline import answer_within
 from service.database.pool import Database
 from service.database.query import Executor
 from service.database.trials import Progress, TrialRepository
-from service.errors import DatabaseError, MillgateError, NoWorkerError, TooManyTrialsError, TrialLostError
+from service.errors import DatabaseError, MillgateError, NoWorkerError, TrialLostError
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.075
 # How long after its time a result may still come: it has to be written and seen.
 _GRACE_S = 1.5
-# Each takes a thread for as long as it lasts, so most are left for everything else.
-_THREADS_A_PLACE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +30,14 @@ class TrialDesk:
     """Of one process; made before the fork."""
 
     limit_s: float
-    places: Places
     ending: threading.Event = field(default_factory=threading.Event)
     """Set when the process is to end: nobody waits any more then."""
-
-    @classmethod
-    def of(cls, limit_s: float, threads: int) -> "TrialDesk":
-        """For a process with so many threads."""
-        return cls(limit_s, Places(max(1, threads // _THREADS_A_PLACE)))
 
     def run(self, database: Database, begin: Callable[[TrialRepository], UUID]) -> TrialResponse:
         """Begins a trial in a transaction and waits for what comes of it.
 
         Raises what `begin` does, TooManyTrialsError, NoWorkerError, TrialLostError, DatabaseError.
         """
-        try:
-            with self.places.one():
-                return self._run(database, begin)
-        except NoPlaceError:
-            raise TooManyTrialsError from None
-
-    def _run(self, database: Database, begin: Callable[[TrialRepository], UUID]) -> TrialResponse:
         with database.transaction() as transaction:
             trial_id = begin(TrialRepository(transaction))
         try:

@@ -23,6 +23,9 @@ Connection = psycopg.Connection[Any]
 Result = TypeVar("Result")
 Statement = TypeVar("Statement")
 
+MAX_QUEUED = 1000
+"""Requests that may wait for a connection. A healthy database serves as many well within DB_POOL_TIMEOUT_S:
+so beyond this there are too many (OverloadedError), and who waits in vain waits for a database in trouble."""
 # How long a server that ends a statement in time may take to say so.
 _SILENCE_S = 1.0
 
@@ -89,7 +92,7 @@ class Database:
             timeout=config.pool_timeout_s,
             # The pool's own threads try a lost connection again at this pace at the slowest.
             reconnect_timeout=config.connect_timeout_s,
-            max_waiting=200,
+            max_waiting=MAX_QUEUED,
             name=application_name,
             open=False,
         )

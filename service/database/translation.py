@@ -12,6 +12,7 @@ from service.errors import (
     GatewayIdConflictError,
     MillgateError,
     OrganizationUnknownError,
+    OverloadedError,
     TokenNameConflictError,
 )
 
@@ -56,7 +57,9 @@ class translated_errors:  # noqa: N801 - reads as what it does, where it is used
 
 
 def _raise_ours(error: psycopg.Error) -> None:
-    if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests)):
+    if isinstance(error, TooManyRequests):
+        raise OverloadedError("too many wait for a connection to the database") from error
+    if isinstance(error, (PoolTimeout, PoolClosed)):
         raise DatabaseUnavailableError("no connection to the database became free in time") from error
     if isinstance(error, psycopg.IntegrityError):
         constraint = error.diag.constraint_name or ""

@@ -1,17 +1,20 @@
 """What happens, as it happens: nothing missed, nothing twice, and nobody kept from anything by waiting."""
 
 import base64
+import http.client
+import json
+import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from typing import Any
 
 import psycopg
 import pytest
 
 from service.database.event_stream import WINDOW_ROWS
-from tests.api.server import REQUEST_LIMIT_S, ApiServer, Reply
+from tests.api.server import REQUEST_LIMIT_S, STOP_LIMIT_S, ApiServer, Reply
 from tests.waiting import wait_until
 
 FIELDS = {
@@ -21,6 +24,7 @@ FIELDS = {
 LIMIT_S = 60.0
 # Well before gunicorn cuts off what has hung (`graceful_timeout`, 6 s).
 STOP_S = 4.0
+CROWD = 400
 
 
 def happen(database: psycopg.Connection, gateway: dict[str, Any], *states: str) -> None:
@@ -256,27 +260,37 @@ Waiting = list[Future[dict[str, Any]]]
 
 
 def occupy(pool: ThreadPoolExecutor, api: ApiServer, cursor: str, count: int, **query: object) -> Waiting:
-    """As many requests that wait as may; another one does not, which is how that shows."""
-    waiting: Waiting = []
-
-    def all_wait() -> bool:
-        # One that came while the one that tries waited was answered at once.
-        waiting[:] = [one for one in waiting if not one.done()]
-        for _ in range(count - len(waiting)):
-            waiting.append(pool.submit(part, api, cursor, 30, **query))
-        # They go first: the one that tries would take the place of one of them.
-        wait(waiting, timeout=0.3, return_when=FIRST_COMPLETED)
-        return timed(api, cursor, 2, **query) < 1.5 and not any(one.done() for one in waiting)
-
-    wait_until(all_wait, 25, f"{count} to wait")
+    """As many requests that wait as may; another one is refused, which is how that shows."""
+    waiting: Waiting = [pool.submit(wait_in, api, cursor, **query) for _ in range(count)]
+    wait_until(lambda: is_refused(ask(api, cursor, 1, **query)), 25, f"{count} to wait")
     return waiting
+
+
+def wait_in(api: ApiServer, cursor: str, **query: object) -> dict[str, Any]:
+    """The answer to a request that waits, once it is let in: the one that tries may have been before it."""
+    answer: dict[str, Any] = wait_until(lambda: let_in(ask(api, cursor, 30, **query)), LIMIT_S, "a slot")
+    return answer
+
+
+def let_in(reply: Reply) -> Any:
+    """The answer, unless too many wait."""
+    return None if is_refused(reply) else reply.json
+
+
+def is_refused(reply: Reply) -> bool:
+    """Whether too many wait; it says when to come back."""
+    if reply.status == 200:
+        return False
+    assert (reply.status, reply.error["code"]) == (503, "TOO_MANY_WAITING")
+    assert int(reply.headers["Retry-After"]) > 0
+    return True
 
 
 def test_who_waits_hears_at_once_and_holds_nothing(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
-    """With a single connection in the pool others are served meanwhile; only half of the threads wait."""
-    api = start_api(API_THREADS="5", DB_POOL_MAX="1", DB_POOL_MIN="1")
+    """With a single connection in the pool others are served meanwhile."""
+    api = start_api(MAX_WAITING_REQUESTS="2", DB_POOL_MAX="1", DB_POOL_MIN="1")
     gateway = api.gateway(api.factory()["id"])
     cursor = part(api)["cursor"]
     with ThreadPoolExecutor(2) as pool, psycopg.connect(database_url, autocommit=True) as database:
@@ -290,7 +304,7 @@ def test_who_is_woken_by_what_others_follow_keeps_its_place(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
     """Whoever else would like to wait meanwhile."""
-    api = start_api(API_THREADS="3")
+    api = start_api(MAX_WAITING_REQUESTS="1")
     here, there = (api.gateway(api.factory()["id"], name) for name in ("HERE", "THERE"))
     mine = part(api, factory_id=here["factory_id"])["cursor"]
     cursor = part(api)["cursor"]
@@ -301,7 +315,8 @@ def test_who_is_woken_by_what_others_follow_keeps_its_place(
             if asked % 20 == 0:
                 happen(database, there, "other")
             # Where there is nothing new this one would like to wait, too.
-            cursor, asked = part(api, cursor, 1)["cursor"], asked + 1
+            reply, asked = ask(api, cursor, 1), asked + 1
+            cursor = cursor if is_refused(reply) else reply.json["cursor"]
         assert not waiting.done()
         happen(database, here, "mine")
         assert states(waiting.result(LIMIT_S)) == ["mine"]
@@ -315,7 +330,7 @@ def test_waiting_ends_with_its_time(api: ApiServer) -> None:
 
 
 def test_a_stop_ends_waits_at_once(start_api: Callable[..., ApiServer]) -> None:
-    api = start_api(API_THREADS="2")
+    api = start_api(MAX_WAITING_REQUESTS="1")
     cursor = part(api)["cursor"]
     with ThreadPoolExecutor(2) as pool:
         (waiting,) = occupy(pool, api, cursor, 1)
@@ -323,3 +338,44 @@ def test_a_stop_ends_waits_at_once(start_api: Callable[..., ApiServer]) -> None:
         assert waiting.result(STOP_S) == {"data": [], "cursor": cursor, "has_more": False}
         assert stopping.result() == 0
     assert "Traceback" not in api.log_path.read_text()
+
+
+def test_who_stops_lets_nobody_ask_again_and_again(start_api: Callable[..., ApiServer]) -> None:
+    """On the connections that are left a first wait is refused, and told when to come back."""
+    api = start_api()
+    cursor = part(api)["cursor"]
+    path = f"/api/events?after={cursor}&wait=30"
+    connections = [http.client.HTTPConnection("127.0.0.1", api.port, timeout=LIMIT_S) for _ in range(2)]
+    with ExitStack() as opened:
+        waits, comes_late = (opened.enter_context(closing(each)) for each in connections)
+        comes_late.request("GET", "/api/health")
+        comes_late.getresponse().read()
+        waits.request("GET", path)
+        assert api.process is not None
+        api.process.send_signal(signal.SIGTERM)
+        assert json.load(waits.getresponse()) == {"data": [], "cursor": cursor, "has_more": False}
+        comes_late.request("GET", path)
+        refused = comes_late.getresponse()
+        assert (refused.status, json.load(refused)["error"]["code"]) == (503, "SHUTTING_DOWN")
+        assert int(refused.headers["Retry-After"]) > 0
+    assert api.process.wait(STOP_LIMIT_S) == 0
+
+
+def test_hundreds_wait_and_all_hear_while_others_are_served(
+    start_api: Callable[..., ApiServer], database_url: str
+) -> None:
+    api = start_api()
+    gateway = api.gateway(api.factory()["id"])
+    path = f"/api/events?after={part(api)['cursor']}&wait=30"
+    with ExitStack() as opened, psycopg.connect(database_url, autocommit=True) as database:
+        waiting = []
+        for _ in range(CROWD):
+            connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=LIMIT_S)
+            waiting.append(opened.enter_context(closing(connection)))
+            connection.request("GET", path)
+        for _ in range(20):
+            assert api.call("GET", "/api/gateways").status == 200
+        happen(database, gateway, "new")
+        answers = [connection.getresponse() for connection in waiting]
+        assert [answer.status for answer in answers] == [200] * CROWD
+        assert {tuple(states(json.load(answer))) for answer in answers} == {("new",)}

@@ -152,7 +152,7 @@ def test_a_frozen_database_never_keeps_a_request_waiting(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     """Its system goes on confirming what it receives, so that TCP sees nothing wrong."""
-    limits = {"DB_STATEMENT_TIMEOUT_S": "1", "DB_POOL_MIN": "2", "API_THREADS": "16"}
+    limits = {"DB_STATEMENT_TIMEOUT_S": "1", "DB_POOL_MIN": "2"}
     with ApiServer(own_postgres.url(), tmp_path / "api.log", limits) as api:
         gateway = api.gateway(api.factory()["id"])
         path = f"/api/gateways/{gateway['id']}"

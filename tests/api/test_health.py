@@ -67,7 +67,7 @@ def refused_start(server: ApiServer) -> str:
         ("ENCRYPTION_KEY", base64.b64encode(b"short").decode(), "must be 32 bytes"),
         ("DATABASE_URL", "", "DATABASE_URL is not set"),
         ("PORT", "ninety", "PORT must be a whole number"),
-        ("API_THREADS", "0", "API_THREADS must be between"),
+        ("KEEPALIVE_S", "-7", "KEEPALIVE_S must be between"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL must be one of"),
     ],
 )

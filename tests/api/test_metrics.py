@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -222,7 +223,7 @@ def test_a_client_that_leaves_without_its_answer_harms_nobody(api: ApiServer) ->
 
 def test_what_fails_beside_the_requests_ends_no_process(caplog: pytest.LogCaptureFixture) -> None:
     worker = ApiWorker.__new__(ApiWorker)
-    worker.tmp = SimpleNamespace(notify=lambda: None)
+    worker.tmp, worker.ppid, worker._stop_at = SimpleNamespace(notify=lambda: None), os.getppid(), inf
     worker.on_tick = Path("/nowhere").rmdir
     worker.notify()
     assert [record.levelname for record in caplog.records] == ["ERROR"]

@@ -47,7 +47,7 @@ def test_the_api_answers_safely_without_a_database_and_recovers_by_itself(
 
 # The pool tries again a second after it could not connect, which the herald may have had it do meanwhile.
 # The time-out is the one that ships.
-ALONE = {"API_THREADS": "1", "DB_POOL_TIMEOUT_S": "2"}
+ALONE = {"DB_POOL_TIMEOUT_S": "2"}
 
 
 @pytest.mark.req("GATEWAY-08")

@@ -29,7 +29,6 @@ from tests.workers.settings import EMAIL, PASSWORD
 STEPS = ["resolve", "connect", "tls", "upgrade", "login", "subscribe"]
 # Long enough for a machine that is busy with other tests: nothing here waits for them.
 PATIENT = {"TCP_TIMEOUT_S": "6", "UPGRADE_TIMEOUT_S": "6", "LOGIN_TIMEOUT_S": "6", "LEASE_S": "8"}
-MANY_THREADS = {"API_THREADS": "32"}
 WAIT_S = 10.0
 
 
@@ -57,7 +56,7 @@ def bench(
     with (
         cloned_database(server_admin, server_url) as url,
         psycopg.connect(url, autocommit=True) as database,
-        ApiServer(url, directory / "api.log", MANY_THREADS) as api,
+        ApiServer(url, directory / "api.log") as api,
     ):
         worker = ThreadedWorker(url, {**PATIENT, **trusted})
         try:
@@ -349,20 +348,6 @@ def test_a_few_at_once_and_no_more(bench: Bench, site: Site, calls: ThreadPoolEx
     cut(gateway, waiting)
     gateway.fault(None)
     assert bench.api.call("POST", "/api/gateways/test", login(gateway.url)).json["ok"]
-
-
-def test_trials_leave_threads_for_everything_else(
-    bench: Bench, site: Site, calls: ThreadPoolExecutor, tmp_path: Path
-) -> None:
-    gateway = site.gateway("AP-1")
-    gateway.fault(Fault.SILENT_LOGIN)
-    with ApiServer(bench.api.database_url, tmp_path / "api.log", {"API_THREADS": "4"}) as api:
-        waiting = begin(calls, api, gateway)
-        refused = api.call("POST", "/api/gateways/test", login(gateway.url))
-        assert (refused.status, refused.error["code"]) == (429, "TOO_MANY_TRIALS")
-        assert api.call("GET", "/api/gateways").status == 200
-        assert not waiting.done()
-        cut(gateway, [waiting])
 
 
 def test_without_a_worker(start_api: Callable[..., ApiServer]) -> None:

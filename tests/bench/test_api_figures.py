@@ -64,10 +64,9 @@ def test_ratios_are_those_of_the_medians() -> None:
     assert "| millgate | 650 | 5.00 | 10.0 | 1,538 | 50.0 | 0.00 |" in found.figures
     assert "| fastify-1 | 2.00 |" in found.figures
     reached = {goal.work: goal.is_reached for goal in found.goals}
-    assert len(found.goals) == 2 * len(ENDPOINTS) + 2
+    assert len(found.goals) == 2 * len(ENDPOINTS) + 1
     assert reached["GET one gateway, against fastify-1"]
     assert not reached["list, limit 20, against fastify-1"]
-    assert all(reached[f"{endpoint.shown}, against fastapi-sqlalchemy"] for endpoint in ENDPOINTS)
     assert reached["p99 of GET one gateway"]
     assert reached["requests of all contestants that failed"]
 
@@ -79,7 +78,7 @@ def test_a_failed_request_and_a_longer_tail_are_told() -> None:
     reached = {goal.work: goal.is_reached for goal in found.goals}
     assert not reached["p99 of GET one gateway"]
     assert not reached["requests of all contestants that failed"]
-    assert not any("fastapi" in work for work in reached)
+    assert reached["p99 of PUT"]
 
 
 def test_without_node_there_are_still_ratios() -> None:
