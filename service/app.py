@@ -33,6 +33,7 @@ from service.api.security import guard
 from service.api.services import Services, attach_services
 from service.api.stored_passwords import PasswordPolicy
 from service.api.time_limit import limit_waits
+from service.api.token_uses import TokenUses
 from service.api.trial_desk import TrialDesk
 from service.config import ApiConfig
 from service.crypto import Sealer
@@ -111,6 +112,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
                 database, config.max_waiting_requests, readers=max(1, config.database.pool_max // 2)
             ),
             herald=herald,
+            token_uses=TokenUses(database),
             passwords=PasswordPolicy(config.requires_tokens, config.gateway_networks_allowed),
         ),
     )

@@ -102,6 +102,7 @@ def post_worker_init(worker: Any) -> None:
     services.database.open()
     services.event_watch.start()
     services.herald.start()
+    services.token_uses.start()
     worker.on_stop = services.end_waits
     worker.on_tick = partial(count_pool, worker.app.wsgi())
 
@@ -111,6 +112,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
     services = services_of(worker.app.wsgi())
     services.event_watch.stop(timeout_s=2)
     services.herald.stop(timeout_s=2)
+    services.token_uses.stop(timeout_s=1)
     services.database.close()
 
 

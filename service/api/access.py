@@ -85,7 +85,7 @@ def _authorize(limiter: FailureLimiter) -> None:
         _refuse(limiter, "the token is not known, or was revoked")
     g.token = token.name
     if not token.was_used_today:
-        tokens.note_use(token.id)
+        services().token_uses.note(token.id)
     if not covers(Scope(token.scope), request.method):
         log.warning("a token for reading was used to write", extra={**_who(), "token": token.name})
         raise ScopeTooSmallError

@@ -9,6 +9,7 @@ from flask import Flask, current_app
 from service.api.event_watch import EventWatch
 from service.api.herald import Herald
 from service.api.stored_passwords import PasswordPolicy
+from service.api.token_uses import TokenUses
 from service.api.trial_desk import TrialDesk
 from service.crypto import Sealer
 from service.database.pool import Database
@@ -28,6 +29,7 @@ class Services:
     trials: TrialDesk
     event_watch: EventWatch
     herald: Herald
+    token_uses: TokenUses
     passwords: PasswordPolicy
     import_slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(IMPORTS_AT_ONCE))
     """Held while a file is imported."""

@@ -58,11 +58,15 @@ FIND_ALL = Query(
     reads_only=True,
 )
 
-# Of many requests at midnight one writes.
+# Of many requests at midnight one writes, and none holds a connection to wait for another.
 NOTE_USE = Command(
     """
     UPDATE api_tokens SET last_used_at = date_trunc('day', now(), 'UTC')
-    WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < date_trunc('day', now(), 'UTC'))
+    WHERE id = (
+        SELECT id FROM api_tokens
+        WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < date_trunc('day', now(), 'UTC'))
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
     """
 )
 
@@ -89,7 +93,7 @@ class TokenRepository:
         return self._executor.fetch_all(FIND_ALL, {})
 
     def note_use(self, token_id: UUID) -> None:
-        """It was used today."""
+        """It was used today. Does nothing while somebody else changes the token."""
         self._executor.execute(NOTE_USE, {"id": token_id})
 
     def revoke(self, name: str) -> None:

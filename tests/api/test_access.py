@@ -17,6 +17,7 @@ from service.database.workers import WorkerRepository
 from service.environment import Environment
 from tests.api.server import KEY, ApiServer, Reply
 from tests.database_server import cloned_database
+from tests.waiting import wait_until
 
 OPEN = ["/api/health", "/api/health/ready"]
 LIMIT_S = 60
@@ -182,9 +183,12 @@ def test_it_is_kept_as_a_hash_and_its_use_to_the_day(locked: Locked) -> None:
         used += " WHERE name = 'kept'"
         assert connection.execute(used.encode()).fetchone() == (None, None)
         api.call("GET", "/api/factories", headers=bearer(token))
-        row = connection.execute(used.encode()).fetchone()
-        assert row is not None
-        assert row[1] is True
+
+        def is_noted() -> bool:
+            row = connection.execute(used.encode()).fetchone()
+            return row is not None and row[1] is True
+
+        wait_until(is_noted, what="the use to be noted")
         # The second use of a day writes nothing.
         version = b"SELECT xmin::text FROM api_tokens WHERE name = 'kept'"
         before = connection.execute(version).fetchone()

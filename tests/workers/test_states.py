@@ -205,3 +205,24 @@ def test_history_that_nobody_takes_is_bounded(
     kept = registry.take_changes(10).transitions
     assert [one.to_state for one in kept] == [State.RETRYING, State.CONNECTING, State.RETRYING]
     assert len(caplog.records) == 1
+
+
+def test_every_loss_of_history_is_logged_and_how_much_was_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(registry_module, "MAX_PENDING_EVENTS", 3)
+    registry = registry_with(ROW_ID)
+
+    def lose() -> None:
+        """Three of six, and the rest is written after the second attempt."""
+        for _ in range(3):
+            registry.move(ROW_ID, State.CONNECTING)
+            registry.move(ROW_ID, State.RETRYING, REASON)
+        registry.give_back(registry.take_changes(10))
+        registry.forget_released(registry.take_changes(10))
+
+    for episode in (1, 2):
+        lose()
+        said = [record.getMessage() for record in caplog.records]
+        assert len([words for words in said if "oldest transitions are dropped" in words]) == episode
+        assert len([words for words in said if "3 transitions were dropped" in words]) == episode

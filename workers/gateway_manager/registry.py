@@ -106,7 +106,8 @@ class GatewayRegistry:
         self._reported_seen_at: dict[UUID, float] = {}
         self._unreported: dict[UUID, None] = {}
         self._transitions: deque[Transition] = deque()
-        self._told_full = False
+        self._dropped = 0
+        """Transitions, since the history was last written to its end."""
         self._tally = Tally()
         self._closed = False
 
@@ -286,6 +287,8 @@ class GatewayRegistry:
         with self._changed:
             if changes.holder != self._holder:
                 return []
+            if not self._transitions:
+                self._tell_dropped()
             released = [one.gateway_id for one in changes.observations if one.is_over]
             for gateway_id in released:
                 self._observations.pop(gateway_id, None)
@@ -306,6 +309,7 @@ class GatewayRegistry:
             self._reported_seen_at.clear()
             self._unreported.clear()
             self._transitions.clear()
+            self._tell_dropped()
 
     def wait_for_changes(self, timeout_s: float) -> None:
         """Returns when there is something to report, when the time is up, or after `close`."""
@@ -365,9 +369,15 @@ class GatewayRegistry:
         self._transitions.append(transition)
         if len(self._transitions) > MAX_PENDING_EVENTS:
             self._transitions.popleft()
-            if not self._told_full:
+            if not self._dropped:
                 log.error("history not written for so long that its oldest transitions are dropped")
-            self._told_full = True
+            self._dropped += 1
+
+    def _tell_dropped(self) -> None:
+        """From now on nothing is dropped; the next time it is said again."""
+        if self._dropped:
+            log.error("history has a gap: %d transitions were dropped", self._dropped)
+        self._dropped = 0
 
     def _mark(self, gateway_id: UUID) -> None:
         self._unreported.setdefault(gateway_id)

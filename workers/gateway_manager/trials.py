@@ -85,10 +85,11 @@ class TrialDesk:
         if worker is None:
             return
         repository = TrialWorkRepository(self._database, worker)
-        repository.prune()
         places = MOST_PER_WORKER - len(self._trials())
         for order in repository.claim(places) if places > 0 else []:
             self._begin(worker, order)
+        # Last, for nobody waits for it.
+        repository.prune()
 
     def _begin(self, worker: WorkerIdentity, order: ClaimedTrial) -> None:
         def finished(trial: Trial, result: dict[str, Any] | None) -> None:
