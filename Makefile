@@ -4,10 +4,11 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 ARGS ?=
 ONLY ?=
+SUITE ?=
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos bench check migrate api worker token tokens token-revoke rotate-keys secrets types schema requirements lock clean install install-dev install-bench
+.PHONY: help run demo test chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys secrets types schema requirements lock clean install install-dev install-bench
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -29,6 +30,9 @@ bench: install-bench  ## Millgate beside its peers, into bench/RESULTS.md (ONLY=
 
 check: install-dev  ## formatting, types, import rules, migrations, Compose file, generated files
 	@exec $(RUN) -m devstack.check
+
+try-on:  ## the README's commands on fresh systems (SUITE="bookworm trixie"; needs root and debootstrap)
+	@exec $(PYTHON) -m devstack.try_on $(SUITE)
 
 migrate: install  ## apply the migrations to DATABASE_URL
 	@exec $(RUN) -m devstack migrate

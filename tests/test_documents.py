@@ -1,6 +1,5 @@
 """What the documents promise: the README's examples run, and every setting is listed with its default."""
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from devstack.commands import PROJECT
+from devstack.readme import README_URL, example_script
 from service.config import ApiConfig
 from service.environment import Environment
 from tests.api.server import ApiServer
@@ -18,16 +18,11 @@ COMPOSE_ONLY = {"COMPOSE_PROFILES": "", "SITE_ADDRESS": "localhost", "DATABASE_S
 NEEDED = {"DATABASE_URL": "postgresql://127.0.0.1/none", "ENCRYPTION_KEY": "none"}
 
 
-def readme_examples() -> str:
-    """All that the README shows in bash."""
-    return "\n".join(re.findall(r"```bash\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL))
-
-
 @pytest.mark.req("QUAL-07")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's examples need curl")
 def test_the_examples_of_the_readme_run(database_url: str, tmp_path: Path) -> None:
     with ApiServer(database_url, tmp_path / "api.log") as api:
-        script = readme_examples().replace("http://127.0.0.1:3000", f"http://127.0.0.1:{api.port}")
+        script = example_script().replace(README_URL, f"http://127.0.0.1:{api.port}")
         result = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             capture_output=True,

@@ -108,6 +108,7 @@ def test_the_proxy_counts_where_it_is_and_nowhere_else(services: dict[str, Any])
     api = services["api"]["environment"]
     assert api["TRUSTED_PROXIES"] == "${TRUSTED_PROXIES:-${COMPOSE_PROFILES:+1}}"
     assert api["FORCE_HTTPS"] == "${FORCE_HTTPS:-${COMPOSE_PROFILES:+true}}"
+    assert api["ALLOWED_HOSTS"] == "${ALLOWED_HOSTS:-${SITE_ADDRESS:-}}"
     assert services["proxy"]["networks"] == ["clients"]
     caddyfile = (PROJECT / "Caddyfile").read_text()
     assert "reverse_proxy api:3000 {" in caddyfile
