@@ -12,6 +12,13 @@ from chaos.rows_database import database_failover, database_kill, database_resta
 from chaos.rows_gateways import dribble, gateway_cut, half_open
 from chaos.rows_messages import flood, memory
 from chaos.rows_model import lease_model
+from chaos.rows_neighbours import (
+    empty_pieces,
+    hanging_logins,
+    hanging_upgrades,
+    huge_messages,
+    silent_names,
+)
 from chaos.rows_refusals import disk_full, read_only
 from chaos.rows_workers import worker_added, worker_cut_off, worker_freeze, worker_kill, worker_term
 from devstack.household import Household
@@ -38,6 +45,8 @@ OUTAGE = (
 )
 
 REFUSAL = "writes answer 500 safely; reads go on; the worker keeps its sessions"
+
+BESIDE = "a healthy gateway that is added beside them connects within 2 s"
 
 ROWS = (
     Row(
@@ -160,6 +169,46 @@ ROWS = (
         "slowed by back-pressure or dropped with a reason; the others' status delay does not double",
         flood,
         40,
+        alone=True,
+    ),
+    Row(
+        "hanging-upgrades",
+        "1,000 gateways that accept TCP and never answer the upgrade",
+        BESIDE,
+        hanging_upgrades,
+        100,
+        alone=True,
+    ),
+    Row(
+        "hanging-logins",
+        "500 gateways that upgrade and never answer the login",
+        BESIDE,
+        hanging_logins,
+        75,
+        alone=True,
+    ),
+    Row(
+        "silent-names",
+        "300 names whose name server never answers",
+        BESIDE + ", by address, as localhost and by name; the reasons are true",
+        silent_names,
+        60,
+        alone=True,
+    ),
+    Row(
+        "huge-messages",
+        "60 gateways that pour messages of 4 MiB",
+        BESIDE + "; the worker takes 300 MiB and half a core at most",
+        huge_messages,
+        60,
+        alone=True,
+    ),
+    Row(
+        "empty-pieces",
+        "2 gateways whose messages have 1,000 empty pieces",
+        "slowed like any flood: a tenth of a core at most",
+        empty_pieces,
+        45,
         alone=True,
     ),
     Row(

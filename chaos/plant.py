@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, LiteralString, Self
 
@@ -13,7 +14,7 @@ from psycopg.rows import namedtuple_row
 
 from chaos.api import Api
 from chaos.proxy import Proxy
-from chaos.worker import WorkerProcess
+from chaos.worker import CLOCK_DIRECTORY, WorkerProcess
 from devstack.environment import new_encryption_key
 from devstack.errors import StackError
 from devstack.household import Household, migrate
@@ -107,16 +108,23 @@ class Plant:
         database_url: str | None = None,
         clock_error_s: float = 0,
         file_limit: int | None = None,
+        runs_first: Path | None = None,
         **changes: str,
     ) -> WorkerProcess:
-        """A worker; returns when it is registered. `changes`: settings that differ from the defaults."""
+        """A worker; returns when it is registered. `changes`: settings that differ from the defaults.
+
+        `clock_error_s`: how far its wall clock is ahead. `runs_first`: see WorkerProcess.
+        """
         environment = {
             "DATABASE_URL": database_url or self.database_url,
             "ENCRYPTION_KEY": self.key,
             **self.settings,
             **changes,
         }
-        worker = WorkerProcess(self.household, self.directory, environment, clock_error_s, file_limit)
+        if clock_error_s:
+            environment["CLOCK_ERROR_S"] = str(clock_error_s)
+            runs_first = CLOCK_DIRECTORY
+        worker = WorkerProcess(self.household, self.directory, environment, runs_first, file_limit)
         self._stack.callback(worker.close)
         if self.wait(lambda: bool(self.rows(COUNT_HELD, worker.pid)), 20) is None:
             raise StackError("a worker did not register")

@@ -15,6 +15,7 @@ from devstack.errors import StackError
 from devstack.household import Household, marked
 
 CLOCK_DIRECTORY = Path(__file__).parent / "wrong_clock"
+SILENT_NAMES_DIRECTORY = Path(__file__).parent / "silent_names"
 
 
 class WorkerProcess:
@@ -25,15 +26,16 @@ class WorkerProcess:
         household: Household,
         directory: Path,
         environment: Mapping[str, str],
-        clock_error_s: float = 0,
+        runs_first: Path | None = None,
         file_limit: int | None = None,
     ) -> None:
-        """`clock_error_s`: how far its wall clock is ahead. `file_limit`: as `ulimit -n` has it."""
+        """`runs_first`: a folder whose `sitecustomize` changes the process's world.
+
+        `file_limit`: as `ulimit -n` has it.
+        """
         limit = () if file_limit is None else ("sh", "-c", f'ulimit -n {file_limit} && exec "$@"', "sh")
-        paths = [str(PROJECT)] if not clock_error_s else [str(CLOCK_DIRECTORY), str(PROJECT)]
+        paths = [str(path) for path in (runs_first, PROJECT) if path is not None]
         seen = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(paths), **environment}
-        if clock_error_s:
-            seen["CLOCK_ERROR_S"] = str(clock_error_s)
         number = len(list(directory.glob("worker-*.log"))) + 1
         self._child = Child(
             f"worker-{number}",
@@ -66,6 +68,12 @@ class WorkerProcess:
     def rss_bytes(self) -> int:
         """Its memory, as the system counts it."""
         return int(psutil.Process(self.pid).memory_info().rss)
+
+    @property
+    def cpu_s(self) -> float:
+        """The processor time it has used so far."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
 
     def send(self, number: signal.Signals) -> None:
         """Sends the process, and nobody else, a signal. Harmless when it is dead."""

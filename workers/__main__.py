@@ -11,7 +11,6 @@ from uuid import UUID
 from service.crypto import Sealer
 from service.database.canaries import check_key
 from service.database.pool import Database
-from service.database.trials import MOST_PER_WORKER
 from service.database.workers import WorkerRepository
 from service.environment import read_environment
 from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError
@@ -23,7 +22,7 @@ from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.connection import Surroundings
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.fence import Fence
-from workers.gateway_manager.gate import HandshakeGate
+from workers.gateway_manager.gate import HandshakeLimiter
 from workers.gateway_manager.lease import Lease
 from workers.gateway_manager.listener import ChangeListener
 from workers.gateway_manager.manager import GatewayConnectionManager
@@ -45,6 +44,8 @@ VERSION = "0.1.0"
 THREAD_STACK_BYTES = 512 * 1024
 STARTUP_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 6.0
+# A look-up may hang longer than the trial that wanted it.
+MAX_TRIAL_LOOK_UPS = 64
 
 
 class Worker:
@@ -60,7 +61,7 @@ class Worker:
         self._capacity = Capacity(self._system.gateways)
         self._resolver = Resolver()
         # Of their own: names that nobody answers for shall hold up trials alone.
-        self._trial_resolver = Resolver(MOST_PER_WORKER)
+        self._trial_resolver = Resolver(MAX_TRIAL_LOOK_UPS)
         self._lease = Lease(
             database=config.database,
             settings=config.lease,
@@ -76,7 +77,7 @@ class Worker:
             self._lease,
             Surroundings(
                 registry=self._registry,
-                gate=HandshakeGate(config.max_handshakes),
+                limiter=HandshakeLimiter(config.max_handshakes),
                 dialer=Dialer(self._resolver, config.session, config.networks, config.tls),
                 wakers=self._wakers,
                 sealer=self._sealer,

@@ -87,6 +87,9 @@ def _read_session(environment: Environment) -> SessionSettings:
             "MAX_MESSAGE_BYTES", 4 * 1024 * 1024, minimum=1024, maximum=64 * 1024 * 1024
         ),
         max_messages_per_s=environment.integer("MAX_MESSAGES_PER_S", 500, minimum=1, maximum=100_000),
+        max_bytes_per_s=environment.integer(
+            "MAX_BYTES_PER_S", 1024 * 1024, minimum=1024, maximum=1024 * 1024 * 1024
+        ),
     )
     if session.liveness_timeout_s <= session.ping_interval_s:
         raise ConfigurationError("LIVENESS_TIMEOUT_S must be longer than PING_INTERVAL_S")

@@ -24,6 +24,9 @@ class HeldGateway:
     rejected_logins: int
     """In a row, of the login as it is now, and since somebody last asked to connect it."""
     last_rejected_age: timedelta | None
+    was_held: bool = False
+    """A worker has held it as it is configured now."""
+    last_seen_age: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ FIND_HELD = Query(
                 THEN c.rejected_logins
             ELSE 0
         END AS rejected_logins,
-        clock_timestamp() - c.last_rejected_at AS last_rejected_age
+        clock_timestamp() - c.last_rejected_at AS last_rejected_age,
+        c.observed_generation IS NOT DISTINCT FROM g.generation AS was_held,
+        clock_timestamp() - c.last_seen_at AS last_seen_age
     FROM gateway_connections AS c
     JOIN gateways AS g ON c.gateway_id = g.id
     JOIN factories AS f ON g.factory_id = f.id

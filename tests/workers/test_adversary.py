@@ -230,7 +230,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def dialer() -> Iterator[Dialer]:
-    resolver = Resolver(threads=1)
+    resolver = Resolver()
     yield Dialer(resolver, SETTINGS)
     resolver.close()
 

@@ -138,7 +138,7 @@ def counts_in_state(plant: Plant, state: str) -> int:
 
 def test_a_socket_that_is_not_to_be_had_has_a_reason_of_its_own() -> None:
     with ExitStack() as stack:
-        resolver = Resolver(threads=1)
+        resolver = Resolver()
         stack.callback(resolver.close)
         waker = WakerFactory().make()
         stack.callback(waker.close)

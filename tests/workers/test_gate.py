@@ -1,34 +1,38 @@
-"""A bound that holds under a crowd, and places that nobody takes along when told to go."""
+"""A bound that holds in a crowd, slots that nobody takes along, lanes that hanging gateways do not fill."""
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.waiting import wait_until
-from workers.gateway_manager.gate import HandshakeGate
+from workers.gateway_manager.gate import SLOT_S, HandshakeLimiter, SlotQueue, Ticket
 from workers.gateway_manager.waker import InterruptedWaitError, WakerFactory
 
 pytestmark = pytest.mark.req("ORCH-04")
 
 
-class Visitor:
-    """A thread that wants in."""
+class Handshake:
+    """A thread that wants a slot."""
 
-    def __init__(self, gate: HandshakeGate) -> None:
+    def __init__(self, limiter: HandshakeLimiter, *, suspect: bool = False) -> None:
         self.waker = WakerFactory().make()
         self.told_to_go = False
         self.leave = threading.Event()
         self.inside = threading.Event()
         self.interrupted = threading.Event()
-        self._gate = gate
+        self._limiter = limiter
+        self._suspect = suspect
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            with self._gate.place(self.waker, lambda: self.told_to_go):
+            with self._limiter.slot(self.waker, lambda: self.told_to_go, suspect=self._suspect):
                 self.inside.set()
                 self.leave.wait(10)
         except InterruptedWaitError:
@@ -45,21 +49,29 @@ class Visitor:
         self.waker.close()
 
 
+def is_idle(limiter: HandshakeLimiter) -> bool:
+    return (limiter._queue.held, len(limiter._queue)) == (0, 0)
+
+
 def test_a_hundred_threads_never_exceed_the_bound() -> None:
-    gate, places, lock = HandshakeGate(7), 7, threading.Lock()
+    limiter, slots, lock = HandshakeLimiter(7), 7, threading.Lock()
     inside, most, passed = 0, 0, 0
 
     def pass_through(number: int) -> None:
         nonlocal inside, most, passed
         waker = WakerFactory().make()
         for turn in range(20):
-            # Some are told to go at times; that must neither leak a place nor make one.
+            # Some are told to go at times; that must neither leak a slot nor make one.
             impatient = (number + turn) % 5 == 0
             deadline = monotonic() + 0.001
+
+            def interrupted(impatient: bool = impatient, deadline: float = deadline) -> bool:
+                return impatient and monotonic() > deadline
+
             with suppress(InterruptedWaitError):
                 if impatient:
                     threading.Timer(0, waker.wake).start()
-                with gate.place(waker, lambda i=impatient, d=deadline: i and monotonic() > d):  # type: ignore[misc]
+                with limiter.slot(waker, interrupted, suspect=number % 3 == 0):
                     with lock:
                         inside += 1
                         most = max(most, inside)
@@ -74,17 +86,24 @@ def test_a_hundred_threads_never_exceed_the_bound() -> None:
     for thread in threads:
         thread.join(20)
     assert not any(thread.is_alive() for thread in threads)
-    assert 1 <= most <= places
+    assert 1 <= most <= slots
     assert passed >= 1600
-    assert (gate._free, len(gate._queue)) == (places, 0)
+    assert is_idle(limiter)
 
 
+@pytest.fixture
+def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slots that nobody loses while the test looks."""
+    monkeypatch.setattr("workers.gateway_manager.gate.SLOT_S", 60.0)
+
+
+@pytest.mark.usefixtures("lasting")
 def test_an_interrupted_waiter_leaves_the_queue() -> None:
-    gate = HandshakeGate(1)
-    holder = Visitor(gate)
+    limiter = HandshakeLimiter(1)
+    holder = Handshake(limiter)
     assert holder.inside.wait(5)
-    waiting, next_one = Visitor(gate), Visitor(gate)
-    wait_until(lambda: len(gate._queue) == 2)
+    waiting, next_one = Handshake(limiter), Handshake(limiter)
+    wait_until(lambda: len(limiter._queue) == 2)
     waiting.go()
     assert waiting.interrupted.wait(5)
     assert not next_one.inside.is_set()
@@ -92,39 +111,127 @@ def test_an_interrupted_waiter_leaves_the_queue() -> None:
     assert next_one.inside.wait(5)
     next_one.join()
     waiting.join()
-    assert gate._free == 1
+    assert is_idle(limiter)
 
 
-def test_a_place_that_is_granted_to_one_who_goes_is_passed_on() -> None:
-    gate = HandshakeGate(1)
-    holder = Visitor(gate)
+@pytest.mark.usefixtures("lasting")
+def test_a_slot_that_is_granted_to_one_who_goes_is_passed_on() -> None:
+    limiter = HandshakeLimiter(1)
+    holder = Handshake(limiter)
     assert holder.inside.wait(5)
-    going, next_one = Visitor(gate), Visitor(gate)
-    wait_until(lambda: len(gate._queue) == 2)
+    second = Handshake(limiter)
+    wait_until(lambda: len(limiter._queue) == 1)
+    first = Handshake(limiter)
+    wait_until(lambda: len(limiter._queue) == 2)
     # Told to go without being woken: it is the grant that wakes it.
-    first_in_queue, second_in_queue = (
-        (going, next_one) if gate._queue[0].waker is going.waker else (next_one, going)
-    )
-    first_in_queue.told_to_go = True
+    first.told_to_go = True
     holder.join()
-    assert first_in_queue.interrupted.wait(5) or first_in_queue.inside.wait(0)
-    assert second_in_queue.inside.wait(5)
-    second_in_queue.join()
-    first_in_queue.join()
-    assert (gate._free, len(gate._queue)) == (1, 0)
+    assert first.interrupted.wait(5) or first.inside.is_set()
+    first.leave.set()
+    assert second.inside.wait(5)
+    second.join()
+    first.join()
+    assert is_idle(limiter)
 
 
-def test_places_are_given_in_order() -> None:
-    gate, order = HandshakeGate(1), []
-    holder = Visitor(gate)
-    assert holder.inside.wait(5)
-    waiting = []
-    for number in range(5):
-        waiting.append(Visitor(gate))
-        wait_until(lambda number=number: len(gate._queue) == number + 1)  # type: ignore[misc]
-    holder.join()
-    for visitor in waiting:
-        assert visitor.inside.wait(5)
-        order.append([one.inside.is_set() for one in waiting].count(True))
-        visitor.join()
-    assert order == [1, 2, 3, 4, 5]
+def test_one_that_hangs_loses_its_slot_while_it_goes_on() -> None:
+    limiter = HandshakeLimiter(2)
+    hanging = [Handshake(limiter) for _ in range(10)]
+    wait_until(lambda: sum(one.inside.is_set() for one in hanging) == 2)
+    healthy = Handshake(limiter)
+    # The newest goes first, as soon as the first slot is lost; the others follow two by two.
+    assert healthy.inside.wait(5 * SLOT_S)
+    assert sum(one.inside.is_set() for one in hanging) <= 4
+    healthy.join()
+    wait_until(lambda: all(one.inside.is_set() for one in hanging), 20 * SLOT_S)
+    assert not any(one.leave.is_set() for one in hanging)
+    for one in hanging:
+        one.join()
+    assert is_idle(limiter)
+
+
+@pytest.mark.usefixtures("lasting")
+def test_suspects_leave_slots_to_others() -> None:
+    limiter = HandshakeLimiter(4)
+    suspects = [Handshake(limiter, suspect=True) for _ in range(6)]
+    wait_until(lambda: sum(one.inside.is_set() for one in suspects) == 2)
+    others = [Handshake(limiter) for _ in range(2)]
+    for one in others:
+        assert one.inside.wait(5)
+    assert sum(one.inside.is_set() for one in suspects) == 2
+    for one in others:
+        one.join()
+    assert sum(one.inside.is_set() for one in suspects) == 2
+    for one in suspects:
+        one.leave.set()
+    wait_until(lambda: all(one.inside.is_set() for one in suspects))
+    for one in suspects:
+        one.join()
+    assert is_idle(limiter)
+
+
+# The queue alone, on a clock that is a number.
+
+
+def ticket(*, suspect: bool = False) -> Ticket:
+    waker = WakerFactory().make()
+    waker.close()
+    return Ticket(waker, is_suspect=suspect)
+
+
+def test_suspects_wait_in_order_and_others_go_first_the_newest_before_the_rest() -> None:
+    queue = SlotQueue(1)
+    holder, old, new = ticket(), ticket(), ticket()
+    suspects = [ticket(suspect=True), ticket(suspect=True)]
+    queue.add(holder)
+    assert queue.grant(0) == [holder]
+    for each in (*suspects, old, new):
+        queue.add(each)
+    order: list[Ticket] = []
+    for number in range(4):
+        queue.remove([holder, *order][-1])
+        order += queue.grant(number)
+    assert order == [new, old, *suspects]
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["ask", "ask as a suspect", "end"]), st.integers(0, 20), st.floats(0, 0.7)),
+    max_size=80,
+)
+
+
+@given(st.integers(1, 6), STEPS)
+def test_the_bounds_hold_and_nobody_starves(slots: int, steps: list[tuple[str, int, float]]) -> None:
+    queue, now = SlotQueue(slots), 0.0
+    there: list[Ticket] = []
+    granted_at: dict[Ticket, float] = {}
+
+    def grant() -> None:
+        granted_at.update((each, now) for each in queue.grant(now))
+
+    def count(is_counted: Callable[[Ticket], bool]) -> int:
+        young = [each for each in there if now < granted_at.get(each, -SLOT_S) + SLOT_S]
+        return sum(is_counted(each) for each in young)
+
+    for what, number, gap_s in steps:
+        now += gap_s
+        if what == "end" and there:
+            queue.remove(there.pop(number % len(there)))
+        elif what != "end":
+            there.append(ticket(suspect="suspect" in what))
+            queue.add(there[-1])
+        grant()
+        assert count(lambda _: True) == queue.held <= slots
+        assert count(lambda each: each.is_suspect) <= max(1, slots // 2)
+        waiting = [each for each in there if not each.granted]
+        assert len(waiting) == len(queue)
+        # A slot stays free only while suspects alone wait, and have their part.
+        if waiting and queue.held < slots:
+            assert all(each.is_suspect for each in waiting)
+        assert (queue.front in waiting) if waiting else queue.front is None
+    # From here on nobody comes and nobody ends: whoever waits gets a slot in the end.
+    for _ in range(2 * len(there)):
+        if any(not each.granted for each in there):
+            now = queue.next_expiry
+            grant()
+    assert all(each.granted for each in there)

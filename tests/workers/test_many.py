@@ -14,7 +14,7 @@ from tests.workers.conftest import StartWorker
 from tests.workers.plant import Plant
 from tests.workers.settings import EMAIL, PASSWORD, PATIENT
 from workers.file_limit import raise_file_limit
-from workers.gateway_manager.gate import HandshakeGate
+from workers.gateway_manager.gate import HandshakeLimiter
 from workers.gateway_manager.waker import Waker
 
 MAX_HANDSHAKES = 20
@@ -23,22 +23,22 @@ LIMIT_S = 20.0
 UNHURRIED = {"TCP_TIMEOUT_S": "5", "UPGRADE_TIMEOUT_S": "5", "LOGIN_TIMEOUT_S": "5"}
 
 
-class CountingGate(HandshakeGate):
-    """The real gate; remembers how many were inside at most."""
+class CountingLimiter(HandshakeLimiter):
+    """The real one; remembers how many were inside at most."""
 
     most = 0
 
-    def __init__(self, places: int) -> None:
-        super().__init__(places)
+    def __init__(self, slots: int) -> None:
+        super().__init__(slots)
         self._count_lock = threading.Lock()
         self._inside = 0
 
     @contextmanager
-    def place(self, waker: Waker, interrupted: Callable[[], bool]) -> Iterator[None]:
-        with super().place(waker, interrupted):
+    def slot(self, waker: Waker, interrupted: Callable[[], bool], *, suspect: bool = False) -> Iterator[None]:
+        with super().slot(waker, interrupted, suspect=suspect):
             with self._count_lock:
                 self._inside += 1
-                CountingGate.most = max(CountingGate.most, self._inside)
+                CountingLimiter.most = max(CountingLimiter.most, self._inside)
             try:
                 yield
             finally:
@@ -52,13 +52,13 @@ def test_all_connect(
     count: int, plant: Plant, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raise_file_limit()
-    monkeypatch.setattr(worker_program, "HandshakeGate", CountingGate)
-    monkeypatch.setattr(CountingGate, "most", 0)
+    monkeypatch.setattr(worker_program, "HandshakeLimiter", CountingLimiter)
+    monkeypatch.setattr(CountingLimiter, "most", 0)
     names = [f"many-{number}" for number in range(count)]
     with Site.start(names, credentials=Credentials(EMAIL, PASSWORD)) as site:
         row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
         began = monotonic()
-        # These gateways do not answer the subscription: who held a place until that counts as consent would
+        # These gateways do not answer the subscription: who held a slot until that counts as consent would
         # take 25 s for all. The lease is long because one process does everything here.
         worker = start_worker(
             **PATIENT,
@@ -74,7 +74,7 @@ def test_all_connect(
         assert monotonic() - began < LIMIT_S
         seen = site.summary()
         assert (seen["logins"], seen["open_sessions"], seen["max_open_sessions"]) == (count, count, 1)
-        assert 1 <= CountingGate.most <= min(count, MAX_HANDSHAKES)
+        assert 1 <= CountingLimiter.most <= min(count, MAX_HANDSHAKES)
         assert len([t for t in threading.enumerate() if t.name.startswith("gateway-many-")]) == count
 
         first = site.gateways[0]

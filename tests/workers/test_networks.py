@@ -23,9 +23,9 @@ def networks(*texts: str) -> tuple[Network, ...]:
 def resolving_to(*hosts: str) -> Any:
     """Takes the place of a look-up: the port stays what the URL says."""
 
-    def look_up(_host: str, port: int, _flags: int) -> list[Address]:
+    def look_up(_host: str, _flags: int) -> list[Address]:
         return [
-            (socket.AF_INET6, (host, port, 0, 0)) if ":" in host else (socket.AF_INET, (host, port))
+            (socket.AF_INET6, (host, 0, 0, 0)) if ":" in host else (socket.AF_INET, (host, 0))
             for host in hosts
         ]
 

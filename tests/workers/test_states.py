@@ -1,6 +1,7 @@
 """The table of moves, walked through the registry; and what the registry hands to the reporter."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from uuid import UUID, uuid4
 
@@ -73,6 +74,23 @@ def test_the_table_leads_back_from_everywhere() -> None:
         reached |= more
     assert reached == set(State)
     assert all(state not in following for state, following in MOVES.items())
+
+
+@pytest.mark.req("ORCH-06")
+def test_who_was_silent_when_others_were_heard_was_failing() -> None:
+    minutes = {"well": 60, "just cut": 64, "away": 70, "never": None, "new": None}
+    ids = {name: UUID(int=number) for number, name in enumerate(minutes)}
+    registry = GatewayRegistry()
+    registry.add(
+        replace(
+            held(ids[name]),
+            was_held=name != "new",
+            last_seen_age=None if age is None else timedelta(minutes=age),
+        )
+        for name, age in minutes.items()
+    )
+    failing = {name for name, row_id in ids.items() if (found := registry.find(row_id)) and found.was_failing}
+    assert failing == {"away", "never"}
 
 
 @pytest.mark.req("STATUS-05")

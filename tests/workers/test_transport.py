@@ -98,7 +98,7 @@ def server() -> Iterator[RawServer]:
 
 @pytest.fixture
 def resolver() -> Iterator[Resolver]:
-    made = Resolver(threads=1)
+    made = Resolver()
     yield made
     made.close()
 
@@ -167,7 +167,7 @@ STOPS = pytest.mark.req("LIFECYCLE-03")
 def test_stop_while_a_name_is_resolved(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, answer = threading.Event(), threading.Event()
 
-    def hang(_host: str, _port: int, _flags: int) -> list[Address]:
+    def hang(_host: str, _flags: int) -> list[Address]:
         asked.set()
         answer.wait(10)
         raise socket.gaierror(socket.EAI_AGAIN, "later")
@@ -346,8 +346,8 @@ NO_FAMILY = socket.AF_IPX
 def test_an_address_of_a_family_that_the_kernel_lacks_is_passed_over(
     client: Client, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def look_up(_host: str, port: int, _flags: int) -> list[Address]:
-        return [(NO_FAMILY, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
+    def look_up(_host: str, _flags: int) -> list[Address]:
+        return [(NO_FAMILY, ("::1", 0, 0, 0)), (socket.AF_INET, ("127.0.0.1", 0))]
 
     monkeypatch.setattr(resolver_module, "_look_up", look_up)
     client.dial(server.url.replace("127.0.0.1", "gateway.example")).abandon()
@@ -357,9 +357,7 @@ def test_an_address_of_a_family_that_the_kernel_lacks_is_passed_over(
 def test_a_host_of_such_addresses_alone_is_told_as_that(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        resolver_module, "_look_up", lambda _host, port, _flags: [(NO_FAMILY, ("::1", port, 0, 0))]
-    )
+    monkeypatch.setattr(resolver_module, "_look_up", lambda _host, _flags: [(NO_FAMILY, ("::1", 0, 0, 0))])
     with pytest.raises(ConnectionFailedError) as failure:
         client.dial("ws://gateway.example:5000")
     assert failure.value.reason.code is Code.CONNECT_FAILED

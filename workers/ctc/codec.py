@@ -1,8 +1,15 @@
 """Messages to text and back: one JSON object a text frame."""
 
 import json
+import re
 
-from workers.ctc.messages import Message
+from workers.ctc.messages import RTN_ERR, RTN_LOGIN, Message
+
+MAX_PARSED_BYTES = 64 * 1024
+"""What we want to know fits into a fraction of that; longer is only a reading, with all its samples."""
+_FIELD = rb'\s*"[^"\\]{0,100}"\s*:\s*(?:"[^"\\]{0,1000}"|[0-9]{1,20}|null|true|false)\s*,'
+_HEAD = re.compile(rb"\s*\{(?:" + _FIELD + rb'){0,8}?\s*"Type"\s*:\s*"([A-Z0-9_]{1,100})"\s*[,}]')
+_OBJECT = re.compile(rb"\s*\{")
 
 
 class ProtocolViolationError(Exception):
@@ -15,7 +22,13 @@ def encode_command(name: str, data: dict[str, object]) -> str:
 
 
 def decode_message(payload: bytes) -> Message:
-    """Reads a text frame. Raises ProtocolViolationError for what is no JSON object with a `Type`."""
+    """Reads a text frame. Raises ProtocolViolationError for what is no JSON object with a `Type`.
+
+    Of more than MAX_PARSED_BYTES, which may be cut off, only the head is read: as objects a message can take
+    twenty times its size. Its `data` is then None, and its type empty where none is found.
+    """
+    if len(payload) > MAX_PARSED_BYTES:
+        return _read_head(payload)
     try:
         envelope = json.loads(payload.decode())
     except UnicodeDecodeError:
@@ -28,3 +41,13 @@ def decode_message(payload: bytes) -> Message:
     if not isinstance(message_type, str):
         raise ProtocolViolationError("a JSON object without a Type")
     return Message(message_type, envelope.get("Data"))
+
+
+def _read_head(payload: bytes) -> Message:
+    if _OBJECT.match(payload) is None:
+        raise ProtocolViolationError("a long text frame that does not begin as a JSON object")
+    head = _HEAD.match(payload)
+    message_type = "" if head is None else head[1].decode()
+    if message_type in {RTN_LOGIN, RTN_ERR}:
+        raise ProtocolViolationError(f"an answer of more than {MAX_PARSED_BYTES} bytes")
+    return Message(message_type, None)

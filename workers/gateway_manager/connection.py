@@ -21,10 +21,10 @@ from workers.gateway_manager.backoff import (
     is_quarantined,
 )
 from workers.gateway_manager.dial import Dialer
-from workers.gateway_manager.gate import HandshakeGate
+from workers.gateway_manager.gate import SLOT_S, HandshakeLimiter
 from workers.gateway_manager.logins import is_same_login
 from workers.gateway_manager.registry import GatewayRegistry
-from workers.gateway_manager.session_clock import MessageBudget, SessionClock
+from workers.gateway_manager.session_clock import SessionClock
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.sign_in import SignIn, rejected, take
 from workers.gateway_manager.states import (
@@ -50,7 +50,7 @@ class Surroundings:
     """What all connections of a worker share."""
 
     registry: GatewayRegistry
-    gate: HandshakeGate
+    limiter: HandshakeLimiter
     dialer: Dialer
     wakers: WakerFactory
     sealer: Sealer
@@ -82,6 +82,8 @@ class GatewayConnection:
         self._is_aborted = False
         self._retry_now = False
         self._warned = False
+        self._is_suspect = False
+        """The last attempt outlasted its slot and failed, or another worker's did: it may hang again."""
         self._waker = surroundings.wakers.make()
         self._thread = BackgroundThread(self._run, f"gateway-{login.gateway_id}")
 
@@ -144,6 +146,7 @@ class GatewayConnection:
     def _resume(self) -> None:
         """Goes on where the worker stood that held this gateway before, if its login was rejected."""
         before = self._around.registry.find(self.id)
+        self._is_suspect = before is not None and before.was_failing
         if before is None or not before.rejected_logins or before.last_rejected_at is None:
             return
         self._record = Record(failures=before.rejected_logins, rejections=before.rejected_logins)
@@ -156,10 +159,11 @@ class GatewayConnection:
         """One attempt and the session that comes of it. Seconds to wait for the next; None: look at once."""
         self._applied = self._login
         self._retry_now = False
-        connected_at: float | None = None
+        began_at, connected_at = monotonic(), None
         session, transport = Session(), None
         try:
-            with self._around.gate.place(self._waker, self._is_interrupted):
+            with self._around.limiter.slot(self._waker, self._is_interrupted, suspect=self._is_suspect):
+                began_at = monotonic()
                 self._move(State.CONNECTING)
                 transport = self._around.dialer.dial(
                     self._applied.url,
@@ -169,18 +173,21 @@ class GatewayConnection:
                 )
                 self._move(State.AUTHENTICATING)
                 sign_in = self._log_in(transport, session)
+                self._is_suspect = False
             # Most gateways say nothing now: who waits for that shall not keep others waiting.
             sign_in.await_consent()
             connected_at = monotonic()
             self._greet()
             self._stay(transport, session)
         except InterruptedWaitError:
+            self._is_suspect = False
             self._leave(transport, session)
             return None
         except LoginRejectedError as rejection:
             self._record = after_rejection(self._record)
             reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), self._password())
         except ConnectionFailedError as failure:
+            self._is_suspect = connected_at is None and monotonic() - began_at >= SLOT_S
             lasted_s = 0.0 if connected_at is None else monotonic() - connected_at
             self._record = after_failure(self._around.backoff, self._record, lasted_s)
             reason = failure.reason
@@ -212,7 +219,6 @@ class GatewayConnection:
         """Receives and pings until something ends the session; always raises."""
         settings = self._around.session
         clock = SessionClock.starting(settings, monotonic(), random.random())  # noqa: S311 - no secret
-        budget = MessageBudget.full(settings.max_messages_per_s, monotonic())
         while True:
             received = transport.receive(clock.wake_at, Phase.SESSION)
             now = monotonic()
@@ -222,9 +228,6 @@ class GatewayConnection:
                 self._around.registry.saw(self.id, message=is_message)
                 if is_message:
                     take(session, received.payload, Phase.SESSION, self._password)
-                if pause_s := budget.take(now):
-                    # Back-pressure: what we don't read, the gateway can not send. Pings count as well.
-                    self._waker.wait(now + pause_s, self._is_interrupted)
             elif now >= clock.silent_at:
                 limit_s = settings.liveness_timeout_s
                 message = f"Neither a frame nor a pong came for {limit_s:g} s."
@@ -278,7 +281,7 @@ class GatewayConnection:
             if self._must_be_silent():
                 raise
             if not self.is_stopping:
-                self._record = Record()
+                self._record, self._is_suspect = Record(), False
 
     def _come_to_rest(self) -> None:
         if self._must_be_silent():

@@ -10,7 +10,12 @@ from time import monotonic
 from workers.gateway_manager.capacity import is_exhausted
 from workers.gateway_manager.frames import BoundedWebSocket
 from workers.gateway_manager.networks import NetworkPolicy
-from workers.gateway_manager.resolver import Address, Resolver, ResolveTimeoutError
+from workers.gateway_manager.resolver import (
+    Address,
+    Resolver,
+    ResolverBusyError,
+    ResolveTimeoutError,
+)
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import Code, Phase, failed
 from workers.gateway_manager.stream import DeadlinePassedError, Stream, TooManyBytesError
@@ -81,6 +86,9 @@ class Dialer:
         except ResolveTimeoutError:
             message = "The name of the gateway's host was not resolved in time."
             raise failed(Code.DNS_FAILED, Phase.RESOLVE, message) from None
+        except ResolverBusyError:
+            message = "The name of the gateway's host waited to be looked up: too many other look-ups hang."
+            raise failed(Code.CONNECT_FAILED, Phase.RESOLVE, message) from None
         except OSError as error:
             message = f"The name of the gateway's host does not resolve: {describe(error)}."
             raise failed(Code.DNS_FAILED, Phase.RESOLVE, message) from None

@@ -8,9 +8,13 @@ import websocket
 from websocket import ABNF, WebSocketProtocolException
 from websocket._abnf import continuous_frame, frame_buffer
 
+from workers.ctc.codec import MAX_PARSED_BYTES
 from workers.gateway_manager.stream import DeadlinePassedError, Stream
 
 MAX_FRAGMENTS = 1024
+KEPT_BYTES = MAX_PARSED_BYTES + 1
+"""About as much of a message is kept. Nobody looks at more; the rest is read and forgotten."""
+_READ_BYTES = 65536
 _MAX_CONTROL_BYTES = 125
 _LAST, _OPCODE = 0x80, 0x0F
 _SHORT = (_LAST | ABNF.OPCODE_TEXT, _LAST | ABNF.OPCODE_PONG)
@@ -22,17 +26,42 @@ class MessageTooBigError(Exception):
 
 
 class _BoundedFrames(frame_buffer):
-    """Reads frames; refuses one by its header, before its payload is read."""
+    """Reads and counts frames; refuses one by its header, before its payload is read."""
 
     def __init__(self, recv: Any, stream: Stream, max_message_bytes: int) -> None:
         super().__init__(recv, skip_utf8_validation=True)
         self._stream = stream
         self._max_message_bytes = max_message_bytes
+        self._dropped_bytes = 0
+        self.size = 0
+        """Of the last frame's payload, kept or not."""
+        self.frames, self.bytes = 0, 0
+        """Since somebody last set them to zero."""
 
     def recv_frame(self) -> ABNF:
         is_between_frames = self.header is None and not self.recv_buffer
         frame = self._take_short() if is_between_frames else None
-        return super().recv_frame() if frame is None else frame
+        if frame is None:
+            frame = super().recv_frame()
+        self.frames += 1
+        self.bytes += self.size
+        return frame
+
+    def recv_strict(self, bufsize: int) -> bytes:
+        """As the library's; of what is longer than KEPT_BYTES only about so many are kept."""
+        if bufsize <= KEPT_BYTES:
+            return super().recv_strict(bufsize)
+        kept = sum(map(len, self.recv_buffer))
+        while (left := bufsize - kept - self._dropped_bytes) > 0:
+            data = self.recv(min(_READ_BYTES, left))
+            if kept < KEPT_BYTES:
+                self.recv_buffer.append(data)
+                kept += len(data)
+            else:
+                self._dropped_bytes += len(data)
+        payload = b"".join(self.recv_buffer)
+        self.recv_buffer, self._dropped_bytes = [], 0
+        return payload
 
     def _take_short(self) -> ABNF | None:
         """A short message or pong that is there as a whole, as nearly all are: one slice, not three reads."""
@@ -46,6 +75,7 @@ class _BoundedFrames(frame_buffer):
             start, size = 4, int.from_bytes(there[2:4], "big")
         if len(there) < start + size or size > self._max_message_bytes:
             return None
+        self.size = size
         return ABNF(1, 0, 0, 0, opcode, 0, self._stream.recv(start + size)[start:])
 
     def recv_header(self) -> None:
@@ -68,16 +98,18 @@ class _BoundedFrames(frame_buffer):
             raise WebSocketProtocolException("a length with its highest bit set")
         if length > self._max_message_bytes:
             raise MessageTooBigError(f"of more than {self._max_message_bytes} bytes")
+        self.size = length
 
 
 class _BoundedMessage(continuous_frame):
     """Puts a fragmented message together; refuses it once it is too big or in too many pieces."""
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, frames: _BoundedFrames, max_message_bytes: int) -> None:
         super().__init__(fire_cont_frame=False, skip_utf8_validation=True)
+        self._frames = frames
         self._max_message_bytes = max_message_bytes
         self._pieces: list[bytes] = []
-        self._bytes = 0
+        self._count, self._bytes, self._kept_bytes = 0, 0, 0
 
     def validate(self, frame: Any) -> None:
         is_continuation = frame.opcode == ABNF.OPCODE_CONT
@@ -87,19 +119,22 @@ class _BoundedMessage(continuous_frame):
             raise WebSocketProtocolException("a message within another")
 
     def add(self, frame: Any) -> None:
-        self._pieces.append(frame.data)
-        self._bytes += len(frame.data)
+        self._count += 1
+        self._bytes += self._frames.size
         if self._bytes > self._max_message_bytes:
             raise MessageTooBigError(f"of more than {self._max_message_bytes} bytes")
-        if len(self._pieces) > MAX_FRAGMENTS:
+        if self._count > MAX_FRAGMENTS:
             raise MessageTooBigError(f"in more than {MAX_FRAGMENTS} frames")
+        if self._kept_bytes < KEPT_BYTES:
+            self._pieces.append(frame.data)
+            self._kept_bytes += len(frame.data)
         if frame.opcode != ABNF.OPCODE_CONT:
             self.recving_frames = frame.opcode
         self.cont_data = [self.recving_frames, b""]
         if frame.fin:
             self.cont_data[1] = b"".join(self._pieces)
             self.recving_frames = None
-            self._pieces, self._bytes = [], 0
+            self._pieces, self._count, self._bytes, self._kept_bytes = [], 0, 0, 0
 
 
 class BoundedWebSocket(websocket.WebSocket):
@@ -113,8 +148,15 @@ class BoundedWebSocket(websocket.WebSocket):
         self._stream = stream
         self.sock = stream  # type: ignore[assignment]
         self.connected = True
-        self.frame_buffer = _BoundedFrames(self._recv, stream, max_message_bytes)
-        self.cont_frame = _BoundedMessage(max_message_bytes)
+        self._frames = _BoundedFrames(self._recv, stream, max_message_bytes)
+        self.frame_buffer = self._frames
+        self.cont_frame = _BoundedMessage(self._frames, max_message_bytes)
+
+    def take_counts(self) -> tuple[int, int]:
+        """How many frames, and how many bytes of payload, were read since the last call."""
+        counts = self._frames.frames, self._frames.bytes
+        self._frames.frames = self._frames.bytes = 0
+        return counts
 
     def release(self) -> None:
         """The last call: nothing can be received after it.

@@ -5,6 +5,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import islice
 from time import monotonic
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from workers.gateway_manager.states import QUEUED, WORKER_LOST, Code, Reason, St
 log = logging.getLogger(__name__)
 
 MAX_PENDING_EVENTS = 100_000
+_FAILING_FOR = timedelta(minutes=5)
 
 
 class Observation(NamedTuple):
@@ -43,6 +45,8 @@ class Observation(NamedTuple):
     rejected_logins: int = 0
     """In a row."""
     last_rejected_at: float | None = None
+    was_failing: bool = False
+    """It was out of reach, by all that is known, when this worker got it."""
     is_over: bool = False
     """The connection has ended for good: once this is written down, the gateway is free."""
 
@@ -113,6 +117,8 @@ class GatewayRegistry:
 
     def add(self, gateways: Iterable[HeldGateway]) -> None:
         """Gateways that this worker holds from now on, with their counters so far."""
+        gateways = list(gateways)
+        newest = min((one.last_seen_age for one in gateways if one.last_seen_age is not None), default=None)
         now = monotonic()
         with self._changed:
             for gateway in gateways:
@@ -129,6 +135,7 @@ class GatewayRegistry:
                     last_rejected_at=None
                     if gateway.last_rejected_age is None
                     else now - gateway.last_rejected_age.total_seconds(),
+                    was_failing=_was_failing(gateway, newest),
                 )
 
     def move(  # noqa: PLR0913 - what a move brings with it, each by its name
@@ -382,6 +389,13 @@ class GatewayRegistry:
     def _mark(self, gateway_id: UUID) -> None:
         self._unreported.setdefault(gateway_id)
         self._changed.notify_all()
+
+
+def _was_failing(gateway: HeldGateway, newest: timedelta | None) -> bool:
+    """Whether it was held, and silent when others were heard; `newest`: the least `last_seen_age`."""
+    if not gateway.was_held or gateway.last_seen_age is None or newest is None:
+        return gateway.was_held and gateway.last_seen_age is None
+    return gateway.last_seen_age > newest + _FAILING_FOR
 
 
 def _with_connection_times(before: Observation, after: Observation, now: float) -> Observation:

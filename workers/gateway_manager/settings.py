@@ -26,3 +26,5 @@ class SessionSettings:
     liveness_timeout_s: float
     max_message_bytes: int
     max_messages_per_s: int
+    """Frames count: a message in pieces counts as many times as it has pieces."""
+    max_bytes_per_s: int

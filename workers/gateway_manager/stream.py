@@ -121,6 +121,10 @@ class Stream:
                 return True
         return False
 
+    def pause(self, until: float) -> None:
+        """Waits without reading (monotonic seconds). Raises InterruptedWaitError."""
+        self._waker.wait(until, self.interrupted)
+
     def gettimeout(self) -> float:
         """Zero: websocket-client then leaves all waiting to `recv` and `send`."""
         return 0

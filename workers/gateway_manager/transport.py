@@ -10,6 +10,7 @@ import websocket
 from websocket import ABNF
 
 from workers.gateway_manager.frames import BoundedWebSocket, MessageTooBigError
+from workers.gateway_manager.session_clock import ReadBudget
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, failed
 from workers.gateway_manager.stream import DeadlinePassedError, Stream
@@ -31,7 +32,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Something that arrived: a message with its payload, or a ping or pong."""
+    """Something that arrived: a message with its payload (as far as it is kept), or a ping or pong."""
 
     kind: Kind
     payload: bytes = b""
@@ -50,6 +51,9 @@ class Transport:
         self._stream = stream
         self._web_socket = web_socket
         self._settings = settings
+        self._budget = ReadBudget(settings, monotonic())
+        self._read_at = 0.0
+        """Until then nothing is read: what we do not read, the gateway can not send."""
 
     def send_text(self, text: str) -> None:
         """Sends a message."""
@@ -62,17 +66,22 @@ class Transport:
     def receive(self, until: float, phase: Phase, finish_by: float | None = None) -> Received | None:
         """The next thing that arrives, or None when nothing has begun to by then (monotonic seconds).
 
-        Once a message has begun, its rest may take until `finish_by`, or as long as liveness allows. A close
-        is a failure.
+        What a gateway sends beyond its budget is read later. Once a message has begun, its rest may take
+        until `finish_by`, or as long as liveness allows. A close is a failure.
         """
         try:
-            if not self._stream.wait_readable(until):
+            if self._read_at > monotonic():
+                self._stream.pause(min(until, self._read_at))
+            if self._read_at > until or not self._stream.wait_readable(until):
                 return None
             self._stream.deadline = finish_by or monotonic() + self._settings.liveness_timeout_s
             opcode, frame = self._web_socket.recv_data_frame(control_frame=True)
         except _FAILURES as error:
             self._tell_fault(error)
             raise self._failure(error, phase) from None
+        now = monotonic()
+        if pause_s := self._budget.take(now, *self._web_socket.take_counts()):
+            self._read_at = now + pause_s
         if opcode == ABNF.OPCODE_CLOSE:
             raise failed(Code.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
         if opcode == ABNF.OPCODE_BINARY:
