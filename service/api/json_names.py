@@ -5,6 +5,21 @@ from collections import Counter
 from typing import Any
 
 
+class _RepeatedError(Exception):
+    """There is a name twice."""
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    taken = dict(pairs)
+    if len(taken) < len(pairs):
+        raise _RepeatedError
+    return taken
+
+
+# Made once: that costs more than to read a short text.
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats)
+
+
 class _Repeats:
     """Follows a parser, which finishes inner objects first."""
 
@@ -23,8 +38,16 @@ class _Repeats:
         return taken
 
 
-def repeated_names(text: str | bytes, inside: str = "metadata") -> list[str]:
+def repeated_names(text: str, inside: str = "metadata") -> list[str]:
     """Which names the object in a valid JSON text has twice; `inside` stands for inner ones."""
+    try:
+        _DECODER.decode(text)
+    except _RepeatedError:
+        return _all_repeated_names(text, inside)
+    return []
+
+
+def _all_repeated_names(text: str, inside: str) -> list[str]:
     repeats = _Repeats()
     json.loads(text, object_pairs_hook=repeats.take)
     return [*repeats.newest, *([inside] if repeats.earlier else [])]

@@ -14,6 +14,8 @@ MAX_DEPTH = 16
 MAX_BYTES = 64 * 1024
 MAX_INTEGER = 2**63
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 
 def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     """Raises PydanticCustomError. Its size is that of what is read of it: numbers come without exponents."""
@@ -28,9 +30,9 @@ def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def shown_bytes(metadata: dict[str, Any]) -> int:
     """How long it is as PostgreSQL writes it: numbers without exponents, however small they are."""
-    numbers = [value for value, _ in _values(metadata) if isinstance(value, float)]
+    numbers = (value for value, _ in _values(metadata) if isinstance(value, float))
     growth = sum(len(format(Decimal(repr(number)), "f")) - len(repr(number)) for number in numbers)
-    return len(json.dumps(metadata, ensure_ascii=False).encode()) + growth
+    return len(_ENCODER.encode(metadata).encode()) + growth
 
 
 def _values(metadata: dict[str, Any]) -> Iterator[tuple[Any, int]]:

@@ -75,7 +75,7 @@ def parse_body(model: type[Body]) -> Body:
         parsed = model.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error, "body") from None
-    if repeated := repeated_names(body):
+    if repeated := repeated_names(body.decode()):
         raise invalid([detail(name, "must be given once", "repeated") for name in repeated])
     return parsed
 

@@ -36,7 +36,8 @@ def normal_url(text: str) -> str:
     if "#" in text:
         raise _wrong("must not have a fragment")
     # Other letters may be written as they are: in a host by IDNA, elsewhere as UTF-8 (RFC 3987).
-    if not _CHARACTERS.fullmatch("".join(filter(str.isascii, text))) or has_hidden(text):
+    in_ascii = text if text.isascii() else "".join(filter(str.isascii, text))
+    if not _CHARACTERS.fullmatch(in_ascii) or has_hidden(text):
         raise _wrong("must be written with the characters of a URL only")
     name = scheme[1].lower()
     authority, mark, rest = _split(text[scheme.end() :])
@@ -93,7 +94,8 @@ def _normal_escapes(text: str) -> str:
         character = chr(int(escape[1], 16))
         return character if _UNRESERVED.fullmatch(character) else escape[0].upper()
 
-    return _ESCAPE.sub(written, "".join(each if each.isascii() else quote(each) for each in text))
+    in_ascii = text if text.isascii() else "".join(each if each.isascii() else quote(each) for each in text)
+    return _ESCAPE.sub(written, in_ascii)
 
 
 def _bad_authority() -> PydanticCustomError:

@@ -245,6 +245,20 @@ def test_methods_that_http_brings_along_work(api: ApiServer) -> None:
     assert set(options.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
+@pytest.mark.req("API-06")
+@pytest.mark.parametrize(
+    "accept", ["*/*", "application/xml", "text/html;q=1, */*;q=0.1", "application/json;q=0", ";"]
+)
+def test_there_is_one_representation_whatever_is_preferred(api: ApiServer, accept: str) -> None:
+    """RFC 9110, section 12.4.1: a server may disregard what it cannot honor."""
+    preferred = {"Accept": accept, "Accept-Encoding": "gzip, identity;q=0", "Accept-Language": "de"}
+    reply = api.call("GET", "/api/factories", headers=preferred)
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
+    assert reply.headers["Content-Encoding"] is None
+    refused = api.call("HEAD", "/api/nothing", headers=preferred)
+    assert (refused.status, refused.body, refused.headers["Content-Type"]) == (404, b"", "application/json")
+
+
 @pytest.mark.req("API-07")
 @pytest.mark.parametrize("offered", ["trace-1", "~" * 128, "!"])
 def test_a_request_id_is_taken_over(api: ApiServer, offered: str) -> None:
