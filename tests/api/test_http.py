@@ -235,6 +235,15 @@ def test_https_is_forced_where_configured_and_nobody_may_claim_it(
         assert "Strict-Transport-Security" not in reply.headers
 
 
+@pytest.mark.req("API-04")
+def test_https_is_forced_at_the_path_that_clients_use(start_api: Callable[..., ApiServer]) -> None:
+    api = start_api(FORCE_HTTPS="true", TRUSTED_PROXIES="1")
+    proxied = {"X-Forwarded-Proto": "http", "X-Forwarded-Prefix": "/millgate"}
+    reply = api.call("GET", "/api/factories?limit=1", headers=proxied)
+    expected = f"https://127.0.0.1:{api.port}/millgate/api/factories?limit=1"
+    assert (reply.status, reply.headers["Location"]) == (308, expected)
+
+
 @pytest.mark.req("API-06", "API-07")
 def test_methods_that_http_brings_along_work(api: ApiServer) -> None:
     head = api.call("HEAD", "/api/factories")
