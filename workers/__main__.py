@@ -104,6 +104,8 @@ class Worker:
         self._pruner = Pruner(self._database, lambda: self._lease.worker, config.event_retention_days)
         self._metrics = self._metrics_server(config)
         self._stopping = threading.Event()
+        self._hurried = threading.Event()
+        self._drain_timeout_s = config.drain_timeout_s
         self.has_crashed = False
         """Whether a thread of ours ended by a mistake: this worker can not keep its promises any more."""
 
@@ -122,6 +124,7 @@ class Worker:
                 for part in (self._lease, self._reporter, self._trials, self._listener, self._pruner):
                     part.start()
                 self._manager.run(self._stopping)
+                self._hand_over()
             finally:
                 self._stop()
         finally:
@@ -130,7 +133,9 @@ class Worker:
             self._database.close()
 
     def request_stop(self) -> None:
-        """Makes `run` return soon. A signal handler may call it."""
+        """Makes `run` return soon; asked again, at once. A signal handler may call it."""
+        if self._stopping.is_set():
+            self._hurried.set()
         self._stopping.set()
         self._manager.wake()
 
@@ -158,6 +163,13 @@ class Worker:
                     raise
                 self._stopping.wait(0.2)
         return None
+
+    def _hand_over(self) -> None:
+        """Before the end, as long as everything works: others take over while this worker holds the rest."""
+        self._lease.drain()
+        self._trials.begin_stop()
+        if not self.has_crashed:
+            self._manager.hand_over_all(self._drain_timeout_s, self._hurried)
 
     def _stop(self) -> None:
         started_at = monotonic()

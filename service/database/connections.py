@@ -123,6 +123,19 @@ REPORT = Query(
     Written,
 )
 
+# Another worker holds it, and its first attempt is over, however it ended.
+FIND_TAKEN_UP = Query(
+    """
+    SELECT s.id AS gateway_id
+    FROM gateway_statuses AS s
+    WHERE s.id = ANY(%(ids)s)
+        AND s.worker_id <> %(worker_id)s
+        AND s.state NOT IN ('disconnected', 'connecting', 'authenticating')
+    """,
+    Written,
+    reads_only=True,
+)
+
 # What changes while a connection stays as it is.
 TOUCH = Command(
     """
@@ -205,6 +218,11 @@ class ConnectionRepository:
     def touch(self, touches: Sequence[dict[str, Any]]) -> None:
         """Writes when these connections were last heard of."""
         self._executor.execute(TOUCH, {**self._writer, "touches": Jsonb(touches)})
+
+    def find_taken_up(self, gateway_ids: Sequence[UUID]) -> list[UUID]:
+        """Which of these gateways another worker has tried to connect since it took them over."""
+        parameters = {"worker_id": self._writer["worker_id"], "ids": list(gateway_ids)}
+        return [row.gateway_id for row in self._executor.fetch_all(FIND_TAKEN_UP, parameters)]
 
     def record_transitions(self, transitions: Sequence[dict[str, Any]]) -> int:
         """Adds to the history; tells how many were added."""

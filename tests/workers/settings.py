@@ -15,6 +15,7 @@ SHORT: Mapping[str, str] = {
     "HEARTBEAT_S": "0.3",
     "LEASE_MARGIN_S": "0.3",
     "POLL_INTERVAL_S": "0.2",
+    "DRAIN_TIMEOUT_S": "5",
     "REPORT_INTERVAL_S": "0.02",
     "SUBSCRIBE_GRACE_S": "0.1",
     "BACKOFF_INITIAL_S": "0.1",

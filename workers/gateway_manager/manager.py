@@ -14,6 +14,7 @@ from service.errors import DatabaseError
 from service.threads import NoThreadError
 from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.connection import GatewayConnection, Surroundings
+from workers.gateway_manager.drain import DrainWindow
 from workers.gateway_manager.lease import Lease
 from workers.gateway_manager.pace import Pace
 from workers.gateway_manager.plan import make_plan
@@ -28,6 +29,7 @@ _CLAIM_BATCH = 500
 _HAND_OVERS_AT_ONCE = 50
 _LOGIN_BATCH = 500
 _LEAST_PAUSE_S = 0.02
+_HAND_OVER_PAUSE_S = 0.05
 
 
 class GatewayConnectionManager:
@@ -92,6 +94,44 @@ class GatewayConnectionManager:
             if self._woken.wait(self._pause_s()):
                 self._may_be_free = True
             self._woken.clear()
+
+    def hand_over_all(self, timeout_s: float, hurried: threading.Event) -> None:
+        """Ends sessions a few at a time, as other workers take the gateways over.
+
+        Returns when none is left, when no other worker has room, when the time is up, or once `hurried`. For
+        the thread of `run`, after that; the lease has to say that this worker drains.
+        """
+        deadline = monotonic() + timeout_s
+        window = DrainWindow(monotonic())
+        while monotonic() < deadline and not hurried.is_set():
+            try:
+                if not self._hand_over_some(window):
+                    return
+            except DatabaseError as error:
+                log.warning("no gateways are handed over at the moment (%s)", error)
+            self._woken.wait(_HAND_OVER_PAUSE_S)
+            self._woken.clear()
+
+    def _hand_over_some(self, window: DrainWindow) -> bool:
+        """One round; whether there is to be another."""
+        worker = self._lease.worker
+        connected = [each for each in self._running() if self._is_connected(each.id) and not each.is_stopping]
+        if worker is None or not connected:
+            return False
+        self._wanted.notice(worker)
+        self._follow_wishes(worker)
+        standings = WorkerRepository(self._database).find_standings(worker)
+        others = [one for one in standings if one.worker_id != worker.id and not one.is_draining]
+        if not any(one.held < one.capacity for one in others):
+            return False
+        taken_up = ConnectionRepository(self._database, worker).find_taken_up(window.waiting)
+        now = monotonic()
+        window.take_up(taken_up, now)
+        following = set(window.let_go((each.id for each in connected), now))
+        for connection in connected:
+            if connection.id in following:
+                connection.stop(WORKER_SHUTDOWN)
+        return True
 
     def stop_all(self, timeout_s: float) -> bool:
         """Ends every connection with a goodbye; tells whether all ended in time."""
