@@ -1,4 +1,4 @@
-"""Which sessions a worker that is told to stop ends next, so that each gateway waits for moments only. Pure."""
+"""Which sessions a worker that is told to stop ends next: so that none is away for long. Pure."""
 
 from collections import deque
 from collections.abc import Iterable
