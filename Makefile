@@ -1,7 +1,11 @@
 # Millgate. `make` alone prints what there is.
 
-PYTHON ?= python3
-RUN := .venv/bin/python
+# Named on the command line, never in the environment: many have a variable of this name for something else.
+PYTHON = python3
+NAME =
+# Whatever is set for other Pythons is none of this one's.
+RUN := .venv/bin/python -E
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE
 ARGS ?=
 ONLY ?=
 SUITE ?=
@@ -26,7 +30,7 @@ chaos: install-dev  ## every fault of the table of promises, measured and judged
 	@exec $(RUN) -m chaos --only '$(ONLY)'
 
 bench: install-bench  ## Millgate beside its peers, into bench/RESULTS.md (ONLY=list names the rows, QUICK=1 for a look)
-	@exec bench/.venv/bin/python -m bench --only '$(ONLY)' $(if $(QUICK),--quick)
+	@exec bench/.venv/bin/python -E -m bench --only '$(ONLY)' $(if $(QUICK),--quick)
 
 check: install-dev  ## formatting, types, import rules, migrations, Compose file, generated files
 	@exec $(RUN) -m devstack.check

@@ -16,8 +16,8 @@ from devstack.commands import PROJECT
 from devstack.errors import StackError
 from devstack.household import Household, StopAskedError
 from devstack.rows import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
-from devstack.run import say
 from devstack.stop_request import StopRequest
+from devstack.terminal import say, show_any_character
 
 RESULTS = PROJECT / "bench" / "RESULTS.md"
 # PostgreSQL's own settings but for this: all contestants are connected at once.
@@ -108,6 +108,7 @@ def command_line(only: str, *, is_quick: bool) -> str:
 
 def main() -> int:
     """Reads the command line."""
+    show_any_character()
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Measures Millgate beside what a user would pick instead. A run of all rows that is not "

@@ -14,8 +14,8 @@ from devstack.commands import PROJECT
 from devstack.errors import StackError
 from devstack.household import Household, StopAskedError
 from devstack.rows import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
-from devstack.run import say
 from devstack.stop_request import StopRequest
+from devstack.terminal import say, show_any_character
 
 AT_ONCE = 4
 
@@ -100,6 +100,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
 
 def main() -> int:
     """Reads the command line."""
+    show_any_character()
     parser = argparse.ArgumentParser(
         prog="chaos",
         description="Runs every fault of the table of promises on this machine, and measures.",

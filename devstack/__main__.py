@@ -2,8 +2,11 @@
 
 import argparse
 import importlib
+import os
 
 from devstack.commands import PARTS, TOOLS
+from devstack.environment import without_foreign
+from devstack.terminal import show_any_character
 from devstack.tools import run_part, run_tool
 
 
@@ -14,13 +17,17 @@ def main() -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for tokens alone")
     asked = parser.parse_args()
     what = asked.what
+    show_any_character()
     if what in TOOLS:
         return run_tool(what, asked.arguments)
     if asked.arguments:
         parser.error(f"{what} takes no arguments")
-    if what not in PARTS:
-        return int(getattr(importlib.import_module(f"devstack.{what}"), what)())
-    return run_part(what)
+    if what in PARTS:
+        return run_part(what)
+    # From here on, and for libpq in this very process: nothing of a person's other databases and programs.
+    for name in os.environ.keys() - without_foreign(os.environ).keys():
+        del os.environ[name]
+    return int(getattr(importlib.import_module(f"devstack.{what}"), what)())
 
 
 if __name__ == "__main__":

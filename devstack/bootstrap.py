@@ -5,7 +5,6 @@ Runs on whatever python3 a machine has, so it uses the standard library only and
 
 import fcntl
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -14,6 +13,11 @@ import time
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from devstack.advice import advice  # noqa: E402  (our folder is not on an isolated Python's path)
+from devstack.installer import PASSED, Installer, passed  # noqa: E402
+
 # The bench's peers bring much that Millgate should not see.
 PLACES = {"bench": PROJECT / "bench" / ".venv"}
 OLDEST = (3, 11)
@@ -25,6 +29,8 @@ PIP_OPTIONS = ["--disable-pip-version-check", "--require-hashes", "--only-binary
 def main(kind: str) -> None:
     """Bring `.venv` up to date for `local` (run, demo) or `dev` (tests, checks too), or `bench/.venv`."""
     use_a_suitable_python()
+    # "…" is not a character of every terminal.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     lock_file = PROJECT / ".data" / "install.lock"
     lock_file.parent.mkdir(exist_ok=True)
     with lock_file.open("w") as lock:
@@ -70,7 +76,7 @@ def is_installed(kind: str) -> bool:
     """Whether what is installed is what the lock file says; `dev` contains `local`."""
     if mark(kind).exists() or not venv_python(kind).exists():
         return False
-    if stamp(kind).exists() and stamp(kind).read_text() == fingerprint(kind):
+    if stamp(kind).exists() and stamp(kind).read_bytes() == fingerprint(kind):
         return True
     return kind == "local" and is_installed("dev")
 
@@ -100,9 +106,14 @@ def requirements(kind: str) -> Path:
     return PROJECT / f"requirements-{kind}.txt"
 
 
-def fingerprint(kind: str) -> str:
-    """What tells a complete installation; the place counts, for an environment cannot be moved."""
-    return hashlib.sha256(requirements(kind).read_bytes()).hexdigest() + " " + str(venv(kind))
+def fingerprint(kind: str) -> bytes:
+    """What tells a complete installation."""
+    return hashlib.sha256(requirements(kind).read_bytes()).hexdigest().encode() + whereabouts(kind)
+
+
+def whereabouts(kind: str) -> bytes:
+    """The place, from which an environment cannot be moved, and the Python, with which it works alone."""
+    return b" ".join([b"", os.fsencode(venv(kind)), os.fsencode(os.path.realpath(venv_python(kind)))])
 
 
 def install(kind: str) -> None:
@@ -112,57 +123,52 @@ def install(kind: str) -> None:
     """
     place = venv(kind)
     name = place.relative_to(PROJECT)
-    if mark(kind).exists() or not works(venv_python(kind)):
+    if mark(kind).exists() or not works(kind):
         print(f"Making a virtual environment in {name} …", flush=True)
-        shutil.rmtree(str(place), ignore_errors=True)
-        run([sys.executable, "-m", "venv", "--without-pip", str(place)], f"Python could not make {name}.")
+        remove(place)
+        place.mkdir()
+        mark(kind).touch()
+        run(
+            [sys.executable, "-m", "venv", "--without-pip", str(place)],
+            passed(PASSED),
+            f"Python could not make {name}.",
+        )
     mark(kind).touch()
     print(f"Installing the locked requirements ({requirements(kind).name}) …", flush=True)
+    installer = Installer(venv_python(kind))
     run(
-        [*installer(venv_python(kind)), *PIP_OPTIONS, "-r", str(requirements(kind))],
+        [*installer.command(), *PIP_OPTIONS, "-r", str(requirements(kind))],
+        installer.environment(),
         "The requirements could not be installed (see above). Is the network there? Millgate needs Linux "
         "with glibc 2.28 or newer on x86-64 or arm64, or macOS 11 or newer on Apple silicon.",
     )
-    stamp(kind).write_text(fingerprint(kind))
+    stamp(kind).write_bytes(fingerprint(kind))
     mark(kind).unlink()
 
 
-def works(python: Path) -> bool:
-    """Whether the environment's python is there and its own."""
+def works(kind: str) -> bool:
+    """Whether the environment's python is there and its own, and nothing was moved or upgraded since."""
+    python = venv_python(kind)
     if not python.exists():
         return False
-    question = f"import sys; sys.exit(not ({OLDEST} <= sys.version_info[:2] <= {NEWEST}))"
-    return subprocess.run([str(python), "-I", "-c", question], check=False).returncode == 0
-
-
-def installer(python: Path) -> "list[str]":
-    """A pip that installs into the environment: Python's bundled one, or one that is on this machine."""
-    own = [str(python), "-m", "pip"]
-    into = ["--python", str(python), "install", "--progress-bar=off"]
-    if answers([*own, "--version"]):
-        return [*own, "install", "--progress-bar=off"]
-    if importlib.util.find_spec("ensurepip") and answers([str(python), "-m", "ensurepip"]):
-        return [*own, "install", "--progress-bar=off"]
-    for pip in ([sys.executable, "-m", "pip"], ["pip3"], ["pip"]):
-        if answers([*pip, "--python", str(python), "--version"]):
-            return [*pip, *into]
-    sys.exit(
-        "Python's pip is missing on this machine: install it (on Debian and Ubuntu: apt install python3-pip)."
-    )
-
-
-def answers(command: "list[str]") -> bool:
-    """Whether a command exists and succeeds."""
-    if os.sep not in command[0] and shutil.which(command[0]) is None:
+    if not all(each.read_bytes().endswith(whereabouts(kind)) for each in venv(kind).glob(".installed-*")):
         return False
-    quiet = subprocess.DEVNULL
-    return subprocess.run(command, stdout=quiet, stderr=quiet, check=False).returncode == 0
+    question = f"import sys; sys.exit(not ({OLDEST} <= sys.version_info[:2] <= {NEWEST}))"
+    return subprocess.call([str(python), "-I", "-c", question]) == 0
 
 
-def run(command: "list[str]", complaint: str) -> None:
+def remove(place: Path) -> None:
+    """An environment, or a link to one. Raises OSError."""
+    if place.is_symlink():
+        place.unlink()
+    elif place.exists():
+        shutil.rmtree(str(place))
+
+
+def run(command: "list[str]", environment: "dict[str, str]", complaint: str) -> None:
     """Run a command and show what it says; end with one line if it fails."""
     # The command keeps the lock open too: if we are killed, the next make waits for its end.
-    if subprocess.run(command, check=False, stdin=subprocess.DEVNULL, close_fds=False).returncode != 0:
+    if subprocess.call(command, env=environment, stdin=subprocess.DEVNULL, close_fds=False) != 0:
         sys.exit(complaint)
 
 
@@ -171,3 +177,5 @@ if __name__ == "__main__":
         main(sys.argv[1])
     except KeyboardInterrupt:
         sys.exit("Interrupted; the next make goes on from here.")
+    except OSError as error:
+        sys.exit(advice(error))

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from devstack.commands import PROJECT, local
+from devstack.terminal import show_any_character
 
 AT_ONCE = 2
 LIMIT_S = 600
@@ -59,6 +60,7 @@ def run_check(name: str, command: tuple[str, ...]) -> Outcome:
 
 def main() -> int:
     """Run all checks, print one line each and what the failed ones said; returns the exit code."""
+    show_any_character()
     failed = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="check") as pool:
         running = [pool.submit(run_check, name, command) for name, command in checks().items()]

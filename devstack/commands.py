@@ -1,5 +1,6 @@
 """The commands of which Millgate consists. `make run`, the Makefile's single parts and Compose run these."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,7 +20,12 @@ PARTS = {"migrate": MIGRATE, "api": API, "worker": WORKER}
 
 
 def local(command: tuple[str, ...]) -> tuple[str, ...]:
-    """The command with its program taken from the virtual environment that runs us, never from the PATH."""
+    """The command with its program taken from the virtual environment that runs us, never from the PATH.
+
+    dbmate reads no `.env` of its own accord: it would take it for what it is not (see `settings_of`).
+    """
     name, *arguments = command
+    if name == "dbmate":
+        arguments = ["--env-file", os.devnull, *arguments]
     program = sys.executable if name == "python" else str(Path(sys.executable).parent / name)
     return (program, *arguments)

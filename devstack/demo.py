@@ -17,10 +17,11 @@ from devstack.demo_client import DemoClient
 from devstack.demo_table import DemoView, LinesView, TableView
 from devstack.environment import DEFAULT_HOST, Address, new_encryption_key, read_address, with_secret
 from devstack.errors import StackError
-from devstack.run import say, supervised
+from devstack.run import supervised
 from devstack.stack import start_millgate
 from devstack.stop_request import StopRequest
 from devstack.supervisor import Supervisor
+from devstack.terminal import say
 from service.config import is_loopback
 
 GATEWAYS = 3
@@ -48,7 +49,7 @@ def run_demo(supervisor: Supervisor, stopping: StopRequest) -> int:
     address = free_address()
     # It has no token, and needs none: nobody but this machine reaches it.
     environment = {**with_secret(os.environ, "ENCRYPTION_KEY", new_encryption_key()), "AUTH": "off"}
-    start_millgate(supervisor, environment, address, say)
+    start_millgate(supervisor, environment, os.environ, address)
     say(f"Registering a factory and {GATEWAYS} gateways at {address.base_url} …")
     client = DemoClient(address)
     names = client.register(simulator.gateways, EMAIL, password)
@@ -70,7 +71,7 @@ def duration_s() -> float | None:
 
 def free_address() -> Address:
     """PORT if somebody chose one; else 3000, or any free port when that is taken. Raises StackError."""
-    address = read_address(os.environ, Path(os.devnull))
+    address = read_address(os.environ)
     if not is_loopback(address.host):
         raise StackError("The demo works without tokens, so HOST has to be a loopback address.")
     if os.environ.get("PORT"):

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from devstack.advice import advice
 from devstack.errors import StackError
 from devstack.leftovers import is_alive
 
@@ -30,7 +31,7 @@ class DirectoryLock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StackError(f"Cannot use {self._path.parent}: {error.strerror}.") from None
+            raise StackError(advice(error)) from None
         deadline = time.monotonic() + wait_s
         while not self._try():
             owner = self._owner()

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from devstack.errors import StackError
 from devstack.postgres import write_secret
 
+# A person has these for other purposes, and what reads them (Python and its libraries, libpq, dbmate) would
+# take them before what we say.
+FOREIGN = ("PG", "DBMATE_", "PYTHON", "GUNICORN_", "GEVENT_", "FLASK_", "PSYCOPG_", "PROMETHEUS_")
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "3000"
 ENV_FILE_TEXT = """\
@@ -64,13 +65,12 @@ def new_encryption_key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def read_address(environment: Mapping[str, str], env_file: Path) -> Address:
-    """HOST and PORT, from the environment or else the file. Raises StackError if PORT is not one."""
-    values = {**dotenv_values(env_file, interpolate=False), **environment}
-    port = values.get("PORT") or DEFAULT_PORT
+def read_address(settings: Mapping[str, str]) -> Address:
+    """HOST and PORT. Raises StackError if PORT is not one."""
+    port = settings.get("PORT") or DEFAULT_PORT
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65_535):
         raise StackError("PORT must be a whole number from 1 to 65535.")
-    return Address(values.get("HOST") or DEFAULT_HOST, int(port))
+    return Address(settings.get("HOST") or DEFAULT_HOST, int(port))
 
 
 def check_address_is_free(address: Address) -> None:
@@ -104,15 +104,25 @@ def with_secret(environment: Mapping[str, str], name: str, value: str) -> dict[s
     return {**others, name: value}
 
 
-def metrics_setting(environment: Mapping[str, str], env_file: Path, position: int) -> dict[str, str]:
+def metrics_setting(settings: Mapping[str, str], position: int) -> dict[str, str]:
     """METRICS_PORT of the worker at this position: the first has the one that is set, others follow."""
-    values = {**dotenv_values(env_file, interpolate=False), **environment}
-    port = values.get("METRICS_PORT") or ""
+    port = settings.get("METRICS_PORT") or ""
     if position == 0 or not port.isdecimal() or int(port) == 0:
         return {}
     return {"METRICS_PORT": str(int(port) + position)}
 
 
-def data_directory(environment: Mapping[str, str], default: Path) -> Path:
+def data_directory(settings: Mapping[str, str], default: Path) -> Path:
     """MILLGATE_DATA_DIR, or the default."""
-    return Path(os.path.expandvars(environment.get("MILLGATE_DATA_DIR") or default)).expanduser().absolute()
+    return Path(os.path.expandvars(settings.get("MILLGATE_DATA_DIR") or default)).expanduser().absolute()
+
+
+def without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what changes the programs that we start behind our back."""
+    return {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
+
+
+def own_server(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same for a person's own PostgreSQL, for which what libpq reads (PG…) is said."""
+    theirs = {name: value for name, value in environment.items() if name.startswith("PG")}
+    return {**without_foreign(environment), **theirs}

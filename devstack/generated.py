@@ -18,6 +18,7 @@ from devstack.errors import StackError
 from devstack.leash import leashed_postgres
 from devstack.postgres_binaries import binary_directory
 from devstack.rowtypes import read_columns, render_module
+from devstack.terminal import show_any_character
 
 SCHEMA = Path("db/schema.sql")
 ROWS = Path("service/database/rows.py")
@@ -91,6 +92,7 @@ def stale_files() -> list[str]:
 
 def main() -> int:
     """Do what the command line asks for; returns the exit code."""
+    show_any_character()
     parser = argparse.ArgumentParser(prog="devstack.generated")
     parser.add_argument("what", choices=[*MAKERS, "check"])
     what = parser.parse_args().what

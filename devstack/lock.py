@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from devstack.commands import PROJECT, local
+from devstack.terminal import show_any_character
 from devstack.wheels import write_wheels
 
 TARGETS = {
@@ -24,6 +25,7 @@ OPTIONS = ("--universal", "--generate-hashes", "--no-emit-index-url", "--no-head
 
 def main() -> int:
     """Write the lock files; returns the exit code of the first resolution that fails, or 0."""
+    show_any_character()
     for target, source in TARGETS.items():
         print(f"Resolving {target} …", flush=True)
         command = local(("uv", "pip", "compile", *source, *OPTIONS, *sys.argv[1:], "--output-file", target))

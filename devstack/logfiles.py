@@ -24,7 +24,11 @@ def bound_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
     """
     if not path.exists() or path.stat().st_size <= max_bytes:
         return
-    shutil.copyfile(path, path.with_name(path.name + ".1"))
+    try:
+        shutil.copyfile(path, path.with_name(path.name + ".1"))
+    except OSError:
+        # A full disk: what the log takes is worth more than what it says.
+        path.with_name(path.name + ".1").unlink(missing_ok=True)
     os.truncate(path, 0)
 
 

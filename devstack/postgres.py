@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from typing import Self
 from urllib.parse import quote
 
 from devstack.errors import StackError
-from devstack.identity import Identity, check_reach, give_to, identity_for
+from devstack.identity import ROOT_USER, Identity, check_reach, give_to, identity_for
 from devstack.logfiles import last_lines, size_of
 from devstack.postgres_binaries import binary_directory
 from devstack.postgres_cluster import OWNER, end_server_of, is_ready, make_cluster, may_try_again, start_as
@@ -76,7 +77,7 @@ class EmbeddedPostgres:
     def running_url(self) -> str | None:
         """The URL of the server that another process runs in this directory, ready; None if none does."""
         try:
-            pid, _, _, port, *_ = (self._cluster / "postmaster.pid").read_text().splitlines()
+            pid, _, _, port, *_ = (self._cluster / "postmaster.pid").read_text(errors="replace").splitlines()
             os.kill(int(pid), 0)
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
@@ -147,20 +148,32 @@ class EmbeddedPostgres:
         return None if self.process is None else self.process.poll()
 
     def _prepare_directory(self, identity: Identity) -> None:
+        check_reach(identity, nearest_folder(self.data_dir), binary_directory() / "postgres")
+        if self._cluster.exists():
+            give_to(identity, self.data_dir)
+            check_reach(identity, self.data_dir)
+            return
+        was_there = self.data_dir.exists()
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            self.data_dir.chmod(0o700)
-            if not self._password_file.exists():
-                write_secret(self._password_file, secrets.token_urlsafe(24))
-        except PermissionError:
-            raise StackError(
-                f"{self.data_dir} belongs to another user: run make as that user, or set MILLGATE_DATA_DIR."
-            ) from None
+            self._make_files(identity)
+        except BaseException:
+            # Half of it would be in the way of a start by somebody else, or with another identity.
+            if not was_there:
+                shutil.rmtree(self.data_dir, ignore_errors=True)
+            raise
+
+    def _make_files(self, identity: Identity) -> None:
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.data_dir.chmod(0o700)
+        # What was left over may belong to a user who will not run the server this time.
+        if os.geteuid() == ROOT_USER:
+            os.chown(self.data_dir, ROOT_USER, os.getegid())
+        self._password_file.unlink(missing_ok=True)
+        write_secret(self._password_file, secrets.token_urlsafe(24))
         give_to(identity, self.data_dir)
-        check_reach(identity, self.data_dir, binary_directory() / "postgres")
-        if not self._cluster.exists():
-            durable = self.settings.get("fsync") != "off"
-            make_cluster(self._cluster, identity, self._password_file, self.log_path, durable=durable)
+        check_reach(identity, self.data_dir)
+        durable = self.settings.get("fsync") != "off"
+        make_cluster(self._cluster, identity, self._password_file, self.log_path, durable=durable)
 
     def _spawn(self, identity: Identity) -> None:
         options = ["-D", str(self._cluster), "-p", str(self.port)]
@@ -188,6 +201,11 @@ class EmbeddedPostgres:
                     connection.execute(f"CREATE DATABASE {DATABASE}")
         except psycopg.Error as error:
             raise StackError(f"PostgreSQL started, but its database cannot be reached: {error}") from None
+
+
+def nearest_folder(path: Path) -> Path:
+    """The path itself, or the folder above it that is there."""
+    return next(each for each in (path, *path.parents) if each.exists())
 
 
 def free_port() -> int:

@@ -67,7 +67,7 @@ def start_as(identity: Identity, name: str, options: list[str], log_path: Path) 
 def is_ready(status_file: Path, pid: int) -> bool:
     """Whether the server with this process id says in its status file (`postmaster.pid`) that it is ready."""
     try:
-        lines = status_file.read_text().splitlines()
+        lines = status_file.read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return False
     return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
@@ -89,7 +89,7 @@ def end_server_of(cluster: Path) -> None:
     """
     status_file = cluster / "postmaster.pid"
     try:
-        pid, _, started_at, *_ = status_file.read_text().splitlines()
+        pid, _, started_at, *_ = status_file.read_text(errors="replace").splitlines()
         process = psutil.Process(int(pid))
         left_behind = process.name() == "postgres" and works_in(process, cluster, started_at)
     except (FileNotFoundError, ValueError, psutil.Error):

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Protocol, TypeVar
 
 from devstack.errors import StackError
-from devstack.run import say
+from devstack.terminal import say
 
 LOOK_INTERVAL_S = 0.2
 INTERRUPTED = 130

@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from devstack.advice import advice
 from devstack.commands import PROJECT
 from devstack.environment import (
     check_address_is_free,
@@ -13,9 +14,11 @@ from devstack.environment import (
     write_env_file,
 )
 from devstack.errors import StackError
+from devstack.settings import settings_of
 from devstack.stack import asks_for_tokens, start_millgate
 from devstack.stop_request import StopRequest
 from devstack.supervisor import StopAskedError, Supervisor
+from devstack.terminal import say
 
 LOOK_AFTER_INTERVAL_S = 1.0
 HOW_TO_GET_IN = """\
@@ -43,14 +46,6 @@ Data and logs: {data_dir}
 Ctrl-C stops everything."""
 
 
-def say(line: str) -> None:
-    """Show a person a line; a terminal that went away is no reason to stop."""
-    try:
-        print(line, flush=True)
-    except OSError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until we end)
-
-
 def supervised(data_dir: Path, body: Callable[[Supervisor, StopRequest], int]) -> int:
     """Run `body` under a supervisor of this directory; returns its exit code, or 1 with a clear line."""
     with StopRequest() as stopping:
@@ -64,23 +59,28 @@ def supervised(data_dir: Path, body: Callable[[Supervisor, StopRequest], int]) -
                 return 0
             print(error, file=sys.stderr)
         except OSError as error:
-            print(f"Cannot go on: {error}", file=sys.stderr)
+            print(advice(error), file=sys.stderr)
     return 1
 
 
 def run() -> int:
     """Run until asked to stop; returns the exit code."""
-    return supervised(data_directory(os.environ, PROJECT / ".data" / "run"), run_millgate)
+    try:
+        settings = settings_of(os.environ)
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    data_dir = data_directory(settings, PROJECT / ".data" / "run")
+    return supervised(data_dir, lambda supervisor, stopping: run_millgate(supervisor, stopping, settings))
 
 
-def run_millgate(supervisor: Supervisor, stopping: StopRequest) -> int:
+def run_millgate(supervisor: Supervisor, stopping: StopRequest, settings: Mapping[str, str]) -> int:
     """All parts, kept running until somebody asks to stop."""
-    env_file = PROJECT / ".env"
-    address = read_address(os.environ, env_file)
+    address = read_address(settings)
     check_address_is_free(address)
-    if write_env_file(env_file):
+    if write_env_file(PROJECT / ".env"):
         say("Wrote .env with a fresh ENCRYPTION_KEY.")
-    start_millgate(supervisor, os.environ, address, say)
+    start_millgate(supervisor, os.environ, settings, address)
     if asks_for_tokens(address):
         say(HOW_TO_GET_IN)
     say(READY_TEXT.format(url=address.base_url, data_dir=supervisor.data_dir))

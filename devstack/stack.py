@@ -1,13 +1,14 @@
 """Millgate as a whole under one supervisor: PostgreSQL, migrations, API and worker."""
 
 import http.client
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from devstack.commands import API, MIGRATE, PROJECT, WORKER, local
+from devstack.commands import API, MIGRATE, WORKER, local
 from devstack.environment import Address, check_address_is_free, child_environment, metrics_setting
 from devstack.errors import StackError
 from devstack.postgres import EmbeddedPostgres
 from devstack.supervisor import Supervisor
+from devstack.terminal import say
 
 MIGRATE_LIMIT_S = 300.0
 READY_LIMIT_S = 30.0
@@ -18,15 +19,13 @@ MOST_WORKERS = 16
 
 
 def start_millgate(
-    supervisor: Supervisor,
-    environment: Mapping[str, str],
-    address: Address,
-    say: Callable[[str], None],
+    supervisor: Supervisor, environment: Mapping[str, str], settings: Mapping[str, str], address: Address
 ) -> None:
     """Start all parts and wait until the API says that it is ready.
 
-    `environment` is what the children see beside the database's URL and the address. Raises StackError, with
-    words for a person, or StopAskedError; leaving the supervisor stops what was started.
+    `environment` is what the children see beside the database's URL and the address; `settings` are for us.
+    Raises StackError, with words for a person, or StopAskedError; leaving the supervisor stops what was
+    started.
     """
     check_address_is_free(address)
     log_path = supervisor.log_dir / "postgres.log"
@@ -38,16 +37,16 @@ def start_millgate(
     supervisor.run_once(supervisor.child("migrate", local(MIGRATE), seen), MIGRATE_LIMIT_S)
     say("Starting API and worker …")
     supervisor.start(supervisor.child("api", local(API), seen, stop_limit_s=API_STOP_LIMIT_S))
-    for position, name in enumerate(worker_names(environment)):
-        own = {**seen, **metrics_setting(environment, PROJECT / ".env", position)}
+    for position, name in enumerate(worker_names(settings)):
+        own = {**seen, **metrics_setting(settings, position)}
         limits = {"stop_limit_s": WORKER_STOP_LIMIT_S, "stops_at_once": True}
         supervisor.start(supervisor.child(name, local(WORKER), own, **limits))
     supervisor.wait_until(lambda: is_ready(address), READY_LIMIT_S, "API and worker to be ready")
 
 
-def worker_names(environment: Mapping[str, str]) -> list[str]:
+def worker_names(settings: Mapping[str, str]) -> list[str]:
     """As many as WORKERS says, one if it says nothing. Raises StackError."""
-    count = environment.get("WORKERS") or "1"
+    count = settings.get("WORKERS") or "1"
     if not (count.isascii() and count.isdigit() and 1 <= int(count) <= MOST_WORKERS):
         raise StackError(f"WORKERS must be a whole number from 1 to {MOST_WORKERS}.")
     return ["worker"] if int(count) == 1 else [f"worker-{number}" for number in range(1, int(count) + 1)]

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.variables import parse_variables
 
 from service.errors import ConfigurationError
 
@@ -12,13 +14,43 @@ _FILE = "_FILE"
 MAX_SECRET_BYTES = 64 * 1024
 
 
-def read_environment(dotenv_path: Path = Path(".env")) -> "Environment":
-    """The process's environment, with the file `.env` behind it for what the environment does not name."""
-    behind = {name: value for name, value in dotenv_values(dotenv_path).items() if value is not None}
-    for name, value in os.environ.items():
-        if value:
-            behind.pop(_other_name(name), None)
-    return Environment({**behind, **os.environ})
+def read_environment(env_file: Path = Path(".env")) -> "Environment":
+    """The process's settings. Raises ConfigurationError."""
+    return Environment(read_settings(os.environ, env_file))
+
+
+def read_settings(environment: Mapping[str, str], env_file: Path) -> dict[str, str]:
+    """What the environment says, and what the file says of the rest; an empty variable says nothing.
+
+    `${NAME}` in the file stands for another setting, as the environment or a line above has it. Raises
+    ConfigurationError.
+    """
+    said = {name: value for name, value in environment.items() if value}
+    written: dict[str, str] = {}
+    for name, text in dotenv_values(stream=StringIO(_text_of(env_file)), interpolate=False).items():
+        known = {**written, **said}
+        written[name] = "".join(atom.resolve(known) for atom in parse_variables(text or ""))
+    for name in said:
+        written.pop(_other_name(name), None)
+    return {**written, **said}
+
+
+def _text_of(env_file: Path) -> str:
+    """Nothing, if there is no such file. Raises ConfigurationError."""
+    try:
+        # Some editors begin a file with a mark of its encoding.
+        text = env_file.read_text("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        text = "\0"
+    except OSError as error:
+        raise ConfigurationError(
+            f"{env_file} can not be read ({error.strerror}): it has to be a file that this user may read"
+        ) from None
+    if "\0" in text:
+        raise ConfigurationError(f"{env_file} is not UTF-8 text: save it as UTF-8")
+    return text
 
 
 def _other_name(name: str) -> str:

@@ -1,5 +1,6 @@
 """Logs: one JSON object a line on standard error, with what the line is about as fields of its own."""
 
+import io
 import json
 import logging
 import sys
@@ -49,7 +50,12 @@ def _line(time_s: float, level: str, logger: str, message: str, fields: Mapping[
 
 
 def configure_logging(level: str) -> None:
-    """Sends every logger's lines to standard error, from `level` (as in LOG_LEVEL) upwards."""
+    """Sends every logger's lines to standard error, from `level` (as in LOG_LEVEL) upwards.
+
+    And what standard output has no character for becomes a question mark from now on, instead of an error.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()

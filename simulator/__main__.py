@@ -30,7 +30,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="TCP port; 0 = any free one (default)")
     parser.add_argument("--email", default="plant@example.com", help="(default: plant@example.com)")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="file that holds the password")
-    parser.add_argument("--prefix", default="AP-", help="of gateway ids: AP-0001, … (default: AP-)")
+    parser.add_argument("--prefix", default="AP-", help="of gateway ids: AP-0001 and so on (default: AP-)")
     parser.add_argument(
         "--notify-every-s", type=float, default=2.0, metavar="S", help="seconds; 0 = never (default: 2)"
     )

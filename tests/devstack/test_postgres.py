@@ -19,9 +19,9 @@ from devstack.errors import StackError
 from devstack.postgres import EmbeddedPostgres
 from devstack.postgres_cluster import may_try_again
 from tests.database_server import SETTINGS
+from tests.devstack.other_users import AS_NOBODY, open_up, reachable_by_nobody
 from tests.waiting import wait_until
 
-AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
@@ -185,6 +185,35 @@ def test_where_nobody_cannot_go_one_line_says_what_to_do(
         EmbeddedPostgres(closed / "postgres", SETTINGS).start()
     assert "\n" not in str(caught.value)
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    # Nothing was begun, and so nothing is in the way when it is tried otherwise.
+    assert list(closed.iterdir()) == []
+    monkeypatch.setattr(identity, "namespaces_allowed", lambda: True)
+    with EmbeddedPostgres(closed / "postgres", SETTINGS) as server:
+        assert one_value(server.url(), "SELECT 1") == 1
+
+
+@ROOT_ONLY
+def test_what_an_interrupted_start_left_of_somebody_else_is_no_obstacle(postgres: EmbeddedPostgres) -> None:
+    postgres.data_dir.mkdir()
+    password = postgres.data_dir / "password"
+    password.write_text("of another start")
+    password.chmod(0o600)
+    os.chown(password, 65534, 65534)
+    os.chown(postgres.data_dir, 65534, 65534)
+    with postgres:
+        assert one_value(postgres.url(), "SELECT 1") == 1
+
+
+def test_files_that_can_not_be_made_leave_nothing(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devstack.postgres_cluster.OWNER", "pg_not_allowed")
+    with pytest.raises(StackError, match="PostgreSQL could not make its files"):
+        postgres.start()
+    assert not postgres.data_dir.exists()
+    monkeypatch.undo()
+    with postgres:
+        assert one_value(postgres.url(), "SELECT 1") == 1
 
 
 @ROOT_ONLY
@@ -210,23 +239,3 @@ def test_an_ordinary_user_runs_a_server_of_its_own(tmp_path: Path) -> None:
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("EmbeddedPostgres(")
-
-
-def open_up(tmp_path: Path) -> None:
-    """Let every user enter the run's own temporary folders (never anything above them)."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.name == ".data":
-            return
-        folder.chmod(0o755)
-
-
-def reachable_by_nobody(tmp_path: Path) -> bool:
-    """Whether user nobody can run our python and come near the temporary folder."""
-    data = next(folder for folder in tmp_path.parents if folder.name == ".data")
-    trial = [
-        *AS_NOBODY,
-        sys.executable,
-        "-c",
-        f"import os; os.listdir({str(data)!r}); os.listdir({str(PROJECT)!r})",
-    ]
-    return subprocess.run(trial, capture_output=True, timeout=30, check=False).returncode == 0

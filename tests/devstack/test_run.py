@@ -21,6 +21,7 @@ from devstack.environment import Address, metrics_setting, new_encryption_key
 from devstack.leftovers import is_alive, read_record
 from devstack.postgres import free_port
 from devstack.stack import is_ready
+from tests.devstack.other_users import AS_NOBODY, open_up, reachable_by_nobody
 from tests.waiting import wait_until
 
 READY_LIMIT_S = 30.0
@@ -193,12 +194,14 @@ def test_without_a_running_database_the_commands_say_so(millgate: Millgate) -> N
     assert refused.stderr == "No database: `make run` does not run here, and DATABASE_URL is not set.\n"
 
 
-def tokens_command(millgate: Millgate, *arguments: str) -> subprocess.CompletedProcess[str]:
+def tokens_command(
+    millgate: Millgate, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """What `make token` and its like run, in the project's folder."""
     return subprocess.run(
         [sys.executable, "-m", "devstack", "tokens", *arguments],
         cwd=millgate.folder,
-        env={"PATH": os.environ["PATH"], "MILLGATE_DATA_DIR": str(millgate.data)},
+        env={"PATH": os.environ["PATH"], "MILLGATE_DATA_DIR": str(millgate.data), **environment},
         capture_output=True,
         text=True,
         timeout=READY_LIMIT_S,
@@ -235,17 +238,14 @@ def test_several_workers(millgate: Millgate) -> None:
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
 
 
-def test_each_worker_has_a_port_for_its_metrics_if_any_has(tmp_path: Path) -> None:
-    env_file = tmp_path / ".env"
-    assert metrics_setting({}, env_file, 1) == {}
-    env_file.write_text("METRICS_PORT=9100")
-    assert [metrics_setting({}, env_file, position) for position in range(3)] == [
+def test_each_worker_has_a_port_for_its_metrics_if_any_has() -> None:
+    assert metrics_setting({}, 1) == {}
+    assert [metrics_setting({"METRICS_PORT": "9100"}, position) for position in range(3)] == [
         {},
         {"METRICS_PORT": "9101"},
         {"METRICS_PORT": "9102"},
     ]
-    assert metrics_setting({"METRICS_PORT": "9200"}, env_file, 1) == {"METRICS_PORT": "9201"}
-    assert metrics_setting({"METRICS_PORT": "0"}, env_file, 1) == {}
+    assert metrics_setting({"METRICS_PORT": "0"}, 1) == {}
 
 
 def test_a_number_of_workers_that_is_none(millgate: Millgate) -> None:
@@ -296,3 +296,96 @@ def test_single_parts_and_tools_take_secrets_from_files(millgate: Millgate, data
         refused = run_devstack(*command)
         assert refused.returncode == 1
         assert refused.stderr == "DATABASE_URL and DATABASE_URL_FILE are both set: give one of them\n"
+
+
+HOSTILE = {
+    "PGHOSTADDR": "192.0.2.1",
+    "PGHOST": "192.0.2.1",
+    "PGPORT": "1",
+    "PGSERVICE": "nowhere",
+    "PGOPTIONS": "-c search_path=nowhere -c default_transaction_read_only=on",
+    "PGSSLMODE": "verify-full",
+    "PGSSLROOTCERT": "/nowhere",
+    "PGREQUIREAUTH": "none",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGCLIENTENCODING": "LATIN1",
+    "PGCONNECT_TIMEOUT": "no number",
+    "DBMATE_MIGRATIONS_TABLE": "nowhere",
+    "DBMATE_STRICT": "nonsense",
+    "PYTHONOPTIMIZE": "2",
+    "GUNICORN_CMD_ARGS": "--workers 0 --bind 192.0.2.1:1",
+    "FLASK_DEBUG": "1",
+    "PSYCOPG_IMPL": "c",
+    "PROMETHEUS_MULTIPROC_DIR": "/nowhere",
+    "ENCRYPTION_KEY": "",
+    "HOST": "",
+}
+
+
+def test_a_persons_settings_for_other_programs_change_nothing(millgate: Millgate) -> None:
+    process = millgate.start_until_ready()
+    process.terminate()
+    assert process.wait(12) == 0
+    # Its key is in .env by now, behind a variable that is set to nothing.
+    millgate.start_until_ready(**HOSTILE)
+    assert millgate.is_ready()
+    assert "first" in tokens_command(millgate, "create", "first", "read", **HOSTILE).stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"# Schl\xfcssel\nPORT=3000\n", "is not UTF-8 text: save it as UTF-8"),
+        ("\ufeffPORT=3000\n".encode("utf-16-le"), "is not UTF-8 text: save it as UTF-8"),
+        (b"PORT=30\x0000\n", "is not UTF-8 text: save it as UTF-8"),
+        (None, "can not be read (Is a directory): it has to be a file that this user may read"),
+    ],
+)
+def test_an_env_file_that_is_none_is_one_line(
+    millgate: Millgate, content: bytes | None, problem: str
+) -> None:
+    env_file = millgate.folder / ".env"
+    if content is None:
+        env_file.mkdir()
+    else:
+        env_file.write_bytes(content)
+    assert millgate.start().wait(10) == 1
+    assert millgate.said() == f"{env_file} {problem}\n"
+    refused = tokens_command(millgate, "list")
+    assert (refused.returncode, refused.stderr) == (1, f"{env_file} {problem}\n")
+
+
+def test_an_env_file_counts_the_same_for_all_parts(millgate: Millgate) -> None:
+    # With a byte order mark, as some editors write it, and with a name for another setting.
+    start, end = str(millgate.port)[:-1], str(millgate.port)[-1]
+    text = f"\ufeffSTART={start}\nPORT=${{START}}{end}\nENCRYPTION_KEY={new_encryption_key()}\n"
+    (millgate.folder / ".env").write_text(text, "utf-8")
+    millgate.start_until_ready(PORT="")
+    assert millgate.is_ready()
+
+
+def test_on_a_terminal_without_our_characters_it_runs_all_the_same(millgate: Millgate) -> None:
+    millgate.start_until_ready(PYTHONIOENCODING="latin-1")
+    assert "Starting PostgreSQL ?" in millgate.said()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_data_of_another_user_are_one_line(millgate: Millgate) -> None:
+    if not reachable_by_nobody(millgate.folder):
+        pytest.skip("the project lies where user nobody may not go")
+    open_up(millgate.folder)
+    millgate.data.mkdir(mode=0o700)
+    advice = "and you are nobody: run make as root, or use a copy of your own."
+    for what in (["run"], ["tokens", "list"]):
+        result = subprocess.run(
+            [*AS_NOBODY, sys.executable, "-m", "devstack", *what],
+            cwd=millgate.folder,
+            env={"PATH": os.environ["PATH"], "MILLGATE_DATA_DIR": str(millgate.data)},
+            capture_output=True,
+            text=True,
+            timeout=READY_LIMIT_S,
+            check=False,
+        )
+        assert result.returncode == 1
+        assert len(result.stderr.splitlines()) == 1
+        assert advice in result.stderr

@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from service.config import ApiConfig
-from service.environment import Environment, read_environment
+from service.environment import Environment, read_environment, read_settings
 from service.errors import ConfigurationError
 from service.logs import JsonFormatter
 from workers.config import WorkerConfig
@@ -154,3 +154,34 @@ def test_a_log_line_is_one_json_object_with_its_extras() -> None:
     line = json.loads(text)
     assert (line["level"], line["message"], line["gateway"]) == ("warning", "a\nb", "g-1")
     assert line["time"].endswith("+00:00")
+
+
+@pytest.mark.req("QUAL-06")
+def test_an_empty_variable_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("ENCRYPTION_KEY=from-the-file\nPORT=3100\nHOST=\n")
+    monkeypatch.setenv("ENCRYPTION_KEY", "")
+    monkeypatch.setenv("PORT", "3200")
+    environment = read_environment(env_file)
+    assert environment.required("ENCRYPTION_KEY") == "from-the-file"
+    assert environment.text("PORT", "") == "3200"
+    assert environment.text("HOST", "localhost") == "localhost"
+
+
+def test_a_name_in_the_file_stands_for_what_counts(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("HOST=a\nPORT=1\nURL=${HOST}:${PORT}/${NONE}${NONE:-x} $HOST\n")
+    assert read_settings({}, env_file)["URL"] == "a:1/x $HOST"
+    assert read_settings({"HOST": "b", "PORT": ""}, env_file)["URL"] == "b:1/x $HOST"
+
+
+@pytest.mark.parametrize("content", [b"PORT=3\xfc", "PORT=3".encode("utf-16"), b"PORT=\x003", None])
+def test_a_file_that_is_none_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    env_file = tmp_path / ".env"
+    if content is None:
+        env_file.mkdir()
+    else:
+        env_file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"\.env (is not UTF-8 text|can not be read)") as caught:
+        read_settings({}, env_file)
+    assert "\n" not in str(caught.value)

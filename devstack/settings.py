@@ -1,0 +1,16 @@
+"""The settings of this project's folder, as the service reads them."""
+
+from collections.abc import Mapping
+
+from devstack.commands import PROJECT
+from devstack.errors import StackError
+from service.environment import read_settings
+from service.errors import ConfigurationError
+
+
+def settings_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the environment says, and what `.env` says of the rest. Raises StackError."""
+    try:
+        return read_settings(environment, PROJECT / ".env")
+    except ConfigurationError as error:
+        raise StackError(str(error)) from None

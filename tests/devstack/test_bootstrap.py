@@ -1,0 +1,162 @@
+"""`make install` where people really have a project: moved, copied, interrupted, with their own settings."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.devstack.other_users import AS_NOBODY, open_up, reachable_by_nobody
+from tests.devstack.projects import make, make_project, script_says, start_make
+
+MAKES = "Making a virtual environment in .venv"
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """With its packages installed."""
+    folder = make_project(tmp_path / "project")
+    assert MAKES in make(folder, "install")
+    assert script_says(folder) == "works"
+    return folder
+
+
+def test_what_is_installed_is_left_alone_whatever_way_it_is_reached(project: Path) -> None:
+    assert make(project, "install") == ""
+    link = project.parent / "link"
+    link.symlink_to(project)
+    assert make(link, "install") == ""
+
+
+def test_a_folder_that_was_renamed_or_copied_starts_from_nothing(project: Path) -> None:
+    copy = project.parent / "Müllgäte → 2"
+    shutil.copytree(project, copy, symlinks=True)
+    assert MAKES in make(copy, "install")
+    assert script_says(copy) == "works"
+    # The first one is as it was.
+    assert make(project, "install") == ""
+    moved = project.rename(project.parent / "renamed, with spaces")
+    assert MAKES in make(moved, "install")
+    assert script_says(moved) == "works"
+
+
+def test_a_python_that_is_gone_or_another_one_starts_from_nothing(project: Path) -> None:
+    python = project / ".venv" / "bin" / "python"
+    real = python.resolve()
+    python.unlink()
+    python.symlink_to(project.parent / "python-that-was-upgraded")
+    assert MAKES in make(project, "install")
+    # The same name, and another Python behind it: its packages are elsewhere.
+    other = project.parent / "another-python"
+    shutil.copy(real, other)
+    python.unlink()
+    python.symlink_to(other)
+    assert MAKES in make(project, "install")
+    assert script_says(project) == "works"
+
+
+def test_half_an_installation_starts_from_nothing(project: Path) -> None:
+    (project / ".venv" / ".installing").touch()
+    (project / ".venv" / "lib" / "half").mkdir()
+    assert MAKES in make(project, "install")
+    assert script_says(project) == "works"
+    assert not (project / ".venv" / "lib" / "half").exists()
+
+
+def test_two_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project")
+    both = [start_make(folder, "install") for _ in range(2)]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sorted(MAKES in each for each in said) == [False, True]
+    assert script_says(folder) == "works"
+
+
+HOSTILE = {
+    "PIP_USER": "1",
+    "PIP_TARGET": "/nowhere/target",
+    "PIP_PREFIX": "/nowhere/prefix",
+    "PIP_ROOT": "/nowhere/root",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_DRY_RUN": "1",
+    "PIP_NO_BINARY": ":all:",
+    "PIP_CONSTRAINT": "/nowhere/constraints.txt",
+    "PYTHON": "/nowhere/python",
+    "PYTHONHOME": "/nowhere",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONPATH": "/nowhere",
+    "VIRTUAL_ENV": "/nowhere",
+}
+FILE = """
+user = true
+target = /nowhere/target
+require-virtualenv = true
+no-binary = :all:
+dry-run = true
+[install]
+prefix = /nowhere/prefix
+quiet = 3
+"""
+
+
+def test_a_persons_settings_for_other_programs_change_nothing(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project")
+    with (tmp_path / "pip.conf").open("a") as file:
+        file.write(FILE)
+    assert MAKES in make(folder, "install", **HOSTILE)
+    assert script_says(folder) == "works"
+
+
+def test_where_packages_come_from_may_be_said_by_variables_too(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project")
+    changes = {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path / "packages"),
+    }
+    make(folder, "install", **changes)
+    assert script_says(folder) == "works"
+
+
+def test_a_terminal_without_our_characters_sees_question_marks(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project")
+    # A locale of the sort that has become rare: one is made.
+    locale = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(tmp_path / "de_DE.ISO-8859-1")]
+    if shutil.which(locale[0]) is None or subprocess.run(locale, capture_output=True, check=False).returncode:
+        pytest.skip("no locale with another character set can be made here")
+    said = make(folder, "install", LOCPATH=str(tmp_path), LC_ALL="de_DE.ISO-8859-1")
+    assert f"{MAKES} ?" in said
+    assert script_says(folder) == "works"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_project_of_another_user_is_one_line(project: Path) -> None:
+    if not reachable_by_nobody(project):
+        pytest.skip("the project lies where user nobody may not go")
+    open_up(project)
+    shutil.rmtree(project / ".data")
+    result = subprocess.run(
+        [*AS_NOBODY, sys.executable, "-I", "devstack/bootstrap.py", "local"],
+        cwd=project,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    advice = "run make as root, or use a copy of your own."
+    assert result.stderr == f"{project}/.data belongs to root, and you are nobody: {advice}\n"
+
+
+def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project")
+    (folder / ".data").write_text("A file, where a folder is wanted.")
+    process = start_make(folder, "install")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in said
+    assert len([line for line in said.splitlines() if not line.startswith("make")]) == 1, said
+    assert sys.executable not in said
