@@ -19,16 +19,22 @@ MESSAGES_LIMIT_S = 20.0
 class Field:
     """`count` gateways that listen when it is made, and end with the block. For one thread."""
 
-    def __init__(self, house: House, count: int, *, is_silent: bool = False) -> None:
-        """`is_silent`: they do not answer the subscription, as the manual has it; some firmware does."""
-        self.names = [f"AP-{number:05d}" for number in range(1, count + 1)]
+    def __init__(
+        self, house: House, count: int, *, is_silent: bool = False, prefix: str = "AP-", port: int = 0
+    ) -> None:
+        """`is_silent`: they do not answer the subscription, as the manual has it; some firmware does.
+
+        `prefix` begins their names; `port` is where they listen, any free one if 0.
+        """
+        self.names = [f"{prefix}{number:05d}" for number in range(1, count + 1)]
         self.password = secrets.token_urlsafe(12)
         self._house = house
-        command = ("python", "-m", "bench.worker.farm", "--gateways", str(count), "--email", EMAIL)
+        command = ["python", "-m", "bench.worker.farm", "--gateways", str(count), "--email", EMAIL]
+        command += ["--prefix", prefix, "--port", str(port), *(["--silent"] if is_silent else [])]
         self._child = TalkingChild(
             house.household,
             f"farm-{secrets.token_hex(4)}",
-            local((*command, "--silent") if is_silent else command),
+            local(tuple(command)),
             house.directory,
             {"FARM_PASSWORD": self.password},
         )

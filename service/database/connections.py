@@ -77,6 +77,11 @@ CLAIM = Query(
 
 # Times come as ages and become times on this server's clock. A report counts only from whoever holds the
 # gateway; a released one is free from then on.
+#
+# Thousands connect before a new database has statistics, so the plan has to be right without them. It is made
+# each time: one from when the table was empty would read all of it for each gateway. And the holder is asked
+# for in a CASE of both sides: a plan that begins with the rows of this worker, which it takes for one,
+# compares each of ten thousand with each report.
 REPORT = Query(
     """
     UPDATE gateway_connections AS c SET
@@ -117,10 +122,14 @@ REPORT = Query(
         last_seen_age_s float8, last_message_age_s float8, connects bigint, messages_received bigint,
         rejected_logins bigint, last_rejected_age_s float8
     )
-    WHERE c.gateway_id = r.gateway_id AND c.worker_id = %(worker_id)s AND c.epoch = %(epoch)s
+    WHERE c.gateway_id = r.gateway_id
+        AND CASE c.gateway_id WHEN r.gateway_id
+            THEN c.worker_id = %(worker_id)s AND c.epoch = %(epoch)s
+        END
     RETURNING c.gateway_id
     """,
     Written,
+    is_planned_anew=True,
 )
 
 # Another worker holds it, and its first attempt is over, however it ended.
@@ -148,8 +157,12 @@ TOUCH = Command(
     FROM jsonb_to_recordset(%(touches)s) AS t (
         gateway_id uuid, last_seen_age_s float8, last_message_age_s float8, messages_received bigint
     )
-    WHERE c.gateway_id = t.gateway_id AND c.worker_id = %(worker_id)s AND c.epoch = %(epoch)s
-    """
+    WHERE c.gateway_id = t.gateway_id
+        AND CASE c.gateway_id WHEN t.gateway_id
+            THEN c.worker_id = %(worker_id)s AND c.epoch = %(epoch)s
+        END
+    """,
+    is_planned_anew=True,
 )
 
 RECORD_TRANSITIONS = Command(

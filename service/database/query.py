@@ -17,7 +17,7 @@ class Query(Generic[Row]):
     reads_only: bool = False
     """Running it twice does no more than running it once, so a lost connection is worth a second try."""
     is_planned_anew: bool = False
-    """The best plan depends on the parameters, so the server is to make one for them each time."""
+    """The best plan depends on the parameters, or on how far a table has grown: make one each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Command:
     """SQL with `%(name)s` parameters that returns no rows."""
 
     sql: LiteralString
+    is_planned_anew: bool = False
+    """As a query's."""
 
 
 class Executor(Protocol):

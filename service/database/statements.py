@@ -50,7 +50,7 @@ class Statements:
 
     def execute(self, command: Command, parameters: Parameters) -> int:
         """How many rows it touched. Raises psycopg.Error."""
-        return self._run(command.sql, parameters, is_planned_anew=False).command_tuples or 0
+        return self._run(command.sql, parameters, is_planned_anew=command.is_planned_anew).command_tuples or 0
 
     def _run(self, sql: str, parameters: Parameters, *, is_planned_anew: bool) -> PGresult:
         statement = numbered(sql)
