@@ -48,8 +48,8 @@ def read_table(lines: Iterator[str], columns: Sequence[str]) -> Table | None:
         elif not _NOTHING.fullmatch(line):
             separator = declared or _separator_of(line, columns)
             rows = _rows(itertools.chain([line], lines), separator, number)
-            _, header = next(rows)
-            return Table(number, header or (), rows)
+            header = next(rows, None)
+            return None if header is None else Table(header[0], header[1] or (), rows)
     return None
 
 
@@ -105,7 +105,10 @@ def _separator_of(header: str, columns: Sequence[str]) -> str:
     """The one by which most names are found; a comma if none is."""
 
     def found(separator: str) -> int:
-        cells = next(csv.reader([header], delimiter=separator))
+        try:
+            cells = next(csv.reader([header], delimiter=separator))
+        except csv.Error:
+            return 0
         return sum(_name_in(cell) in columns for cell in cells)
 
     return max(_SEPARATORS, key=found)

@@ -1,11 +1,19 @@
 """Files as spreadsheets and shells around the world write them."""
 
 import codecs
+import io
 import json
+from contextlib import suppress
+from typing import cast
 
 import psycopg
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from service.api.import_files import COLUMNS, ImportFile, read_csv, read_json_lines
+from service.api.import_text import UnreadableTextError, text_lines
+from service.errors import ImportTooBigError
 from tests.api.server import ApiServer, Reply, gateway_body
 from tests.api.test_import import CSV, JSON_LINES, PASSWORD, as_csv, count, refusals, rows, send
 
@@ -231,3 +239,48 @@ def test_lines_of_json_have_the_encodings_that_shells_write(api: ApiServer) -> N
             assert (checked.status, checked.json["rows"]) == (200, 2), checked.body
     broken = json.dumps(rows(factory_id, 1)[0]).encode() + b'\n{"name": "Pr\xe9ss"}\n'
     assert only_mistake(send(api, broken, JSON_LINES))[:2] == ("lines.2", "encoding")
+
+
+HEADER = ",".join(NAMES)
+PIECES = [
+    ",", ";", "\t", "|", "^", '"', '""', "\n", "\r", "\r\n", " ", "\0", "\x1f", "\xa0", "\u2028", "\ufeff",
+    "=", '="1"', "{", "}", "[1]", "sep=;", "sep=^", "a", "e\u0301", "\ud800", *COLUMNS, HEADER,
+    HEADER.replace(",", ";"),
+]  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=30).map("".join),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]),
+    st.integers(0, 3),
+    st.sampled_from(["utf-8", "utf-16-le", "cp1252", "iso8859_15"]),
+)
+@example("sep=^\n^^^\n", "utf-8", 0, "utf-8")
+@example("sep=^\n^^^\n" + HEADER.replace(",", "^"), "utf-8", 0, "utf-8")
+@example("a" * 200_000, "utf-8", 0, "utf-8")
+@example(HEADER + "\n" + "a" * 200_000, "utf-8", 0, "utf-8")
+@example('"' * 150_001, "utf-8", 0, "utf-8")
+@example(HEADER + "," * 200_000, "utf-8", 0, "utf-8")
+@example("\x00", "utf-8", 0, "utf-8")
+def test_any_bytes_are_a_file_or_have_mistakes(text: str, encoding: str, cut: int, declared: str) -> None:
+    body = text.encode(encoding, "surrogatepass" if encoding.startswith("utf") else "replace")
+    body = body[: len(body) - cut]
+    for read, line_end in ((read_csv, ""), (read_json_lines, "\n")):
+        stream = cast("io.BufferedReader", io.BufferedReader(io.BytesIO(body)))
+        file = ImportFile()
+        with suppress(UnreadableTextError, ImportTooBigError):
+            file = read(text_lines(stream, declared, line_end))
+        lines = body.count(b"\n") + body.count(b"\r") + 1
+        for told in file.mistakes.details:
+            assert 1 <= int(told["field"].split(".")[1]) <= lines
+
+
+def test_a_header_may_follow_rows_without_anything(api: ApiServer) -> None:
+    factory_id = api.factory()["id"]
+    text = "sep=^\n^^^\n\n" + table(factory_id, "CTC-1", separator="^")
+    assert imported(send(api, text.encode(), CSV)) == [(5, "CTC-1")]
+    wrong = "sep=^\n^^^\n\n" + HEADER.replace(",", "^").replace("email", "e-mail")
+    assert refusals(send(api, wrong.encode(), CSV)) == [
+        ("lines.4.column 5", "csv_header"),
+        ("lines.4.email", "missing"),
+    ]
