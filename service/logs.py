@@ -5,10 +5,14 @@ import json
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from service.errors import MillgateError
+
+_MOST_CAUSES = 5
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
 
@@ -17,11 +21,22 @@ class JsonFormatter(logging.Formatter):
     """`time`, `level`, `logger`, `message`, and whatever the caller gave as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line. Tracebacks go in as a field: they show source lines, never values of variables."""
+        """One line. Tracebacks go in as a field: they show source lines, never values."""
         fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = _traceback(record.exc_info[1])
         return _line(record.created, record.levelname, record.name, record.getMessage(), fields)
+
+
+def _traceback(error: BaseException | None) -> str:
+    """As Python writes it, without the texts of errors that are not ours: they may quote a secret."""
+    parts: list[str] = []
+    while error is not None and len(parts) < _MOST_CAUSES:
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        text = f": {error}" if isinstance(error, (MillgateError, OSError)) else ""
+        parts.append(f"{frames}{type(error).__name__}{text}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nwhich led to\n\n".join(reversed(parts))
 
 
 def write_line(logger: logging.Logger, level: int, message: str, fields: Mapping[str, object]) -> None:

@@ -7,9 +7,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from service.errors import ConfigurationError
 from service.logs import JsonFormatter, write_line
 
 FIELDS = {"request_id": "f", "path": "/ä\n\udc80", "status": 200, "duration_ms": None}
@@ -43,6 +45,37 @@ def test_it_writes_what_the_logger_would(log: logging.Logger, monkeypatch: pytes
     one, other = lines_of(written)
     assert one == other
     assert list(one) == ["level", "logger", "message", *FIELDS]
+
+
+@pytest.mark.req("GATEWAY-07")
+def test_a_traceback_has_no_text_but_of_our_own_errors(
+    log: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = StringIO()
+    log.handlers[0].setStream(written)  # type: ignore[attr-defined]
+    secret = "canary-5d1c"
+
+    def crash(kind: type[Exception]) -> NoReturn:
+        error = kind(secret)
+        error.add_note(secret)
+        raise error
+
+    try:
+        try:
+            crash(ValueError)
+        except ValueError:
+            try:
+                crash(KeyError)
+            except KeyError as error:
+                raise ConfigurationError("a sentence of ours") from error
+    except ConfigurationError:
+        log.exception("it crashed")
+    [line] = lines_of(written)
+    assert secret not in written.getvalue()
+    shown = str(line["traceback"])
+    assert "test_logs.py" in shown
+    assert "ValueError\n" in shown
+    assert shown.endswith("ConfigurationError: a sentence of ours")
 
 
 def test_below_the_level_it_writes_nothing(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:

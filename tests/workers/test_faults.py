@@ -352,7 +352,4 @@ def test_gateway_that_repeats_the_password_does_not_get_it_shown(
         return [e.reason_message for e in plant.events(row_id) if e.reason_code == "subscribe_rejected"]
 
     (message,) = wait_until(shown)
-    assert message.startswith("The gateway rejected the subscription: not …, …")
-    assert "Marker" not in message
-    assert message.isprintable()
-    assert len(message) < 260
+    assert message == "The gateway rejected the subscription: not …, … …."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
-from service.crypto import Sealer, Secret
+from service.crypto import Sealer
 from service.database.active_gateways import SealedLogin
 from service.errors import SealError
 from service.threads import BackgroundThread, NoThreadError
@@ -26,7 +26,7 @@ from workers.gateway_manager.logins import is_same_login
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.session_clock import SessionClock
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.sign_in import SignIn, rejected, take
+from workers.gateway_manager.sign_in import Credentials, SignIn, rejected, take
 from workers.gateway_manager.states import (
     CONFIGURATION_CHANGED,
     LOGIN_REJECTED_BEFORE,
@@ -185,7 +185,7 @@ class GatewayConnection:
             return None
         except LoginRejectedError as rejection:
             self._record = after_rejection(self._record)
-            reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), self._password())
+            reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), self._credentials())
         except ConnectionFailedError as failure:
             self._is_suspect = connected_at is None and monotonic() - began_at >= SLOT_S
             lasted_s = 0.0 if connected_at is None else monotonic() - connected_at
@@ -206,12 +206,12 @@ class GatewayConnection:
     def _log_in(self, transport: Transport, session: Session) -> SignIn:
         """Logs in, within the deadline, and asks for the subscription. Raises on every failure."""
         try:
-            password = self._password()
+            credentials = self._credentials()
         except SealError:
             message = "The stored password does not open with this ENCRYPTION_KEY: store it anew."
             raise failed(Code.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
-        sign_in = SignIn(transport, session, self._around.session, password)
-        sign_in.log_in(self._applied.email)
+        sign_in = SignIn(transport, session, self._around.session, credentials)
+        sign_in.log_in()
         sign_in.subscribe()
         return sign_in
 
@@ -227,7 +227,7 @@ class GatewayConnection:
                 is_message = received.kind is Kind.MESSAGE
                 self._around.registry.saw(self.id, message=is_message)
                 if is_message:
-                    take(session, received.payload, Phase.SESSION, self._password)
+                    take(session, received.payload, Phase.SESSION, self._credentials)
             elif now >= clock.silent_at:
                 limit_s = settings.liveness_timeout_s
                 message = f"Neither a frame nor a pong came for {limit_s:g} s."
@@ -341,8 +341,9 @@ class GatewayConnection:
         observation = self._around.registry.find(self.id)
         return State.DISCONNECTED if observation is None else observation.state
 
-    def _password(self) -> Secret:
-        return self._around.sealer.open(self._applied.sealed_password, self._applied.id)
+    def _credentials(self) -> Credentials:
+        password = self._around.sealer.open(self._applied.sealed_password, self._applied.id)
+        return Credentials(self._applied.email, password)
 
     def _who(self) -> dict[str, str]:
         return {"gateway": str(self.id), "gateway_id": self._applied.gateway_id}

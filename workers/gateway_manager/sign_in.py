@@ -1,35 +1,45 @@
 """From an open WebSocket to a session: the login and the subscription, each with its deadline and reasons."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
 from service.crypto import Secret
 from workers.ctc.codec import ProtocolViolationError
 from workers.ctc.session import Session, Stage, SubscriptionRejectedError
+from workers.gateway_manager.gateway_text import known_words
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason, failed
 from workers.gateway_manager.transport import Kind, Transport
 from workers.gateway_manager.watch import UNWATCHED, Watch
 
-_LONGEST_GATEWAY_TEXT = 200
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a gateway is sent, and may quote."""
+
+    email: str
+    password: Secret
 
 
 class SignIn:
     """For the thread that owns the transport. Methods raise ConnectionFailedError, InterruptedWaitError."""
 
     def __init__(
-        self, transport: Transport, session: Session, settings: SessionSettings, password: Secret
+        self, transport: Transport, session: Session, settings: SessionSettings, credentials: Credentials
     ) -> None:
         self._transport = transport
         self._session = session
         self._settings = settings
-        self._password = password
+        self._credentials = credentials
 
-    def log_in(self, email: str, watch: Watch = UNWATCHED) -> None:
+    def log_in(self, watch: Watch = UNWATCHED) -> None:
         """Raises LoginRejectedError, too."""
         watch.on_phase(Phase.LOGIN)
-        self._transport.send_text(self._session.log_in(email, self._password.reveal()))
+        self._transport.send_text(
+            self._session.log_in(self._credentials.email, self._credentials.password.reveal())
+        )
         deadline = watch.bounded(monotonic() + self._settings.login_timeout_s)
         if not self._receive_while(Stage.LOGGING_IN, deadline, Phase.LOGIN, deadline):
             message = "The gateway did not answer the login in time."
@@ -54,11 +64,11 @@ class SignIn:
                 return False
             received = self._transport.receive(deadline, phase, finish_by)
             if received is not None and received.kind is Kind.MESSAGE:
-                take(self._session, received.payload, phase, lambda: self._password)
+                take(self._session, received.payload, phase, lambda: self._credentials)
         return True
 
 
-def take(session: Session, payload: bytes, phase: Phase, password: Callable[[], Secret]) -> None:
+def take(session: Session, payload: bytes, phase: Phase, credentials: Callable[[], Credentials]) -> None:
     """Hands a message to the session. Raises ConnectionFailedError, and LoginRejectedError as it is."""
     try:
         session.receive(payload)
@@ -66,14 +76,13 @@ def take(session: Session, payload: bytes, phase: Phase, password: Callable[[], 
         message = f"The gateway broke the protocol: {violation}."
         raise failed(Code.PROTOCOL_ERROR, phase, message) from None
     except SubscriptionRejectedError as rejection:
-        reason = rejected(Code.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, str(rejection), password())
+        reason = rejected(Code.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, str(rejection), credentials())
         raise ConnectionFailedError(reason) from None
 
 
-def rejected(code: Code, phase: Phase, gateway_text: str, password: Secret) -> Reason:
-    """A reason with the gateway's own words, from which anything like the password is taken out."""
+def rejected(code: Code, phase: Phase, gateway_text: str, credentials: Credentials) -> Reason:
+    """A reason with as much of the gateway's own words as may be shown."""
     what = {Phase.LOGIN: "login", Phase.SUBSCRIBE: "subscription"}[phase]
-    words = "".join(c if c.isprintable() else " " for c in gateway_text.replace(password.reveal(), "…"))
-    words = words.strip()[:_LONGEST_GATEWAY_TEXT]
+    words = known_words(gateway_text, (credentials.email, credentials.password.reveal()))
     message = f"The gateway rejected the {what}" + (f": {words}" if words else "") + "."
     return Reason(code, message, phase, retryable=False)

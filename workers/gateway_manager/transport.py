@@ -138,7 +138,9 @@ class Transport:
         if isinstance(error, websocket.WebSocketConnectionClosedException):
             return failed(Code.CONNECTION_LOST, phase, "The connection ended without a close.")
         if isinstance(error, _VIOLATIONS):
-            message = f"The gateway broke the WebSocket protocol: {error}."
+            # The library has no text of the peer's in one of these, but in the other.
+            is_of_frames = isinstance(error, websocket.WebSocketProtocolException)
+            message = f"The gateway broke the WebSocket protocol: {error if is_of_frames else 'its text'}."
             return failed(Code.PROTOCOL_ERROR, phase, message)
         return failed(Code.CONNECTION_LOST, phase, f"The connection was lost: {describe(error)}.")
 
@@ -147,7 +149,8 @@ def describe(error: Exception) -> str:
     """The system's words for an error, without numbers, file names or line numbers."""
     # An error of TLS has the place in OpenSSL's source in its text, and its name in `reason`.
     name = error.reason if isinstance(error, ssl.SSLError) else None
-    text = name or getattr(error, "strerror", None) or str(error) or type(error).__name__
+    # Other texts may quote what the peer sent.
+    text = name or getattr(error, "strerror", None) or type(error).__name__
     return str(text)[:200].rstrip(".")
 
 

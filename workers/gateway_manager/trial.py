@@ -15,7 +15,7 @@ from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.sign_in import SignIn, rejected
+from workers.gateway_manager.sign_in import Credentials, SignIn, rejected
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason, failed
 from workers.gateway_manager.steps import StepRecorder
 from workers.gateway_manager.transport import Transport
@@ -148,11 +148,12 @@ class Trial:
             way.on_phase(Phase.LOGIN)
             message = "The password does not open with the worker's ENCRYPTION_KEY."
             raise failed(Code.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
-        sign_in = SignIn(transport, session, self._around.session, password)
+        credentials = Credentials(order.email, password)
+        sign_in = SignIn(transport, session, self._around.session, credentials)
         try:
-            sign_in.log_in(order.email, way)
+            sign_in.log_in(way)
         except LoginRejectedError as rejection:
-            reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), password)
+            reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), credentials)
             raise ConnectionFailedError(reason) from None
         goodbye_s = min(self._around.session.close_timeout_s, (over_at - monotonic()) / 2)
         subscribing = Watch(way.on_phase, over_at - goodbye_s)

@@ -1,0 +1,55 @@
+"""What may be shown of a gateway's own words: ordinary words of a fixed list, and nothing else. Pure.
+
+A gateway that refuses a login may quote it, in whatever encoding, and who looks for each forgets one.
+No word of this list is one of them, unless it is a part of the password or the e-mail address as they are.
+"""
+
+import re
+from collections.abc import Iterable
+
+MAX_WORDS = 30
+GAP = "…"
+
+_WORDS = """
+    access account accounts active administrator after again all allowed already an and another any are
+    as at attempt attempts authentication authorization authorized available bad banned been before
+    blocked busy but by can cannot changes client clients command connect connected connection
+    connections contact correct could credential credentials database denied device disabled does email
+    empty error exceeded exist exists expired failed failure few field find first for forbidden format
+    found from full gateway has have in inactive incorrect insufficient internal invalid is it later
+    license limit limited lock locked log logged login logins logon logout many match matches maximum
+    may memory message minutes missing more must no not number of off offline on once one only open
+    operation or other out parameter password passwords permission permissions permitted please possible
+    reached refused registered rejected request requests required reset retry rights role seconds server
+    service session sessions slots some space still subscribe subscribed subscription subscriptions
+    success system table temporarily than that the there this time timeout to too try unable
+    unauthorized unavailable unknown unsupported until update use used user username users valid
+    verification verified wait was while with without wrong yet you your
+"""
+WORDS = frozenset(_WORDS.split())
+
+_AROUND = ".,;:!?()[]\"'"
+_AFTER = ".,;:!?"
+_JOINTS = re.compile(r"[_/-]")
+
+
+def known_words(text: str, secrets: Iterable[str]) -> str:
+    """The words of the list in this text; of all else only that there was something. Empty if there are none.
+
+    `secrets` are what the gateway was sent.
+    """
+    hidden = [secret.casefold() for secret in secrets]
+    shown: list[str] = []
+    is_any_known = False
+    for token in text.split(maxsplit=MAX_WORDS)[:MAX_WORDS]:
+        core = token.strip(_AROUND)
+        is_known = all(_is_harmless(word, hidden) for word in _JOINTS.split(core))
+        is_any_known |= is_known
+        shown.append((core if is_known else GAP) + (token[-1] if token[-1] in _AFTER else ""))
+    return " ".join(shown).rstrip(_AFTER) if is_any_known else ""
+
+
+def _is_harmless(word: str, hidden: Iterable[str]) -> bool:
+    lower = word.lower()
+    is_listed = lower in WORDS and word in (lower, lower.capitalize(), lower.upper())
+    return is_listed and not any(lower in secret for secret in hidden)
