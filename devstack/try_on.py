@@ -37,6 +37,9 @@ def main() -> int:
     if problem or mirror is None:
         print(problem or "No mirror: apt is set up with none on this machine.", file=sys.stderr)
         return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # What was begun is cleaned up on the way out.
+        signal.signal(number, lambda *_: sys.exit(1))
     logs = PROJECT / ".data" / "try-on"
     logs.mkdir(parents=True, exist_ok=True)
     outcomes = []

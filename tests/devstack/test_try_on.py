@@ -73,7 +73,13 @@ def test_a_row_for_each_system(tmp_path: Path) -> None:
 
 def test_a_step_that_fails_or_hangs_is_named_with_its_last_line() -> None:
     with pytest.raises(StepFailedError, match=r"^make demo: the reason$"):
-        run("make demo", LIMIT_S, "sh", "-c", "echo much; echo the reason; exit 3")
+        run(
+            "make demo",
+            LIMIT_S,
+            "sh",
+            "-c",
+            "echo much; echo the reason; echo 'make: *** [Makefile:20: demo] Error 1'; exit 3",
+        )
     with pytest.raises(StepFailedError, match=r"^make demo: exit code 3$"):
         run("make demo", LIMIT_S, "sh", "-c", "exit 3")
     with pytest.raises(StepFailedError, match=r"^make demo: not done after 0 s$"):
