@@ -86,11 +86,11 @@ def remove_dead_runs(data: Path) -> None:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
-def migrate(url: str) -> None:
-    """Apply the migrations to a database, which is made if need be; fails with dbmate's words."""
+def migrate(url: str, project: Path = PROJECT) -> None:
+    """Apply a project's migrations to a database, which is made if need be; fails with dbmate's words."""
     result = subprocess.run(
         local(MIGRATE),
-        cwd=PROJECT,
+        cwd=project,
         env={"DATABASE_URL": url},
         capture_output=True,
         text=True,
@@ -107,12 +107,12 @@ def with_database(server_url: str, name: str) -> str:
 
 
 @contextmanager
-def cloned_database(admin: psycopg.Connection, server_url: str) -> Iterator[str]:
-    """A fresh copy of the template, dropped at the end together with its sessions; yields its URL."""
+def cloned_database(admin: psycopg.Connection, server_url: str, template: str = TEMPLATE) -> Iterator[str]:
+    """A fresh copy of a template, dropped at the end together with its sessions; yields its URL."""
     name = f"test_{uuid.uuid4().hex}"
     identifier = sql.Identifier(name)
     admin.execute(
-        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(TEMPLATE)),
+        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(template)),
     )
     try:
         yield with_database(server_url, name)

@@ -1,0 +1,195 @@
+"""The database of each release, migrated, and the present code on it: all is there, and goes on.
+
+What the release wrote and answered is in the directory with its version; `tests.upgrade.record` wrote that.
+"""
+
+import base64
+import json
+import shutil
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from devstack.commands import PROJECT
+from simulator import Credentials, Site
+from tests.api.server import ApiServer, Reply
+from tests.database_server import cloned_database, migrate
+from tests.upgrade.record import DEVICES, LIMIT_S, PLACEHOLDER, digests
+from tests.waiting import wait_until
+from tests.workers.running import WorkerProcess
+from tests.workers.settings import EMAIL, PASSWORD
+
+RELEASES = sorted(path.name for path in Path(__file__).parent.iterdir() if (path / "rows.sql").exists())
+# As if the rows were written here: no trigger computes anew what is in them, but those of gateway_counts.
+AS_WRITTEN = "SET session_replication_role = replica; DELETE FROM history_bounds;"
+NEXT_IDS = """
+SELECT setval(pg_get_serial_sequence('gateway_events', 'id'), (SELECT max(id) FROM gateway_events)),
+    setval(pg_get_serial_sequence('gateway_wishes', 'id'), (SELECT max(id) FROM gateway_wishes))
+"""
+# Of these the answer is another one each time.
+NOW = {"as_of"}
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version, its database, which is not yet migrated, and what it answered."""
+
+    version: str
+    database_url: str
+    recorded: dict[str, Any] = field(repr=False)
+
+    def id_of(self, name: str) -> str:
+        """Of a factory or a gateway."""
+        return str(self.recorded["ids"][name])
+
+
+@pytest.fixture(params=RELEASES)
+def release(
+    request: pytest.FixtureRequest,
+    server_admin: psycopg.Connection,
+    server_url: str,
+    tmp_path: Path,
+    site: Site,
+) -> Iterator[Release]:
+    """A database as the release leaves it behind, with the addresses of this test's gateways."""
+    rows, responses = recording(request.param, site.gateways[0].url.split("/")[2])
+    recorded = json.loads(responses)
+    project = tmp_path / request.param
+    (project / "db/migrations").mkdir(parents=True)
+    for name in recorded["migrations"]:
+        shutil.copy(PROJECT / "db/migrations" / name, project / "db/migrations")
+    with cloned_database(server_admin, server_url, "template1") as url:
+        migrate(url, project)
+        with psycopg.connect(url) as connection:
+            connection.execute((AS_WRITTEN + rows).encode())
+            connection.execute(NEXT_IDS)
+        yield Release(request.param, url, recorded)
+
+
+def recording(version: str, address: str = PLACEHOLDER) -> tuple[str, str]:
+    """What was written and answered, with another address for the gateways."""
+    place = Path(__file__).parent / version
+    rows, responses = ((place / name).read_text() for name in ("rows.sql", "responses.json"))
+    return rows.replace(PLACEHOLDER, address), responses.replace(PLACEHOLDER, address)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """The gateways of the recording."""
+    with Site.start(DEVICES, credentials=Credentials(EMAIL, PASSWORD)) as started:
+        yield started
+
+
+@pytest.fixture
+def api(release: Release, tmp_path: Path) -> Iterator[ApiServer]:
+    """The present API on the migrated database; it asks for tokens."""
+    migrate(release.database_url)
+    with ApiServer(release.database_url, tmp_path / "api.log", {"AUTH": "required"}) as started:
+        yield started
+
+
+def ask(release: Release, api: ApiServer, path: str, method: str = "GET") -> Reply:
+    """With the token of the release."""
+    return api.call(method, path, headers={"Authorization": f"Bearer {release.recorded['token']}"})
+
+
+def differences(was: Any, now: Any, at: str = "") -> list[str]:
+    """What of an old answer is not in the new one, which may say more."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        pairs = [(f"{at}.{name}", was[name], now.get(name)) for name in was if name not in NOW]
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        pairs = [(f"{at}[{place}]", *both) for place, both in enumerate(zip(was, now, strict=True))]
+    else:
+        return [] if was == now else [f"{at}: {was!r}, now {now!r}"]
+    return [line for place, old, new in pairs for line in differences(old, new, place)]
+
+
+@pytest.mark.req("DB-02")
+def test_no_migration_of_a_release_is_changed_afterwards() -> None:
+    present = digests()
+    for version in RELEASES:
+        recorded = json.loads(recording(version)[1])["migrations"]
+        assert {name: present.get(name) for name in recorded} == recorded, version
+
+
+@pytest.mark.req("DB-02")
+def test_everything_is_readable_as_it_was(release: Release, api: ApiServer) -> None:
+    for path, was in release.recorded["responses"].items():
+        reply = ask(release, api, path)
+        assert reply.status == 200, (path, reply.body)
+        assert differences(was, reply.json) == [], path
+
+
+@pytest.mark.req("LIFECYCLE-04", "CRYPTO-03", "STATUS-03")
+def test_gateways_are_held_and_connected_as_they_were_wanted(
+    release: Release, api: ApiServer, site: Site, tmp_path: Path
+) -> None:
+    def status_of(name: str) -> dict[str, Any]:
+        status: dict[str, Any] = ask(release, api, f"/api/gateways/{release.id_of(name)}/status").json
+        return status
+
+    # The worker of the release was killed in the middle of this session.
+    assert status_of("connected")["state"] == "unknown"
+    # The history of the recording is older than what is kept by default.
+    worker = WorkerProcess(release.database_url, tmp_path, {"EVENT_RETENTION_DAYS": "3650"})
+    try:
+        for name, state in (("connected", "connected"), ("disconnected", "disconnected")):
+            wait_until(lambda name=name, state=state: status_of(name)["state"] == state, LIMIT_S, name)  # type: ignore[misc]
+        # A stored password opens: the gateway has accepted it. So does one that it rejects.
+        wait_until(lambda: status_of("rejected")["state"] == "auth_failed", LIMIT_S, "auth_failed")
+        assert status_of("rejected")["reason"]["code"] == "login_rejected"
+        for name in ("connected", "disconnected", "rejected"):
+            path = f"/api/gateways/{release.id_of(name)}/events?limit=100"
+            before = release.recorded["responses"][path]["data"]
+            after = ask(release, api, path).json["data"]
+            assert differences(before, after[-len(before) :]) == [], name
+    finally:
+        assert worker.terminate() == 0
+    assert "password_unreadable" not in worker.log
+
+
+@pytest.mark.req("FACTORY-02", "GATEWAY-02")
+def test_a_cursor_of_the_release_goes_on_or_is_refused(release: Release, api: ApiServer) -> None:
+    for path, recorded in release.recorded["pages"].items():
+        reply = ask(release, api, f"{path}&cursor={recorded['cursor']}")
+        if reply.status == 200:
+            assert differences(recorded["page"], reply.json["data"]) == [], path
+        else:
+            assert (reply.status, reply.error["code"], reply.fields) == (400, "VALIDATION_ERROR", ["cursor"])
+
+
+def test_who_follows_the_events_goes_on_or_begins_anew(release: Release, tmp_path: Path) -> None:
+    cursor = moved_event_cursor(release)
+    migrate(release.database_url)
+    with ApiServer(release.database_url, tmp_path / "api.log", {"AUTH": "required"}) as api:
+        reply = ask(release, api, f"/api/events?after={cursor}&limit=100")
+        if reply.status == 200:
+            with psycopg.connect(release.database_url) as connection:
+                [(behind,)] = connection.execute(
+                    "SELECT count(*) FROM gateway_events WHERE id > 5"
+                ).fetchall()
+            assert len(reply.json["data"]) == behind
+        else:
+            assert (reply.status, reply.error["code"]) in {(400, "VALIDATION_ERROR"), (410, "CURSOR_EXPIRED")}
+        # One of another database is not taken for one of this.
+        other = ask(release, api, f"/api/events?after={release.recorded['event_cursor']}")
+        assert other.status in {400, 410}, other.body
+
+
+def moved_event_cursor(release: Release) -> str:
+    """The recorded cursor as it would be had all been written here: behind the event 5."""
+    recorded = release.recorded["event_cursor"]
+    scope = base64.urlsafe_b64decode(recorded + "=" * (-len(recorded) % 4))[:8]
+    with psycopg.connect(release.database_url) as connection:
+        row = connection.execute(
+            "SELECT event_stream(), written_by::text::bigint FROM gateway_events WHERE id = 5"
+        ).fetchone()
+    assert row is not None
+    stream = blake2b(str(row[0]).encode(), digest_size=8).digest()
+    return base64.urlsafe_b64encode(struct.pack(">8s8sQQ", scope, stream, row[1], 5)).rstrip(b"=").decode()
