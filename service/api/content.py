@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from flask import request
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -29,12 +29,17 @@ class UnsupportedContentError(UnsupportedMediaType):
 
 
 def check_json() -> None:
-    """Raises UnsupportedContentError unless the body is JSON; its parameters have no meaning (RFC 8259).
+    """Raises UnsupportedContentError or BadRequest unless the body is JSON, as a whole.
 
-    A body without a type is none of ours: a page of another origin may send that without being asked for it.
+    Its parameters have no meaning (RFC 8259). A body without a type is refused: browsers let a page of
+    another origin send one without a preflight.
     """
     if not is_json(request.mimetype):
-        raise UnsupportedContentError("The body must be application/json.", Accept="application/json")
+        accepted = {"Accept_Patch" if request.method == "PATCH" else "Accept": "application/json"}
+        raise UnsupportedContentError("The body must be application/json.", **accepted)
+    if "Content-Range" in request.headers:
+        # Whoever sends a part would have it taken for the whole (RFC 9110, section 14.5).
+        raise BadRequest("The body must be whole: Content-Range is not taken.")
     check_coding()
 
 

@@ -173,7 +173,7 @@ _CODES = {
     415: "UNSUPPORTED_MEDIA_TYPE",
     500: "INTERNAL_ERROR",
 }
-_TOLD_HEADERS = frozenset({"Accept", "Accept-Encoding"})
+_TOLD_HEADERS = frozenset({"Accept", "Accept-Encoding", "Accept-Patch"})
 _MESSAGES = {404: "There is nothing here.", 413: "The body is too big: at most 1 MiB."}
 
 

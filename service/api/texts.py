@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 Ranges = tuple[tuple[int, int], ...]
 
+_MAX_UTF16_UNIT = 0xFFFF
 _SPACE = (0x20, 0x20)
 # Other white space, and control characters.
 _BLANK: Ranges = (
@@ -37,16 +38,19 @@ def _class(*ranges: tuple[int, int]) -> str:
 
 
 def _escaped(code: int) -> str:
-    return f"\\u{code:04x}" if code <= 0xFFFF else chr(code)
+    return f"\\u{code:04x}" if code <= _MAX_UTF16_UNIT else chr(code)
 
 
 _AROUND = _class(_SPACE, *_BLANK, *_STRAY)
 _HIDDEN = _class(*_BLANK, *_INVISIBLE)
+# Without u, ECMA-262 has no characters beyond these.
+_HIDDEN_IN_SCHEMA = _class(*(each for each in (*_BLANK, *_INVISIBLE) if each[1] <= _MAX_UTF16_UNIT))
 _MARGINS = re.compile(f"^[{_AROUND}]+|[{_AROUND}]+$")
 _HIDDEN_CHARACTER = re.compile(f"[{_HIDDEN}]")
 # What the two below ask for, as JSON Schema says it.
 TEXT_PATTERN = f"[^{_AROUND}]"
-IDENTIFIER_PATTERN = f"^[{_AROUND}]*[^{_HIDDEN} ]([^{_HIDDEN}]*[^{_HIDDEN} ])?[{_AROUND}]*$"
+_SHOWN = f"[^{_HIDDEN_IN_SCHEMA} ]"
+IDENTIFIER_PATTERN = f"^[{_AROUND}]*{_SHOWN}([^{_HIDDEN_IN_SCHEMA}]*{_SHOWN})?[{_AROUND}]*$"
 
 
 def check_text(text: str) -> str:

@@ -76,6 +76,20 @@ def test_another_type_is_refused_with_what_would_be_taken(api: ApiServer, kind: 
 
 
 @pytest.mark.req("API-06")
+def test_a_patch_of_another_kind_and_a_part_of_a_body_are_refused(api: ApiServer) -> None:
+    path = made(api, "gateways")
+    for kind in ("application/merge-patch+json", "application/json-patch+json", "text/plain"):
+        reply = api.call("PATCH", path, body=NAMED, headers={"Content-Type": kind})
+        assert (reply.status, reply.headers["Accept-Patch"]) == (415, "application/json"), (
+            "RFC 5789, section 2.2"
+        )
+    part = {**JSON, "Content-Range": "bytes 0-12/100"}
+    for method in ("PUT", "PATCH"):
+        reply = api.call(method, path, body=NAMED, headers=part)
+        assert (reply.status, reply.error["code"]) == (400, "BAD_REQUEST"), "RFC 9110, section 14.5"
+
+
+@pytest.mark.req("API-06")
 def test_identity_is_no_encoding_and_others_are_refused(api: ApiServer) -> None:
     for coding in ("identity", "IDENTITY", "", " identity , identity"):
         assert post(api, NAMED, {**JSON, "Content-Encoding": coding}).status == 201, coding
