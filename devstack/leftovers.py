@@ -45,6 +45,7 @@ def describe(name: str, pid: int, stop_signal: int, stop_limit_s: float) -> Runn
 def write_record(path: Path, children: Iterable[RunningChild]) -> None:
     """Replace the record, in the order in which the children were started."""
     unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.touch(mode=0o600)
     unfinished.write_text(json.dumps([asdict(child) for child in children]))
     unfinished.rename(path)
 

@@ -11,10 +11,15 @@ MAX_LOG_BYTES = 16 * 1024 * 1024
 
 
 def open_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> int:
-    """Open a log file for appending, after bounding it; returns a file descriptor that the caller closes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Open a log file for appending, after bounding it; returns a file descriptor that the caller closes.
+
+    Only its owner can read it, and enter a folder that is made for it, whatever umask and earlier runs say.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     bound_log(path, max_bytes)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    if (moved := _moved(path)).exists():
+        moved.chmod(0o600)
+    return _open_private(path, os.O_APPEND)
 
 
 def bound_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
@@ -25,11 +30,22 @@ def bound_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
     if not path.exists() or path.stat().st_size <= max_bytes:
         return
     try:
-        shutil.copyfile(path, path.with_name(path.name + ".1"))
+        with path.open("rb") as log, os.fdopen(_open_private(_moved(path), os.O_TRUNC), "wb") as moved:
+            shutil.copyfileobj(log, moved)
     except OSError:
         # A full disk: what the log takes is worth more than what it says.
-        path.with_name(path.name + ".1").unlink(missing_ok=True)
+        _moved(path).unlink(missing_ok=True)
     os.truncate(path, 0)
+
+
+def _moved(path: Path) -> Path:
+    return path.with_name(path.name + ".1")
+
+
+def _open_private(path: Path, flags: int) -> int:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
+    os.fchmod(file, 0o600)
+    return file
 
 
 def size_of(path: Path) -> int:

@@ -42,6 +42,7 @@ def main() -> int:
         signal.signal(number, lambda *_: sys.exit(1))
     logs = PROJECT / ".data" / "try-on"
     logs.mkdir(parents=True, exist_ok=True)
+    logs.chmod(0o700)
     outcomes = []
     for suite in suites:
         print(f"Trying {suite}; the log is {(logs / suite).relative_to(PROJECT)}.log …", flush=True)

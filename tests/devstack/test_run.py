@@ -50,6 +50,8 @@ class Millgate:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
+                # The most open one that a person may have.
+                umask=0,
             )
         return self.process
 
@@ -127,6 +129,13 @@ def test_the_first_start_writes_an_env_file_and_the_second_is_quick_and_keeps_ev
     assert time.monotonic() - began < 5
     assert env_file.read_text() == written
     assert "Wrote .env" not in millgate.said()
+
+
+def test_what_it_writes_is_for_its_owner_alone(millgate: Millgate) -> None:
+    millgate.start_until_ready()
+    written = [path for path in millgate.data.rglob("*") if not path.is_socket()]
+    assert {"log", "api.log", "children.json", "lock"} <= {path.name for path in written}
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
 
 
 def test_after_kill_9_nothing_is_left_for_long_and_the_next_start_is_clean(millgate: Millgate) -> None:

@@ -18,7 +18,7 @@ from devstack.commands import PROJECT
 from devstack.directory_lock import DirectoryLock
 from devstack.errors import StackError
 from devstack.leftovers import MARK, describe, end_leftovers, is_alive, write_record
-from devstack.logfiles import bound_log, last_lines
+from devstack.logfiles import bound_log, last_lines, open_log
 from devstack.stop_request import StopRequest
 from devstack.supervisor import STOP_TOTAL_S, StopAskedError, Supervisor
 from tests.waiting import wait_until
@@ -361,6 +361,37 @@ def test_a_log_that_grew_too_big_is_moved_aside_under_a_running_writer(tmp_path:
         writer.write(b"after\n")
     assert log.read_bytes() == b"after\n"
     assert (tmp_path / "api.log.1").read_bytes() == b"x" * 100
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_logs_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        log = tmp_path / "log" / "api.log"
+        os.close(open_log(log))
+        assert modes(log.parent, log) == [0o700, 0o600]
+        # What an earlier version left behind.
+        log.write_bytes(b"x" * 100)
+        log.chmod(0o644)
+        moved = log.with_name("api.log.1")
+        moved.write_bytes(b"older")
+        moved.chmod(0o644)
+        os.close(open_log(log))
+        assert modes(log, moved) == [0o600, 0o600]
+        moved.chmod(0o644)
+        bound_log(log, max_bytes=99)
+        assert modes(moved) == [0o600]
+        moved.unlink()
+        log.write_bytes(b"x" * 100)
+        bound_log(log, max_bytes=99)
+        assert modes(moved) == [0o600]
+        assert moved.read_bytes() == b"x" * 100
+    finally:
+        os.umask(before)
+
+
+def modes(*paths: Path) -> list[int]:
+    return [path.stat().st_mode & 0o777 for path in paths]
 
 
 def start_owner(directory: Path, program: str) -> tuple[subprocess.Popen[str], list[int]]:
