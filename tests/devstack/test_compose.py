@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dotenv import dotenv_values
 from ruamel.yaml import YAML
 
 from devstack.commands import API, MIGRATE, PARTS, PROJECT, WORKER
@@ -87,7 +88,7 @@ def test_every_container_is_confined(services: dict[str, Any]) -> None:
 def test_api_and_worker_have_health_checks(services: dict[str, Any]) -> None:
     assert services["worker"]["healthcheck"]["test"] == ["CMD", "python", "-m", "workers.health_check"]
     # The health check asks the metrics.
-    assert int(with_defaults(services["worker"]["environment"]["METRICS_PORT"])) > 0
+    assert int(services["worker"]["environment"]["METRICS_PORT"]) > 0
     assert 'CMD ["python", "-m", "service.health_check"]\n' in FINAL_STAGE
     assert "healthcheck" not in services["api"]
 
@@ -106,8 +107,10 @@ def test_only_api_and_proxy_are_published_and_the_api_only_on_loopback(services:
 
 def test_the_proxy_counts_where_it_is_and_nowhere_else(services: dict[str, Any]) -> None:
     api = services["api"]["environment"]
-    assert api["TRUSTED_PROXIES"] == "${TRUSTED_PROXIES:-${COMPOSE_PROFILES:+1}}"
-    assert api["FORCE_HTTPS"] == "${FORCE_HTTPS:-${COMPOSE_PROFILES:+true}}"
+    # The last file counts, whatever a .env says that is a copy of .env.example.
+    assert [file["path"] for file in services["api"]["env_file"]] == [".env", "${COMPOSE_PROFILES:-none}.env"]
+    assert {"TRUSTED_PROXIES", "FORCE_HTTPS"}.isdisjoint(api)
+    assert dotenv_values(PROJECT / "tls.env") == {"TRUSTED_PROXIES": "1", "FORCE_HTTPS": "true"}
     assert api["ALLOWED_HOSTS"] == "${ALLOWED_HOSTS:-${SITE_ADDRESS:-}}"
     assert services["proxy"]["networks"] == ["clients"]
     caddyfile = (PROJECT / "Caddyfile").read_text()
