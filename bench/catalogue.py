@@ -9,7 +9,7 @@ from bench.api.growth import grow
 from bench.house import House
 from bench.results import Section
 from bench.scaling.fleet import measure as measure_fleet
-from bench.worker import change, fleet, idle, large, notifications, start
+from bench.worker import change, fleet, idle, large, notifications, start, trouble
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ ROWS: tuple[Row, ...] = (
     Row("worker-idle", "CPU, memory and files of a worker with idle gateways", idle.measure),
     Row("worker-change", "how soon a change at a gateway shows in its status", change.measure),
     Row("worker-notifications", "CPU for notifications and waveforms", notifications.measure),
+    Row("worker-hanging", "a healthy gateway beside a thousand that hang", trouble.measure_hanging),
+    Row("worker-return", "a site of a thousand comes back", trouble.measure_return),
     Row("worker-large", "ten thousand gateways in one worker: start, idle, changes", large.measure),
     Row(
         "worker-pair", "twenty thousand in two, with 200 changes a second for ten minutes", large.measure_pair

@@ -3,12 +3,14 @@
 import json
 import secrets
 from collections.abc import Callable
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
 from bench.house import House
 from devstack.commands import local
 from devstack.errors import StackError
+from devstack.postgres import free_port
 from devstack.talking_child import TalkingChild
 
 EMAIL = "bench@example.com"
@@ -20,26 +22,49 @@ class Field:
     """`count` gateways that listen when it is made, and end with the block. For one thread."""
 
     def __init__(
-        self, house: House, count: int, *, is_silent: bool = False, prefix: str = "AP-", port: int = 0
+        self,
+        house: House,
+        count: int,
+        *,
+        is_silent: bool = False,
+        hanging: int = 0,
+        is_away: bool = False,
     ) -> None:
         """`is_silent`: they do not answer the subscription, as the manual has it; some firmware does.
 
-        `prefix` begins their names; `port` is where they listen, any free one if 0.
+        `hanging`: so many of them, the first ones, accept connections and never answer. `is_away`:
+        nothing listens before `return_`.
         """
+        # Fields that share a database have other names.
+        prefix = f"{secrets.token_hex(2)}-"
         self.names = [f"{prefix}{number:05d}" for number in range(1, count + 1)]
         self.password = secrets.token_urlsafe(12)
         self._house = house
-        command = ["python", "-m", "bench.worker.farm", "--gateways", str(count), "--email", EMAIL]
-        command += ["--prefix", prefix, "--port", str(port), *(["--silent"] if is_silent else [])]
-        self._child = TalkingChild(
-            house.household,
+        self._port = free_port() if is_away else 0
+        self._arguments = ["--gateways", str(count), "--email", EMAIL, "--prefix", prefix]
+        self._arguments += ["--hanging", str(hanging), *(["--silent"] if is_silent else [])]
+        self._process: TalkingChild | None = None
+        if not is_away:
+            self.return_()
+
+    def return_(self) -> float:
+        """Has them listen; returns when they did (monotonic seconds)."""
+        self._process = TalkingChild(
+            self._house.household,
             f"farm-{secrets.token_hex(4)}",
-            local(tuple(command)),
-            house.directory,
+            local(("python", "-m", "bench.worker.farm", "--port", str(self._port), *self._arguments)),
+            self._house.directory,
             {"FARM_PASSWORD": self.password},
         )
-        house.on_close(self._child.close)
-        self._port = int(self._child.greeting["port"])
+        self._house.on_close(self._process.close)
+        self._port = int(self._process.greeting["port"])
+        return monotonic()
+
+    @property
+    def _child(self) -> TalkingChild:
+        if self._process is None:
+            raise StackError("the gateways of a field are away")
+        return self._process
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +72,8 @@ class Field:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._child.close()
+        if self._process is not None:
+            self._process.close()
 
     def url(self, name: str) -> str:
         """Where a gateway listens."""

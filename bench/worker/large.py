@@ -87,7 +87,7 @@ def measure_pair(house: House) -> Section:
     """Two workers on one database, each with as many; sessions are cut all the while."""
     count = QUICK_GATEWAYS if house.is_quick else GATEWAYS
     for_s = QUICK_PAIR_S if house.is_quick else PAIR_S
-    fields = [Field(house, count, prefix=prefix) for prefix in ("A-", "B-")]
+    fields = [Field(house, count) for _ in range(2)]
     key = new_encryption_key()
     for field in fields:
         seed(house.database_url, key, field)

@@ -71,7 +71,13 @@ class Desk:
 async def serve(options: argparse.Namespace, password: str) -> None:
     """Listens, says so, and obeys until standard input ends."""
     names = [f"{options.prefix}{number:05d}" for number in range(1, options.gateways + 1)]
-    crowd = Crowd(names, options.email, password, answers_subscription=not options.silent)
+    crowd = Crowd(
+        names,
+        options.email,
+        password,
+        answers_subscription=not options.silent,
+        hanging=options.hanging,
+    )
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: GatewaySession(crowd), "127.0.0.1", options.port, backlog=_BACKLOG
@@ -92,6 +98,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--prefix", default="AP-")
     parser.add_argument("--email", required=True)
+    parser.add_argument("--hanging", type=int, default=0, metavar="N", help="the first N never answer")
     parser.add_argument("--silent", action="store_true", help="do not answer the subscription")
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -26,8 +26,12 @@ class Counters:
 class Crowd:
     """Gateways by name, each with the session that it has now."""
 
-    def __init__(self, names: list[str], email: str, password: str, *, answers_subscription: bool) -> None:
+    def __init__(
+        self, names: list[str], email: str, password: str, *, answers_subscription: bool, hanging: int = 0
+    ) -> None:
+        """The first `hanging` of them accept connections and never answer."""
         self.names = frozenset(names)
+        self.hanging = frozenset(names[:hanging])
         self.email = email
         self.password = password
         self.answers_subscription = answers_subscription

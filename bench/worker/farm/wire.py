@@ -77,6 +77,8 @@ class GatewaySession(asyncio.Protocol):
         if name not in self._crowd.names:
             self._give_up()
             return False
+        if name in self._crowd.hanging:
+            return False
         headers = {key.lower(): value.strip() for key, _, value in (line.partition(b":") for line in lines)}
         self._name, self._buffer = name, rest
         accept = accept_key(headers.get(b"sec-websocket-key", b""))

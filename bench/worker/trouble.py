@@ -1,0 +1,64 @@
+"""Rows: gateways that hang beside healthy ones, and a site that comes back. Every manager in turn."""
+
+from bench.house import House
+from bench.results import Section
+from bench.worker.field import Field
+from bench.worker.figures import Measured, figures, goals, quantile, ratios
+from bench.worker.managers import ASYNCIO, NODE, contestants
+
+HANGING, QUICK_HANGING = 1000, 200
+HEALTHY = 10
+ROUNDS, QUICK_ROUNDS = 3, 1
+HANGING_LIMIT_S = 300.0
+
+RETURNING, QUICK_RETURNING = 1000, 200
+AWAY_S, QUICK_AWAY_S = 20.0, 8.0
+RETURN_LIMIT_S = 120.0
+
+
+def measure_hanging(house: House) -> Section:
+    """From the start of a manager until the healthy gateways, the last of its list, are subscribed to."""
+    hanging = QUICK_HANGING if house.is_quick else HANGING
+    after = Measured(
+        f"{HEALTHY} healthy gateways beside {hanging:,} that hang: subscribed after", "s", wanted=5
+    )
+    makers = contestants(house)
+    for _ in range(QUICK_ROUNDS if house.is_quick else ROUNDS):
+        for name, maker in makers.items():
+            with Field(house, hanging + HEALTHY, hanging=hanging) as field:
+                manager = maker(house, field)
+                manager.start()
+                at = field.await_subscribed(HEALTHY, HANGING_LIMIT_S)
+                after.add(name, at - manager.started_at)
+                house.say(f"{name}: {at - manager.started_at:.1f} s")
+                manager.close()
+    return _section("Worker: beside gateways that hang", [after], list(makers))
+
+
+def measure_return(house: House) -> Section:
+    """From the moment when the gateways' port listens again until they are subscribed to."""
+    count = QUICK_RETURNING if house.is_quick else RETURNING
+    away_s = QUICK_AWAY_S if house.is_quick else AWAY_S
+    title = f"{count:,} gateways return after {away_s:g} s"
+    most = Measured(f"{title}: 99 % subscribed after", "s", wanted=10)
+    last = Measured(f"{title}: all subscribed after", "s", wanted=20)
+    makers = contestants(house)
+    for _ in range(QUICK_ROUNDS if house.is_quick else ROUNDS):
+        for name, maker in makers.items():
+            with Field(house, count, is_away=True) as field:
+                manager = maker(house, field)
+                manager.start()
+                house.pause(away_s)
+                returned_at = field.return_()
+                manager.await_subscribed(RETURN_LIMIT_S)
+                delays = [at - returned_at for at in field.take_back().values()]
+                most.add(name, quantile(delays, 0.99))
+                last.add(name, max(delays))
+                house.say(f"{name}: 99 % {quantile(delays, 0.99):.1f} s, all {max(delays):.1f} s")
+                manager.close()
+    return _section("Worker: the return of a site", [most, last], list(makers))
+
+
+def _section(title: str, measured: list[Measured], names: list[str]) -> Section:
+    ahead = [goal for peer in (NODE, ASYNCIO) for goal in goals(measured, names, peer)]
+    return Section(title, ratios(measured, names), figures(measured, names), tuple(dict.fromkeys(ahead)))
