@@ -117,14 +117,8 @@ class Target:
     def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> int:
         """The status, which is no server's mistake, of an answer that has the one shape."""
         path = path.format(factory=self.factory, gateway=self.gateway)
-        try:
-            self.connection.request(method, path, body, headers)
-            response = self.connection.getresponse()
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            # What the server hung up on after its answer to the request before.
-            self.connection.close()
-            self.connection.request(method, path, body, headers)
-            response = self.connection.getresponse()
+        self.connection.request(method, path, body, headers)
+        response = self.connection.getresponse()
         answer = response.read()
         assert response.status < 500, (response.status, answer)
         if response.status >= 400:
