@@ -1,5 +1,7 @@
 """What a stranger's page has a browser send is refused, before anything else is done with a request."""
 
+from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
@@ -14,6 +16,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # What browsers say of a request that no other site's page made.
 _FROM_HERE = frozenset({"", "same-origin", "none"})
+_HOSTS_KEPT = 64
 _BEHIND_PROXIES = "werkzeug.proxy_fix.orig"
 Origin = tuple[str, str, int | None]
 
@@ -21,13 +24,15 @@ Origin = tuple[str, str, int | None]
 def check_origins(app: Flask, config: ApiConfig) -> None:
     """Checks the host, the scheme and the origin of every request. Call it before anything that does work."""
     listed = frozenset(origin for text in config.cors_origins if (origin := origin_in(text)) is not None)
+    # Nearly all requests are for the same few hosts.
+    is_own = lru_cache(_HOSTS_KEPT)(config.own_hosts.include)
 
     def check() -> Response | None:
         _require_host()
         if not config.requires_tokens:
-            _check_host(config)
+            _check_host(is_own)
         if config.force_https and not request.is_secure:
-            return _redirect(config)
+            return _redirect(is_own)
         if request.method not in _SAFE_METHODS:
             _check_origin(listed)
         return None
@@ -53,22 +58,27 @@ def _require_host() -> None:
     if header is None:
         if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
             raise BadRequest("A request needs a Host header.")
-    elif host_in(header) is None:
+    elif not _names_host(header):
         raise BadRequest("The Host header names no host.")
 
 
-def _check_host(config: ApiConfig) -> None:
+@lru_cache(_HOSTS_KEPT)
+def _names_host(header: str) -> bool:
+    return host_in(header) is not None
+
+
+def _check_host(is_own: Callable[[str], bool]) -> None:
     """Raises MisdirectedRequestError. A browser always sends a Host header, so none is none of a page's."""
     environ = request.environ
     # Both what the proxies were asked for and what they asked for: neither may be a stranger's name.
     for header in {environ.get("HTTP_HOST"), environ.get(_BEHIND_PROXIES, environ).get("HTTP_HOST")}:
-        if header is not None and not config.own_hosts.include(header):
+        if header is not None and not is_own(header):
             raise MisdirectedRequestError
 
 
-def _redirect(config: ApiConfig) -> Response:
+def _redirect(is_own: Callable[[str], bool]) -> Response:
     """To HTTPS, with method and body kept. Raises MisdirectedRequestError where the host is not ours."""
-    if not config.own_hosts.include(request.environ.get("HTTP_HOST", "")):
+    if not is_own(request.environ.get("HTTP_HOST", "")):
         raise MisdirectedRequestError
     url = iri_to_uri(request.url).replace("http://", "https://", 1)
     return Response(status=308, headers={"Location": url})

@@ -1,5 +1,6 @@
 """A new url takes a stored password along only where that is safe: the rule, and all that it holds for."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -215,6 +216,24 @@ def test_without_tokens_a_stored_password_goes_along_but_never_out_of_tls(
             reply = service.call(method, where, body)
             assert (reply.status, reply.error["code"]) == (400, "PASSWORD_REQUIRED")
             assert "keep wss://" in reply.error["message"]
+
+
+@pytest.mark.req("LIFECYCLE-02")
+def test_an_import_brings_its_passwords_and_moves_none(start_service: StartService) -> None:
+    service = start_service(LOOPBACK, AUTH="off")
+    path = service.register()
+    stored = service.call("GET", path)
+    row = {name: stored.json[name] for name in ("factory_id", "gateway_id", "name", "email")}
+    row["url"] = service.site.gateways[1].url
+    for values, mistake in [(row, "lines.1.password"), ({**row, "password": PASSWORD}, "lines.1.gateway_id")]:
+        reply = service.api.call(
+            "POST",
+            "/api/gateways/import",
+            body=json.dumps(values).encode(),
+            headers={"Content-Type": "application/x-ndjson"},
+        )
+        assert (reply.status, reply.fields) == (400, [mistake])
+    assert service.call("GET", path).json["url"] == stored.json["url"]
 
 
 @pytest.mark.req("LIFECYCLE-02")
