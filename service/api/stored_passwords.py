@@ -1,5 +1,6 @@
 """Where a stored password may go with another url: one rule for whatever moves a password. Pure."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv6Address, ip_address
@@ -46,7 +47,7 @@ class PasswordPolicy:
     """GATEWAY_NETWORKS_ALLOWED."""
 
     def judge(self, stored_url: str, url: str) -> PasswordMove:
-        """Both are URLs in normal form; `stored_url` is where the password goes now."""
+        """`url` is in normal form; `stored_url` is where the password goes now."""
         stored, asked = urlsplit(stored_url), urlsplit(url)
         if stored.scheme == "wss" and asked.scheme != "wss":
             return PasswordMove.WITHOUT_TLS
@@ -81,4 +82,8 @@ def password_required(move: PasswordMove) -> InvalidRequestError:
 
 def _target(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return (parts.hostname or "").lower(), parts.port or DEFAULT_PORTS[parts.scheme]
+    host = (parts.hostname or "").lower()
+    # Rows of older versions may have an address in another of its forms.
+    with suppress(ValueError):
+        host = str(ip_address(host))
+    return host, parts.port or DEFAULT_PORTS[parts.scheme]
