@@ -27,6 +27,7 @@ from workers.gateway_manager.lease import Lease
 from workers.gateway_manager.listener import ChangeListener
 from workers.gateway_manager.manager import GatewayConnectionManager
 from workers.gateway_manager.pruner import Pruner
+from workers.gateway_manager.recovery_groups import RecoveryGroups
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.reporter import StatusReporter
 from workers.gateway_manager.resolver import Resolver
@@ -59,6 +60,7 @@ class Worker:
         self._wakers = WakerFactory()
         self._system = read_system_capacity()
         self._capacity = Capacity(self._system.gateways)
+        self._recovery = RecoveryGroups()
         self._resolver = Resolver()
         # Of their own: names that nobody answers for shall hold up trials alone.
         self._trial_resolver = Resolver(MAX_TRIAL_LOOK_UPS)
@@ -83,6 +85,7 @@ class Worker:
                 sealer=self._sealer,
                 session=config.session,
                 backoff=config.backoff,
+                recovery=self._recovery,
                 on_finished=self._connection_finished,
                 on_exhausted=self._system_exhausted,
             ),
@@ -96,10 +99,13 @@ class Worker:
             interval_s=config.report_interval_s,
             freshness_s=config.freshness_s,
             on_released=self._manager.released,
+            take_returns=self._recovery.take_begun,
         )
         self._trials = self._trial_desk(config)
         self._listener = ChangeListener(
-            config.database, {"gateways_changed": self._manager.wake, "gateway_trials": self._trials.wake}
+            config.database,
+            {"gateways_changed": self._manager.wake, "gateway_trials": self._trials.wake},
+            {"gateways_returning": self._recovery.returned_elsewhere},
         )
         self._pruner = Pruner(self._database, lambda: self._lease.worker, config.event_retention_days)
         self._metrics = self._metrics_server(config)

@@ -34,6 +34,7 @@ class SealedLogin:
     """What a worker needs to open a session; the password still sealed."""
 
     id: UUID
+    factory_id: UUID
     gateway_id: str
     url: str
     email: str
@@ -129,7 +130,8 @@ COUNT_WANTED = Query(
 FIND_LOGINS = Query(
     """
     SELECT
-        id, gateway_id, url, email, sealed_password, password_is_confined, generation, connect_requested_at
+        id, factory_id, gateway_id, url, email, sealed_password, password_is_confined, generation,
+        connect_requested_at
     FROM gateways
     WHERE id = ANY(%(ids)s) AND deleted_at IS NULL
     """,

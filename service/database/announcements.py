@@ -1,8 +1,10 @@
 """How workers are told that there is something to look at."""
 
-from service.database.query import Command, Executor
+from service.database.query import Command, Count, Executor, Query
 
 ANNOUNCE_CHANGES = Command("NOTIFY gateways_changed")
+# NOTIFY itself takes no parameters.
+ANNOUNCE_RETURN = Query("SELECT count(pg_notify('gateways_returning', %(group)s)) AS count", Count)
 
 
 def announce_changes(executor: Executor) -> None:
@@ -11,3 +13,8 @@ def announce_changes(executor: Executor) -> None:
     What is committed before this begins is seen by who is told. Raises DatabaseError.
     """
     executor.execute(ANNOUNCE_CHANGES, {})
+
+
+def announce_return(executor: Executor, group: str) -> None:
+    """Tells all workers that gateways of this group, which could not be reached, come back."""
+    executor.fetch_one(ANNOUNCE_RETURN, {"group": group})

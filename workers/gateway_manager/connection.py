@@ -23,6 +23,8 @@ from workers.gateway_manager.backoff import (
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.gate import SLOT_S, HandshakeLimiter
 from workers.gateway_manager.logins import is_same_login
+from workers.gateway_manager.recovery import groups_of
+from workers.gateway_manager.recovery_groups import RecoveryGroups
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.session_clock import SessionClock
 from workers.gateway_manager.settings import SessionSettings
@@ -37,6 +39,7 @@ from workers.gateway_manager.states import (
     State,
     failed,
 )
+from workers.gateway_manager.target import Target
 from workers.gateway_manager.transport import Kind, Transport
 from workers.gateway_manager.waker import InterruptedWaitError, WakerFactory
 
@@ -56,6 +59,7 @@ class Surroundings:
     sealer: Sealer
     session: SessionSettings
     backoff: BackoffPolicy
+    recovery: RecoveryGroups
     on_finished: Callable[[UUID], None]
     """Told from the connection's own thread, as its last act."""
     on_exhausted: Callable[[str], None]
@@ -84,6 +88,10 @@ class GatewayConnection:
         self._warned = False
         self._is_suspect = False
         """The last attempt outlasted its slot and failed, or another worker's did: it may hang again."""
+        self._is_steady = True
+        """The last session, if there was any, lasted."""
+        self._called_at: float | None = None
+        """When to try, by gateways that are back: sooner than by the back-off."""
         self._waker = surroundings.wakers.make()
         self._thread = BackgroundThread(self._run, f"gateway-{login.gateway_id}")
 
@@ -139,6 +147,7 @@ class GatewayConnection:
         except InterruptedWaitError:
             pass  # the lease was lost: nothing more is ours to say
         finally:
+            self._around.recovery.forget(self.id)
             self._around.registry.finish(self.id, self._stop_reason)
             self._waker.close()
             self._around.on_finished(self.id)
@@ -157,8 +166,9 @@ class GatewayConnection:
 
     def _attempt(self) -> float | None:
         """One attempt and the session that comes of it. Seconds to wait for the next; None: look at once."""
+        self._around.recovery.attempting(self.id)
         self._applied = self._login
-        self._retry_now = False
+        self._retry_now, self._called_at = False, None
         began_at, connected_at = monotonic(), None
         session, transport = Session(), None
         try:
@@ -174,6 +184,7 @@ class GatewayConnection:
                 self._move(State.AUTHENTICATING)
                 sign_in = self._log_in(transport, session)
                 self._is_suspect = False
+                self._around.recovery.recovered(self.id, is_steady=self._is_steady)
             # Most gateways say nothing now: who waits for that shall not keep others waiting.
             sign_in.await_consent()
             connected_at = monotonic()
@@ -189,6 +200,8 @@ class GatewayConnection:
         except ConnectionFailedError as failure:
             self._is_suspect = connected_at is None and monotonic() - began_at >= SLOT_S
             lasted_s = 0.0 if connected_at is None else monotonic() - connected_at
+            if connected_at is not None:
+                self._is_steady = lasted_s >= self._around.backoff.good_after_s
             self._record = after_failure(self._around.backoff, self._record, lasted_s)
             reason = failure.reason
             if reason.code is Code.NO_CAPACITY:
@@ -246,6 +259,7 @@ class GatewayConnection:
         """Writes the failure down; returns the seconds until the next attempt."""
         policy = self._around.backoff
         retry_in_s = delay_s(policy, self._record, random.random())  # noqa: S311 - no secret
+        retry_in_s = self._sooner_with_others(reason, retry_in_s)
         self._rest(reason, retry_in_s)
         log.log(
             logging.DEBUG if self._warned else logging.WARNING,
@@ -256,6 +270,22 @@ class GatewayConnection:
         )
         self._warned = True
         return retry_in_s
+
+    def _sooner_with_others(self, reason: Reason, retry_in_s: float) -> float:
+        """Seconds until the next attempt: sooner where gateways that share the reason are coming back."""
+        host = Target.of(self._applied.url).host
+        groups = groups_of(host, self._applied.factory_id, reason.code)
+        if not groups or self._record.rejections:
+            self._around.recovery.forget(self.id)
+            return retry_in_s
+        now = monotonic()
+        return self._around.recovery.failed(self.id, groups, now + retry_in_s, self._call) - now
+
+    def _call(self, at: float) -> None:
+        """Another gateway is back: try at this time. On that gateway's thread."""
+        if self._called_at is None or at < self._called_at:
+            self._called_at = at
+            self._waker.wake()
 
     def _rest(self, reason: Reason, retry_in_s: float) -> None:
         is_rare = is_quarantined(self._around.backoff, self._record)
@@ -275,13 +305,28 @@ class GatewayConnection:
 
     def _pause(self, seconds: float) -> None:
         """Waits for the next attempt. A new login or a request starts the count of failures anew."""
+        until = monotonic() + seconds
         try:
-            self._waker.wait(monotonic() + seconds, self._pause_is_over)
+            while not self._is_waited_for(until):
+                called_at, self._called_at = self._called_at, None
+                if called_at is not None and called_at < until:
+                    until = called_at
+                    self._around.registry.reschedule(self.id, until)
         except InterruptedWaitError:
             if self._must_be_silent():
                 raise
             if not self.is_stopping:
                 self._record, self._is_suspect = Record(), False
+
+    def _is_waited_for(self, until: float) -> bool:
+        """Waits until then; False: something was heard from another gateway meanwhile."""
+        try:
+            self._waker.wait(until, lambda: self._called_at is not None or self._pause_is_over())
+        except InterruptedWaitError:
+            if self._pause_is_over():
+                raise
+            return False
+        return True
 
     def _come_to_rest(self) -> None:
         if self._must_be_silent():

@@ -19,10 +19,19 @@ _LOOK_AROUND_S = 0.5
 class ChangeListener:
     """Owns a thread and a database session of its own."""
 
-    def __init__(self, database: DatabaseConfig, told: Mapping[str, Callable[[], None]]) -> None:
-        """`told`: by channel, who is called, from the listener's thread, also after each (re)connect."""
+    def __init__(
+        self,
+        database: DatabaseConfig,
+        told: Mapping[str, Callable[[], None]],
+        told_what: Mapping[str, Callable[[str], None]],
+    ) -> None:
+        """`told`: by channel, who is called, from the listener's thread, also after each (re)connect.
+
+        `told_what`: by channel, who is called with the text of a notification.
+        """
         self._database = database
         self._told = told
+        self._told_what = told_what
         self._stopping = threading.Event()
         self._thread = BackgroundThread(self._run, "listener")
 
@@ -46,10 +55,13 @@ class ChangeListener:
     def _listen(self) -> None:
         options = connection_options(self._database, "millgate-listener")
         with psycopg.connect(self._database.url, **options) as connection:
-            for channel in self._told:
+            for channel in (*self._told, *self._told_what):
                 connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             for tell in self._told.values():
                 tell()
             while not self._stopping.is_set():
                 for notification in connection.notifies(timeout=_LOOK_AROUND_S, stop_after=1):
-                    self._told[notification.channel]()
+                    if notification.channel in self._told:
+                        self._told[notification.channel]()
+                    else:
+                        self._told_what[notification.channel](notification.payload)

@@ -180,6 +180,13 @@ class GatewayRegistry:
             self._observations[gateway_id] = self._observations[gateway_id]._replace(generation=generation)
             self._mark(gateway_id)
 
+    def reschedule(self, gateway_id: UUID, next_attempt_at: float) -> None:
+        """The next attempt is at another time than was said."""
+        with self._changed:
+            before = self._observations[gateway_id]
+            self._observations[gateway_id] = before._replace(next_attempt_at=next_attempt_at)
+            self._mark(gateway_id)
+
     def saw(self, gateway_id: UUID, *, message: bool) -> None:
         """Something arrived: a message, or a ping or pong."""
         now = monotonic()

@@ -3,10 +3,12 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
+from service.database.announcements import announce_return
 from service.database.connections import ConnectionRepository
 from service.database.pool import Database
 from service.database.workers import WorkerIdentity, WorkerRepository
@@ -33,14 +35,19 @@ class StatusReporter:
         interval_s: float,
         freshness_s: float,
         on_released: Callable[[list[UUID]], None],
+        take_returns: Callable[[], list[str]],
     ) -> None:
-        """`on_released` is told, from the reporter's thread, which gateways are free now."""
+        """`on_released` is told, from the reporter's thread, which gateways are free now.
+
+        `take_returns`: of which groups of gateways other workers are to be told that they return.
+        """
         self._database = database
         self._registry = registry
         self._worker = worker
         self._interval_s = interval_s
         self._freshness_s = freshness_s
         self._on_released = on_released
+        self._take_returns = take_returns
         self._stopping = threading.Event()
         self._touched_at = monotonic()
         self._told_failing = False
@@ -76,6 +83,7 @@ class StatusReporter:
         while not self._stopping.is_set():
             self._registry.wait_for_changes(self._freshness_s / 4)
             self._touch_when_due()
+            self._tell_of_returns()
             self._stopping.wait(self._interval_s if self.report_now() else _RETRY_S)
 
     def _touch_when_due(self) -> None:
@@ -84,6 +92,12 @@ class StatusReporter:
             return
         self._touched_at = now
         self._write(self._registry.take_touched(self._freshness_s))
+
+    def _tell_of_returns(self) -> None:
+        """A hint: what is lost of it costs the others their back-off, as if nobody had told them."""
+        for group in self._take_returns():
+            with suppress(DatabaseError):
+                announce_return(self._database, group)
 
     def _write(self, changes: Changes) -> bool:
         """Writes what was taken, or gives it back; tells whether there is nothing left of it to write."""

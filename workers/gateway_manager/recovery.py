@@ -1,0 +1,158 @@
+"""Gateways that share a fate: when one of them is back, the others are tried soon. Pure.
+
+A site that was away for long has gateways that wait for up to BACKOFF_MAX_S. Each that comes back calls a few
+others, paced, and each of those calls more if it is back as well. So a site is back within seconds, while one
+gateway that comes back alone costs FIRST_CALLS attempts. Nobody is tried later than its back-off says.
+"""
+
+from math import inf
+from uuid import UUID
+
+from workers.gateway_manager.states import Code
+
+FIRST_CALLS = 16
+"""So many are called when a return begins."""
+CALLS_EACH = 4
+"""So many more are called for each that is back."""
+SPREAD_S = 7.0
+"""The calls of a whole group take about as long."""
+LONGEST_GAP_S = 0.05
+QUIET_S = 60.0
+"""When nobody has come back for so long, the next who does begins another return."""
+WITNESSES = 3
+TOGETHER_S = 10.0
+"""So many have to be back within this time if their last sessions were short: one that flaps is no return."""
+
+Member = UUID
+Call = tuple[Member, float]
+"""Who is to be tried, and when (monotonic seconds)."""
+
+
+SHARED_REASONS = frozenset(
+    {
+        Code.DNS_FAILED,
+        Code.CONNECTION_REFUSED,
+        Code.CONNECT_FAILED,
+        Code.CONNECT_TIMEOUT,
+        Code.UPGRADE_REJECTED,
+        Code.LOGIN_TIMEOUT,
+        Code.PING_TIMEOUT,
+        Code.CLOSED_BY_GATEWAY,
+        Code.CONNECTION_LOST,
+    }
+)
+"""What a site without power, network or name server looks like. Other reasons are a gateway's own."""
+
+
+def groups_of(host: str, factory_id: UUID, code: Code) -> list[str]:
+    """Whose fate a gateway shares: those at the same host, and those of its factory that fail as it does."""
+    return [f"host {host}", f"factory {factory_id} {code}"] if code in SHARED_REASONS else []
+
+
+class RecoveryGroup:
+    """Members that can not be reached now; each is called once in a return. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.returns = 0
+        """How many there were."""
+        self._waiting: dict[Member, float] = {}
+        """With the time of the next attempt; the past while one is under way."""
+        self._uncalled: dict[Member, None] = {}
+        """Of those who wait, in the order in which they are called in this return."""
+        self._credit = 0
+        """So many calls may still be made in this return."""
+        self._called: set[Member] = set()
+        self._back: set[Member] = set()
+        """Who came back in this return, and has called others."""
+        self._lost: set[Member] = set()
+        """Of those, who is away again."""
+        self._unsteady: dict[Member, float] = {}
+        """Who came back lately but may be gone again soon, and when."""
+        self._last_back_at = -inf
+        self._next_call_at = -inf
+
+    def is_idle(self, now: float) -> bool:
+        """Whether there is nothing to remember."""
+        return not self._waiting and not self.is_returning(now)
+
+    def is_returning(self, now: float) -> bool:
+        """Whether a return is under way."""
+        return now - self._last_back_at <= QUIET_S
+
+    def failed(self, member: Member, retry_at: float, now: float) -> float:
+        """An attempt failed, or a session ended. When to try again: `retry_at`, or sooner in a return."""
+        self._waiting[member] = retry_at
+        if member in self._back:
+            self._lost.add(member)
+            if len(self._back) >= WITNESSES and 2 * len(self._lost) > len(self._back):
+                self._last_back_at = -inf  # all is away again: what comes now is another return
+        if self.is_returning(now) and member not in self._called:
+            self._uncalled[member] = None
+            self._call_some(now)
+        return self._waiting[member]
+
+    def attempting(self, member: Member) -> None:
+        """An attempt begins: there is nothing to call it for."""
+        if member in self._waiting:
+            self._waiting[member] = -inf
+
+    def forget(self, member: Member) -> None:
+        """It is gone, or waits for another reason."""
+        self._waiting.pop(member, None)
+        self._uncalled.pop(member, None)
+
+    def recovered(self, member: Member, now: float, *, is_steady: bool) -> list[Call]:
+        """It can be reached again. `is_steady`: its last session, if it had any, did not end soon.
+
+        Who is to be tried sooner therefore.
+        """
+        if member not in self._waiting:
+            return []
+        self.forget(member)
+        if not self.is_returning(now):
+            if not is_steady and not self._is_witnessed(member, now):
+                return []
+            self._begin(now)
+        self._lost.discard(member)
+        if member in self._back:
+            return []
+        self._back.add(member)
+        self._last_back_at = now
+        self._credit += CALLS_EACH
+        return self._call_some(now)
+
+    def returned_elsewhere(self, now: float) -> list[Call]:
+        """Another worker says that a return began. Who is to be tried sooner therefore."""
+        if self.is_returning(now):
+            return []
+        self._begin(now)
+        self._last_back_at = now
+        return self._call_some(now)
+
+    def _is_witnessed(self, member: Member, now: float) -> bool:
+        self._unsteady = {one: at for one, at in self._unsteady.items() if now - at <= TOGETHER_S}
+        self._unsteady[member] = now
+        return len(self._unsteady) >= WITNESSES
+
+    def _begin(self, now: float) -> None:
+        self.returns += 1
+        self._credit = FIRST_CALLS
+        for each in (self._called, self._back, self._lost, self._unsteady):
+            each.clear()
+        self._next_call_at = now
+        # Those first who would wait longest.
+        by_wait = sorted(self._waiting, key=lambda member: -self._waiting[member])
+        self._uncalled = dict.fromkeys(by_wait)
+
+    def _call_some(self, now: float) -> list[Call]:
+        calls = []
+        while self._credit and self._uncalled:
+            member = next(iter(self._uncalled))
+            del self._uncalled[member]
+            at = max(now, self._next_call_at) + min(LONGEST_GAP_S, SPREAD_S / len(self._waiting))
+            if at < self._waiting[member]:  # the others come by themselves, or are at it
+                self._waiting[member] = self._next_call_at = at
+                self._called.add(member)
+                self._credit -= 1
+                calls.append((member, at))
+        return calls
