@@ -13,6 +13,7 @@ from bench.house import House
 from bench.machine import describe
 from bench.results import Section, report
 from devstack.commands import PROJECT
+from devstack.environment import drop_foreign
 from devstack.errors import StackError
 from devstack.household import Household, StopAskedError
 from devstack.rows import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
@@ -109,6 +110,7 @@ def command_line(only: str, *, is_quick: bool) -> str:
 def main() -> int:
     """Reads the command line."""
     show_any_character()
+    drop_foreign()
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Measures Millgate beside what a user would pick instead. A run of all rows that is not "

@@ -11,6 +11,7 @@ from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, table
 from devstack.commands import PROJECT
+from devstack.environment import drop_foreign
 from devstack.errors import StackError
 from devstack.household import Household, StopAskedError
 from devstack.rows import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
@@ -101,6 +102,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
 def main() -> int:
     """Reads the command line."""
     show_any_character()
+    drop_foreign()
     parser = argparse.ArgumentParser(
         prog="chaos",
         description="Runs every fault of the table of promises on this machine, and measures.",

@@ -2,10 +2,9 @@
 
 import argparse
 import importlib
-import os
 
 from devstack.commands import PARTS, TOOLS
-from devstack.environment import without_foreign
+from devstack.environment import drop_foreign
 from devstack.terminal import show_any_character
 from devstack.tools import run_part, run_tool
 
@@ -24,9 +23,7 @@ def main() -> int:
         parser.error(f"{what} takes no arguments")
     if what in PARTS:
         return run_part(what)
-    # From here on, and for libpq in this very process: nothing of a person's other databases and programs.
-    for name in os.environ.keys() - without_foreign(os.environ).keys():
-        del os.environ[name]
+    drop_foreign()
     return int(getattr(importlib.import_module(f"devstack.{what}"), what)())
 
 

@@ -19,18 +19,25 @@ def advice(error: OSError) -> str:
         owner, me = owner_of(Path(path)), name_of(os.geteuid())
         if owner == me:
             return f"{path} may not be read or written by {me}, its owner: see its permissions (chmod)."
-        return f"{path} belongs to {owner}, and you are {me}: run make as {owner}, or use a copy of your own."
+        return (
+            f"{path} belongs to {owner}, and you are {me}: run make as {owner}, use a copy of your own, "
+            f"or take this one over (sudo chown -R {me} {PROJECT})."
+        )
     return f"Cannot go on: {error}"
 
 
 def owner_of(path: Path) -> str:
-    """Who owns the path, or the nearest folder above it that can be seen."""
+    """Who owns the path, or else the folder that it is in (or the nearest above that can be seen)."""
+    owners = []
     for each in (path, *path.absolute().parents):
         try:
-            return name_of(each.lstat().st_uid)
+            owners.append(each.lstat().st_uid)
         except OSError:
             continue
-    return "another user"
+        if len(owners) == 2 or owners[0] != os.geteuid():
+            break
+    others = [owner for owner in owners if owner != os.geteuid()]
+    return name_of((others or owners or [os.geteuid()])[0])
 
 
 def name_of(user_id: int) -> str:

@@ -139,8 +139,9 @@ def install(kind: str) -> None:
     run(
         [*installer.command(), *PIP_OPTIONS, "-r", str(requirements(kind))],
         installer.environment(),
-        "The requirements could not be installed (see above). Is the network there? Millgate needs Linux "
-        "with glibc 2.28 or newer on x86-64 or arm64, or macOS 11 or newer on Apple silicon.",
+        "The requirements could not be installed (see above). Is there a network, and room on the disk? "
+        "Millgate needs Linux with glibc 2.28 or newer on x86-64 or arm64, or macOS 11 or newer on Apple "
+        "silicon.",
     )
     stamp(kind).write_bytes(fingerprint(kind))
     mark(kind).unlink()
@@ -162,7 +163,11 @@ def remove(place: Path) -> None:
     if place.is_symlink():
         place.unlink()
     elif place.exists():
-        shutil.rmtree(str(place))
+        try:
+            shutil.rmtree(str(place))
+        except OSError as error:
+            # It names the files within without the folder that they are in.
+            raise OSError(error.errno, error.strerror, str(place)) from None
 
 
 def run(command: "list[str]", environment: "dict[str, str]", complaint: str) -> None:

@@ -122,6 +122,12 @@ def without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
 
 
+def drop_foreign() -> None:
+    """The same for this process and all that it starts from here on; libpq in it reads its variables, too."""
+    for name in os.environ.keys() - without_foreign(os.environ).keys():
+        del os.environ[name]
+
+
 def own_server(environment: Mapping[str, str]) -> dict[str, str]:
     """The same for a person's own PostgreSQL, for which what libpq reads (PG…) is said."""
     theirs = {name: value for name, value in environment.items() if name.startswith("PG")}

@@ -14,6 +14,7 @@ from difflib import unified_diff
 from pathlib import Path
 
 from devstack.commands import MIGRATE, PROJECT, local
+from devstack.environment import drop_foreign
 from devstack.errors import StackError
 from devstack.leash import leashed_postgres
 from devstack.postgres_binaries import binary_directory
@@ -93,6 +94,7 @@ def stale_files() -> list[str]:
 def main() -> int:
     """Do what the command line asks for; returns the exit code."""
     show_any_character()
+    drop_foreign()
     parser = argparse.ArgumentParser(prog="devstack.generated")
     parser.add_argument("what", choices=[*MAKERS, "check"])
     what = parser.parse_args().what

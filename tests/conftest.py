@@ -7,12 +7,14 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+from devstack.environment import drop_foreign
 from devstack.postgres import EmbeddedPostgres
 from tests.database_server import SETTINGS, RunDirectory, SecretUrl, cloned_database, migrate
 
 # How long an example takes on a shared machine says nothing.
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
+drop_foreign()
 # For `make chaos`: properties are tried for longer.
 settings.register_profile("thorough", deadline=None, max_examples=1500)
 pytest_plugins = ["tests.requirements_plugin"]

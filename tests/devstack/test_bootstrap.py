@@ -147,8 +147,9 @@ def test_a_project_of_another_user_is_one_line(project: Path) -> None:
         timeout=60,
         check=False,
     )
-    advice = "run make as root, or use a copy of your own."
-    assert result.stderr == f"{project}/.data belongs to root, and you are nobody: {advice}\n"
+    advice = "run make as root, use a copy of your own, or take this one over"
+    begin = f"{project}/.data belongs to root, and you are nobody: {advice}"
+    assert result.stderr == f"{begin} (sudo chown -R nobody {project}).\n"
 
 
 def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """The fixtures that every other test stands on."""
 
+import os
+import subprocess
+import sys
+
 import psycopg
 import pytest
 
+from devstack.commands import PROJECT
 from devstack.postgres import EmbeddedPostgres
 
 
@@ -34,3 +39,20 @@ def test_an_own_server_is_a_migrated_postgresql_18_and_keeps_its_url_over_a_rest
     own_postgres.start()
     assert own_postgres.url() == url
     assert {"gateways", "still_here"} <= tables_of(url)
+
+
+def test_what_a_person_has_set_for_other_databases_is_none_of_the_tests_business() -> None:
+    program = (
+        "import os, tests.conftest; "
+        "print([name for name in os.environ if name.startswith(('PG', 'DBMATE_', 'PYTHON'))])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], "PGSERVICE": "nowhere", "DBMATE_STRICT": "1", "PYTHONWARNINGS": "x"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert result.stdout == "[]\n"

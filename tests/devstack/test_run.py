@@ -384,7 +384,7 @@ def test_data_of_another_user_are_one_line(millgate: Millgate) -> None:
         pytest.skip("the project lies where user nobody may not go")
     open_up(millgate.folder)
     millgate.data.mkdir(mode=0o700)
-    advice = "and you are nobody: run make as root, or use a copy of your own."
+    advice = "and you are nobody: run make as root, use a copy of your own, or take this one over"
     for what in (["run"], ["tokens", "list"]):
         result = subprocess.run(
             [*AS_NOBODY, sys.executable, "-m", "devstack", *what],

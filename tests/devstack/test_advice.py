@@ -1,0 +1,41 @@
+"""One line for a person, whatever the system says of a file."""
+
+import errno
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from devstack import advice as module
+from devstack.advice import advice
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+
+
+def denied(path: Path) -> OSError:
+    return PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+def test_it_says_what_to_do(tmp_path: Path) -> None:
+    full = advice(OSError(errno.ENOSPC, "No space left on device", str(tmp_path)))
+    assert full == f"The disk is full ({tmp_path}): make room, then try again."
+    closed = advice(OSError(errno.EROFS, "Read-only file system", str(tmp_path)))
+    assert closed == f"{tmp_path} is on a file system that is read-only: use a copy of the project elsewhere."
+    assert advice(denied(tmp_path)).startswith(f"{tmp_path} may not be read or written by {ME}, its owner")
+    assert advice(OSError(errno.EIO, "Input/output error")).startswith("Cannot go on: ")
+
+
+@ROOT_ONLY
+def test_whose_it_is_also_where_it_is_the_folder_that_is_in_the_way(tmp_path: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    file = tmp_path / "folder" / "file"
+    file.parent.mkdir()
+    file.touch()
+    os.chown(file.parent, nobody.pw_uid, nobody.pw_gid)
+    begin = (
+        f"belongs to nobody, and you are {ME}: run make as nobody, use a copy of your own, or take this one"
+    )
+    for path in (file, file.parent, file.parent / "absent", file.parent / "absent" / "more"):
+        assert advice(denied(path)) == f"{path} {begin} over (sudo chown -R {ME} {module.PROJECT})."
