@@ -10,10 +10,10 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from service.config import DatabaseConfig
+from service.database.cursors import OUTDATED, execute, fetch
 from service.database.deadline import bounded
 from service.database.query import Command, Executor, Parameters, Query, Row
 from service.database.session import SilentServerError, connection_class, has_news
-from service.database.statements import statements_of
 from service.database.translation import translated_errors
 from service.errors import DatabaseUnavailableError
 
@@ -59,7 +59,7 @@ class ConnectionExecutor:
     """Runs statements on one connection; inside a transaction if there is one. One thread at a time."""
 
     def __init__(self, connection: Connection) -> None:
-        self._statements = statements_of(connection)
+        self._connection = connection
 
     def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
         """See Executor."""
@@ -69,12 +69,12 @@ class ConnectionExecutor:
     def fetch_all(self, query: Query[Row], parameters: Parameters) -> list[Row]:
         """See Executor."""
         with translated_errors():
-            return self._statements.fetch(query, parameters)
+            return fetch(self._connection, query, parameters)
 
     def execute(self, command: Command, parameters: Parameters) -> int:
         """See Executor."""
         with translated_errors():
-            return self._statements.execute(command, parameters)
+            return execute(self._connection, command, parameters)
 
 
 class Database:
@@ -140,7 +140,12 @@ class Database:
                 stack.close()
                 self._pool.check()
                 connection = self._begin(stack)
-            yield ConnectionExecutor(connection)
+            try:
+                yield ConnectionExecutor(connection)
+            except DatabaseUnavailableError as error:
+                if isinstance(error.__cause__, OUTDATED):
+                    self._pool.drain()
+                raise
 
     def _take(self) -> Connection:
         return self._pool.getconn(bounded(self._config.pool_timeout_s))
@@ -172,20 +177,34 @@ class Database:
         repeat: bool,
     ) -> Result:
         try:
-            with translated_errors():
-                connection = self._take() if repeat else self._take_good()
-            try:
-                return work(ConnectionExecutor(connection), statement, parameters)
-            finally:
-                self._pool.putconn(connection)
+            return self._run_once(work, statement, parameters, is_good=not repeat)
         except DatabaseUnavailableError as error:
-            lost = _is_lost(error.__cause__)
-            if lost:
+            if isinstance(error.__cause__, OUTDATED):
+                # It was refused before it did anything. Where one was prepared before a migration, all were.
+                self._pool.drain()
+            elif _is_lost(error.__cause__):
                 # The server restarted, it seems: look at all connections, not at one a request.
                 self._pool.check()
-            if not (lost and repeat):
+                if not repeat:
+                    raise
+            else:
                 raise
-        return self._run(work, statement, parameters, repeat=False)
+        return self._run_once(work, statement, parameters, is_good=True)
+
+    def _run_once(
+        self,
+        work: Callable[[ConnectionExecutor, Statement, Parameters], Result],
+        statement: Statement,
+        parameters: Parameters,
+        *,
+        is_good: bool,
+    ) -> Result:
+        with translated_errors():
+            connection = self._take_good() if is_good else self._take()
+        try:
+            return work(ConnectionExecutor(connection), statement, parameters)
+        finally:
+            self._pool.putconn(connection)
 
 
 def _is_lost(error: BaseException | None) -> bool:

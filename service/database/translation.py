@@ -4,6 +4,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
+from service.database.cursors import OUTDATED
 from service.errors import (
     DatabaseError,
     DatabaseTimeoutError,
@@ -34,8 +35,7 @@ _PASSING = (
     pg.SerializationFailure,
     pg.ReadOnlySqlTransaction,
     pg.InsufficientResources,
-    # In the middle of a transaction; outside of one the statement is prepared anew.
-    pg.InvalidSqlStatementName,
+    *OUTDATED,
 )
 
 

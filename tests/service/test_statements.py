@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import itertools
 import pkgutil
+import re
 import typing
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -21,7 +22,6 @@ from devstack.commands import PROJECT
 from devstack.generated import ROWS
 from devstack.rowtypes import read_columns, render_module
 from service.database import factory_lists, gateway_lists
-from service.database.numbered import numbered
 from service.database.paging import Start
 from service.database.query import Command, Query
 from tests.database_server import cloned_database
@@ -114,11 +114,19 @@ def connection(server_admin: psycopg.Connection, server_url: str) -> Iterator[ps
         yield connection
 
 
+def numbered(sql: str) -> bytes:
+    """As psycopg sends it to the server."""
+    numbers: dict[str, int] = {}
+    text = re.sub(r"%\((\w+)\)s", lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", sql)
+    assert "%" not in text.replace("%%", ""), "a percent sign that is no parameter has to be doubled"
+    return text.replace("%%", "%").encode()
+
+
 def described_columns(
     connection: psycopg.Connection, statement: Statement
 ) -> dict[str, tuple[object, bool | None]]:
     """Column name → Python type, and whether it may be null (None: PostgreSQL does not tell)."""
-    prepared = connection.pgconn.prepare(b"checked", numbered(statement.sql).sql)
+    prepared = connection.pgconn.prepare(b"checked", numbered(statement.sql))
     assert prepared.status == ExecStatus.COMMAND_OK, prepared.error_message.decode()
     shape = connection.pgconn.describe_prepared(b"checked")
     connection.execute("DEALLOCATE checked")
