@@ -21,10 +21,12 @@ from devstack.commands import PROJECT, local
 PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))
 GLIBC = (2, 28)
 MACOS = (11, 0)
-PROMISE = (
-    f"Linux (glibc {GLIBC[0]}.{GLIBC[1]} or newer) on x86-64 or arm64, or macOS {MACOS[0]} or newer on "
-    f"Apple silicon, with Python 3.{PYTHONS[0][1]} to 3.{PYTHONS[-1][1]}"
+PROMISES = (
+    f"Linux (glibc {GLIBC[0]}.{GLIBC[1]} or newer) on x86-64 or arm64",
+    f"macOS {MACOS[0]} or newer on Apple silicon",
+    f"Any Python from 3.{PYTHONS[0][1]} to 3.{PYTHONS[-1][1]} will do",
 )
+"""What the README says."""
 WHEELS = PROJECT / "wheels.txt"
 HEADER = (
     "# Written by `make lock`: the tags of each locked package's wheels for the platforms of the README.\n"
