@@ -142,11 +142,11 @@ class TooManyImportsError(MillgateError):
 
 
 class MisdirectedRequestError(MillgateError):
-    """A request for a host that is none of ours: a stranger's name stands for this machine."""
+    """The Host header names a host that this server does not answer for."""
 
 
 class CrossOriginError(MillgateError):
-    """A page of another origin, which is not listed, had a browser send a write."""
+    """A write from a page of another origin that is not in CORS_ORIGINS."""
 
 
 class NotReadyError(MillgateError):

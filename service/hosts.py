@@ -1,7 +1,7 @@
 """Which hosts a server answers for where it asks for no token. Pure; for the API and the workers' metrics.
 
-A page may read what comes from the name that it came from itself. Its owner can let that name stand for this
-machine next (DNS rebinding): then only the Host header still tells that the page is a stranger's.
+DNS rebinding: the owner of a page points its name at this machine, and the browser lets the page read our
+answers as its own. Only the Host header still carries the foreign name.
 """
 
 import re

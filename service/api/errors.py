@@ -72,10 +72,10 @@ BAD_HTTP = Answer(400, "BAD_REQUEST", "The request could not be read.")
 
 ANSWERS: dict[type[MillgateError], Answer] = {
     CrossOriginError: Answer(
-        403, "CROSS_ORIGIN", "Pages of other origins may not change anything. List theirs in CORS_ORIGINS."
+        403, "CROSS_ORIGIN", "Writes from pages of other origins are refused. Add the origin to CORS_ORIGINS."
     ),
     MisdirectedRequestError: Answer(
-        421, "MISDIRECTED_REQUEST", "This host is not served here. List it in ALLOWED_HOSTS."
+        421, "MISDIRECTED_REQUEST", "This server does not answer for this host. Add it to ALLOWED_HOSTS."
     ),
     FactoryDeletedError: Answer(
         409, "FACTORY_DELETED", "The factory of this gateway is deleted. Restore the factory first."

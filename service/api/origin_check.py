@@ -1,4 +1,4 @@
-"""What a stranger's page has a browser send is refused, before anything else is done with a request."""
+"""Refuses requests for other hosts (DNS rebinding) and writes from pages of other origins."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,7 +14,7 @@ from service.hosts import host_in
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-# What browsers say of a request that no other site's page made.
+# Sec-Fetch-Site of requests that no other origin's page made.
 _FROM_HERE = frozenset({"", "same-origin", "none"})
 _HOSTS_KEPT = 64
 _BEHIND_PROXIES = "werkzeug.proxy_fix.orig"
@@ -68,9 +68,9 @@ def _names_host(header: str) -> bool:
 
 
 def _check_host(is_own: Callable[[str], bool]) -> None:
-    """Raises MisdirectedRequestError. A browser always sends a Host header, so none is none of a page's."""
+    """Raises MisdirectedRequestError. Without a Host header the client is no browser."""
     environ = request.environ
-    # Both what the proxies were asked for and what they asked for: neither may be a stranger's name.
+    # The host that the proxies were asked for, and the one that they asked for: both have to be ours.
     for header in {environ.get("HTTP_HOST"), environ.get(_BEHIND_PROXIES, environ).get("HTTP_HOST")}:
         if header is not None and not is_own(header):
             raise MisdirectedRequestError
@@ -85,7 +85,7 @@ def _redirect(is_own: Callable[[str], bool]) -> Response:
 
 
 def _check_origin(listed: frozenset[Origin]) -> None:
-    """Raises CrossOriginError. No page can choose these headers, and other programs need not send them."""
+    """Raises CrossOriginError. Pages cannot set these headers, and other clients need not send them."""
     text = request.environ.get("HTTP_ORIGIN")
     origin = None if text is None else origin_in(text)
     if origin is not None and origin in listed:

@@ -18,8 +18,8 @@ class PasswordMove(Enum):
     SAME_TARGET = "host and port are the same, and TLS is not dropped: nothing changes"
     FREE = "it goes along"
     CONFINED = "it goes along; the worker sends it only to addresses within GATEWAY_NETWORKS_ALLOWED"
-    WITHOUT_TLS = "it stays: it was given for wss, and would go out in the clear"
-    ELSEWHERE = "it stays: who asks need not be somebody who knows it"
+    WITHOUT_TLS = "refused: a password given for wss would go out in the clear"
+    ELSEWHERE = "refused: a token is no proof of knowing the password"
 
 
 _REFUSALS = {
@@ -28,8 +28,8 @@ _REFUSALS = {
         " Send the password with the url, or keep wss://."
     ),
     PasswordMove.ELSEWHERE: (
-        "The stored password is not sent to another host or port on the word of a token."
-        " Send the password with the url, or list the new address in GATEWAY_NETWORKS_ALLOWED."
+        "The stored password is not sent to another host or port."
+        " Send the password with the url, or add the new address to GATEWAY_NETWORKS_ALLOWED."
     ),
 }
 
@@ -38,11 +38,11 @@ _REFUSALS = {
 class PasswordPolicy:
     """Decides whether a stored password may go to another url.
 
-    Whoever may write could otherwise have it sent to a machine of theirs, and read it there.
+    Otherwise anyone with a write token could have it sent to a machine of their own.
     """
 
     requires_tokens: bool
-    """If not, only the owner of this machine is asking."""
+    """If not, the API serves this machine's owner alone."""
     allowed: tuple[Network, ...]
     """GATEWAY_NETWORKS_ALLOWED."""
 

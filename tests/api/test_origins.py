@@ -1,4 +1,4 @@
-"""What a stranger's page has a browser send: refused by its host (DNS rebinding), and by its origin."""
+"""Requests for other hosts (DNS rebinding) and writes from other origins are refused."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +62,7 @@ def raw_status(api: ApiServer, head: str) -> int:
         ("TRACE", "/api/health"),
     ],
 )
-def test_a_strangers_name_gets_nothing(api: ApiServer, method: str, path: str) -> None:
+def test_an_unknown_host_gets_421(api: ApiServer, method: str, path: str) -> None:
     for host in (f"evil.example:{api.port}", "EVIL.example", "127.0.0.1.nip.io", "192.0.2.1", "0.0.0.0"):  # noqa: S104
         reply = api.call(method, path, headers={"Host": host, "Origin": f"http://{host}"})
         assert reply.status == 421
@@ -89,7 +89,7 @@ def test_what_is_listed_is_served(proxied: ApiServer) -> None:
     assert proxied.call("GET", "/api/factories", headers={"Host": "192.0.3.1"}).status == 421
 
 
-def test_neither_host_of_a_proxied_request_may_be_a_strangers(api: ApiServer, proxied: ApiServer) -> None:
+def test_both_hosts_of_a_proxied_request_have_to_be_known(api: ApiServer, proxied: ApiServer) -> None:
     for host, forwarded, status in [
         ("127.0.0.1:3000", PUBLIC, 200),
         ("127.0.0.1:3000", "evil.example", 421),

@@ -135,7 +135,7 @@ def test_what_is_no_request_is_refused(server: tuple[MetricsServer, int], sent: 
         ("1.1", "Host: localhost\r\nHost: evil.example", b"400"),
     ],
 )
-def test_a_strangers_name_is_not_served(
+def test_an_unknown_host_is_not_served(
     server: tuple[MetricsServer, int], version: str, host: str, status: bytes
 ) -> None:
     with socket.create_connection(("127.0.0.1", server[1]), LIMIT_S) as client:

@@ -97,8 +97,8 @@ class Dialer:
         # Where any network is allowed by name, no address outside those passes the next line.
         if is_confined and not self._networks.allowed:
             message = (
-                "The password was given for another address, and no network is allowed to get it:"
-                " send the password again, or set GATEWAY_NETWORKS_ALLOWED."
+                "The password was given for another address, and this worker has no"
+                " GATEWAY_NETWORKS_ALLOWED. Set that, or send the password again."
             )
             raise failed(Code.PASSWORD_REQUIRED, Phase.TCP, message, retryable=False)
         allowed = [one for one in addresses if self._networks.allows(one[1][0])]
