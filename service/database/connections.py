@@ -165,15 +165,17 @@ TOUCH = Command(
     is_planned_anew=True,
 )
 
+# The factory would be filled in by a trigger as well, at the price of a function call a row.
 RECORD_TRANSITIONS = Command(
     """
     INSERT INTO gateway_events (
         gateway_id, at, from_state, to_state, reason_code, reason_message, reason_phase,
-        attempt, generation, worker_id, epoch
+        attempt, generation, worker_id, epoch, factory_id
     )
     SELECT
         t.gateway_id, clock_timestamp() - make_interval(secs => t.age_s), t.from_state, t.to_state,
-        t.reason_code, t.reason_message, t.reason_phase, t.attempt, t.generation, w.id, w.epoch
+        t.reason_code, t.reason_message, t.reason_phase, t.attempt, t.generation, w.id, w.epoch,
+        (SELECT g.factory_id FROM gateways AS g WHERE g.id = t.gateway_id)
     FROM workers AS w
     CROSS JOIN ROWS FROM (
         jsonb_to_recordset(%(transitions)s) AS (
