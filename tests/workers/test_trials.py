@@ -84,7 +84,8 @@ def test_a_notification_is_enough(plant: Plant, start_site: StartSite, start_wor
     start_worker(**PATIENT, POLL_INTERVAL_S="60")
     wait_for_worker(plant)
     listening = "SELECT FROM pg_stat_activity WHERE application_name = 'millgate-listener' AND query LIKE %s"
-    wait_until(lambda: plant.rows(listening, "LISTEN%trials%"), WAIT_S, "the worker to listen")
+    # The last of its channels.
+    wait_until(lambda: plant.rows(listening, "LISTEN%returning%"), WAIT_S, "the worker to listen")
     trial_id = begin(plant, gateway.url)
     assert result_of(plant, trial_id)["failure"] is None
     assert bytes(row_of(plant, trial_id).sealed_password) == b""
