@@ -146,17 +146,18 @@ def test_availability_is_connected_by_wanted_time(api: ApiServer, database: psyc
     database.execute(
         "INSERT INTO gateway_connections (gateway_id, last_seen_at) VALUES (%s, now())", [gateway["id"]]
     )
+    # Rows are written one after the other: what is between two of them lasts a little longer.
     answer = availability(api, gateway)
     assert answer["known_from"] == answer["from"], "it was created later: that is known, too"
     assert answer["wanted_seconds"] == pytest.approx(1000, abs=20)
-    assert answer["down_seconds"] == pytest.approx(100 + 100 + 10, abs=0.01)
-    assert answer["unknown_seconds"] == pytest.approx(10, abs=0.01)
-    assert answer["connected_seconds"] == pytest.approx(answer["wanted_seconds"] - 220, abs=0.01)
+    assert answer["down_seconds"] == pytest.approx(100 + 100 + 10, abs=1)
+    assert answer["unknown_seconds"] == pytest.approx(10, abs=1)
+    assert answer["connected_seconds"] == pytest.approx(answer["wanted_seconds"] - 220, abs=1)
     assert answer["availability"] == pytest.approx(answer["connected_seconds"] / answer["wanted_seconds"])
     outages = answer["outages"]
     assert outages["count"] == 3
     assert outages["seconds"] == answer["down_seconds"]
-    assert outages["longest_seconds"] == pytest.approx(100, abs=0.01)
+    assert outages["longest_seconds"] == pytest.approx(100, abs=1)
     asked = datetime.fromisoformat(answer["as_of"])
     part = availability(
         api,
