@@ -47,10 +47,9 @@ class PouringGateways:
             request_queue_size = 1000
 
         self._server = Server(("127.0.0.1", 0), Session)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="pouring", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        threading.Thread(target=self._server.serve_forever, name="pouring", daemon=True).start()
         return self
 
     def __exit__(

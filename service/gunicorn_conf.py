@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from service.api.metrics import count_pool
 from service.api.metrics_directory import forget_process, make_directory, remove_directory
 from service.api.server import ApiWorker, JsonLogger, connection_limit
 from service.api.services import services_of
@@ -41,7 +42,7 @@ def or_exit(step: Callable[[], Any]) -> Any:
 
 api_config: ApiConfig = or_exit(read_config)
 configure_logging(api_config.log_level)
-# Before the application is imported: see service/api/metrics.py.
+# Before the application is made, which counts there.
 make_directory()
 
 wsgi_app = "service.app:create_app()"
@@ -95,9 +96,6 @@ def when_ready(_server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Behind the fork: neither connections nor threads are shared between processes."""
-    # Not before there is a directory.
-    from service.api.metrics import count_pool  # noqa: PLC0415
-
     services = services_of(worker.app.wsgi())
     services.database.open()
     services.event_watch.start()

@@ -129,15 +129,24 @@ def test_the_directory_ends_with_the_server_and_a_killed_one_leaves_it_to_the_ne
     assert list(tmp_path.glob(f"{PREFIX}*")) == []
 
 
+def replace_a_process(api: ApiServer) -> None:
+    """Ends one by force: the one that takes its place has never seen what was there."""
+    assert api.process is not None
+    server = psutil.Process(api.process.pid)
+    victim = server.children()[0]
+    victim.kill()
+    # While it is still dying, it takes clients along.
+    wait_until(lambda: victim not in server.children(), 10, "it to be gone")
+    wait_until(lambda: len(server.children()) == PROCESSES, 10, "another one")
+    wait_until(api.answers, 10, "an answer")
+
+
 def test_a_directory_that_vanishes_fails_no_request_and_is_made_anew(api: ApiServer, tmp_path: Path) -> None:
     assert answered(read(api), "/metrics") == 0
-    assert api.process is not None
     for _ in range(2):
         [directory] = tmp_path.glob(f"{PREFIX}*")
         shutil.rmtree(directory)
-        # Whoever is started now has never seen it.
-        os.kill(psutil.Process(api.process.pid).children()[0].pid, signal.SIGKILL)
-        wait_until(api.answers, 10, "an answer")
+        replace_a_process(api)
         for _ in range(20):
             assert api.call("GET", "/api/factories").status == 200
             assert api.call("GET", "/metrics").status == 200
@@ -149,9 +158,7 @@ def test_a_directory_in_which_nothing_can_be_kept_fails_no_request(api: ApiServe
     [directory] = tmp_path.glob(f"{PREFIX}*")
     shutil.rmtree(directory)
     directory.write_text("A file of this name: nobody can make a directory.")
-    assert api.process is not None
-    os.kill(psutil.Process(api.process.pid).children()[0].pid, signal.SIGKILL)
-    wait_until(api.answers, 10, "an answer")
+    replace_a_process(api)
     for _ in range(20):
         assert api.call("GET", "/api/factories").status == 200
     refused = api.call("GET", "/metrics")
