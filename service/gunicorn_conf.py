@@ -88,8 +88,12 @@ def on_starting(_server: Any) -> None:
     or_exit(lambda: check_encryption_key(api_config))
 
 
-def when_ready(_server: Any) -> None:
-    """The port is taken."""
+def when_ready(server: Any) -> None:
+    """Before the first process is forked."""
+    # Not before there is a directory. It takes a tenth of a second, in which a process would serve nobody.
+    from service.api.docs import document_of  # noqa: PLC0415
+
+    document_of(server.app.wsgi())
     if not api_config.requires_tokens and not is_loopback(api_config.host):
         log.warning("AUTH=off: whoever reaches %s may read and change everything", bind)
 

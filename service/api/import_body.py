@@ -11,6 +11,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeou
 from service.api.content import UnsupportedContentError, check_coding
 from service.api.import_files import ImportFile, read_csv, read_json_lines
 from service.api.import_text import UnreadableTextError, charset_of, text_lines
+from service.api.time_slices import paced
 from service.errors import ImportTooBigError
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -33,11 +34,11 @@ def reader() -> Callable[[io.BufferedReader], ImportFile]:
     charset = charset_of(request.mimetype_params.get("charset", ""))
     if kind == CSV and charset is not None:
         check_coding()
-        return lambda stream: read_csv(text_lines(stream, charset, ""))
+        return lambda stream: read_csv(paced(text_lines(stream, charset, "")))
     if kind in JSON_LINES:
         # Parameters of JSON have no meaning.
         check_coding()
-        return lambda stream: read_json_lines(text_lines(stream, "utf-8", "\n"))
+        return lambda stream: read_json_lines(paced(text_lines(stream, "utf-8", "\n")))
     raise UnsupportedContentError(
         f"The body must be {', '.join(KINDS)}; charset may be UTF-8, UTF-16, Windows-125x or ISO-8859-x.",
         Accept=", ".join(KINDS),

@@ -17,6 +17,7 @@ from service.api.requests import detail, invalid, parse_query
 from service.api.responses import respond, respond_created
 from service.api.schemas import ResponseModel
 from service.api.services import services
+from service.api.time_slices import paced
 from service.crypto import Secret
 from service.database.deadline import answer_within
 from service.database.imports import ImportRepository, NewGateway
@@ -134,7 +135,7 @@ def _create(file: ImportFile) -> list[ImportedGateway]:
     """All of them, in one transaction. Raises InvalidRequestError if something came between."""
     with services().database.transaction() as transaction:
         repository = ImportRepository(transaction)
-        sealed = [_sealed(row, row_id) for row, row_id in _with_ids(repository, file.rows)]
+        sealed = [_sealed(row, row_id) for row, row_id in paced(_with_ids(repository, file.rows))]
         _note_unknown(file, repository.lock_factories({row.factory_id for row in sealed}))
         _refuse_mistakes(file)
         created = repository.create(sorted(sealed, key=lambda row: row.gateway_id))
@@ -142,7 +143,7 @@ def _create(file: ImportFile) -> list[ImportedGateway]:
         _refuse_mistakes(file)
     return [
         ImportedGateway(line=row.line, id=new.id, gateway_id=new.gateway_id)
-        for row, new in zip(file.rows, sealed, strict=True)
+        for row, new in paced(zip(file.rows, sealed, strict=True))
     ]
 
 
@@ -168,20 +169,20 @@ def _sealed(row: ImportRow, row_id: UUID) -> NewGateway:
 
 def _check_within(file: ImportFile) -> None:
     first_lines: dict[str, int] = {}
-    for row in file.rows:
+    for row in paced(file.rows):
         first = first_lines.setdefault(row.values.gateway_id, row.line)
         if first != row.line:
             file.mistakes.add(row.line, "gateway_id", f"is in line {first}, too", "conflict")
 
 
 def _note_unknown(file: ImportFile, known: set[UUID]) -> None:
-    for row in file.rows:
+    for row in paced(file.rows):
         if row.values.factory_id not in known:
             file.mistakes.add(row.line, "factory_id", "there is no such factory", "unknown")
 
 
 def _note_taken(file: ImportFile, taken: set[str]) -> None:
-    for row in file.rows:
+    for row in paced(file.rows):
         if row.values.gateway_id in taken:
             file.mistakes.add(row.line, "gateway_id", "is taken by another gateway", "conflict")
 

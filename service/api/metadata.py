@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -13,19 +14,27 @@ from service.api.texts import check_text
 MAX_DEPTH = 16
 MAX_BYTES = 64 * 1024
 MAX_INTEGER = 2**63
+# None takes less than two bytes: more need not be looked at one by one, which takes longer than to read them.
+_MOST_VALUES = MAX_BYTES // 2
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     """Raises PydanticCustomError. Its size is that of what is read of it: numbers come without exponents."""
-    for value, depth in _values(metadata):
+    for count, (value, depth) in enumerate(_values(metadata)):
+        if count > _MOST_VALUES:
+            raise _too_big()
         _check_value(value, depth)
     if shown_bytes(metadata) > MAX_BYTES:
-        raise PydanticCustomError(
-            "metadata_size", f"must be at most {MAX_BYTES} bytes of JSON, with numbers written out"
-        )
+        raise _too_big()
     return metadata
+
+
+def _too_big() -> PydanticCustomError:
+    return PydanticCustomError(
+        "metadata_size", f"must be at most {MAX_BYTES} bytes of JSON, with numbers written out"
+    )
 
 
 def shown_bytes(metadata: dict[str, Any]) -> int:
@@ -37,14 +46,18 @@ def shown_bytes(metadata: dict[str, Any]) -> int:
 
 def _values(metadata: dict[str, Any]) -> Iterator[tuple[Any, int]]:
     """All values, names among them, each with its depth; a parent before its children."""
-    pending: list[tuple[Any, int]] = [(metadata, 1)]
-    while pending:
-        value, depth = pending.pop()
-        yield value, depth
-        if isinstance(value, dict):
-            pending.extend((item, depth + 1) for pair in value.items() for item in pair)
-        elif isinstance(value, list):
-            pending.extend((item, depth + 1) for item in value)
+    inside: list[Iterator[Any]] = [iter((metadata,))]
+    while inside:
+        for value in inside[-1]:
+            yield value, len(inside)
+            if isinstance(value, dict):
+                inside.append(chain.from_iterable(value.items()))
+                break
+            if isinstance(value, list):
+                inside.append(iter(value))
+                break
+        else:
+            inside.pop()
 
 
 def _check_value(value: object, depth: int) -> None:

@@ -11,7 +11,6 @@ import gevent  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http.errors import (  # type: ignore[import-untyped]
     ExpectationFailed,
-    InvalidHeader,
     InvalidResponseHeader,
     InvalidResponseHeaderName,
     LimitRequestHeaders,
@@ -107,8 +106,6 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
 
     def handle_request(self, listener_name: Any, req: Any, sock: ClientSocket, addr: Any) -> None:
         """Answers a request. Raises StopIteration where it was the connection's last."""
-        if req.version >= (1, 1) and sum(name == "HOST" for name, _ in req.headers) != 1:
-            raise InvalidHeader("HOST", req=req)
         sock.begin_request()
         super().handle_request(listener_name, req, sock, addr)
         sock.end_request(HEAD_TIMEOUT_S if has_unread(req.body.reader) else self.cfg.keepalive)

@@ -2,10 +2,11 @@
 
 import http.client
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -13,11 +14,13 @@ import psycopg
 import pytest
 
 from devstack.postgres import EmbeddedPostgres
+from service.database.pool import MAX_QUEUED
 from tests.api.processes import children, frozen, has_ended
 from tests.api.server import ApiServer, Reply, gateway_body
 from tests.waiting import wait_until
 
 ANSWER_LIMIT_S = 5.0
+UNDER_WAY = 40
 WRITERS = 4
 WRITES_BEFORE_KILL = 20
 UNSAFE = ("127.0.0.1", "SELECT", "INSERT", "psycopg", "Traceback", "millgate@", "read-only", "port")
@@ -183,6 +186,55 @@ def test_a_frozen_database_never_keeps_a_request_waiting(
             assert api.call("GET", "/api/health").status == 200
         wait_until(lambda: api.call("GET", "/api/gateways").status == 200, 15, "the API to recover")
         assert api.factory(name="After")["name"] == "After"
+
+
+@pytest.mark.req("GATEWAY-08", "API-02")
+def test_requests_that_a_frozen_database_holds_keep_nobody_else_waiting(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """Five times as many as connections: each has its error in time, and health answers meanwhile."""
+    with ApiServer(own_postgres.url(), tmp_path / "api.log", {"DB_POOL_MIN": "8"}) as api:
+        path = f"/api/gateways/{api.gateway(api.factory()['id'])['id']}"
+
+        def ask(number: int) -> Reply:
+            body = {"name": "Never"} if number % 4 == 0 else None
+            request_id = {"X-Request-ID": f"frozen-{number}"}
+            return api.call("PATCH" if body else "GET", path, body, headers=request_id)
+
+        with frozen(own_postgres), ThreadPoolExecutor(UNDER_WAY) as pool:
+            asked = [pool.submit(ask, number) for number in range(UNDER_WAY)]
+            healthy = 0
+            while not all(one.done() for one in asked):
+                assert api.call("GET", "/api/health").status == 200
+                healthy += 1
+            replies = [one.result() for one in asked]
+        assert healthy > UNDER_WAY
+        assert {(reply.status, reply.error["code"]) for reply in replies} == {(500, "DATABASE_UNAVAILABLE")}
+        lines = [api.requests_logged(f"frozen-{number}")[0] for number in range(UNDER_WAY)]
+        assert max(line["duration_ms"] for line in lines) < ANSWER_LIMIT_S * 1000
+        wait_until(lambda: api.call("GET", path).status == 200, 15, "the API to recover")
+
+
+@pytest.mark.req("GATEWAY-08")
+def test_who_would_wait_for_the_database_in_vain_is_told_to_come_back(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """Beyond so many that wait for a connection: at once, and not as if the database were away."""
+    with ExitStack() as opened, ApiServer(own_postgres.url(), tmp_path / "api.log") as api:
+        clients = [socket.create_connection(("127.0.0.1", api.port), 30) for _ in range(MAX_QUEUED + 100)]
+        for client in clients:
+            opened.enter_context(client)
+        request = b"GET /api/factories HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        with frozen(own_postgres):
+            for client in clients:
+                client.sendall(request)
+            answers = [client.makefile("rb").read() for client in clients]
+        refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503 ")]
+        assert len(refused) >= 90
+        assert all(b"Retry-After: 1\r\n" in answer and b"OVERLOADED" in answer for answer in refused)
+        others = [answer for answer in answers if answer not in refused]
+        assert all(answer.startswith(b"HTTP/1.1 500 ") for answer in others)
+        assert len(others) >= MAX_QUEUED - 10
 
 
 @pytest.mark.req("GATEWAY-08")

@@ -4,6 +4,7 @@ import base64
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -11,7 +12,7 @@ import pytest
 
 from service.database.pool import ConnectionExecutor
 from service.database.workers import WorkerRepository
-from tests.api.server import ApiServer
+from tests.api.server import STOP_LIMIT_S, ApiServer
 from tests.waiting import wait_until
 
 OTHER_KEY = base64.b64encode(b"x" * 32).decode()
@@ -118,3 +119,26 @@ def test_each_process_has_a_pool_of_its_own_that_ends_with_it(
         api.process.send_signal(signal.SIGTERM)
         assert api.process.wait(timeout=12) == 0
         wait_until(lambda: connections(watcher) == 0, 2, "the end of all connections")
+
+
+def test_a_setting_without_a_meaning_is_taken_with_one_warning(start_api: Callable[..., ApiServer]) -> None:
+    api = start_api(API_THREADS="many", API_PROCESSES="2")
+    assert api.call("GET", "/api/factories").status == 200
+    warnings = [line["message"] for line in api.log_lines() if line["level"] == "warning"]
+    assert len([warning for warning in warnings if "API_THREADS" in warning]) == 1
+
+
+@pytest.mark.req("API-02")
+def test_a_stop_is_not_held_up_by_connections_that_are_kept(start_api: Callable[..., ApiServer]) -> None:
+    """Nor by clients that have begun something and do not go on."""
+    api = start_api()
+    request = b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with ExitStack() as opened:
+        for begun in (request, b"", request[:20], request):
+            client = opened.enter_context(socket.create_connection(("127.0.0.1", api.port), 10))
+            client.sendall(begun)
+        assert api.answers()
+        assert api.process is not None
+        api.process.send_signal(signal.SIGTERM)
+        assert api.process.wait(STOP_LIMIT_S) == 0
+        assert "graceful timeout" not in api.log_path.read_text()
