@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from chaos.findings import Findings
 from chaos.rows_api import api_kill
 from chaos.rows_capacity import few_files
+from chaos.rows_clients import slow_clients
 from chaos.rows_clock import clock
 from chaos.rows_crowds import login_rejected, long_away, restart_1000
 from chaos.rows_database import database_failover, database_kill, database_restart, database_stop
@@ -122,6 +123,14 @@ ROWS = (
         "only its requests in flight are lost; a 2xx write is there",
         api_kill,
         20,
+    ),
+    Row(
+        "slow-clients",
+        "clients that are idle, silent, stall in mid-request, take no answer, or send without a pause",
+        "health is answered within 100 ms beside them",
+        slow_clients,
+        30,
+        alone=True,
     ),
     Row(
         "disk-full",
