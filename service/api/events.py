@@ -103,7 +103,8 @@ def find() -> Response:
         refusal = not_of_this_stream()
         raise invalid([detail("after", refusal.message(), refusal.type)])
     repository = EventStreamRepository(services().database)
-    stream = repository.find_stream()
+    with services().event_watch.reading(DATABASE_LIMIT_S):
+        stream = repository.find_stream()
     digest = stream_digest(stream)
     if query.after is None:
         part = StreamPart([], repository.find_newest(), has_more=False)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import gevent  # type: ignore[import-untyped]
 
 _TIME_SLICE_S = 0.002
+_ITEMS_A_LOOK = 16
 Item = TypeVar("Item")
 
 
@@ -17,7 +18,8 @@ def yield_if_due() -> None:
 
 
 def paced(items: Iterable[Item]) -> Iterator[Item]:
-    """The items, with turns for others between them: for loops over thousands."""
-    for item in items:
-        yield_if_due()
+    """The items, with turns for others now and then: for loops over thousands, a fraction of a ms each."""
+    for number, item in enumerate(items):
+        if number % _ITEMS_A_LOOK == 0:
+            yield_if_due()
         yield item

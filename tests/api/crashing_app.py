@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 from flask import Flask, Response, request
 
 from service import app as api
+from service.api.openapi import Operation
 from service.api.services import services
 from service.database.factories import FactoryRepository
 from service.database.gateways import GatewayRepository
@@ -18,12 +19,14 @@ def create_app() -> Flask:
     return app
 
 
+@Operation("crash", "A bug", {}, is_listed=False)
 def crash() -> Response:
     """A bug."""
     password = request.get_json()["password"]
     return Response(str(len(password) / 0))
 
 
+@Operation("write_refused_row", "A bug", {}, is_listed=False)
 def write_refused_row() -> Response:
     """A row that only a bug of ours could write."""
     factory = FactoryRepository(services().database).create({"name": "x"})

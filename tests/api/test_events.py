@@ -341,21 +341,19 @@ def test_a_stop_ends_waits_at_once(start_api: Callable[..., ApiServer]) -> None:
 
 
 def test_who_stops_lets_nobody_ask_again_and_again(start_api: Callable[..., ApiServer]) -> None:
-    """On the connections that are left a first wait is refused, and told when to come back."""
-    api = start_api()
+    """Who waits is answered; on the connections that are left a first wait is told when to come back."""
+    api = start_api(MAX_WAITING_REQUESTS="1")
     cursor = part(api)["cursor"]
-    path = f"/api/events?after={cursor}&wait=30"
-    connections = [http.client.HTTPConnection("127.0.0.1", api.port, timeout=LIMIT_S) for _ in range(2)]
-    with ExitStack() as opened:
-        waits, comes_late = (opened.enter_context(closing(each)) for each in connections)
-        comes_late.request("GET", "/api/health")
-        comes_late.getresponse().read()
-        waits.request("GET", path)
+    late = http.client.HTTPConnection("127.0.0.1", api.port, timeout=LIMIT_S)
+    with ThreadPoolExecutor(1) as pool, closing(late):
+        (waiting,) = occupy(pool, api, cursor, 1)
+        late.request("GET", "/api/health")
+        late.getresponse().read()
         assert api.process is not None
         api.process.send_signal(signal.SIGTERM)
-        assert json.load(waits.getresponse()) == {"data": [], "cursor": cursor, "has_more": False}
-        comes_late.request("GET", path)
-        refused = comes_late.getresponse()
+        assert waiting.result(STOP_S) == {"data": [], "cursor": cursor, "has_more": False}
+        late.request("GET", f"/api/events?after={cursor}&wait=30")
+        refused = late.getresponse()
         assert (refused.status, json.load(refused)["error"]["code"]) == (503, "SHUTTING_DOWN")
         assert int(refused.headers["Retry-After"]) > 0
     assert api.process.wait(STOP_LIMIT_S) == 0
