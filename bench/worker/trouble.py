@@ -8,8 +8,8 @@ from bench.worker.managers import ASYNCIO, NODE, contestants
 
 HANGING, QUICK_HANGING = 1000, 200
 HEALTHY = 10
-ROUNDS, QUICK_ROUNDS = 3, 1
-HANGING_LIMIT_S = 300.0
+# A manager that has not got to the healthy ones by then counts as if it had: it would take minutes.
+HANGING_LIMIT_S = 60.0
 
 RETURNING, QUICK_RETURNING = 1000, 200
 AWAY_S, QUICK_AWAY_S = 20.0, 8.0
@@ -23,15 +23,15 @@ def measure_hanging(house: House) -> Section:
         f"{HEALTHY} healthy gateways beside {hanging:,} that hang: subscribed after", "s", wanted=5
     )
     makers = contestants(house)
-    for _ in range(QUICK_ROUNDS if house.is_quick else ROUNDS):
-        for name, maker in makers.items():
-            with Field(house, hanging + HEALTHY, hanging=hanging) as field:
-                manager = maker(house, field)
-                manager.start()
-                at = field.await_subscribed(HEALTHY, HANGING_LIMIT_S)
-                after.add(name, at - manager.started_at)
-                house.say(f"{name}: {at - manager.started_at:.1f} s")
-                manager.close()
+    for name, maker in makers.items():
+        with Field(house, hanging + HEALTHY, hanging=hanging) as field:
+            manager = maker(house, field)
+            manager.start()
+            at = house.wait(lambda: field.count()["subscribed"] >= HEALTHY, HANGING_LIMIT_S)  # noqa: B023
+            took_s = HANGING_LIMIT_S if at is None else at - manager.started_at
+            after.add(name, took_s)
+            house.say(f"{name}: {'more than ' if at is None else ''}{took_s:.1f} s")
+            manager.close()
     return _section("Worker: beside gateways that hang", [after], list(makers))
 
 
@@ -43,19 +43,18 @@ def measure_return(house: House) -> Section:
     most = Measured(f"{title}: 99 % subscribed after", "s", wanted=10)
     last = Measured(f"{title}: all subscribed after", "s", wanted=20)
     makers = contestants(house)
-    for _ in range(QUICK_ROUNDS if house.is_quick else ROUNDS):
-        for name, maker in makers.items():
-            with Field(house, count, is_away=True) as field:
-                manager = maker(house, field)
-                manager.start()
-                house.pause(away_s)
-                returned_at = field.return_()
-                manager.await_subscribed(RETURN_LIMIT_S)
-                delays = [at - returned_at for at in field.take_back().values()]
-                most.add(name, quantile(delays, 0.99))
-                last.add(name, max(delays))
-                house.say(f"{name}: 99 % {quantile(delays, 0.99):.1f} s, all {max(delays):.1f} s")
-                manager.close()
+    for name, maker in makers.items():
+        with Field(house, count, is_away=True) as field:
+            manager = maker(house, field)
+            manager.start()
+            house.pause(away_s)
+            returned_at = field.return_()
+            manager.await_subscribed(RETURN_LIMIT_S)
+            delays = [at - returned_at for at in field.take_back().values()]
+            most.add(name, quantile(delays, 0.99))
+            last.add(name, max(delays))
+            house.say(f"{name}: 99 % {quantile(delays, 0.99):.1f} s, all {max(delays):.1f} s")
+            manager.close()
     return _section("Worker: the return of a site", [most, last], list(makers))
 
 
