@@ -27,7 +27,7 @@ def measure_hanging(house: House) -> Section:
         with Field(house, hanging + HEALTHY, hanging=hanging) as field:
             manager = maker(house, field)
             manager.start()
-            at = house.wait(lambda: field.count()["subscribed"] >= HEALTHY, HANGING_LIMIT_S)  # noqa: B023
+            at = house.wait(lambda: field.count()["subscribed"] >= HEALTHY, HANGING_LIMIT_S)
             took_s = HANGING_LIMIT_S if at is None else at - manager.started_at
             after.add(name, took_s)
             house.say(f"{name}: {'more than ' if at is None else ''}{took_s:.1f} s")
