@@ -39,21 +39,19 @@ def slow_clients(household: Household, findings: Findings) -> None:
     with Plant(household, "slow-clients") as plant:
         for what, begun in CROWDS.items():
             with connected(plant, CROWD, begun):
-                arrived_s = since(
-                    monotonic(), plant.wait(lambda: health_s(plant) < LIMIT_S / 2, ARRIVAL_LIMIT_S)
-                )
-                findings.within(f"beside {what} health takes", slowest_health_s(plant), LIMIT_S)
-                findings.within("once they have been let in, which takes", arrived_s, ARRIVAL_LIMIT_S)
+                measure(plant, findings, what)
         for what, begun in STALLING.items():
             with connected(plant, STALLED, begun):
-                findings.within(f"beside {STALLED} {what}", slowest_health_s(plant), LIMIT_S)
+                measure(plant, findings, f"{STALLED} {what}")
         with pouring(plant):
-            findings.within(f"beside {POURING} that send without a pause", slowest_health_s(plant), LIMIT_S)
+            measure(plant, findings, f"{POURING} that send without a pause")
 
 
-def slowest_health_s(plant: Plant) -> float:
-    """Of some requests, each on a connection of its own."""
-    return max(health_s(plant) for _ in range(PROBES))
+def measure(plant: Plant, findings: Findings, what: str) -> None:
+    """How long health takes beside them, once all that they sent has arrived."""
+    arrived_s = since(monotonic(), plant.wait(lambda: health_s(plant) < LIMIT_S / 2, ARRIVAL_LIMIT_S))
+    findings.within(f"beside {what} after", arrived_s, ARRIVAL_LIMIT_S)
+    findings.within("within", max(health_s(plant) for _ in range(PROBES)), LIMIT_S)
 
 
 def health_s(plant: Plant) -> float:

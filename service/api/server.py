@@ -5,6 +5,7 @@ import resource
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
 import gevent  # type: ignore[import-untyped]
@@ -73,6 +74,14 @@ def raw_response(answer: Answer, request_id: str) -> bytes:
     return head.encode() + body
 
 
+def settled(cfg: Any) -> Any:
+    """gunicorn's settings, looked up once: its parser and responses ask for dozens of them a request."""
+    networks = cfg.forwarded_allow_networks()
+    values = {name: setting.get() for name, setting in cfg.settings.items()}
+    own = {name: getattr(cfg, name) for name, kind in vars(type(cfg)).items() if isinstance(kind, property)}
+    return SimpleNamespace(**{**values, **own, "forwarded_allow_networks": lambda: networks})
+
+
 def has_unread(reader: Any) -> bool:
     """Whether the application left something of a body, which gunicorn reads before the next request."""
     return bool(getattr(reader, "length", 0) or getattr(reader, "parser", None))
@@ -81,6 +90,7 @@ def has_unread(reader: Any) -> bool:
 class ApiWorker(GeventWorker):  # type: ignore[misc]
     """gunicorn's gevent worker, with deadlines for clients, errors that look like ours, and a quick stop."""
 
+    cfg: Any
     on_stop: Callable[[], None] = staticmethod(lambda: None)
     """Called when the process is told to stop."""
     on_tick: Callable[[], None] = staticmethod(lambda: None)
@@ -90,6 +100,11 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         super().__init__(*settings)
         self._clients: set[ClientSocket] = set()
         self._stop_at = float("inf")
+
+    def run(self) -> None:
+        """Until the process is told to stop."""
+        self.cfg = settled(self.cfg)
+        super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serves a connection, in a greenlet of its own."""
