@@ -10,6 +10,7 @@ from chaos.rows_clients import slow_clients
 from chaos.rows_clock import clock
 from chaos.rows_crowds import login_rejected, long_away, restart_1000
 from chaos.rows_database import database_failover, database_kill, database_restart, database_stop
+from chaos.rows_fleets import worker_kill_5000, worker_term_5000
 from chaos.rows_gateways import dribble, gateway_cut, half_open
 from chaos.rows_messages import flood, memory
 from chaos.rows_model import lease_model
@@ -105,6 +106,23 @@ ROWS = (
         "are dead",
         worker_term,
         35,
+    ),
+    Row(
+        "worker-term-5000",
+        "worker SIGTERM with 5,000 gateways",
+        "handed over as another takes them up: each without a session for 3 s in the median, "
+        "8 s in 99 of 100",
+        worker_term_5000,
+        75,
+        alone=True,
+    ),
+    Row(
+        "worker-kill-5000",
+        "worker kill -9 with 5,000 gateways",
+        "all connected with another worker within the lease + 10 s, unknown until then, never two sessions",
+        worker_kill_5000,
+        75,
+        alone=True,
     ),
     Row(
         "worker-added",

@@ -30,8 +30,8 @@ def answer(site: Site, line: str) -> dict[str, Json]:
     """Obey one line and return what to print: `{"ok": true, …}` or `{"ok": false, "error": …}`.
 
     `{"drop": id, "how": "rst"|"fin"|"close", "code": 1011}`, `{"freeze": id}`, `{"thaw": id}`,
-    `{"fault": id, "kind": name or null, …options}`, `{"status": id}`, `{"refuse": true}` (stop listening, the
-    whole site) and `{"refuse": false}`.
+    `{"fault": id, "kind": name or null, …options}`, `{"status": id}`, `{"summary": true}` (the counters of
+    the whole site), `{"refuse": true}` (stop listening, the whole site) and `{"refuse": false}`.
     """
     try:
         fields = _parse(line)
@@ -109,6 +109,11 @@ def _status(site: Site, target: Json, fields: Fields) -> Fields:
     return dict(_gateway(site, target).summary())
 
 
+def _summary(site: Site, _: Json, fields: Fields) -> Fields:
+    _nothing_left(fields)
+    return dict(site.summary())
+
+
 def _refuse(site: Site, target: Json, fields: Fields) -> Fields:
     _nothing_left(fields)
     if not isinstance(target, bool):
@@ -132,5 +137,6 @@ COMMANDS: Mapping[str, Callable[[Site, Json, Fields], Fields]] = {
     "thaw": _thaw,
     "fault": _fault,
     "status": _status,
+    "summary": _summary,
     "refuse": _refuse,
 }

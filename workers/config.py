@@ -55,7 +55,7 @@ class WorkerConfig:
             backoff=_read_backoff(environment),
             max_handshakes=environment.integer("MAX_HANDSHAKES", 50, minimum=1, maximum=1000),
             poll_interval_s=environment.seconds("POLL_INTERVAL_S", 2),
-            drain_timeout_s=environment.seconds("DRAIN_TIMEOUT_S", 20, minimum=0, maximum=3600),
+            drain_timeout_s=environment.seconds("DRAIN_TIMEOUT_S", 60, minimum=0, maximum=3600),
             report_interval_s=environment.seconds("REPORT_INTERVAL_S", 0.05),
             freshness_s=environment.seconds("FRESHNESS_S", 10, maximum=15),
             event_retention_days=environment.integer("EVENT_RETENTION_DAYS", 30, minimum=1, maximum=3650),

@@ -29,6 +29,7 @@ _CLAIM_BATCH = 500
 _HAND_OVERS_AT_ONCE = 50
 _LOGIN_BATCH = 500
 _LEAST_PAUSE_S = 0.02
+_MOST_PAUSE_S = 0.5
 _HAND_OVER_PAUSE_S = 0.05
 
 
@@ -81,6 +82,7 @@ class GatewayConnectionManager:
     def run(self, stopping: threading.Event) -> None:
         """Makes it so, again and again, until `stopping` is set (and `wake` called)."""
         while not stopping.is_set():
+            began_at = monotonic()
             try:
                 self._reconcile()
                 self._told_failing = False
@@ -89,8 +91,8 @@ class GatewayConnectionManager:
                     log.warning("wanted gateways are not known (%s); running sessions go on", error)
                 self._told_failing = True
                 self._wanted.look_at_all()
-            # A burst of changes is one look, not one each.
-            stopping.wait(_LEAST_PAUSE_S)
+            # A burst of changes is one look, not one each; and it takes half of the time at most.
+            stopping.wait(max(_LEAST_PAUSE_S, min(monotonic() - began_at, _MOST_PAUSE_S)))
             if self._woken.wait(self._pause_s()):
                 self._may_be_free = True
             self._woken.clear()
@@ -115,7 +117,8 @@ class GatewayConnectionManager:
     def _hand_over_some(self, window: DrainWindow) -> bool:
         """One round; whether there is to be another."""
         worker = self._lease.worker
-        connected = [each for each in self._running() if self._is_connected(each.id) and not each.is_stopping]
+        ids = self._around.registry.ids_connected()
+        connected = [each for each in self._running() if each.id in ids and not each.is_stopping]
         if worker is None or not connected:
             return False
         self._wanted.notice(worker)
@@ -214,16 +217,13 @@ class GatewayConnectionManager:
         if count <= leaving:
             return
         staying = [connection for connection in self._running() if not connection.is_stopping]
-        staying.sort(key=lambda connection: self._is_connected(connection.id))
+        connected = self._around.registry.ids_connected()
+        staying.sort(key=lambda connection: connection.id in connected)
         handed_over = staying[: max(0, min(count, _HAND_OVERS_AT_ONCE) - leaving)]
         for connection in handed_over:
             connection.stop(NO_CAPACITY if share.is_overloaded else REBALANCED)
         if handed_over:
             log.info("handing over to other workers", extra={"gateways": len(handed_over)})
-
-    def _is_connected(self, gateway_id: UUID) -> bool:
-        observation = self._around.registry.find(gateway_id)
-        return observation is not None and observation.state is State.CONNECTED
 
     def _follow_wishes(self, worker: WorkerIdentity) -> None:
         # Asked before the database is: what is in neither is newly held, not just released.

@@ -220,6 +220,11 @@ class GatewayRegistry:
         with self._changed:
             return replace(self._tally, failures=Counter(self._tally.failures))
 
+    def ids_connected(self) -> set[UUID]:
+        """Those that have a session."""
+        with self._changed:
+            return {i for i, one in self._observations.items() if one.state is State.CONNECTED}
+
     def count_states(self) -> Counter[State]:
         """How many gateways this worker holds in each state."""
         with self._changed:
