@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from time import monotonic
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_until
+from workers.gateway_manager import gate
 from workers.gateway_manager.gate import SLOT_S, HandshakeLimiter, SlotQueue, Ticket
-from workers.gateway_manager.waker import InterruptedWaitError, WakerFactory
+from workers.gateway_manager.waker import InterruptedWaitError, Waker, WakerFactory
 
 pytestmark = pytest.mark.req("ORCH-04")
 
@@ -151,6 +153,37 @@ def test_one_that_hangs_loses_its_slot_while_it_goes_on() -> None:
 
 
 @pytest.mark.usefixtures("lasting")
+def test_one_alone_of_those_who_wait_looks_when_a_slot_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands that woke together would keep a processor busy for seconds, and nobody would get on."""
+    timed: set[Waker] = set()
+    most = 0
+    wait = Waker.wait
+
+    def counting(waker: Waker, until: float, interrupted: Callable[[], bool]) -> None:
+        nonlocal most
+        if until != inf:
+            timed.add(waker)
+            most = max(most, len(timed))
+        try:
+            wait(waker, until, interrupted)
+        finally:
+            timed.discard(waker)
+
+    monkeypatch.setattr(Waker, "wait", counting)
+    monkeypatch.setattr(gate, "SLOT_S", 0.5)
+    limiter = HandshakeLimiter(1)
+    holder = Handshake(limiter)
+    assert holder.inside.wait(5)
+    others = [Handshake(limiter) for _ in range(40)]
+    wait_until(lambda: any(other.inside.is_set() for other in others), 5, "a lost slot to be passed on")
+    for handshake in (holder, *others):
+        handshake.leave.set()
+    for handshake in (holder, *others):
+        handshake.join()
+    # One who is woken may still be on its way out of its wait.
+    assert most <= 3
+
+
 def test_suspects_leave_slots_to_others() -> None:
     limiter = HandshakeLimiter(4)
     suspects = [Handshake(limiter, suspect=True) for _ in range(6)]

@@ -20,12 +20,13 @@ SLOT_S = 1.0
 class Ticket:
     """One handshake that waits for a slot, or has one."""
 
-    __slots__ = ("granted", "is_suspect", "waker", "watches")
+    __slots__ = ("granted", "is_suspect", "is_waiting", "waker", "watches")
 
     def __init__(self, waker: Waker, *, is_suspect: bool) -> None:
         self.waker = waker
         self.is_suspect = is_suspect
         """Its gateway outlasted the slot the last time, and no session came of it."""
+        self.is_waiting = False
         self.granted = False
         self.watches = False
         """Its wait ends with the next expiry."""
@@ -67,6 +68,7 @@ class SlotQueue:
 
     def add(self, ticket: Ticket) -> None:
         """Another one waits."""
+        ticket.is_waiting = True
         if ticket.is_suspect:
             self._suspects.append(ticket)
         else:
@@ -74,6 +76,7 @@ class SlotQueue:
 
     def remove(self, ticket: Ticket) -> None:
         """It has ended, or gone while it waited. Harmless twice."""
+        ticket.is_waiting = False
         self._holders.pop(ticket, None)
         self._waiting.pop(ticket, None)
         if ticket.is_suspect and not ticket.granted:
@@ -85,7 +88,7 @@ class SlotQueue:
             del self._holders[next(iter(self._holders))]
         granted = []
         while len(self._holders) < self._slots and (ticket := self._take_next()) is not None:
-            ticket.granted = True
+            ticket.granted, ticket.is_waiting = True, False
             self._holders[ticket] = now + SLOT_S
             granted.append(ticket)
         return granted
@@ -141,9 +144,9 @@ class HandshakeLimiter:
         with self._lock:
             change(self._queue)
             woken = self._queue.grant(monotonic())
-            front = self._queue.front
-            if front is not self._watcher:
-                self._watcher = front
-                woken += [front] if front is not None else []
+            # The same one as long as it waits: each that ever watched would wake with the next expiry.
+            if self._watcher is None or not self._watcher.is_waiting:
+                self._watcher = self._queue.front
+                woken += [self._watcher] if self._watcher is not None else []
         for ticket in woken:
             ticket.waker.wake()
