@@ -3,15 +3,17 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from chaos import rows_gateways
+from chaos import rows_fleets, rows_gateways
 from chaos.__main__ import run_row
 from chaos.catalogue import Row
 from chaos.findings import Findings, Verdict
 from chaos.plant import Plant
+from chaos.rows_fleets import worker_kill_5000, worker_term_5000
 from chaos.rows_gateways import gateway_cut
 from devstack.commands import PROJECT
 from devstack.household import Household
@@ -83,3 +85,17 @@ def test_nothing_is_left_when_it_is_stopped(number: signal.Signals) -> None:
             process.kill()
     assert not directory.exists()
     assert not list(marked_processes(str(directory)))
+
+
+@pytest.mark.parametrize("measure", [worker_term_5000, worker_kill_5000])
+def test_a_worker_with_many_gateways_leaves_them_to_another(
+    measure: Callable[[Household, Findings], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows with 5,000 gateways, with a few hundred; whether it is in time is for `make chaos` to say."""
+    monkeypatch.setattr(rows_fleets, "GATEWAYS", 300)
+    with Household(tmp_path / "chaos-test", lambda _text: None) as household:
+        outcome = run_row(Row("many", "a worker's end", "taken over", measure, 1), household)
+    assert "not at all" not in outcome.measured, outcome.measured
+    assert "could not" not in outcome.measured, outcome.measured
+    assert "at most 1 session a gateway" in outcome.measured
+    assert "300 sessions in the end" in outcome.measured
