@@ -1,7 +1,6 @@
 """`python -m workers`: wires one worker, and stops it cleanly on SIGTERM or SIGINT."""
 
 import logging
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -36,6 +35,7 @@ from workers.gateway_manager.trials import TrialDesk
 from workers.gateway_manager.waker import WakerFactory
 from workers.metrics import WorkerMetrics
 from workers.metrics_server import MetricsServer
+from workers.stop_signals import stop_signals
 from workers.system_limits import read_system_capacity
 
 log = logging.getLogger("millgate.worker")
@@ -139,7 +139,7 @@ class Worker:
             self._database.close()
 
     def request_stop(self) -> None:
-        """Makes `run` return soon; asked again, at once. A signal handler may call it."""
+        """Makes `run` return soon; asked again, at once. It takes locks: for no signal handler."""
         if self._stopping.is_set():
             self._hurried.set()
         self._stopping.set()
@@ -247,10 +247,9 @@ def main() -> int:
         # Half of the margin is for closing the sockets, half for the guard.
         with Fence(config.lease.margin_s / 2) as fence:
             worker = Worker(config, fence.hold_until)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: worker.request_stop())
             threading.excepthook = worker.report_crash
-            worker.run()
+            with stop_signals(worker.request_stop):
+                worker.run()
     except (ConfigurationError, DatabaseError, NoThreadError, OSError) as error:
         print(f"millgate worker: {error}", file=sys.stderr)
         return 1
