@@ -113,7 +113,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
             ),
             herald=herald,
             token_uses=TokenUses(database),
-            passwords=PasswordPolicy(config.requires_tokens, config.gateway_networks_allowed),
+            passwords=PasswordPolicy(config.serves_only_this_machine, config.gateway_networks_allowed),
         ),
     )
     log_requests(app)

@@ -69,6 +69,11 @@ class ApiConfig:
     obsolete: tuple[str, ...]
     """Settings that were given, and have no meaning any more."""
 
+    @property
+    def serves_only_this_machine(self) -> bool:
+        """Whether no tokens are required, because nobody else can reach the API."""
+        return not self.requires_tokens and is_loopback(self.host) and self.trusted_proxies == 0
+
     @classmethod
     def read(cls, environment: Environment) -> "ApiConfig":
         """Raises ConfigurationError."""

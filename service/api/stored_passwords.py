@@ -38,11 +38,11 @@ _REFUSALS = {
 class PasswordPolicy:
     """Decides whether a stored password may go to another url.
 
-    Otherwise anyone with a write token could have it sent to a machine of their own.
+    Otherwise anyone who can write could have it sent to a machine of their own.
     """
 
-    requires_tokens: bool
-    """If not, the API serves this machine's owner alone."""
+    serves_only_this_machine: bool
+    """Whether no tokens are required, since only this machine's owner can reach the API."""
     allowed: tuple[Network, ...]
     """GATEWAY_NETWORKS_ALLOWED."""
 
@@ -53,7 +53,7 @@ class PasswordPolicy:
             return PasswordMove.WITHOUT_TLS
         if _target(stored_url) == _target(url):
             return PasswordMove.SAME_TARGET
-        if not self.requires_tokens:
+        if self.serves_only_this_machine:
             return PasswordMove.FREE
         return PasswordMove.CONFINED if self._may_be_allowed(asked.hostname or "") else PasswordMove.ELSEWHERE
 

@@ -27,7 +27,7 @@ SAME, FREE, CONFINED, WITHOUT_TLS, ELSEWHERE = PasswordMove
 
 @pytest.mark.req("LIFECYCLE-02")
 @pytest.mark.parametrize("networks", ["", "10.0.0.0/8,fd00::/8"], ids=["no-networks", "networks"])
-@pytest.mark.parametrize("requires_tokens", [False, True], ids=["no-tokens", "tokens"])
+@pytest.mark.parametrize("only_this_machine", [True, False], ids=["this-machine", "network"])
 @pytest.mark.parametrize(
     ("stored", "url", "with_networks"),
     [
@@ -64,14 +64,14 @@ SAME, FREE, CONFINED, WITHOUT_TLS, ELSEWHERE = PasswordMove
     ],
 )
 def test_the_rule(
-    stored: str, url: str, with_networks: PasswordMove, networks: str, *, requires_tokens: bool
+    stored: str, url: str, with_networks: PasswordMove, networks: str, *, only_this_machine: bool
 ) -> None:
     allowed = tuple(ip_network(text) for text in networks.split(",") if text)
     expected = with_networks
     if expected in (CONFINED, ELSEWHERE):
         expected = expected if allowed else ELSEWHERE
-        expected = expected if requires_tokens else FREE
-    assert PasswordPolicy(requires_tokens, allowed).judge(stored, url) is expected
+        expected = FREE if only_this_machine else expected
+    assert PasswordPolicy(only_this_machine, allowed).judge(stored, url) is expected
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,26 @@ def start_service(database_url: str, tmp_path: Path) -> Iterator[StartService]:
 
 def has_reason(code: str) -> Callable[[dict[str, Any]], bool]:
     return lambda status: status["reason"] is not None and status["reason"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    "reachable",
+    [{"HOST": "0.0.0.0"}, {"TRUSTED_PROXIES": "1"}],  # noqa: S104
+    ids=["host", "proxy"],
+)
+@pytest.mark.req("LIFECYCLE-02", "GATEWAY-04")
+def test_without_tokens_a_stored_password_leaves_no_api_that_the_network_reaches(
+    start_service: StartService, reachable: dict[str, str]
+) -> None:
+    service = start_service(AUTH="off", **reachable)
+    path = service.register()
+    second = service.site.gateways[1]
+    for method, where in (("PUT", path), ("PATCH", path), ("POST", f"{path}/test")):
+        reply = service.call(method, where, {"url": second.url})
+        assert (reply.status, reply.error["code"]) == (400, "PASSWORD_REQUIRED")
+    assert service.call("PATCH", path, {"url": second.url, "password": PASSWORD}).status == 200
+    service.wait_for(path, is_connected)
+    assert second.logins == 1
 
 
 def is_connected(status: dict[str, Any]) -> bool:
