@@ -105,12 +105,12 @@ def find() -> Response:
     repository = EventStreamRepository(services().database)
     with services().event_watch.reading(DATABASE_LIMIT_S):
         stream = repository.find_stream()
+        if query.after is None:
+            part = StreamPart([], repository.find_newest(), has_more=False)
     digest = stream_digest(stream)
-    if query.after is None:
-        part = StreamPart([], repository.find_newest(), has_more=False)
-    elif query.after.stream != digest:
-        raise EventCursorExpiredError
-    else:
+    if query.after is not None:
+        if query.after.stream != digest:
+            raise EventCursorExpiredError
         with services().event_watch.slot() as slot:
             part = _follow(StreamPlace(stream, query.after.position), query, slot)
     data = [StreamedEventResponse.of_stream(event) for event in part.events]

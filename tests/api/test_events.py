@@ -377,3 +377,30 @@ def test_hundreds_wait_and_all_hear_while_others_are_served(
         answers = [connection.getresponse() for connection in waiting]
         assert [answer.status for answer in answers] == [200] * CROWD
         assert {tuple(states(json.load(answer))) for answer in answers} == {("new",)}
+
+
+def test_a_crowd_leaves_connections_for_others_whether_or_not_it_has_cursors(
+    start_api: Callable[..., ApiServer], database_url: str
+) -> None:
+    """Nobody can read transitions for a while, so that whoever looks for them holds a connection."""
+    # One for those that follow, one for the watch, and one that is left.
+    api = start_api(DB_POOL_MAX="3")
+    cursor = part(api)["cursor"]
+    with ThreadPoolExecutor(24) as pool, psycopg.connect(database_url) as locking:
+        locking.execute("LOCK TABLE gateway_events")
+        without = [pool.submit(ask, api) for _ in range(12)]
+        wait_until(lambda: held_up(locking) > 0, LIMIT_S, "one to look")
+        crowd = without + [pool.submit(ask, api, cursor) for _ in range(12)]
+        assert [api.call("GET", "/api/factories").status for _ in range(20)] == [200] * 20
+        assert held_up(locking) == 1
+        locking.rollback()
+        assert [one.result(LIMIT_S).status for one in crowd] == [200] * 24
+
+
+def held_up(database: psycopg.Connection) -> int:
+    """How many statements wait for a lock on the transitions."""
+    row = database.execute(
+        "SELECT count(*) FROM pg_locks WHERE relation = 'gateway_events'::regclass AND NOT granted"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
