@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from devstack.advice import advice
 from devstack.errors import StackError
 
 MARK = "MILLGATE_STACK"
@@ -51,9 +52,14 @@ def write_record(path: Path, children: Iterable[RunningChild]) -> None:
 
 
 def read_record(path: Path) -> list[RunningChild]:
-    """The recorded children; empty when there is no record or it is not one."""
+    """The recorded children; empty when there is no record or it is not one.
+
+    Raises StackError for a record that this user may not read.
+    """
     try:
         return [RunningChild(**entry) for entry in json.loads(path.read_text())]
+    except PermissionError as error:
+        raise StackError(advice(error)) from None
     except (FileNotFoundError, ValueError, TypeError):
         return []
 
@@ -61,7 +67,7 @@ def read_record(path: Path) -> list[RunningChild]:
 def end_leftovers(record: Path, mark: str) -> int:
     """End every recorded and every marked process, last started first; returns how many were still running.
 
-    Only the holder of the data directory's lock may call this. Raises StackError for one of another user.
+    Only the holder of the data directory's lock may call this. Raises StackError for another user's.
     """
     ended = 0
     for child in reversed(read_record(record)):

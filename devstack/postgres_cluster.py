@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from devstack.advice import advice
 from devstack.errors import StackError
 from devstack.identity import Identity
 from devstack.leftovers import belongs_to_another_user, wait_until_gone
@@ -92,6 +93,8 @@ def end_server_of(cluster: Path) -> None:
         pid, _, started_at, *_ = status_file.read_text(errors="replace").splitlines()
         process = psutil.Process(int(pid))
         left_behind = process.name() == "postgres" and works_in(process, cluster, started_at)
+    except PermissionError as error:
+        raise StackError(advice(error)) from None
     except (FileNotFoundError, ValueError, psutil.Error):
         left_behind = False
     if not left_behind:

@@ -63,8 +63,9 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         self._lock.acquire(wait_s=END_LIMIT_S)
-        self.log_dir.mkdir(exist_ok=True)
-        self.log_dir.chmod(0o700)
+        if self.log_dir.exists():
+            # An earlier version left it open to others; a new one is made with the first log.
+            self.log_dir.chmod(0o700)
         if end_leftovers(self._record, self.mark):
             self._say("Ended what an earlier run had left running.")
         self._leash = Leash(self._record, self.mark, self._lock.file)

@@ -58,6 +58,8 @@ class Stage:
         self.said: list[str] = []
         self.stopping = stopping
         self.supervisor = Supervisor(directory, self.said.append, stopping, stop_total_s)
+        # The test run's shared server may be another child of this process.
+        self._others = {child.pid for child in psutil.Process().children()}
 
     def start(self, name: str, program: str, *arguments: str) -> Child:
         """Start a Python program and wait for its first line."""
@@ -65,6 +67,10 @@ class Stage:
         self.supervisor.start(child)
         wait_until(lambda: last_lines(child.log_path), what=f"the first line of {name}")
         return child
+
+    def children(self) -> list[psutil.Process]:
+        """The processes that the supervisor started in this one."""
+        return [child for child in psutil.Process().children() if child.pid not in self._others]
 
 
 @pytest.fixture
@@ -87,7 +93,7 @@ def test_parts_are_stopped_in_reverse_order_and_nothing_is_left(stage: Stage, tm
         pids = [pid_of(child) for child in children]
     assert ends.read_text().split() == ["third", "second", "first"]
     assert not any(is_alive(pid) for pid in pids)
-    assert list(psutil.Process().children(recursive=True)) == []
+    assert stage.children() == []
     assert not (stage.supervisor.data_dir / "children.json").exists()
     assert DirectoryLock(stage.supervisor.data_dir / "lock").try_acquire()
 
@@ -205,13 +211,13 @@ def test_if_the_leash_was_killed_too_the_next_start_clears_up(tmp_path: Path) ->
 def test_a_leash_that_was_killed_is_replaced(stage: Stage) -> None:
     with stage.supervisor:
         child = stage.start("patient", PATIENT)
-        leashes = {process.pid for process in psutil.Process().children()} - {pid_of(child)}
+        leashes = {process.pid for process in stage.children()} - {pid_of(child)}
         for leash in leashes:
             os.kill(leash, signal.SIGKILL)
 
         def replaced() -> bool:
             stage.supervisor.look_after()
-            now = {each.pid for each in psutil.Process().children() if is_alive(each.pid)} - {pid_of(child)}
+            now = {each.pid for each in stage.children() if is_alive(each.pid)} - {pid_of(child)}
             return len(now) == 1 and not now & leashes
 
         wait_until(replaced, what="a new leash")
@@ -305,7 +311,11 @@ def test_a_process_that_another_user_left_is_named_in_a_line(
 ) -> None:
     described = describe("worker", of_root.pid, signal.SIGTERM, 1.0)
     assert described is not None
-    write_record(tmp_path / "children.json", [described])
+    record = tmp_path / "children.json"
+    write_record(record, [described])
+    assert as_somebody_else("leftovers", tmp_path).startswith(f"{record.name} belongs to root, and you are ")
+    # As an earlier version wrote it.
+    record.chmod(0o644)
     said = as_somebody_else("leftovers", tmp_path)
     assert f"process {of_root.pid}" in said
     assert "nother user" in said
@@ -319,7 +329,12 @@ def test_a_server_that_another_user_left_is_not_taken_for_gone(
     started_at = int(psutil.Process(of_root.pid).create_time())
     status_file.write_text(f"{of_root.pid}\n{tmp_path}\n{started_at}\n")
     assert f"process {of_root.pid}" in as_somebody_else("server", tmp_path)
+    status_file.chmod(0o600)
+    assert as_somebody_else("server", tmp_path).startswith(
+        f"{status_file.name} belongs to root, and you are "
+    )
     assert status_file.exists()
+    status_file.chmod(0o644)
     # A number that was given away anew, to a server of somebody else's.
     status_file.write_text(f"{of_root.pid}\n{tmp_path}\n{started_at - 3600}\n")
     assert as_somebody_else("server", tmp_path) == ""
