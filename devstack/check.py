@@ -10,6 +10,7 @@ from devstack.commands import PROJECT, local
 from devstack.terminal import show_any_character
 
 AT_ONCE = 2
+COMPOSE_FILES = ("docker-compose.yml", "docker-compose.tls.yml")
 LIMIT_S = 600
 
 
@@ -31,7 +32,7 @@ def checks() -> dict[str, tuple[str, ...]]:
         "mypy": ("mypy", "--strict"),
         "generated files": ("python", "-m", "devstack.generated", "check"),
         "import rules": ("lint-imports", "--no-cache"),
-        "Compose file": ("check-jsonschema", "--builtin-schema", compose, "docker-compose.yml"),
+        "Compose files": ("check-jsonschema", "--builtin-schema", compose, *COMPOSE_FILES),
         "Dockerfile": ("hadolint", "Dockerfile"),
         "migrations": ("squawk", *migrations),
         "wheels": ("python", "-m", "devstack.wheels"),

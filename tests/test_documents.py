@@ -14,7 +14,11 @@ from tests.api.server import ApiServer
 from workers.config import WorkerConfig
 
 LIMIT_S = 60
-COMPOSE_ONLY = {"COMPOSE_PROFILES": "", "SITE_ADDRESS": "localhost", "DATABASE_SUBNET": "172.16.94.0/24"}
+COMPOSE_ONLY = {
+    "COMPOSE_FILE": "docker-compose.yml",
+    "SITE_ADDRESS": "localhost",
+    "DATABASE_SUBNET": "172.16.94.0/24",
+}
 NEEDED = {"DATABASE_URL": "postgresql://127.0.0.1/none", "ENCRYPTION_KEY": "none"}
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dotenv import dotenv_values
 from ruamel.yaml import YAML
 
 from devstack.commands import API, MIGRATE, PARTS, PROJECT, WORKER
@@ -23,10 +22,14 @@ FINAL_STAGE = (PROJECT / "Dockerfile").read_text().split("\nFROM ")[-1]
 SECRETS = ["postgres_password", "encryption_key", "encryption_keys_old"]
 
 
+def load(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = YAML(typ="safe").load(PROJECT / name)
+    return document
+
+
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    document: dict[str, Any] = YAML(typ="safe").load(PROJECT / "docker-compose.yml")
-    return document
+    return load("docker-compose.yml")
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +38,24 @@ def services(document: dict[str, Any]) -> dict[str, Any]:
     return services
 
 
+@pytest.fixture(scope="module")
+def with_tls(services: dict[str, Any]) -> dict[str, Any]:
+    """What both files say together, as far as the second one goes."""
+    tls = load("docker-compose.tls.yml")["services"]
+    assert list(tls["api"]) == ["environment"]
+    api = {**services["api"], "environment": {**services["api"]["environment"], **tls["api"]["environment"]}}
+    return {**services, "api": api, "proxy": tls["proxy"]}
+
+
 def with_defaults(text: str) -> str:
     """What Compose makes of it when nothing is set."""
     return re.sub(r"\$\{\w+:-([^{}]*)\}", r"\1", text)
 
 
-def test_the_services_are_the_database_the_parts_of_make_run_and_a_proxy(services: dict[str, Any]) -> None:
-    assert list(services) == ["postgres", *PARTS, "proxy"]
-    assert {name: service["profiles"] for name, service in services.items() if "profiles" in service} == {
-        "proxy": ["tls"]
-    }
+def test_the_services_are_the_database_and_the_parts_of_make_run(services: dict[str, Any]) -> None:
+    assert list(services) == ["postgres", *PARTS]
+    # A profile could start a service without the settings that another one needs for it.
+    assert [name for name, service in services.items() if "profiles" in service] == []
 
 
 def test_each_part_runs_the_command_that_make_run_runs(services: dict[str, Any]) -> None:
@@ -75,13 +86,13 @@ def test_each_waits_for_what_it_needs(services: dict[str, Any]) -> None:
         assert services[part]["restart"] == "unless-stopped"
 
 
-def test_every_container_is_confined(services: dict[str, Any]) -> None:
-    for name, service in services.items():
+def test_every_container_is_confined(services: dict[str, Any], with_tls: dict[str, Any]) -> None:
+    for name, service in with_tls.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert {"mem_limit", "pids_limit", "networks", "logging"} <= service.keys(), name
-    assert [name for name, service in services.items() if "cap_add" in service] == ["proxy"]
+    assert [name for name, service in with_tls.items() if "cap_add" in service] == ["proxy"]
     assert services["postgres"]["user"] == "postgres"
 
 
@@ -93,8 +104,10 @@ def test_api_and_worker_have_health_checks(services: dict[str, Any]) -> None:
     assert "healthcheck" not in services["api"]
 
 
-def test_only_api_and_proxy_are_published_and_the_api_only_on_loopback(services: dict[str, Any]) -> None:
-    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+def test_only_api_and_proxy_are_published_and_the_api_only_on_loopback(
+    services: dict[str, Any], with_tls: dict[str, Any]
+) -> None:
+    published = {name: service["ports"] for name, service in with_tls.items() if "ports" in service}
     assert published == {
         "api": ["127.0.0.1:${PORT:-3000}:3000"],
         "proxy": ["80:80", "443:443", "443:443/udp"],
@@ -105,14 +118,19 @@ def test_only_api_and_proxy_are_published_and_the_api_only_on_loopback(services:
     assert requires_tokens("auto", services["api"]["environment"]["HOST"])
 
 
-def test_the_proxy_counts_where_it_is_and_nowhere_else(services: dict[str, Any]) -> None:
-    api = services["api"]["environment"]
-    # The last file counts, whatever a .env says that is a copy of .env.example.
-    assert [file["path"] for file in services["api"]["env_file"]] == [".env", "${COMPOSE_PROFILES:-none}.env"]
-    assert {"TRUSTED_PROXIES", "FORCE_HTTPS"}.isdisjoint(api)
-    assert dotenv_values(PROJECT / "tls.env") == {"TRUSTED_PROXIES": "1", "FORCE_HTTPS": "true"}
-    assert api["ALLOWED_HOSTS"] == "${ALLOWED_HOSTS:-${SITE_ADDRESS:-}}"
-    assert services["proxy"]["networks"] == ["clients"]
+def test_the_proxy_counts_where_it_is_and_nowhere_else(
+    services: dict[str, Any], with_tls: dict[str, Any]
+) -> None:
+    of_the_proxy = {
+        "TRUSTED_PROXIES": "1",
+        "FORCE_HTTPS": "true",
+        "ALLOWED_HOSTS": "${ALLOWED_HOSTS:-${SITE_ADDRESS:-localhost}}",
+    }
+    assert of_the_proxy.keys().isdisjoint(services["api"]["environment"])
+    # They go before whatever a .env says that is a copy of .env.example.
+    assert of_the_proxy.items() <= with_tls["api"]["environment"].items()
+    assert [file["path"] for file in services["api"]["env_file"]] == [".env"]
+    assert with_tls["proxy"]["networks"] == ["clients"]
     caddyfile = (PROJECT / "Caddyfile").read_text()
     assert "reverse_proxy api:3000 {" in caddyfile
     # Caddy replaces X-Forwarded-For and -Proto, and passes on what else the API believes a proxy.
