@@ -1,10 +1,16 @@
 """How workers are told that there is something to look at."""
 
+from collections.abc import Sequence
+
 from service.database.query import Command, Count, Executor, Query
 
 ANNOUNCE_CHANGES = Command("NOTIFY gateways_changed")
-# NOTIFY itself takes no parameters.
-ANNOUNCE_RETURN = Query("SELECT count(pg_notify('gateways_returning', %(group)s)) AS count", Count)
+# NOTIFY itself takes no parameters. All in one statement: each commit that notifies takes a lock that all
+# databases of the server share.
+NOTIFY_RETURNS = Query(
+    "SELECT count(pg_notify('gateways_returning', name)) AS count FROM unnest(%(groups)s::text[]) AS name",
+    Count,
+)
 
 
 def announce_changes(executor: Executor) -> None:
@@ -15,6 +21,6 @@ def announce_changes(executor: Executor) -> None:
     executor.execute(ANNOUNCE_CHANGES, {})
 
 
-def announce_return(executor: Executor, group: str) -> None:
-    """Tells all workers that gateways of this group, which could not be reached, come back."""
-    executor.fetch_one(ANNOUNCE_RETURN, {"group": group})
+def notify_returns(executor: Executor, groups: Sequence[str]) -> None:
+    """Tells all workers that gateways of these groups, which could not be reached, come back."""
+    executor.fetch_one(NOTIFY_RETURNS, {"groups": list(groups)})

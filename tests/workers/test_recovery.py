@@ -9,10 +9,13 @@ from itertools import pairwise
 from math import inf
 from uuid import UUID
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.database.announcements import notify_returns
+from service.database.pool import ConnectionExecutor
 from workers.gateway_manager.backoff import BackoffPolicy, Record, after_failure, delay_s
 from workers.gateway_manager.recovery import (
     CALLS_EACH,
@@ -351,3 +354,33 @@ def test_groups_of_gateways_that_are_gone_are_forgotten(monkeypatch: pytest.Monk
         groups.forget(member)
         assert len(groups._groups) <= 20
     assert not groups._members
+
+
+def test_a_thousand_addresses_announce_a_bounded_number_of_returns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workers.gateway_manager.recovery_groups.monotonic", lambda: 1000.0)
+    groups = RecoveryGroups()
+    for number, member in enumerate(ids(1000)):
+        groups.failed(member, [f"host 10.0.0.{number}"], HOUR_S, lambda _at: None)
+        groups.recovered(member, is_steady=True)
+    assert len(groups.take_begun()) == 200
+    assert groups.take_begun() == []
+
+
+def test_all_returns_are_announced_in_one_transaction(database_url: str) -> None:
+    """A commit that notifies takes a lock that all databases of the server share."""
+    names = [f"host 10.0.0.{number}" for number in range(200)]
+    with (
+        psycopg.connect(database_url, autocommit=True) as listening,
+        psycopg.connect(database_url, autocommit=True) as telling,
+    ):
+        listening.execute("LISTEN gateways_returning")
+        before = telling.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+        notify_returns(ConnectionExecutor(telling), names)
+        after = telling.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+        heard = [one.payload for one in listening.notifies(timeout=10, stop_after=len(names))]
+    assert heard == names
+    assert before is not None
+    assert after is not None
+    assert after[0] - before[0] <= 2

@@ -9,6 +9,8 @@ from uuid import UUID
 from workers.gateway_manager.recovery import Call, RecoveryGroup
 
 _MANY_GROUPS = 1000
+# More than so many returns between two reports are no site's: what is beyond is not announced.
+_MOST_ANNOUNCED = 200
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ class RecoveryGroups:
                 group = self._groups[key]
                 returns = group.returns
                 calls += self._callbacks(group.recovered(gateway_id, now, is_steady=is_steady))
-                if group.returns > returns:
+                if group.returns > returns and len(self._begun) < _MOST_ANNOUNCED:
                     self._begun.append(key)
         _make(calls)
 

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from service.database.announcements import announce_return
+from service.database.announcements import notify_returns
 from service.database.connections import ConnectionRepository
 from service.database.pool import Database
 from service.database.workers import WorkerIdentity, WorkerRepository
@@ -39,7 +39,7 @@ class StatusReporter:
     ) -> None:
         """`on_released` is told, from the reporter's thread, which gateways are free now.
 
-        `take_returns`: of which groups of gateways other workers are to be told that they return.
+        `take_returns`: of which groups of gateways other workers are to be notified that they return.
         """
         self._database = database
         self._registry = registry
@@ -83,8 +83,10 @@ class StatusReporter:
         while not self._stopping.is_set():
             self._registry.wait_for_changes(self._freshness_s / 4)
             self._touch_when_due()
-            self._tell_of_returns()
-            self._stopping.wait(self._interval_s if self.report_now() else _RETRY_S)
+            is_written = self.report_now()
+            if is_written:
+                self._notify_returns()
+            self._stopping.wait(self._interval_s if is_written else _RETRY_S)
 
     def _touch_when_due(self) -> None:
         now = monotonic()
@@ -93,11 +95,11 @@ class StatusReporter:
         self._touched_at = now
         self._write(self._registry.take_touched(self._freshness_s))
 
-    def _tell_of_returns(self) -> None:
+    def _notify_returns(self) -> None:
         """A hint: what is lost of it costs the others their back-off, as if nobody had told them."""
-        for group in self._take_returns():
+        if groups := self._take_returns():
             with suppress(DatabaseError):
-                announce_return(self._database, group)
+                notify_returns(self._database, groups)
 
     def _write(self, changes: Changes) -> bool:
         """Writes what was taken, or gives it back; tells whether there is nothing left of it to write."""
