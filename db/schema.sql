@@ -634,7 +634,7 @@ CREATE VIEW public.gateway_statuses AS
         CASE
             WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN
             CASE
-                WHEN ( SELECT public.workers_are_full() AS workers_are_full) THEN 'Every worker carries all that its system lets it.'::text
+                WHEN ( SELECT public.workers_are_full() AS workers_are_full) THEN 'All workers are at capacity.'::text
                 ELSE 'No worker has taken this gateway yet.'::text
             END
             WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_message

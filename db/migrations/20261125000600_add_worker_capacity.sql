@@ -41,7 +41,7 @@ SELECT
     CASE
         WHEN c.worker_id IS NULL AND g.desired_state = 'connected'
             THEN CASE
-                WHEN (SELECT workers_are_full()) THEN 'Every worker carries all that its system lets it.'
+                WHEN (SELECT workers_are_full()) THEN 'All workers are at capacity.'
                 ELSE 'No worker has taken this gateway yet.'
             END
         WHEN c.worker_id IS NULL OR live.is_live THEN c.reason_message

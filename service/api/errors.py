@@ -110,7 +110,7 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="write"'},
     ),
     MetricsUnavailableError: Answer(
-        503, "METRICS_UNAVAILABLE", "The metrics can not be read at the moment. Try again soon."
+        503, "METRICS_UNAVAILABLE", "The metrics cannot be read at the moment. Try again soon."
     ),
     NoWorkerError: Answer(
         503, "NO_WORKER", "No worker is there, or free, that could try the gateway out. Try again soon."

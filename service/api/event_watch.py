@@ -130,5 +130,5 @@ class EventWatch:
         try:
             return self._stream.find_newest()
         except DatabaseError as error:
-            log.debug("what is new is not known: %s", error)
+            log.debug("cannot read the newest event: %s", error)
             return None

@@ -78,7 +78,7 @@ _BODIES = {
     errors=(
         InvalidRequestError(
             "IMPORT_REFUSED",
-            "Nothing is imported: 1 mistakes in 2 rows, the first 1 told.",
+            "Nothing was imported: errors: 1, rows: 2, shown: 1.",
             [detail("lines.3.gateway_id", "is taken by another gateway", "conflict")],
         ),
         ImportTooBigError,
@@ -191,9 +191,9 @@ def _refuse_mistakes(file: ImportFile) -> None:
     """Raises InvalidRequestError if there are any."""
     mistakes = file.mistakes
     if mistakes.count:
-        told = min(mistakes.count, len(mistakes.details))
+        shown = min(mistakes.count, len(mistakes.details))
         raise InvalidRequestError(
             "IMPORT_REFUSED",
-            f"Nothing is imported: {mistakes.count} mistakes in {file.count} rows, the first {told} told.",
+            f"Nothing was imported: errors: {mistakes.count}, rows: {file.count}, shown: {shown}.",
             mistakes.details,
         )

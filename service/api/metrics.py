@@ -31,7 +31,7 @@ BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_ROUTE = "none"
 # No request fails over a number, whatever the library raises when its files are gone.
-NOT_COUNTED = "something could not be counted"
+NOT_COUNTED = "could not record a metric"
 _EXTENSION = "millgate-metrics"
 
 blueprint = Blueprint("metrics", __name__)
@@ -109,7 +109,7 @@ class ApiMetrics:
             return generate_latest(merged)
         except (OSError, ValueError, RuntimeError) as error:
             # The directory is gone, or a file of it is or is not one of prometheus-client's.
-            log.warning("metrics can not be read at the moment: %s", error)
+            log.warning("cannot read the metrics: %s", error)
             raise MetricsUnavailableError from error
 
     def _can_count(self) -> bool:

@@ -103,7 +103,7 @@ def keep_files() -> bool:
             _begin_files(path)
         except OSError as error:
             _own.pid, _own.retry_at = 0, monotonic() + RETRY_INTERVAL_S
-            log.warning("metrics can not be kept at the moment: %s", error)
+            log.warning("cannot record metrics: %s", error)
             return False
         return True
 

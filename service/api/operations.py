@@ -29,7 +29,7 @@ _AUTOMATIC = frozenset({"HEAD", "OPTIONS"})
 _PARAMETER = re.compile(r"<\w+_id>")
 
 _ALWAYS: tuple[Refusal, ...] = (
-    invalid([detail("surprise", "is not known here", "extra_forbidden")]),
+    invalid([detail("surprise", "unknown field", "extra_forbidden")]),
     BAD_HTTP,
     CRASH,
     MisdirectedRequestError,

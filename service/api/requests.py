@@ -28,7 +28,7 @@ _ID = TypeAdapter(UUID)
 _MESSAGES = {
     "uuid_parsing": "must be a UUID",
     "uuid_type": "must be a UUID",
-    "extra_forbidden": "is not known here",
+    "extra_forbidden": "unknown field",
     "missing": "must be given",
     "model_type": "must be a JSON object",
 }

@@ -35,12 +35,12 @@ STOP_LINGER_S = 2.0
 """How long a process that stops still takes requests on the connections that it has."""
 
 _ANSWERS: dict[type[Exception], Answer] = {
-    ExpectationFailed: Answer(417, "EXPECTATION_FAILED", "This expectation can not be met."),
+    ExpectationFailed: Answer(417, "EXPECTATION_FAILED", "This Expect header is not supported."),
     InvalidResponseHeader: CRASH,
     InvalidResponseHeaderName: CRASH,
     LimitRequestHeaders: Answer(431, "HEADERS_TOO_LARGE", "The headers are too many or too big."),
     LimitRequestLine: Answer(414, "URI_TOO_LONG", "The path and query are too long."),
-    UnsupportedTransferCoding: Answer(501, "NOT_IMPLEMENTED", "This transfer coding is not known here."),
+    UnsupportedTransferCoding: Answer(501, "NOT_IMPLEMENTED", "This transfer coding is not supported."),
     ParseException: BAD_HTTP,
 }
 BEFORE_THE_APPLICATION = tuple(
@@ -131,7 +131,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         try:
             self.on_tick()
         except Exception:
-            log.exception("what is done every second failed")
+            log.exception("periodic task failed")
         if monotonic() >= self._stop_at:
             for client in self._clients:
                 if not client.is_serving:
@@ -162,7 +162,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         try:
             client.send(raw_response(answer, request_id))
         except OSError:
-            log.debug("the client did not wait for its answer", extra={"request_id": request_id})
+            log.debug("client disconnected before the response", extra={"request_id": request_id})
 
 
 class JsonLogger(Logger):  # type: ignore[misc]

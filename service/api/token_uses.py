@@ -46,7 +46,7 @@ class TokenUses:
                 for token_id in used:
                     self._tokens.note_use(token_id)
             except DatabaseError as error:
-                log.warning("uses of tokens are not noted (%s); tried again with later ones", error)
+                log.warning("could not record token use (%s); will retry on next use", error)
                 self._stopping.wait(self._retry_s)
 
     def _take(self) -> set[UUID]:

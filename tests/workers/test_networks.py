@@ -183,7 +183,7 @@ def test_a_denied_gateway_hears_nothing_of_us(
     status = plant.wait_for_state(row_id, "retrying")
     assert (status.reason_code, status.reason_phase) == ("address_denied", "tcp")
     assert status.reason_retryable is False
-    assert "may not have this address" in (status.reason_message or "")
+    assert "is not allowed for gateways" in (status.reason_message or "")
     assert gateway.attempts == 0
 
 

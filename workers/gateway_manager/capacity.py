@@ -40,7 +40,7 @@ class Capacity:
             self._reduced_until = monotonic() + self._retry_s
         if not is_known:
             log.error(
-                "no room for another gateway (%s): handing over what does not fit",
+                "out of files or threads (%s): releasing gateways beyond capacity",
                 what,
                 extra={"carried": gateways},
             )

@@ -87,7 +87,7 @@ class Dialer:
             message = "The name of the gateway's host was not resolved in time."
             raise failed(Code.DNS_FAILED, Phase.RESOLVE, message) from None
         except ResolverBusyError:
-            message = "The name of the gateway's host waited to be looked up: too many other look-ups hang."
+            message = "The host name was not looked up in time: too many other lookups are pending."
             raise failed(Code.CONNECT_FAILED, Phase.RESOLVE, message) from None
         except OSError as error:
             message = f"The name of the gateway's host does not resolve: {describe(error)}."
@@ -104,7 +104,7 @@ class Dialer:
         allowed = [one for one in addresses if self._networks.allows(one[1][0])]
         if addresses and not allowed:
             denied = ", ".join(sorted({str(address[0]) for _, address in addresses})[:_MOST_ADDRESSES_SHOWN])
-            message = f"Gateways may not have this address here: {denied}."
+            message = f"This address is not allowed for gateways: {denied}."
             raise failed(Code.ADDRESS_DENIED, Phase.TCP, message, retryable=False)
         return allowed
 
@@ -135,7 +135,7 @@ def _connect(
                 message = f"The worker's system has no room for another socket: {describe(error)}."
                 raise failed(Code.NO_CAPACITY, Phase.TCP, message) from None
             # The system may lack this address's family, and have that of the next.
-            message = f"No socket to be had: {describe(error)}."
+            message = f"Cannot create a socket: {describe(error)}."
             last_failure = failed(Code.CONNECT_FAILED, Phase.TCP, message)
             continue
         stream.deadline = monotonic() + share_s
@@ -146,7 +146,7 @@ def _connect(
         except ConnectionRefusedError:
             last_failure = failed(Code.CONNECTION_REFUSED, Phase.TCP, "The gateway's port is closed.")
         except OSError as error:
-            message = f"The gateway's host is not reached: {describe(error)}."
+            message = f"Cannot reach the gateway's host: {describe(error)}."
             last_failure = failed(Code.CONNECT_FAILED, Phase.TCP, message)
         except BaseException:
             stream.close()

@@ -49,7 +49,7 @@ class Pruner:
                 self._told_failing = False
             except DatabaseError as error:
                 if not self._told_failing:
-                    log.warning("history is not pruned (%s); tried again until it is", error)
+                    log.warning("cannot prune history (%s); retrying", error)
                 self._told_failing = True
 
     def _prune(self) -> None:

@@ -106,9 +106,7 @@ CONFIGURATION_CHANGED = Reason(
 )
 WORKER_SHUTDOWN = Reason(Code.WORKER_SHUTDOWN, "The worker that held this gateway stopped.", Phase.SESSION)
 REBALANCED = Reason(Code.REBALANCED, "Handed over to a worker that holds fewer gateways.", Phase.SESSION)
-NO_CAPACITY = Reason(
-    Code.NO_CAPACITY, "The worker that held this gateway carries all that its system lets it.", Phase.CLAIM
-)
+NO_CAPACITY = Reason(Code.NO_CAPACITY, "The worker is at capacity.", Phase.CLAIM)
 LOGIN_REJECTED_BEFORE = Reason(
     Code.LOGIN_REJECTED,
     "The gateway rejected the login when another worker held it.",

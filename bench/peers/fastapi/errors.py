@@ -13,7 +13,7 @@ INVALID = "The request is not valid."
 MESSAGES = {
     "uuid_parsing": "must be a UUID",
     "uuid_type": "must be a UUID",
-    "extra_forbidden": "is not known here",
+    "extra_forbidden": "unknown field",
     "missing": "must be given",
 }
 STATUSES = {404: ("NOT_FOUND", "There is nothing here."), 405: ("METHOD_NOT_ALLOWED", "Method Not Allowed")}

@@ -68,7 +68,7 @@ function invalid(details) {
 
 function detailsOf({ instancePath, message, keyword, params }) {
   if (keyword === 'unrecognized_keys') {
-    return params.keys.map((field) => ({ field, message: 'is not known here', type: 'extra_forbidden' }));
+    return params.keys.map((field) => ({ field, message: 'unknown field', type: 'extra_forbidden' }));
   }
   return [{ field: instancePath.slice(1).replaceAll('/', '.'), message, type: keyword }];
 }
