@@ -8,6 +8,7 @@ from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]
 
+from service.api.held_bytes import HeldBytes
 from service.api.time_slices import yield_if_due
 
 HEAD_TIMEOUT_S = 10.0
@@ -15,22 +16,29 @@ HEAD_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 60.0
 """For a whole body."""
 STALL_TIMEOUT_S = 20.0
-"""For the next part of a body to arrive, or for the client to take the next part of a response."""
+"""For more of a body to arrive, or for the client to take more of a response."""
+LEAST_BYTES_A_SECOND = 16 * 1024
+"""At which a client takes a response, beyond the first STALL_TIMEOUT_S."""
 LINGER_S = 2.0
 """For the client to close its side: closing ours first could cost it the last response."""
 _PART_BYTES = 64 * 1024
 """Received or sent at once: gunicorn copies what it has received again and again while it reads on."""
 _LINGER_BYTES = 1024 * 1024
 
+held = HeldBytes(128 * 1024 * 1024)
+"""Of the process."""
+
 
 class ClientSocket:
-    """Wraps a gevent socket for gunicorn. One greenlet uses it; another one may call `end_input`."""
+    """Wraps a gevent socket for gunicorn. One greenlet uses it; others may call `end_input` and `hang_up`."""
 
     def __init__(self, wrapped: Any) -> None:
         self._socket = wrapped
         self._response: list[bytes] = []
         self.is_serving = False
         """Whether a request is being answered, rather than awaited."""
+        self.is_waiting = False
+        """Whether a greenlet waits for the client."""
         self._is_idle = self._is_lost = False
         self._deadline = monotonic() + HEAD_TIMEOUT_S
 
@@ -53,17 +61,27 @@ class ClientSocket:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
 
+    def hang_up(self) -> None:
+        """Nothing more is received or sent: who waits for the client gets an error."""
+        self._is_lost = True
+        self._socket.close()
+
     def recv(self, size: int) -> bytes:
         """Raises TimeoutError within a body. Before one, a client that is late is taken for gone."""
         yield_if_due()
         remaining_s = max(0.001, self._deadline - monotonic())
         self._socket.settimeout(min(remaining_s, STALL_TIMEOUT_S) if self.is_serving else remaining_s)
+        self.is_waiting = True
         try:
             data: bytes = self._socket.recv(min(size, _PART_BYTES))
-        except TimeoutError:
             if self.is_serving:
-                raise
-            return b""
+                held.hold(self, len(data))
+        except OSError as error:
+            if self._is_lost or (isinstance(error, TimeoutError) and not self.is_serving):
+                return b""
+            raise
+        finally:
+            self.is_waiting = False
         if self._is_idle:
             self._is_idle, self._deadline = False, monotonic() + HEAD_TIMEOUT_S
         return data
@@ -80,20 +98,32 @@ class ClientSocket:
     def flush(self) -> None:
         """Sends what was kept. Raises OSError."""
         parts, self._response = self._response, []
-        if sum(map(len, parts)) <= _PART_BYTES:
+        size = sum(map(len, parts))
+        if size <= _PART_BYTES:
             parts = [b"".join(parts)]
-        self._socket.settimeout(STALL_TIMEOUT_S)
+        deadline = monotonic() + STALL_TIMEOUT_S + size / LEAST_BYTES_A_SECOND
+        self.is_waiting = True
         try:
+            held.hold(self, size)
             for part in parts:
-                view = memoryview(part)
-                for start in range(0, len(view), _PART_BYTES):
-                    self._socket.sendall(view[start : start + _PART_BYTES])
+                self._send_all(memoryview(part), deadline)
         except OSError as error:
-            self._is_lost = True
-            if isinstance(error, TimeoutError):
+            was_lost, self._is_lost = self._is_lost, True
+            if was_lost or isinstance(error, TimeoutError):
                 # As if the client had gone, which gunicorn does not log as an error.
                 raise BrokenPipeError(errno.EPIPE, "the client does not take its response") from None
             raise
+        finally:
+            self.is_waiting = False
+            held.release(self)
+
+    def _send_all(self, data: memoryview, deadline: float) -> None:
+        """Not gevent's `sendall`: that bounds the time for all, however the client goes on taking it."""
+        while data:
+            yield_if_due()
+            remaining_s = max(0.001, deadline - monotonic())
+            self._socket.settimeout(min(remaining_s, STALL_TIMEOUT_S))
+            data = data[self._socket.send(data[:_PART_BYTES]) :]
 
     def close(self) -> None:
         """Sends what was kept, and closes when the client has. Raises OSError."""
@@ -102,4 +132,5 @@ class ClientSocket:
                 self.flush()
                 util.close_graceful(self._socket, LINGER_S, _LINGER_BYTES)
         finally:
+            held.release(self)
             self._socket.close()

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 import gevent  # type: ignore[import-untyped]
@@ -11,15 +11,16 @@ from gevent import socket as gevent_socket
 
 from service.api import client_socket
 from service.api.client_socket import ClientSocket
+from service.api.held_bytes import HeldBytes
 
 MOMENT_S = 0.2
 BIG_BYTES = 3_000_000
+SLOW_BYTES = 100_000
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[ClientSocket, socket.socket]]:
+@contextmanager
+def connected(ours: socket.socket, theirs: socket.socket) -> Iterator[tuple[ClientSocket, socket.socket]]:
     """The server's side and the client's."""
-    ours, theirs = socket.socketpair()
     with theirs:
         wrapped = ClientSocket(gevent_socket.socket(fileno=ours.detach()))
         yield wrapped, theirs
@@ -28,7 +29,32 @@ def pair() -> Iterator[tuple[ClientSocket, socket.socket]]:
         wrapped.close()
 
 
+def over_tcp() -> tuple[socket.socket, socket.socket]:
+    """Both sides of a connection that takes little before the client does."""
+    theirs = socket.socket()
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        theirs.connect(listening.getsockname())
+        ours, _ = listening.accept()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    return ours, theirs
+
+
 Pair = tuple[ClientSocket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """The server's side and the client's."""
+    with connected(*socket.socketpair()) as made:
+        yield made
+
+
+@pytest.fixture
+def two_pairs() -> Iterator[tuple[Pair, Pair]]:
+    """Of two clients."""
+    with connected(*over_tcp()) as one, connected(*over_tcp()) as other:
+        yield one, other
 
 
 @pytest.fixture(autouse=True)
@@ -87,23 +113,87 @@ def test_a_response_that_nobody_takes_is_given_up(pair: Pair) -> None:
 
 
 def test_a_response_that_is_taken_bit_by_bit_goes_on(pair: Pair) -> None:
-    """The limit is for a part, not for the whole."""
+    """Each bit in time, and far less of it than is sent at once; the whole takes longer than that time."""
     ours, theirs = pair
+    for side, option in ((ours, socket.SO_SNDBUF), (theirs, socket.SO_RCVBUF)):
+        side.setsockopt(socket.SOL_SOCKET, option, 4096)
     taken = 0
 
     def take() -> None:
         nonlocal taken
-        while taken < BIG_BYTES:
+        while taken < SLOW_BYTES:
             gevent.sleep(MOMENT_S / 20)
-            taken += len(theirs.recv(100_000))
+            taken += len(theirs.recv(1000))
+
+    ours.begin_request()
+    ours.sendall(b"x" * SLOW_BYTES)
+    taking = gevent.spawn(take)
+    began = monotonic()
+    ours.end_request(60)
+    assert monotonic() - began > 2 * MOMENT_S
+    taking.join()
+
+
+def test_a_response_that_is_taken_too_slowly_is_given_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the bits are that are taken in time."""
+    monkeypatch.setattr(client_socket, "LEAST_BYTES_A_SECOND", 100_000_000)
+    ours, theirs = pair
+
+    def take() -> None:
+        with suppress(OSError):
+            while theirs.recv(100):
+                gevent.sleep(MOMENT_S / 20)
 
     ours.begin_request()
     ours.sendall(b"x" * BIG_BYTES)
     taking = gevent.spawn(take)
-    began = monotonic()
-    ours.end_request(60)
+    with pytest.raises(BrokenPipeError):
+        ours.end_request(60)
+    ours.shutdown(socket.SHUT_RDWR)
     taking.join()
-    assert monotonic() - began > MOMENT_S
+
+
+def test_who_has_waited_longest_gives_way_when_too_much_is_held(
+    two_pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Responses that are not taken and bodies that do not go on are one account."""
+    monkeypatch.setattr(client_socket, "STALL_TIMEOUT_S", 60)
+    monkeypatch.setattr(client_socket, "held", HeldBytes(BIG_BYTES + 1000))
+    (deaf, _), (sending, their_side) = two_pairs
+    deaf.begin_request()
+    deaf.sendall(b"x" * BIG_BYTES)
+    ending = gevent.spawn(deaf.end_request, 60)
+    sending.begin_request()
+    their_side.sendall(b"y" * 500)
+    assert sending.recv(500) == b"y" * 500
+    gevent.sleep(MOMENT_S)
+    assert not ending.ready(), "all of it is within the limit"
+    their_side.sendall(b"y" * 600)
+    assert sending.recv(600) == b"y" * 600
+    with pytest.raises(BrokenPipeError):
+        ending.get()
+    sending.sendall(b"answer")
+    sending.end_request(60)
+    assert their_side.recv(100) == b"answer"
+    assert client_socket.held.total == 0
+
+
+def test_whoever_is_being_answered_gives_way_to_nobody(
+    two_pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it asked for may be done already."""
+    monkeypatch.setattr(client_socket, "held", HeldBytes(1000))
+    (busy, its_side), (late, late_side) = two_pairs
+    busy.begin_request()
+    its_side.sendall(b"y" * 900)
+    assert busy.recv(900) == b"y" * 900
+    late_side.sendall(b"z" * 900)
+    late.begin_request()
+    assert late.recv(900) == b"z" * 900
+    assert late.recv(900) == b""
+    busy.sendall(b"answer")
+    busy.end_request(60)
+    assert its_side.recv(100) == b"answer"
 
 
 def test_head_and_body_go_out_together(pair: Pair) -> None:
