@@ -8,7 +8,7 @@ from chaos.rows_api import api_kill
 from chaos.rows_capacity import few_files
 from chaos.rows_clients import slow_clients
 from chaos.rows_clock import clock
-from chaos.rows_crowds import login_rejected, long_away, restart_1000
+from chaos.rows_crowds import login_rejected, long_away, restart_1000, site_hangs
 from chaos.rows_database import database_failover, database_kill, database_restart, database_stop
 from chaos.rows_fleets import worker_kill_5000, worker_term_5000
 from chaos.rows_gateways import dribble, gateway_cut, half_open
@@ -201,6 +201,14 @@ ROWS = (
         RETURN,
         long_away,
         60,
+        alone=True,
+    ),
+    Row(
+        "site-hangs",
+        "a site of 1,000 gateways that takes connections and answers nothing",
+        RETURN,
+        site_hangs,
+        110,
         alone=True,
     ),
     Row(

@@ -1,6 +1,6 @@
 """Many gateways at once: that reject us, and that restart together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 from chaos.findings import Findings
@@ -8,7 +8,7 @@ from chaos.plant import Plant, since, urls_of
 from chaos.rows_gateways import cut_one
 from chaos.table import per_second
 from devstack.household import Household
-from simulator import Site
+from simulator import Fault, Site
 
 REJECTING = 500
 GOOD = 20
@@ -20,8 +20,8 @@ GIVE_UP_S = 120.0
 RESTARTING = 1000
 MAX_HANDSHAKES = 50
 DOWN_S = 20.0
-# The first attempts come one soon after the other.
-BUSY_S = 10.0
+# Longer than the first round of attempts, of which each hangs for ten seconds.
+HANGS_FOR_S = 70.0
 NEARLY_ALL_LIMIT_S = 10.0
 BACK_LIMIT_S = 20.0
 # The default of BACKOFF_MAX_S.
@@ -66,41 +66,70 @@ def login_rejected(household: Household, findings: Findings) -> None:
 
 def restart_1000(household: Household, findings: Findings) -> None:
     """All gateways of a plant lose power, and come back together."""
-    _return_of_a_site(household, findings, "restart-1000", {})
+    _refuses(household, findings, "restart-1000", {})
 
 
 def long_away(household: Household, findings: Findings) -> None:
     """The same after hours: each gateway waits as long as it ever does between two attempts."""
-    _return_of_a_site(household, findings, "long-away", {"BACKOFF_INITIAL_S": LONGEST_BACKOFF_S})
+    _refuses(household, findings, "long-away", {"BACKOFF_INITIAL_S": LONGEST_BACKOFF_S})
+
+
+def site_hangs(household: Household, findings: Findings) -> None:
+    """The site takes connections, and answers nothing for a while."""
+
+    def go_away(site: Site) -> None:
+        site.fault(Fault.SILENT_UPGRADE)
+
+    def come_back(site: Site) -> None:
+        site.fault(None)
+
+    with Plant(household, "site-hangs") as plant:
+        _return_of_a_site(plant, findings, go_away, come_back, down_s=HANGS_FOR_S)
+
+
+def _refuses(household: Household, findings: Findings, name: str, settings: Mapping[str, str]) -> None:
+    with Plant(household, name, settings) as plant:
+        site = _return_of_a_site(plant, findings, Site.stop_listening, Site.start_listening, down_s=DOWN_S)
+        if site is not None:
+            # Of those that hang all that began a second ago count no more.
+            findings.holds(
+                f"at most {site.most_handshakes} handshakes under way (≤ {MAX_HANDSHAKES})",
+                site.most_handshakes <= MAX_HANDSHAKES,
+            )
 
 
 def _return_of_a_site(
-    household: Household, findings: Findings, name: str, settings: Mapping[str, str]
-) -> None:
-    with Plant(household, name, settings) as plant:
-        healthy = plant.start_site(GOOD)
-        site = plant.start_site(RESTARTING, "SITE-", shared_port=True)
-        plant.say(f"registering {RESTARTING + GOOD} gateways")
-        plant.register(urls_of(healthy))
-        plant.register(urls_of(site))
-        plant.start_worker()
-        if plant.wait(lambda: all_shown(plant, site, healthy), GIVE_UP_S) is None:
-            findings.holds("all connected at first", False)
-            return
-        plant.say("all connected; now the site goes away")
-        site.stop_listening()
-        for gateway in site.gateways:
-            gateway.drop("rst")
-        plant.pause(DOWN_S)
-        attempts = int(plant.rows(COUNT_ATTEMPTS, DOWN_S - BUSY_S)[0].attempts)
-        findings.note(f"{attempts * 60 / (DOWN_S - BUSY_S):.0f} attempts a minute while it is away")
-        back_at = monotonic()
-        site.start_listening()
-        connected = plant.wait(lambda: all_shown(plant, site, healthy), GIVE_UP_S)
-        _judge_return(site, findings, back_at)
-        findings.within("all back and shown after", since(back_at, connected), BACK_LIMIT_S)
-        well = sum((one.logins, one.open_sessions) == (1, 1) for one in healthy.gateways)
-        findings.holds(f"{well} of {GOOD} others undisturbed", well == GOOD)
+    plant: Plant,
+    findings: Findings,
+    go_away: Callable[[Site], None],
+    come_back: Callable[[Site], None],
+    down_s: float,
+) -> Site | None:
+    """The site, judged; None: it was not connected at first."""
+    healthy = plant.start_site(GOOD)
+    site = plant.start_site(RESTARTING, "SITE-", shared_port=True)
+    plant.say(f"registering {RESTARTING + GOOD} gateways")
+    plant.register(urls_of(healthy))
+    plant.register(urls_of(site))
+    plant.start_worker()
+    if plant.wait(lambda: all_shown(plant, site, healthy), GIVE_UP_S) is None:
+        findings.holds("all connected at first", False)
+        return None
+    plant.say("all connected; now the site goes away")
+    go_away(site)
+    for gateway in site.gateways:
+        gateway.drop("rst")
+    plant.pause(down_s)
+    attempts = int(plant.rows(COUNT_ATTEMPTS, down_s / 2)[0].attempts)
+    findings.note(f"{attempts * 120 / down_s:.0f} attempts a minute while it is away")
+    back_at = monotonic()
+    come_back(site)
+    connected = plant.wait(lambda: all_shown(plant, site, healthy), GIVE_UP_S)
+    _judge_return(site, findings, back_at)
+    findings.within("all back and shown after", since(back_at, connected), BACK_LIMIT_S)
+    well = sum((one.logins, one.open_sessions) == (1, 1) for one in healthy.gateways)
+    findings.holds(f"{well} of {GOOD} others undisturbed", well == GOOD)
+    return site
 
 
 def _judge_return(site: Site, findings: Findings, back_at: float) -> None:
@@ -108,10 +137,6 @@ def _judge_return(site: Site, findings: Findings, back_at: float) -> None:
     findings.histogram = sorted(moment for moment in moments if moment > 0)
     nearly_all = findings.histogram[: round(RESTARTING * 0.99)]
     findings.within("99 % back after", nearly_all[-1] if nearly_all else None, NEARLY_ALL_LIMIT_S)
-    findings.holds(
-        f"at most {site.most_handshakes} handshakes under way (≤ {MAX_HANDSHAKES})",
-        site.most_handshakes <= MAX_HANDSHAKES,
-    )
     counts = per_second(findings.histogram)
     mean = len(findings.histogram) / max(1, len(counts))
     findings.holds(

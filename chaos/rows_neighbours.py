@@ -55,8 +55,7 @@ def hanging_logins(household: Household, findings: Findings) -> None:
 def _beside_faulty(household: Household, findings: Findings, name: str, count: int, fault: Fault) -> None:
     with Plant(household, name) as plant:
         crowd = plant.start_site(count, "BAD-", shared_port=True)
-        for gateway in crowd.gateways:
-            gateway.fault(fault)
+        crowd.fault(fault)
         worker = plant.start_worker()
         _beside(plant, findings, urls_of(crowd), worker)
         plant.say("the worker is replaced")

@@ -5,10 +5,11 @@ import ssl
 from collections.abc import Callable, Sequence
 from threading import Condition
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 from urllib.parse import quote
 
 from simulator.core import GatewayCore
+from simulator.faults import Fault, FaultOptions, FaultPlan
 from simulator.gateway import Gateway
 from simulator.listener import Listener
 from simulator.loop_thread import LoopThread
@@ -150,6 +151,16 @@ class Site:
         return total | {"max_open_sessions": max(one["max_open_sessions"] for one in each)}
 
     # What it is to do.
+
+    def fault(self, kind: Fault | None, **options: Unpack[FaultOptions]) -> None:
+        """As `Gateway.fault`, for all gateways at the same moment."""
+        plan = None if kind is None else FaultPlan(kind, **options)
+
+        def change() -> None:
+            for core in self._cores.values():
+                core.plan = plan
+
+        self._loop.do(change)
 
     def stop_listening(self) -> None:
         """Refuse all connections; open ones stay."""

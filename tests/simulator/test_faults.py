@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import websocket
 
-from simulator import Fault, Gateway
+from simulator import Fault, Gateway, Site
 from tests.simulator.conftest import Connect
 
 SHORT_S = 0.1
@@ -212,3 +212,13 @@ def test_no_pongs(connect: Connect, gateway: Gateway) -> None:
     client.command("GET_DYN_CONNECTED")
     opcode, _ = client.socket.recv_data(control_frame=True)
     assert opcode == websocket.ABNF.OPCODE_TEXT
+
+
+def test_a_fault_of_all_gateways(connect: Connect, site: Site) -> None:
+    site.fault(Fault.REJECT_UPGRADE, status=503)
+    for name in ("gw-1", "gw-2"):
+        with pytest.raises(websocket.WebSocketBadStatusException):
+            connect(url=site.url(name))
+    site.fault(None)
+    for name in ("gw-1", "gw-2"):
+        connect(url=site.url(name))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.waiting import wait_until
 from workers.gateway_manager import gate
-from workers.gateway_manager.gate import SLOT_S, HandshakeLimiter, SlotQueue, Ticket
+from workers.gateway_manager.gate import HANGING_S, SLOT_S, HandshakeLimiter, SlotQueue, Ticket
 from workers.gateway_manager.waker import InterruptedWaitError, Waker, WakerFactory
 
 pytestmark = pytest.mark.req("ORCH-04")
@@ -21,20 +21,20 @@ pytestmark = pytest.mark.req("ORCH-04")
 class Handshake:
     """A thread that wants a slot."""
 
-    def __init__(self, limiter: HandshakeLimiter, *, suspect: bool = False) -> None:
+    def __init__(self, limiter: HandshakeLimiter, failures: int = 0) -> None:
         self.waker = WakerFactory().make()
         self.told_to_go = False
         self.leave = threading.Event()
         self.inside = threading.Event()
         self.interrupted = threading.Event()
         self._limiter = limiter
-        self._suspect = suspect
+        self._failures = failures
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            with self._limiter.slot(self.waker, lambda: self.told_to_go, suspect=self._suspect):
+            with self._limiter.slot(self.waker, lambda: self.told_to_go, self._failures):
                 self.inside.set()
                 self.leave.wait(10)
         except InterruptedWaitError:
@@ -73,7 +73,7 @@ def test_a_hundred_threads_never_exceed_the_bound() -> None:
             with suppress(InterruptedWaitError):
                 if impatient:
                     threading.Timer(0, waker.wake).start()
-                with limiter.slot(waker, interrupted, suspect=number % 3 == 0):
+                with limiter.slot(waker, interrupted, int(number % 3 == 0)):
                     with lock:
                         inside += 1
                         most = max(most, inside)
@@ -186,7 +186,7 @@ def test_one_alone_of_those_who_wait_looks_when_a_slot_is_lost(monkeypatch: pyte
 
 def test_suspects_leave_slots_to_others() -> None:
     limiter = HandshakeLimiter(4)
-    suspects = [Handshake(limiter, suspect=True) for _ in range(6)]
+    suspects = [Handshake(limiter, failures=1) for _ in range(6)]
     wait_until(lambda: sum(one.inside.is_set() for one in suspects) == 2)
     others = [Handshake(limiter) for _ in range(2)]
     for one in others:
@@ -203,28 +203,70 @@ def test_suspects_leave_slots_to_others() -> None:
     assert is_idle(limiter)
 
 
+def test_a_suspect_that_waits_for_its_gap_gets_its_slot_though_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gate, "SLOT_S", 0.2)
+    monkeypatch.setattr(gate, "HANGING_S", 4.0)
+    limiter = HandshakeLimiter(2)
+    hanging = [Handshake(limiter, failures=1) for _ in range(2)]
+    wait_until(lambda: all(one.inside.is_set() for one in hanging), 8)
+    # There are two under way, which is all that suspects get. One ends before the gap is over.
+    waiting = Handshake(limiter, failures=1)
+    wait_until(lambda: len(limiter._queue) == 1)
+    hanging[0].join()
+    assert not waiting.inside.is_set()
+    assert waiting.inside.wait(8)
+    for one in (hanging[1], waiting):
+        one.join()
+    assert is_idle(limiter)
+
+
 # The queue alone, on a clock that is a number.
 
 
-def ticket(*, suspect: bool = False) -> Ticket:
+def ticket(failures: int = 0) -> Ticket:
     waker = WakerFactory().make()
     waker.close()
-    return Ticket(waker, is_suspect=suspect)
+    return Ticket(waker, failures)
 
 
-def test_suspects_wait_in_order_and_others_go_first_the_newest_before_the_rest() -> None:
+def test_others_go_before_suspects_and_those_with_the_fewest_failures_first() -> None:
     queue = SlotQueue(1)
     holder, old, new = ticket(), ticket(), ticket()
-    suspects = [ticket(suspect=True), ticket(suspect=True)]
+    suspects = [ticket(2), ticket(2), ticket(1)]
     queue.add(holder)
     assert queue.grant(0) == [holder]
     for each in (*suspects, old, new):
         queue.add(each)
     order: list[Ticket] = []
-    for number in range(4):
+    for number in range(5):
         queue.remove([holder, *order][-1])
         order += queue.grant(number)
-    assert order == [new, old, *suspects]
+    assert order == [new, old, suspects[2], *suspects[:2]]
+
+
+def test_while_suspects_hang_one_begins_now_and_then_and_else_as_fast_as_they_end() -> None:
+    queue, now = SlotQueue(50), 0.0
+    suspects = [ticket(1) for _ in range(1000)]
+    for each in suspects:
+        queue.add(each)
+    began = dict.fromkeys(queue.grant(now), now)
+    while now < 60:
+        now = min(now + 0.1, max(now, queue.next_expiry))
+        for each in [one for one, at in began.items() if now >= at + HANGING_S]:
+            queue.remove(each)
+            del began[each]
+        granted = queue.grant(now)
+        began.update(dict.fromkeys(granted, now))
+        assert len(granted) <= 1
+        assert len(began) <= 50
+    hung = 1000 - len(queue)
+    assert 4.5 * 60 <= hung <= 5 * 60 + 50
+    # They answer again.
+    for each in began:
+        queue.remove(each)
+    assert len(queue.grant(now)) == 25
 
 
 STEPS = st.lists(
@@ -251,20 +293,28 @@ def test_the_bounds_hold_and_nobody_starves(slots: int, steps: list[tuple[str, i
         if what == "end" and there:
             queue.remove(there.pop(number % len(there)))
         elif what != "end":
-            there.append(ticket(suspect="suspect" in what))
+            there.append(ticket(number if "suspect" in what else 0))
             queue.add(there[-1])
         grant()
         assert count(lambda _: True) == queue.held <= slots
-        assert count(lambda each: each.is_suspect) <= max(1, slots // 2)
+        assert count(lambda each: each.failures > 0) <= max(1, slots // 2)
+        assert sum(each.granted and each.failures > 0 for each in there) <= slots
         waiting = [each for each in there if not each.granted]
         assert len(waiting) == len(queue)
-        # A slot stays free only while suspects alone wait, and have their part.
+        # A slot stays free only while suspects alone wait, and have their part, or hang.
         if waiting and queue.held < slots:
-            assert all(each.is_suspect for each in waiting)
+            assert all(each.failures > 0 for each in waiting)
         assert (queue.front in waiting) if waiting else queue.front is None
-    # From here on nobody comes and nobody ends: whoever waits gets a slot in the end.
-    for _ in range(2 * len(there)):
-        if any(not each.granted for each in there):
-            now = queue.next_expiry
-            grant()
-    assert all(each.granted for each in there)
+    # From here on nobody comes: others get their slots though nobody ends, and suspects when some do.
+    for _ in range(len(there)):
+        now = max(now, min(queue.next_expiry, now + SLOT_S))
+        grant()
+    assert all(each.granted for each in there if not each.failures)
+    while there:
+        ended = min(there, key=lambda one: granted_at.get(one, inf))
+        assert ended.granted
+        there.remove(ended)
+        queue.remove(ended)
+        now += HANGING_S
+        grant()
+    assert (queue.held, len(queue)) == (0, 0)

@@ -34,8 +34,8 @@ class CountingLimiter(HandshakeLimiter):
         self._inside = 0
 
     @contextmanager
-    def slot(self, waker: Waker, interrupted: Callable[[], bool], *, suspect: bool = False) -> Iterator[None]:
-        with super().slot(waker, interrupted, suspect=suspect):
+    def slot(self, waker: Waker, interrupted: Callable[[], bool], failures: int = 0) -> Iterator[None]:
+        with super().slot(waker, interrupted, failures):
             with self._count_lock:
                 self._inside += 1
                 CountingLimiter.most = max(CountingLimiter.most, self._inside)

@@ -60,6 +60,8 @@ class Site:
         dice = random.Random(self.seed)
         group, records = RecoveryGroup(), dict.fromkeys(ids(self.count), Record())
         due: dict[UUID, float] = {}
+        called_at: dict[UUID, float] = {}
+        """Who was called while an attempt was under way."""
         agenda: list[tuple[float, int, Callable[[float], None]]] = []
         numbers = iter(range(10**9))
 
@@ -73,7 +75,8 @@ class Site:
         def fail(member: UUID, now: float, lasted_s: float = 0.0) -> None:
             records[member] = after_failure(POLICY, records[member], lasted_s)
             until = now + delay_s(POLICY, records[member], dice.random())
-            wait(member, group.failed(member, until, now) if self.learns else until)
+            until = group.failed(member, until, now) if self.learns else until
+            wait(member, max(now, min(until, called_at.pop(member, inf))))
 
         def begin(member: UUID, now: float) -> None:
             self.attempts.append(now)
@@ -85,8 +88,11 @@ class Site:
         def connect(member: UUID, now: float) -> None:
             self.connected[member] = now - self.back_at
             for called, until in group.recovered(member, now, is_steady=True) if self.learns else ():
-                assert until <= due[called], "nobody is tried later than its back-off says"
-                wait(called, until)
+                if called in due:
+                    assert until <= due[called], "nobody is tried later than its back-off says"
+                    wait(called, until)
+                else:
+                    called_at[called] = until
 
         for member in ids(self.count):
             fail(member, 0.0, lasted_s=HOUR_S)
@@ -158,8 +164,8 @@ class Model:
 
     def note(self, member: UUID, at: float) -> None:
         """It is to be tried then and not when its back-off is over."""
-        assert self.now < at <= self.own[member]
-        assert at < self.due[member]
+        assert self.now < at
+        assert self.due[member] == -inf or at < self.due[member]
         self.due[member] = at
         self.called[member, self.group.returns] += 1
         self.call_times.append(at)
@@ -296,8 +302,11 @@ def test_one_that_was_at_it_when_the_others_came_back_is_called_as_well() -> Non
     group.failed(first, 5.0, 0.0)
     group.failed(hanging, 1.0, 0.0)
     group.attempting(hanging)
-    assert group.recovered(first, 5.0, is_steady=True) == []
-    assert group.failed(hanging, 50.0, 11.0) < 12
+    ((called, at),) = group.recovered(first, 5.0, is_steady=True)
+    assert called == hanging
+    assert at < 6
+    # It is called once, whether or not it hears of it before its attempt has failed.
+    assert group.failed(hanging, 50.0, 11.0) == 50.0
 
 
 # The groups of a worker.
@@ -344,6 +353,19 @@ def test_a_return_is_told_once_and_another_worker_calls_a_few(monkeypatch: pytes
         "there": FIRST_CALLS,
     }
     assert there.take_begun() == []
+
+
+def test_those_who_are_in_two_groups_are_called_once_at_one_pace() -> None:
+    groups = RecoveryGroups()
+    calls: list[tuple[float, UUID]] = []
+    members = ids(200)
+    for member in members:
+        groups.failed(member, ["host a", "factory 1"], inf, lambda at, who=member: calls.append((at, who)))  # type: ignore[misc]
+    for member in members[:20]:
+        groups.recovered(member, is_steady=True)
+    assert len({member for _, member in calls}) == len(calls) == 2 * (FIRST_CALLS + 20 * CALLS_EACH)
+    times = sorted(at for at, _ in calls)
+    assert all(later - earlier >= SPREAD_S / 200 - 1e-9 for earlier, later in pairwise(times))
 
 
 def test_groups_of_gateways_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 from uuid import UUID
 
@@ -42,6 +43,7 @@ from workers.gateway_manager.states import (
 from workers.gateway_manager.target import Target
 from workers.gateway_manager.transport import Kind, Transport
 from workers.gateway_manager.waker import InterruptedWaitError, WakerFactory
+from workers.gateway_manager.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +92,10 @@ class GatewayConnection:
         """The last attempt outlasted its slot and failed, or another worker's did: it may hang again."""
         self._is_steady = True
         """The last session, if there was any, lasted."""
+        self._under_way_since = inf
+        """When the handshake began; infinite without one."""
+        self._phase = Phase.RESOLVE
+        self._watch = Watch(self._note_phase)
         self._called_at: float | None = None
         """When to try, by gateways that are back: sooner than by the back-off."""
         self._waker = surroundings.wakers.make()
@@ -166,24 +172,27 @@ class GatewayConnection:
 
     def _attempt(self) -> float | None:
         """One attempt and the session that comes of it. Seconds to wait for the next; None: look at once."""
-        self._around.recovery.attempting(self.id)
         self._applied = self._login
-        self._retry_now, self._called_at = False, None
+        self._retry_now, self._called_at, self._under_way_since = False, None, inf
+        self._around.recovery.queued(self.id)
         began_at, connected_at = monotonic(), None
         session, transport = Session(), None
         try:
-            with self._around.limiter.slot(self._waker, self._is_interrupted, suspect=self._is_suspect):
-                began_at = monotonic()
+            suspected_failures = max(1, self._record.failures) if self._is_suspect else 0
+            with self._around.limiter.slot(self._waker, self._queueing_is_over, suspected_failures):
+                self._around.recovery.attempting(self.id)
+                self._under_way_since = began_at = monotonic()
                 self._move(State.CONNECTING)
                 transport = self._around.dialer.dial(
                     self._applied.url,
                     self._waker,
-                    self._is_interrupted,
+                    self._handshake_is_over,
+                    self._watch,
                     is_confined=self._applied.password_is_confined,
                 )
                 self._move(State.AUTHENTICATING)
                 sign_in = self._log_in(transport, session)
-                self._is_suspect = False
+                self._is_suspect, self._under_way_since = False, inf
                 self._around.recovery.recovered(self.id, is_steady=self._is_steady)
             # Most gateways say nothing now: who waits for that shall not keep others waiting.
             sign_in.await_consent()
@@ -191,9 +200,14 @@ class GatewayConnection:
             self._greet()
             self._stay(transport, session)
         except InterruptedWaitError:
-            self._is_suspect = False
-            self._leave(transport, session)
-            return None
+            if self._is_interrupted():
+                self._is_suspect = False
+                self._leave(transport, session)
+                return None
+            if self._under_way_since == inf:
+                return inf  # called while it waited for its turn: that ends the pause
+            self._record = after_failure(self._around.backoff, self._record, 0)
+            reason = self._hung()
         except LoginRejectedError as rejection:
             self._record = after_rejection(self._record)
             reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), self._credentials())
@@ -224,8 +238,8 @@ class GatewayConnection:
             message = "The stored password does not open with this ENCRYPTION_KEY: store it anew."
             raise failed(Code.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
         sign_in = SignIn(transport, session, self._around.session, credentials)
-        sign_in.log_in()
-        sign_in.subscribe()
+        sign_in.log_in(self._watch)
+        sign_in.subscribe(self._watch)
         return sign_in
 
     def _stay(self, transport: Transport, session: Session) -> None:
@@ -281,6 +295,14 @@ class GatewayConnection:
         now = monotonic()
         return self._around.recovery.failed(self.id, groups, now + retry_in_s, self._call) - now
 
+    def _hung(self) -> Reason:
+        code = Code.CONNECT_TIMEOUT if self._state() is State.CONNECTING else Code.LOGIN_TIMEOUT
+        message = "The gateway had not answered yet when others of its site came back: it is tried again."
+        return Reason(code, message, self._phase)
+
+    def _note_phase(self, phase: Phase) -> None:
+        self._phase = phase
+
     def _call(self, at: float) -> None:
         """Another gateway is back: try at this time. On that gateway's thread."""
         if self._called_at is None or at < self._called_at:
@@ -310,7 +332,7 @@ class GatewayConnection:
             while not self._is_waited_for(until):
                 called_at, self._called_at = self._called_at, None
                 if called_at is not None and called_at < until:
-                    until = called_at
+                    until, self._is_suspect = called_at, False
                     self._around.registry.reschedule(self.id, until)
         except InterruptedWaitError:
             if self._must_be_silent():
@@ -337,6 +359,14 @@ class GatewayConnection:
     def _is_interrupted(self) -> bool:
         """Whether an attempt or a session has to end: not for a mere wish to be connected."""
         return self._has_to_end() or not self._is_applied(self._login)
+
+    def _handshake_is_over(self) -> bool:
+        """What hangs is ended when others of its site are back: it began while they were away."""
+        hangs = self._called_at is not None and monotonic() >= self._under_way_since + SLOT_S
+        return hangs or self._is_interrupted()
+
+    def _queueing_is_over(self) -> bool:
+        return self._called_at is not None or self._is_interrupted()
 
     def _pause_is_over(self) -> bool:
         """Whoever stored a login, be it the same one, wants to know at once whether it works."""

@@ -56,7 +56,7 @@ class RecoveryGroup:
         self.returns = 0
         """How many there were."""
         self._waiting: dict[Member, float] = {}
-        """With the time of the next attempt; the past while one is under way."""
+        """With the time of the next attempt: infinite while it is queued, the past while it is under way."""
         self._uncalled: dict[Member, None] = {}
         """Of those who wait, in the order in which they are called in this return."""
         self._credit = 0
@@ -91,8 +91,18 @@ class RecoveryGroup:
             self._call_some(now)
         return self._waiting[member]
 
+    def queued(self, member: Member, now: float) -> list[Call]:
+        """It waits for its turn, for who knows how long. When it is to be tried, in a return."""
+        if member not in self._waiting:
+            return []
+        self._waiting[member] = inf
+        if not self.is_returning(now) or member in self._called:
+            return []
+        self._uncalled[member] = None
+        return self._call_some(now)
+
     def attempting(self, member: Member) -> None:
-        """An attempt begins: there is nothing to call it for."""
+        """An attempt begins. If it hangs, a call may end it."""
         if member in self._waiting:
             self._waiting[member] = -inf
 
@@ -129,6 +139,14 @@ class RecoveryGroup:
         self._last_back_at = now
         return self._call_some(now)
 
+    def called_elsewhere(self, member: Member, at: float) -> None:
+        """Another group of the member has called it: here it needs no call, and all share one pace."""
+        if self._waiting.get(member, -inf) > at:
+            self._waiting[member] = at
+        self._uncalled.pop(member, None)
+        self._called.add(member)
+        self._next_call_at = max(self._next_call_at, at)
+
     def _is_witnessed(self, member: Member, now: float) -> bool:
         self._unsteady = {one: at for one, at in self._unsteady.items() if now - at <= TOGETHER_S}
         self._unsteady[member] = now
@@ -139,7 +157,7 @@ class RecoveryGroup:
         self._credit = FIRST_CALLS
         for each in (self._called, self._back, self._lost, self._unsteady):
             each.clear()
-        self._next_call_at = now
+        self._next_call_at = max(self._next_call_at, now)
         # Those first who would wait longest.
         by_wait = sorted(self._waiting, key=lambda member: -self._waiting[member])
         self._uncalled = dict.fromkeys(by_wait)
@@ -150,7 +168,8 @@ class RecoveryGroup:
             member = next(iter(self._uncalled))
             del self._uncalled[member]
             at = max(now, self._next_call_at) + min(LONGEST_GAP_S, SPREAD_S / len(self._waiting))
-            if at < self._waiting[member]:  # the others come by themselves, or are at it
+            # Some come sooner by themselves. What is under way may have begun before the return, and hang.
+            if at < self._waiting[member] or self._waiting[member] == -inf:
                 self._waiting[member] = self._next_call_at = at
                 self._called.add(member)
                 self._credit -= 1

@@ -46,6 +46,16 @@ class RecoveryGroups:
                 retry_at = min(retry_at, self._group(key, now).failed(gateway_id, retry_at, now))
         return retry_at
 
+    def queued(self, gateway_id: UUID) -> None:
+        """It waits for its turn to be tried, for who knows how long, and may be called."""
+        now = monotonic()
+        calls = []
+        with self._lock:
+            if (member := self._members.get(gateway_id)) is not None:
+                for key in member.groups:
+                    calls += self._callbacks(key, self._groups[key].queued(gateway_id, now))
+        _make(calls)
+
     def attempting(self, gateway_id: UUID) -> None:
         """An attempt begins."""
         with self._lock:
@@ -67,7 +77,7 @@ class RecoveryGroups:
             for key in member.groups if member is not None else ():
                 group = self._groups[key]
                 returns = group.returns
-                calls += self._callbacks(group.recovered(gateway_id, now, is_steady=is_steady))
+                calls += self._callbacks(key, group.recovered(gateway_id, now, is_steady=is_steady))
                 if group.returns > returns and len(self._begun) < _MOST_ANNOUNCED:
                     self._begun.append(key)
         _make(calls)
@@ -76,7 +86,7 @@ class RecoveryGroups:
         """Another worker says that a return of this group began."""
         with self._lock:
             group = self._groups.get(key)
-            calls = [] if group is None else self._callbacks(group.returned_elsewhere(monotonic()))
+            calls = [] if group is None else self._callbacks(key, group.returned_elsewhere(monotonic()))
         _make(calls)
 
     def take_begun(self) -> list[str]:
@@ -99,7 +109,12 @@ class RecoveryGroups:
             if key not in (keep or ()):
                 self._groups[key].forget(gateway_id)
 
-    def _callbacks(self, calls: list[Call]) -> list[tuple[Callable[[float], None], float]]:
+    def _callbacks(self, key: str, calls: list[Call]) -> list[tuple[Callable[[float], None], float]]:
+        """Whom to tell what; their other groups are told here."""
+        for gateway_id, at in calls:
+            for other in self._members[gateway_id].groups:
+                if other != key:
+                    self._groups[other].called_elsewhere(gateway_id, at)
         return [(self._members[gateway_id].call, at) for gateway_id, at in calls]
 
 
