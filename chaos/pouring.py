@@ -1,30 +1,18 @@
 """Gateways that accept any login and then send the same bytes without end."""
 
-import base64
-import hashlib
 import socket
 import socketserver
-import struct
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-TEXT, CONTINUATION = 0x1, 0x0
+from websockets.frames import Frame, Opcode
+from websockets.utils import accept_key
+
 LOGGED_IN = b'{"Type":"RTN_LOGIN","From":"SERV","Target":"UI","Data":{"Success":true}}'
 GIVE_UP_S = 120.0
-
-
-def frame(opcode: int, payload: bytes = b"", *, is_last: bool = True) -> bytes:
-    """A frame as a server sends it (RFC 6455, section 5.2)."""
-    first = (0x80 if is_last else 0) | opcode
-    if len(payload) < 126:
-        return struct.pack("!BB", first, len(payload)) + payload
-    if len(payload) < 65536:
-        return struct.pack("!BBH", first, 126, len(payload)) + payload
-    return struct.pack("!BBQ", first, 127, len(payload)) + payload
 
 
 class PouringGateways:
@@ -37,7 +25,7 @@ class PouringGateways:
                 with suppress(OSError):
                     self.request.sendall(_upgrade(_read_head(self.request)))
                     self.request.recv(4096)  # the login
-                    self.request.sendall(frame(TEXT, LOGGED_IN))
+                    self.request.sendall(Frame(Opcode.TEXT, LOGGED_IN).serialize(mask=False))
                     self.request.recv(4096)  # the subscription
                     while True:
                         self.request.sendall(poured)
@@ -73,8 +61,7 @@ def _read_head(connection: socket.socket) -> bytes:
 
 def _upgrade(head: bytes) -> bytes:
     key = head.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
-    accept = base64.b64encode(hashlib.sha1(key + GUID).digest())  # noqa: S324 - RFC 6455
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(key.decode()).encode() + b"\r\n\r\n"
     )

@@ -4,9 +4,11 @@ import signal
 from collections.abc import Mapping, Sequence
 from time import monotonic
 
+from websockets.frames import Frame, Opcode
+
 from chaos.findings import Findings
 from chaos.plant import Plant, since, urls_of
-from chaos.pouring import CONTINUATION, TEXT, PouringGateways, frame
+from chaos.pouring import PouringGateways
 from chaos.worker import SILENT_NAMES_DIRECTORY, WorkerProcess
 from devstack.household import Household
 from simulator import Fault, Gateway
@@ -27,7 +29,11 @@ MEASURED_S = 15.0
 
 HUGE = b'{"Type":"NOT_DYN_READING","From":"SERV","Target":"UI","Data":[%s]}' % b",".join([b"{}"] * 1_390_000)
 MESSAGE = b'{"Type":"NOT_DYN_TEMP","From":"SERV","Target":"UI","Data":{}}'
-PIECES = frame(TEXT, MESSAGE, is_last=False) + 998 * frame(CONTINUATION, is_last=False) + frame(CONTINUATION)
+HUGE_FRAME = Frame(Opcode.TEXT, HUGE).serialize(mask=False)
+FIRST_PIECE = Frame(Opcode.TEXT, MESSAGE, fin=False).serialize(mask=False)
+EMPTY_PIECE = Frame(Opcode.CONT, b"", fin=False).serialize(mask=False)
+LAST_PIECE = Frame(Opcode.CONT, b"").serialize(mask=False)
+PIECES = FIRST_PIECE + 998 * EMPTY_PIECE + LAST_PIECE
 MOST_RSS_BYTES = 300 * 2**20
 MOST_CORES = 0.5
 MOST_CORES_IN_PIECES = 0.1
@@ -83,7 +89,7 @@ def silent_names(household: Household, findings: Findings) -> None:
 
 def huge_messages(household: Household, findings: Findings) -> None:
     """They log in, and then send 4 MiB of empty objects, again and again."""
-    with Plant(household, "huge-messages") as plant, PouringGateways(frame(TEXT, HUGE)) as crowd:
+    with Plant(household, "huge-messages") as plant, PouringGateways(HUGE_FRAME) as crowd:
         worker = plant.start_worker()
         crowd_urls = crowd.urls(f"BAD-{n:04d}" for n in range(POURING))
         _beside(plant, findings, crowd_urls, worker)

@@ -40,11 +40,6 @@ def _become(command: tuple[str, ...], environment: Callable[[], dict[str, str]])
     return os.execve(program[0], program, seen)  # noqa: S606  (signals must reach the part itself)
 
 
-def part_environment() -> dict[str, str]:
-    """What the others see; they read `.env` themselves."""
-    return own_server(os.environ)
-
-
 def migration_environment() -> dict[str, str]:
     """What dbmate sees: it knows no files with secrets. Raises ConfigurationError, StackError."""
     settings = Environment(settings_of(os.environ))

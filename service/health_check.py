@@ -5,9 +5,7 @@ import sys
 
 from service.environment import read_environment
 from service.errors import ConfigurationError
-
-TIMEOUT_S = 2.0
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+from service.local_http import get
 
 
 def main() -> int:
@@ -16,7 +14,7 @@ def main() -> int:
         settings = read_environment()
         host = settings.text("HOST", "127.0.0.1")
         port = settings.integer("PORT", 3000, minimum=1, maximum=65535)
-        status = get_status(ANY_ADDRESS.get(host, host), port, "/api/health")
+        status = get(host, port, "/api/health").status
     except (ConfigurationError, OSError, http.client.HTTPException) as error:
         print(f"unhealthy: {error}", file=sys.stderr)
         return 1
@@ -25,16 +23,6 @@ def main() -> int:
         print(f"unhealthy: status {status}", file=sys.stderr)
         return 1
     return 0
-
-
-def get_status(host: str, port: int, path: str) -> int:
-    """The status of the answer; a redirection is not followed. Raises OSError or HTTPException."""
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    finally:
-        connection.close()
 
 
 if __name__ == "__main__":

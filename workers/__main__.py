@@ -13,10 +13,10 @@ from service.database.pool import Database
 from service.database.workers import WorkerRepository
 from service.environment import read_environment
 from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError
+from service.file_limit import raise_file_limit
 from service.logs import configure_logging
 from service.threads import NoThreadError
 from workers.config import WorkerConfig
-from workers.file_limit import raise_file_limit
 from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.connection import Surroundings
 from workers.gateway_manager.dial import Dialer

@@ -9,10 +9,7 @@ import sys
 
 from service.environment import read_environment
 from service.errors import ConfigurationError
-
-TIMEOUT_S = 2.0
-MAX_ANSWER_BYTES = 1024 * 1024
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+from service.local_http import get
 
 
 def main() -> int:
@@ -21,7 +18,7 @@ def main() -> int:
         settings = read_environment()
         host = settings.text("METRICS_HOST", "127.0.0.1")
         port = settings.integer("METRICS_PORT", 0, minimum=1, maximum=65535)
-        left_s = find_lease_margin(get_metrics(ANY_ADDRESS.get(host, host), port))
+        left_s = find_lease_margin(get(host, port, "/metrics").body.decode())
     except (ConfigurationError, OSError, ValueError, http.client.HTTPException) as error:
         print(f"unhealthy: {error}", file=sys.stderr)
         return 1
@@ -29,16 +26,6 @@ def main() -> int:
         print("unhealthy: the worker has no lease", file=sys.stderr)
         return 1
     return 0
-
-
-def get_metrics(host: str, port: int) -> str:
-    """The worker's metrics. Raises OSError or HTTPException."""
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read(MAX_ANSWER_BYTES).decode()
-    finally:
-        connection.close()
 
 
 def find_lease_margin(metrics: str) -> float:

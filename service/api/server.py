@@ -3,7 +3,7 @@
 import logging
 import resource
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,7 @@ from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped
 from service.api.client_socket import HEAD_TIMEOUT_S, ClientSocket
 from service.api.errors import BAD_HTTP, CRASH, Answer, render
 from service.api.request_log import HEADER, new_request_id, tell_of_request
+from service.file_limit import raise_file_limit
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,8 @@ BEFORE_THE_APPLICATION = tuple(
 
 def connection_limit() -> int:
     """How many clients a process may have: MAX_CLIENTS, unless it may open fewer files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # some systems call the hard limit infinite and take no such number
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    return MAX_CLIENTS if soft == resource.RLIM_INFINITY else max(16, min(MAX_CLIENTS, soft - OTHER_FILES))
+    limit = raise_file_limit()
+    return MAX_CLIENTS if limit == resource.RLIM_INFINITY else max(16, min(MAX_CLIENTS, limit - OTHER_FILES))
 
 
 def answer_to_unreadable(error: Exception) -> Answer:

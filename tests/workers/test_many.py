@@ -8,12 +8,12 @@ from time import monotonic
 import pytest
 
 import workers.__main__ as worker_program
+from service.file_limit import raise_file_limit
 from simulator import Credentials, Site
 from tests.waiting import wait_until
 from tests.workers.conftest import StartWorker
 from tests.workers.plant import Plant
 from tests.workers.settings import EMAIL, PASSWORD, PATIENT
-from workers.file_limit import raise_file_limit
 from workers.gateway_manager.gate import HandshakeLimiter
 from workers.gateway_manager.waker import Waker
 

@@ -1,11 +1,11 @@
-"""A worker takes all the files that the system gives it."""
+"""A process takes all the files that the system gives it."""
 
 import resource
 from collections.abc import Iterator
 
 import pytest
 
-from workers.file_limit import raise_file_limit
+from service.file_limit import raise_file_limit
 
 
 @pytest.fixture
@@ -18,6 +18,6 @@ def low_limit() -> Iterator[None]:
 
 @pytest.mark.usefixtures("low_limit")
 def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
-    raise_file_limit()
+    limit = raise_file_limit()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert soft == hard
+    assert limit == soft == hard
