@@ -6,9 +6,11 @@ looks, and who waits holds none at all.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from service.database.deadline import bounded
 from service.database.event_stream import EventStreamRepository, StreamPosition
@@ -17,6 +19,8 @@ from service.errors import DatabaseError, ShuttingDownError, TooManyWaitingError
 from service.threads import BackgroundThread
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -37,6 +41,8 @@ class EventWatch:
         self._max_waiting = max_waiting
         self._interval_s = interval_s
         self._readers = threading.BoundedSemaphore(readers)
+        self._reads: dict[Hashable, Future[Any]] = {}
+        """Those under way, by what they read."""
         lock = threading.Lock()
         self._wanted, self._changed = threading.Condition(lock), threading.Condition(lock)
         self._newest: StreamPosition | None = None
@@ -85,6 +91,30 @@ class EventWatch:
             yield
         finally:
             self._readers.release()
+
+    def read_once(self, what: Hashable, read: Callable[[], Result], limit_s: float) -> Result:
+        """What `read` returns or raises; requests that ask for the same at the same time share one read.
+
+        Thousands may follow from the same place, and one transition wakes them all. What a shared read does
+        not show came later, and is found by the next one. Raises TooManyWaitingError after `limit_s` without
+        a turn.
+        """
+        mine: Future[Result] = Future()
+        shared = self._reads.setdefault(what, mine)
+        if shared is not mine:
+            try:
+                return shared.result(bounded(limit_s))  # type: ignore[no-any-return]
+            except TimeoutError:
+                raise TooManyWaitingError from None
+        try:
+            with self.reading(limit_s):
+                mine.set_result(read())
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        finally:
+            del self._reads[what]
+        return mine.result()
 
     def wait_beyond(self, slot: Slot, position: StreamPosition, limit_s: float) -> bool:
         """Whether something came behind this place, within the limit; False early if the process stops.

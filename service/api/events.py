@@ -1,6 +1,7 @@
 """What happens, as it happens: transitions of all gateways, by long poll."""
 
 from collections.abc import Sequence
+from functools import partial
 from time import monotonic
 from typing import Annotated, Self
 from uuid import UUID
@@ -128,8 +129,8 @@ def _follow(place: StreamPlace, query: EventStreamQuery, slot: Slot) -> StreamPa
     searched_until = monotonic() + _SEARCH_LIMIT_S
     while True:
         answer_within(DATABASE_LIMIT_S)
-        with watch.reading(DATABASE_LIMIT_S):
-            part = stream.read(place, query.factory_id, query.limit)
+        what = (place, query.factory_id, query.limit)
+        part = watch.read_once(what, partial(stream.read, *what), DATABASE_LIMIT_S)
         place = StreamPlace(place.stream, part.end)
         if part.events:
             return part
