@@ -1,9 +1,7 @@
 """The body of an import, from its headers to its rows."""
 
-import io
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
 
 from flask import request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout
@@ -28,68 +26,49 @@ _ALIASES = {
 }
 
 
-def reader() -> Callable[[io.BufferedReader], ImportFile]:
+def reader() -> Callable[[bytes], ImportFile]:
     """What reads this kind of body. Raises UnsupportedContentError."""
     kind = _ALIASES.get(request.mimetype, request.mimetype)
     charset = charset_of(request.mimetype_params.get("charset", ""))
     if kind == CSV and charset is not None:
         check_coding()
-        return lambda stream: read_csv(paced(text_lines(stream, charset, "")))
+        return lambda body: read_csv(paced(text_lines(body, charset, "")))
     if kind in JSON_LINES:
         # Parameters of JSON have no meaning.
         check_coding()
-        return lambda stream: read_json_lines(paced(text_lines(stream, "utf-8", "\n")))
+        return lambda body: read_json_lines(paced(text_lines(body, "utf-8", "\n")))
     raise UnsupportedContentError(
         f"The body must be {', '.join(KINDS)}; charset may be UTF-8, UTF-16, Windows-125x or ISO-8859-x.",
         Accept=", ".join(KINDS),
     )
 
 
-def read_whole(read: Callable[[io.BufferedReader], ImportFile]) -> ImportFile:
-    """The file. Raises ImportTooBigError and werkzeug's errors."""
+def read_body() -> bytes:
+    """All of it. Raises ImportTooBigError and werkzeug's errors."""
     # This route's own bound; one more than a file may have, so that one that goes on behind it shows.
     request.max_content_length = MAX_FILE_BYTES + 1
     deadline = monotonic() + READ_LIMIT_S
+    body = bytearray()
     try:
-        try:
-            return read(io.BufferedReader(_Body(deadline), _CHUNK_BYTES))
-        except UnreadableTextError as error:
-            # What is wrong with the other lines would only hide this.
-            file = ImportFile()
-            file.mistakes.add(error.line, "", error.message, "encoding")
-            _drain(deadline)
-            return file
-        except ImportTooBigError:
-            _drain(deadline)
-            raise
+        while part := request.stream.read(_CHUNK_BYTES):
+            body += part
+            if monotonic() > deadline:
+                raise RequestTimeout
     except RequestEntityTooLarge:
         raise ImportTooBigError from None
+    if len(body) > MAX_FILE_BYTES:
+        raise ImportTooBigError
+    if len(body) < (request.content_length or 0):
+        raise BadRequest("The body is shorter than its Content-Length says.")
+    return bytes(body)
 
 
-def _drain(deadline: float) -> None:
-    """To the end of the body, or a bound: a client that still sends would not read the answer."""
-    while monotonic() < deadline and request.stream.read(_CHUNK_BYTES):
-        pass
-
-
-class _Body(io.RawIOBase):
-    """The request's body, which has to be there in time and as a whole."""
-
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
-        self._size = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Raises werkzeug's errors."""
-        if monotonic() > self._deadline:
-            raise RequestTimeout
-        part = request.stream.read(len(buffer))
-        self._size += len(part)
-        if not part and self._size < (request.content_length or 0):
-            raise BadRequest("The body is shorter than its Content-Length says.")
-        buffer[: len(part)] = part
-        return len(part)
+def read_file(read: Callable[[bytes], ImportFile], body: bytes) -> ImportFile:
+    """The file in a body. Raises ImportTooBigError."""
+    try:
+        return read(body)
+    except UnreadableTextError as error:
+        # What is wrong with the other lines would only hide this.
+        file = ImportFile()
+        file.mistakes.add(error.line, "", error.message, "encoding")
+        return file

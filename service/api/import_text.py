@@ -48,14 +48,14 @@ def charset_of(declared: str) -> str | None:
     return _CHARSETS.get(name)
 
 
-def text_lines(stream: io.BufferedReader, declared: str, line_end: str | None) -> Iterator[str]:
+def text_lines(body: bytes, declared: str, line_end: str | None) -> Iterator[str]:
     """The lines of a file, with their ends: those that `line_end` names; with "" CR, LF and CRLF are all one.
 
     `declared` is what charset_of gave. Raises ImportTooBigError and UnreadableTextError.
     """
-    encoding = _encoding_of(stream.peek(_SNIFFED_BYTES)[:_SNIFFED_BYTES], declared)
+    encoding = _encoding_of(body[:_SNIFFED_BYTES], declared)
     errors = "surrogatepass" if encoding.startswith("utf-16") else "surrogateescape"
-    text = io.TextIOWrapper(stream, encoding, errors, line_end)
+    text = io.TextIOWrapper(io.BytesIO(body), encoding, errors, line_end)
     number = 0
     try:
         while line := text.readline(MAX_LINE_CHARACTERS + 1):

@@ -1,6 +1,6 @@
 """Thousands of gateways in one request: all of them, or none and the reasons why."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 from uuid import UUID
@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from werkzeug.exceptions import RequestTimeout
 
 from service.api.errors import answer_to_http
-from service.api.import_body import CSV, KINDS, read_whole, reader
+from service.api.import_body import CSV, KINDS, read_body, read_file, reader
 from service.api.import_files import ImportFile, ImportRow
 from service.api.openapi import Operation
 from service.api.pagination import QueryModel
@@ -21,6 +21,7 @@ from service.api.time_slices import paced
 from service.crypto import Secret
 from service.database.deadline import answer_within
 from service.database.imports import ImportRepository, NewGateway
+from service.database.new_ids import new_id
 from service.errors import ImportTooBigError, InvalidRequestError, TooManyImportsError
 
 blueprint = Blueprint("imports", __name__, url_prefix="/api/gateways")
@@ -99,8 +100,9 @@ def import_gateways() -> Response:
     """201 and all gateways of the file, which workers connect from now on; 200 if they could be created."""
     is_dry_run = parse_query(ImportQuery).dry_run == "true"
     read = reader()
+    body = read_body()
     with _one_of_few():
-        file = read_whole(read)
+        file = read_file(read, body)
         if file.count == 0 and file.mistakes.count == 0:
             raise invalid([detail("body", "must have at least one row", "empty")])
         answer_within(DATABASE_LIMIT_S)
@@ -133,22 +135,21 @@ def _check(file: ImportFile) -> None:
 
 def _create(file: ImportFile) -> list[ImportedGateway]:
     """All of them, in one transaction. Raises InvalidRequestError if something came between."""
+    # Before the transaction: it takes long, and others take turns with it. In time's order, so that
+    # neighbours in the file are neighbours in the indexes.
+    sealed = [_sealed(row, new_id()) for row in paced(file.rows)]
+    in_order = sorted(sealed, key=lambda row: row.gateway_id)
     with services().database.transaction() as transaction:
         repository = ImportRepository(transaction)
-        sealed = [_sealed(row, row_id) for row, row_id in paced(_with_ids(repository, file.rows))]
         _note_unknown(file, repository.lock_factories({row.factory_id for row in sealed}))
         _refuse_mistakes(file)
-        created = repository.create(sorted(sealed, key=lambda row: row.gateway_id))
+        created = repository.create(in_order)
         _note_taken(file, {row.gateway_id for row in sealed if row.id not in created})
         _refuse_mistakes(file)
     return [
         ImportedGateway(line=row.line, id=new.id, gateway_id=new.gateway_id)
         for row, new in paced(zip(file.rows, sealed, strict=True))
     ]
-
-
-def _with_ids(repository: ImportRepository, rows: Sequence[ImportRow]) -> Iterable[tuple[ImportRow, UUID]]:
-    return zip(rows, repository.new_ids(len(rows)), strict=True)
 
 
 def _sealed(row: ImportRow, row_id: UUID) -> NewGateway:

@@ -36,9 +36,6 @@ class TakenId:
     gateway_id: str
 
 
-# In time's order, so that neighbours in the file are neighbours in the indexes.
-NEW_IDS = Query("SELECT uuidv7() AS id FROM generate_series(1, %(count)s::integer)", NewId, reads_only=True)
-
 FIND_FACTORIES = Query(
     "SELECT id FROM factories WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL", NewId, reads_only=True
 )
@@ -89,10 +86,6 @@ class ImportRepository:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-
-    def new_ids(self, count: int) -> list[UUID]:
-        """Ids for that many new gateways, which their passwords are sealed with."""
-        return [row.id for row in self._executor.fetch_all(NEW_IDS, {"count": count})]
 
     def find_factories(self, ids: Iterable[UUID]) -> set[UUID]:
         """Which of these factories are there."""

@@ -7,6 +7,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +20,11 @@ import pytest
 from service.api.import_body import MAX_FILE_BYTES
 from service.api.import_files import MAX_ROWS
 from service.api.import_text import MAX_LINE_CHARACTERS
+from service.api.services import attach_services, services_of
+from service.app import create_app
+from service.config import ApiConfig
 from service.crypto import Sealer, Secret
+from service.environment import Environment
 from tests.api.server import KEY, ApiServer, Reply, gateway_body
 from tests.waiting import wait_until
 
@@ -298,29 +306,67 @@ def test_what_comes_between_takes_the_whole_import_back(api: ApiServer, database
     assert count(database) == 1
 
 
-def test_a_few_imports_at_once(start_api: Callable[..., ApiServer]) -> None:
+def test_a_few_imports_at_once(start_api: Callable[..., ApiServer], database_url: str) -> None:
     api = start_api()
-    # Of a body that is this big the API begins to read before it is whole.
-    head = opening(1_000_000)
     body = as_json_lines(rows(api.factory()["id"], 1))
-    slow: list[socket.socket] = []
-
-    def are_refused() -> bool:
-        if send(api, body, query="?dry_run=true").status == 429:
-            return True
-        # One that began while we asked may have been refused itself: another one, then.
-        slow.append(socket.create_connection(("127.0.0.1", api.port), 10))
-        slow[-1].sendall(head + b"\n")
-        return False
-
-    try:
-        wait_until(are_refused, 10, "two to be under way")
+    with ThreadPoolExecutor(2) as pool, psycopg.connect(database_url) as locking:
+        # Whoever asks which gateways there are waits.
+        locking.execute("LOCK TABLE gateways")
+        imports = [pool.submit(send, api, body, query="?dry_run=true") for _ in range(2)]
+        wait_until(lambda: waiting_for_gateways(locking) == 2, 10, "two to be under way")
         reply = send(api, body)
         assert (reply.status, reply.error["code"]) == (429, "TOO_MANY_IMPORTS")
+        locking.rollback()
+        assert [one.result().status for one in imports] == [200, 200]
+    assert send(api, body).status == 201
+
+
+def waiting_for_gateways(database: psycopg.Connection) -> int:
+    """How many statements wait for a lock on them."""
+    row = database.execute(
+        "SELECT count(*) FROM pg_locks WHERE relation = 'gateways'::regclass AND NOT granted"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_files_that_do_not_arrive_keep_nobody_from_importing(api: ApiServer) -> None:
+    with ExitStack() as opened:
+        for _ in range(4):
+            slow = opened.enter_context(socket.create_connection(("127.0.0.1", api.port), 10))
+            # Of a body that is this big the API begins to read before it is whole.
+            slow.sendall(opening(1_000_000) + b"\n" * 100_000)
+        wait_until(lambda: api.call("GET", "/api/health").status == 200, 10, "them to be read")
+        assert send(api, as_json_lines(rows(api.factory()["id"], 3))).status == 201
+
+
+def test_no_connection_is_held_while_passwords_are_sealed(database_url: str) -> None:
+    app = create_app(
+        ApiConfig.read(Environment({"DATABASE_URL": database_url, "ENCRYPTION_KEY": KEY, "DB_POOL_MIN": "0"}))
+    )
+    services = services_of(app)
+    in_use: list[int] = []
+
+    class Watched(Sealer):
+        def seal(self, secret: Secret, row_id: UUID) -> bytes:
+            in_use.append(services.database.use().in_use)
+            return super().seal(secret, row_id)
+
+    attach_services(app, replace(services, sealer=Watched(Secret(KEY))))
+    services.database.open()
+    client = app.test_client()
+
+    def import_some() -> int:
+        factory_id = client.post("/api/factories", json={"name": "Mill"}).get_json()["id"]
+        body = as_json_lines(rows(factory_id, 20))
+        return client.post(PATH, data=body, content_type=JSON_LINES).status_code
+
+    try:
+        # A request sets its context a deadline, which is not to be that of the tests that follow.
+        assert copy_context().run(import_some) == 201
     finally:
-        for connection in slow:
-            connection.close()
-    wait_until(lambda: send(api, body, query="?dry_run=true").status == 200, 10, "room again")
+        services.database.close()
+    assert in_use == [0] * 20
 
 
 def test_no_password_gets_into_the_log(start_api: Callable[..., ApiServer]) -> None:

@@ -1,6 +1,7 @@
 """Clients that are slow, silent, deaf or in a hurry: none holds up another, and none is kept for ever."""
 
 import http.client
+import json
 import re
 import signal
 import socket
@@ -17,7 +18,7 @@ import pytest
 from service.api.client_socket import HEAD_TIMEOUT_S
 from tests.api.processes import children
 from tests.api.server import REQUEST_LIMIT_S as ANSWER_LIMIT_S
-from tests.api.server import ApiServer
+from tests.api.server import ApiServer, gateway_body
 from tests.waiting import wait_until
 
 HEALTH = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -112,6 +113,10 @@ def test_who_stalls_holds_up_nobody(api: ApiServer, sockets: Connect, begun: byt
         client.sendall(begun)
     for _ in range(20):
         quick(api)
+    assert api.call("GET", "/api/factories").status == 200
+    rows = json.dumps(gateway_body(api.factory()["id"])).encode()
+    headers = {"Content-Type": "application/x-ndjson"}
+    assert api.call("POST", "/api/gateways/import", body=rows, headers=headers).status == 201
 
 
 @pytest.mark.req("API-02")
