@@ -24,7 +24,7 @@ MACOS = (11, 0)
 PROMISES = (
     f"Linux (glibc {GLIBC[0]}.{GLIBC[1]} or newer) on x86-64 or arm64",
     f"macOS {MACOS[0]} or newer on Apple silicon",
-    f"Any Python from 3.{PYTHONS[0][1]} to 3.{PYTHONS[-1][1]} will do",
+    f"Any Python from 3.{PYTHONS[0][1]} to 3.{PYTHONS[-1][1]} works",
 )
 """What the README says."""
 WHEELS = PROJECT / "wheels.txt"
