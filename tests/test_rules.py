@@ -11,7 +11,7 @@ from devstack.check import checks, run_check
         pytest.param("import rules", marks=pytest.mark.req("QUAL-01")),
         pytest.param("mypy", marks=pytest.mark.req("QUAL-08")),
         pytest.param("ruff check", marks=pytest.mark.req("QUAL-08")),
-        pytest.param("Compose file", marks=pytest.mark.req("DB-01")),
+        pytest.param("Compose files", marks=pytest.mark.req("DB-01")),
     ],
 )
 @pytest.mark.timeout(300)
