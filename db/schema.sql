@@ -50,6 +50,25 @@ $$;
 
 
 --
+-- Name: complete_event(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.complete_event() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.factory_id := (SELECT factory_id FROM gateways WHERE id = NEW.gateway_id);
+    IF NEW.reason_code IN ('login_rejected', 'subscribe_rejected')
+        AND NEW.reason_message LIKE 'The gateway rejected the %:%'
+    THEN
+        NEW.reason_message := split_part(NEW.reason_message, ':', 1) || '.';
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+
+--
 -- Name: count_changed_gateways(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -124,20 +143,6 @@ $$;
 CREATE FUNCTION public.event_stream() RETURNS text
     LANGUAGE sql STABLE
     RETURN (((SELECT (pg_control_system.system_identifier)::text AS system_identifier FROM pg_control_system() pg_control_system(pg_control_version, catalog_version_no, system_identifier, pg_control_last_modified)) || '/'::text) || SUBSTRING(pg_walfile_name(pg_current_wal_insert_lsn()) FROM 1 FOR 8));
-
-
---
--- Name: fill_factory_of_event(); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.fill_factory_of_event() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    NEW.factory_id := (SELECT factory_id FROM gateways WHERE id = NEW.gateway_id);
-    RETURN NEW;
-END;
-$$;
 
 
 --
@@ -547,7 +552,7 @@ CREATE TABLE public.gateway_events (
     worker_id uuid,
     epoch bigint,
     written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(id)) STORED NOT NULL,
-    factory_id uuid NOT NULL
+    factory_id uuid
 );
 
 
@@ -974,13 +979,6 @@ CREATE INDEX gateway_events_at_idx ON public.gateway_events USING btree (at);
 
 
 --
--- Name: gateway_events_factory_id_written_by_id_idx; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX gateway_events_factory_id_written_by_id_idx ON public.gateway_events USING btree (factory_id, written_by, id);
-
-
---
 -- Name: gateway_events_gateway_id_id_idx; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1086,10 +1084,10 @@ CREATE TRIGGER factories_raise_version BEFORE UPDATE ON public.factories FOR EAC
 
 
 --
--- Name: gateway_events gateway_events_fill_factory; Type: TRIGGER; Schema: public; Owner: -
+-- Name: gateway_events gateway_events_complete; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER gateway_events_fill_factory BEFORE INSERT ON public.gateway_events FOR EACH ROW WHEN ((new.factory_id IS NULL)) EXECUTE FUNCTION public.fill_factory_of_event();
+CREATE TRIGGER gateway_events_complete BEFORE INSERT ON public.gateway_events FOR EACH ROW WHEN ((new.factory_id IS NULL)) EXECUTE FUNCTION public.complete_event();
 
 
 --

@@ -1,5 +1,7 @@
 -- migrate:up
 
+SET LOCAL lock_timeout = '2s';
+
 -- The number of gateways is kept once a statement, not once a row. A row of gateway_counts that one transaction
 -- updates for each of its gateways leaves a dead version each time, and the next update passes by all of them:
 -- to delete a factory of 10,000 took as long as the square of that number.

@@ -1,5 +1,7 @@
 -- migrate:up
 
+SET LOCAL lock_timeout = '2s';
+
 -- A write that changes nothing raises no version and no updated_at: whoever read the row before has read it as it
 -- is. Rows are compared as they are stored (*<>): jsonb is equal for 1 and 1.0, which are not shown the same.
 CREATE OR REPLACE FUNCTION raise_version() RETURNS trigger

@@ -1,5 +1,7 @@
 -- migrate:up
 
+SET LOCAL lock_timeout = '2s';
+
 -- A password that a change of url took along to a host which it was not given for: workers send it only to
 -- addresses within GATEWAY_NETWORKS_ALLOWED, whatever the host's name stands for at that moment.
 ALTER TABLE gateways ADD COLUMN password_is_confined boolean NOT NULL DEFAULT FALSE;

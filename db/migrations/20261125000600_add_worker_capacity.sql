@@ -1,5 +1,7 @@
 -- migrate:up
 
+SET LOCAL lock_timeout = '2s';
+
 -- How many gateways a worker can carry by the limits of its system, so that its quota is one that it can fill.
 -- NULL for a worker of a version that does not say.
 ALTER TABLE workers

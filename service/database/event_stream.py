@@ -48,6 +48,7 @@ class StreamWindow:
 class StreamedEvent(GatewayEvent):
     """A transition, and whose it is."""
 
+    factory_id: UUID
     device_id: str
     name: str
     written_by: int
@@ -90,17 +91,22 @@ FIND_WINDOW = Query(
     reads_only=True,
 )
 
+# An old transition names no factory: for such alone, and before the join, that of its gateway is looked up.
 FIND_BETWEEN = Query(
     """
     SELECT
         e.id, e.gateway_id, e.at, e.from_state, e.to_state, e.reason_code, e.reason_message, e.reason_phase,
-        e.attempt, e.generation, e.worker_id, e.epoch, e.factory_id, g.gateway_id AS device_id, g.name,
-        e.written_by::text::bigint AS written_by
+        e.attempt, e.generation, e.worker_id, e.epoch, coalesce(e.factory_id, g.factory_id) AS factory_id,
+        g.gateway_id AS device_id, g.name, e.written_by::text::bigint AS written_by
     FROM gateway_events AS e
     JOIN gateways AS g ON e.gateway_id = g.id
     WHERE (e.written_by, e.id) > (%(written_by)s::xid8, %(id)s::bigint)
         AND (e.written_by, e.id) <= (%(last_written_by)s::xid8, %(last_id)s::bigint)
-        AND (%(factory_id)s::uuid IS NULL OR e.factory_id = %(factory_id)s::uuid)
+        AND (
+            %(factory_id)s::uuid IS NULL
+            OR coalesce(e.factory_id, (SELECT o.factory_id FROM gateways AS o WHERE o.id = e.gateway_id))
+            = %(factory_id)s::uuid
+        )
     ORDER BY e.written_by, e.id
     LIMIT %(limit)s
     """,

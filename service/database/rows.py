@@ -78,7 +78,7 @@ class GatewayEvent:
     generation: int | None
     worker_id: UUID | None
     epoch: int | None
-    factory_id: UUID
+    factory_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,50 +282,6 @@ def test_what_was_there_before_is_understood_by_newer_migrations(database_url: s
 
 
 @pytest.mark.req("DB-02")
-def test_old_events_are_of_the_factory_where_their_gateway_is_and_keep_their_place(database_url: str) -> None:
-    for _ in [path for path in MIGRATIONS.glob("*.sql") if path.name >= "20261125000202"]:
-        migrate_down(database_url)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(OLD_ROWS)
-        connection.execute(
-            "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
-            " SELECT id, now(), 'connecting', 'connected', 1 FROM gateways"
-        )
-        places = connection.execute("SELECT id, written_by::text FROM gateway_events ORDER BY id").fetchall()
-        migrate(database_url)
-        kept = connection.execute("SELECT id, written_by::text FROM gateway_events ORDER BY id").fetchall()
-        assert kept == places
-        elsewhere = connection.execute(
-            "SELECT FROM gateway_events AS e JOIN gateways AS g ON e.gateway_id = g.id"
-            " WHERE e.factory_id <> g.factory_id"
-        ).fetchall()
-        assert (elsewhere, len(places)) == ([], 4)
-
-
-@pytest.mark.req("DB-02", "GATEWAY-07")
-def test_what_gateways_said_of_a_refusal_is_forgotten(database_url: str) -> None:
-    for _ in [path for path in MIGRATIONS.glob("*.sql") if path.name >= "20261125000401"]:
-        migrate_down(database_url)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(OLD_ROWS)
-        connection.execute("INSERT INTO gateway_connections (gateway_id) SELECT id FROM gateways")
-        words = "'login_rejected', 'The gateway rejected the login: no: canary.', 'login'"
-        connection.execute(
-            f"UPDATE gateway_connections SET (reason_code, reason_message, reason_phase) = ROW({words}),"
-            " reason_retryable = FALSE, reason_at = now()".encode()
-        )
-        connection.execute(
-            "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt, reason_code,"
-            " reason_message, reason_phase)"
-            f" SELECT id, now(), 'authenticating', 'retrying', 1, {words} FROM gateways".encode()
-        )
-        migrate(database_url)
-        for table in ("gateway_events", "gateway_connections"):
-            told = connection.execute(f"SELECT DISTINCT reason_message FROM {table}".encode()).fetchall()
-            assert told == [("The gateway rejected the login.",)]
-
-
-@pytest.mark.req("DB-02")
 def test_the_committed_schema_is_what_dbmate_dumps(database_url: str, tmp_path: Path) -> None:
     assert (PROJECT / SCHEMA).read_text() == dump_schema(database_url)
 
