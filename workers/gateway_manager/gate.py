@@ -40,14 +40,16 @@ class SlotQueue:
     Suspects wait in a lane of their own, those with the fewest failures first. They never have more than half
     of the slots, nor more handshakes under way, old ones counted, than there are slots; and while some hang,
     the next begins after a gap. So nobody gets more attempts by hanging, and one always begins soon.
-    All others go before them, the newest first: when many wait, the oldest are the likeliest to be in a crowd
-    that does not answer. Each is in front of others for one attempt only.
+    All others go before them, the newest and the oldest in turn. The newest, since the others are the likeliest
+    to be in a crowd that does not answer; the oldest, since gateways that fail quickly come again and again, and
+    would be in front of it for ever.
     """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._suspect_slots = max(1, slots // 2)
         self._waiting: dict[Ticket, None] = {}
+        self._is_newest_next = True
         self._suspects: list[tuple[int, int, Ticket]] = []
         """A heap: by failures, then by arrival."""
         self._arrivals = 0
@@ -117,7 +119,10 @@ class SlotQueue:
 
     def _take_next(self, now: float) -> Ticket | None:
         if self._waiting:
-            return self._waiting.popitem()[0]
+            ticket = next((reversed if self._is_newest_next else iter)(self._waiting))
+            del self._waiting[ticket]
+            self._is_newest_next = not self._is_newest_next
+            return ticket
         if not self._suspects or not self._has_room_for_suspects:
             return None
         if now < self._next_suspect_at and self._suspects_under_way - self._holders.keys():
