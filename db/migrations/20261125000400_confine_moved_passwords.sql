@@ -24,6 +24,10 @@ $$;
 
 -- migrate:down
 
+-- Older versions would send these passwords anywhere: whoever connects such a gateway again decides about it anew.
+DELETE FROM gateway_trials WHERE password_is_confined;
+UPDATE gateways SET desired_state = 'disconnected' WHERE password_is_confined;
+
 CREATE OR REPLACE FUNCTION raise_gateway_generation() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN

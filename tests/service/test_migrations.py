@@ -16,6 +16,7 @@ import pytest
 from devstack.commands import MIGRATE, PROJECT, local
 from service.database.event_stream import FIND_BETWEEN
 from tests.database_server import cloned_database, migrate
+from tests.service.test_schema import migrate_down
 from tests.upgrade.test_upgrade import RELEASES, recording
 from tests.waiting import wait_until
 
@@ -171,3 +172,26 @@ def test_words_that_a_present_worker_lets_through_are_kept(database_url: str) ->
             "SELECT DISTINCT reason_message FROM gateway_events WHERE reason_code = 'login_rejected'"
         ).fetchall()
     assert told == [(shown,)]
+
+
+@pytest.mark.req("DB-02", "GATEWAY-07")
+def test_an_older_version_sends_no_confined_password_anywhere(database_url: str) -> None:
+    """It does not know where it may go, so such a gateway is left to whoever connects it again."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(ROWS)
+        connection.execute("UPDATE gateways SET password_is_confined = TRUE WHERE gateway_id = 'CTC-There'")
+        connection.execute(
+            """
+            INSERT INTO gateway_trials (
+                url, email, sealed_password, sealed_for, password_is_confined, expires_at
+            )
+            SELECT 'wss://g', 'a@b', repeat('x', 40)::bytea, uuidv7(), is_confined, now()
+            FROM (VALUES (FALSE), (TRUE)) AS trial (is_confined)
+            """
+        )
+        for path in NEWER:
+            if path.name >= "20261125000400":
+                migrate_down(database_url)
+        wanted = connection.execute("SELECT gateway_id, desired_state FROM gateways ORDER BY 1").fetchall()
+        assert wanted == [("CTC-Here", "connected"), ("CTC-There", "disconnected")]
+        assert connection.execute("SELECT count(*) FROM gateway_trials").fetchone() == (1,)
