@@ -40,9 +40,9 @@ class SlotQueue:
     Suspects wait in a lane of their own, those with the fewest failures first. They never have more than half
     of the slots, nor more handshakes under way, old ones counted, than there are slots; and while some hang,
     the next begins after a gap. So nobody gets more attempts by hanging, and one always begins soon.
-    All others go before them, the newest and the oldest in turn. The newest, since the others are the likeliest
-    to be in a crowd that does not answer; the oldest, since gateways that fail quickly come again and again, and
-    would be in front of it for ever.
+    All others go before them, the newest and the oldest in turn. The newest, since the others are the
+    likeliest to be in a crowd that does not answer; the oldest, since gateways that fail quickly come again
+    and again, and would be in front of it for ever.
     """
 
     def __init__(self, slots: int) -> None:
