@@ -34,6 +34,8 @@ OTHER_FILES = 256
 """What a process has open beside its clients' connections: the database's, files of metrics, listeners."""
 STOP_LINGER_S = 2.0
 """How long a process that stops still takes requests on the connections that it has."""
+STOP_CLIENTS_S = 6.0
+"""How long it waits for clients to send the rest of a request, and to take their responses."""
 
 _ANSWERS: dict[type[Exception], Answer] = {
     ExpectationFailed: Answer(417, "EXPECTATION_FAILED", "This Expect header is not supported."),
@@ -97,7 +99,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *settings: Any) -> None:
         super().__init__(*settings)
         self._clients: set[ClientSocket] = set()
-        self._stop_at = float("inf")
+        self._stopping_since: float | None = None
 
     def run(self) -> None:
         """Until the process is told to stop."""
@@ -130,10 +132,16 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
             self.on_tick()
         except Exception:
             log.exception("periodic task failed")
-        if monotonic() >= self._stop_at:
-            for client in self._clients:
-                if not client.is_serving:
-                    client.end_input()
+        if self._stopping_since is not None:
+            self._end_clients(monotonic() - self._stopping_since)
+
+    def _end_clients(self, elapsed_s: float) -> None:
+        """Those that keep a process that stops waiting."""
+        for client in list(self._clients):
+            if elapsed_s >= STOP_LINGER_S and not client.is_serving:
+                client.end_input()
+            elif elapsed_s >= STOP_CLIENTS_S and client.is_waiting:
+                client.hang_up()
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
         """Requests that are under way are answered; those that wait, at once. The next ones end connections.
@@ -141,7 +149,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         A signal's handler may interrupt whoever holds a lock, so what takes one is left to a greenlet.
         """
         super().handle_exit(sig, frame)
-        self._stop_at = monotonic() + STOP_LINGER_S
+        self._stopping_since = monotonic()
         gevent.spawn(self.on_stop)
 
     def handle_quit(self, sig: Any, frame: Any) -> None:

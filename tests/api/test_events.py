@@ -22,7 +22,7 @@ FIELDS = {
 }  # fmt: skip
 # Other tests' transactions on the same server hold the stream up as long as they run.
 LIMIT_S = 60.0
-# Well before gunicorn cuts off what has hung (`graceful_timeout`, 6 s).
+# Well before clients that do not go on are hung up on (STOP_CLIENTS_S, 6 s).
 STOP_S = 4.0
 CROWD = 400
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 import socket
 import threading
 import time
@@ -25,7 +26,7 @@ from service.app import create_app
 from service.config import ApiConfig
 from service.crypto import Sealer, Secret
 from service.environment import Environment
-from tests.api.server import KEY, ApiServer, Reply, gateway_body
+from tests.api.server import KEY, STOP_LIMIT_S, ApiServer, Reply, gateway_body
 from tests.waiting import wait_until
 
 PATH = "/api/gateways/import"
@@ -377,3 +378,32 @@ def test_no_password_gets_into_the_log(start_api: Callable[..., ApiServer]) -> N
     send(api, as_csv(rows(factory_id, 3)).replace(b"ws://", b"http://"), CSV)
     api.stop()
     assert PASSWORD not in api.log_path.read_text()
+
+
+def test_a_stop_lets_an_import_come_to_its_end(
+    start_api: Callable[..., ApiServer], database_url: str
+) -> None:
+    """It may take 30 s: here 9, each statement within its own limit."""
+    api = start_api()
+    body = as_json_lines(rows(api.factory()["id"], 3000))
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url, autocommit=True) as database:
+        database.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN PERFORM pg_sleep(3); RETURN NULL; END $$"
+        )
+        database.execute("CREATE TRIGGER slow AFTER INSERT ON gateways EXECUTE FUNCTION slow()")
+        importing = pool.submit(
+            api.call, "POST", PATH, body=body, headers={"Content-Type": JSON_LINES}, limit_s=MANY_LIMIT_S
+        )
+        wait_until(
+            lambda: database.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+            ).fetchone(),
+            MANY_LIMIT_S,
+            "the import to write",
+        )
+        assert api.process is not None
+        api.process.send_signal(signal.SIGTERM)
+        assert importing.result().status == 201
+        assert api.process.wait(STOP_LIMIT_S) == 0
+        assert count(database) == 3000

@@ -329,3 +329,19 @@ def test_to_the_end_what_has_begun_is_answered(start_api: Callable[..., ApiServe
         assert (last.status, last.headers["Connection"]) == (200, "close")
         assert client.recv(1) == b""
     assert api.process.wait(12) == 0
+
+
+@pytest.mark.req("API-02")
+@pytest.mark.parametrize(
+    "begun", [BUNDLE * 20, IMPORT + b"Content-Length: 1000000\r\n\r\nx"], ids=["deaf", "body"]
+)
+def test_a_stop_waits_for_no_client_that_does_not_go_on(
+    start_api: Callable[..., ApiServer], sockets: Connect, begun: bytes
+) -> None:
+    api = start_api()
+    client = sockets(api)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.sendall(begun)
+    quick(api)  # It came later, so that what has begun is under way.
+    assert api.stop() == 0
+    assert "graceful timeout" not in api.log_path.read_text()
