@@ -65,8 +65,8 @@ logger_class = JsonLogger
 loglevel = api_config.log_level
 accesslog = None
 
-# Requests end by themselves within the database's time limits (an import's is 30 s), and clients that do not go on
-# are hung up on sooner (STOP_CLIENTS_S): what is still running then has hung.
+# Requests end by themselves within the database's time limits (an import's is 30 s), and clients that do not
+# go on are hung up on sooner (STOP_CLIENTS_S): what is still running then has hung.
 graceful_timeout = 35
 keepalive = api_config.keepalive_s
 # A C parser would be taken by itself wherever one happens to be installed; it saves 2 of 20 µs.
