@@ -155,31 +155,25 @@ def test_gateways_are_held_and_connected_as_they_were_wanted(
 
 
 @pytest.mark.req("FACTORY-02", "GATEWAY-02")
-def test_a_cursor_of_the_release_goes_on_or_is_refused(release: Release, api: ApiServer) -> None:
+def test_a_cursor_of_the_release_goes_on(release: Release, api: ApiServer) -> None:
     for path, recorded in release.recorded["pages"].items():
         reply = ask(release, api, f"{path}&cursor={recorded['cursor']}")
-        if reply.status == 200:
-            assert differences(recorded["page"], reply.json["data"]) == [], path
-        else:
-            assert (reply.status, reply.error["code"], reply.fields) == (400, "VALIDATION_ERROR", ["cursor"])
+        assert reply.status == 200, (path, reply.body)
+        assert differences(recorded["page"], reply.json["data"]) == [], path
 
 
-def test_who_follows_the_events_goes_on_or_begins_anew(release: Release, tmp_path: Path) -> None:
+def test_who_follows_the_events_goes_on(release: Release, tmp_path: Path) -> None:
     cursor = moved_event_cursor(release)
     migrate(release.database_url)
     with ApiServer(release.database_url, tmp_path / "api.log", {"AUTH": "required"}) as api:
         reply = ask(release, api, f"/api/events?after={cursor}&limit=100")
-        if reply.status == 200:
-            with psycopg.connect(release.database_url) as connection:
-                [(behind,)] = connection.execute(
-                    "SELECT count(*) FROM gateway_events WHERE id > 5"
-                ).fetchall()
-            assert len(reply.json["data"]) == behind
-        else:
-            assert (reply.status, reply.error["code"]) in {(400, "VALIDATION_ERROR"), (410, "CURSOR_EXPIRED")}
+        assert reply.status == 200, reply.body
+        with psycopg.connect(release.database_url) as connection:
+            behind = connection.execute("SELECT id FROM gateway_events WHERE id > 5 ORDER BY id").fetchall()
+        assert [(event["id"],) for event in reply.json["data"]] == behind
         # One of another database is not taken for one of this.
         other = ask(release, api, f"/api/events?after={release.recorded['event_cursor']}")
-        assert other.status in {400, 410}, other.body
+        assert (other.status, other.error["code"]) == (410, "CURSOR_EXPIRED")
 
 
 def moved_event_cursor(release: Release) -> str:
