@@ -60,7 +60,7 @@ def login_rejected(household: Household, findings: Findings) -> None:
         soonest_s, latest_s = following.soonest_s or 0, following.latest_s or 0
         findings.holds(
             f"the next one {soonest_s:.0f} to {latest_s:.0f} s later",
-            FIRST_QUARANTINE_S - 1 <= soonest_s and latest_s < LONGEST_QUARANTINE_S,
+            soonest_s >= FIRST_QUARANTINE_S - 1 and latest_s < LONGEST_QUARANTINE_S,
         )
         well = sum(gateway.logins == 1 and gateway.open_sessions == 1 for gateway in good.gateways[1:])
         findings.holds(f"{well} of the {GOOD - 1} others undisturbed", well == GOOD - 1)
