@@ -46,7 +46,7 @@ def _text_of(env_file: Path) -> str:
         text = "\0"
     except OSError as error:
         raise ConfigurationError(
-            f"{env_file} can not be read ({error.strerror}): it has to be a file that this user may read"
+            f"{env_file} cannot be read ({error.strerror}): it has to be a file that this user may read"
         ) from None
     if "\0" in text:
         raise ConfigurationError(f"{env_file} is not UTF-8 text: save it as UTF-8")
@@ -154,6 +154,6 @@ def _read_secret(name: str, path: Path) -> str:
             raise ConfigurationError(f"{name}: {path} is longer than {MAX_SECRET_BYTES} bytes")
         return content.decode().strip()
     except OSError as error:
-        raise ConfigurationError(f"{name}: {path} can not be read: {error.strerror}") from None
+        raise ConfigurationError(f"{name}: {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{name}: {path} is not UTF-8") from None

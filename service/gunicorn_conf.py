@@ -37,7 +37,7 @@ def or_exit(step: Callable[[], Any]) -> Any:
     try:
         return step()
     except ConfigurationError as error:
-        sys.exit(f"Millgate's API can not start: {error}")
+        sys.exit(f"Millgate's API cannot start: {error}")
 
 
 api_config: ApiConfig = or_exit(read_config)

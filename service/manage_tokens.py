@@ -41,7 +41,7 @@ def main() -> int:
     except TokenNotFoundError:
         return _fail(f"There is no token named {asked.name}, or it was revoked before.")
     except (ConfigurationError, DatabaseError) as error:
-        return _fail(f"Millgate's tokens can not be reached: {error}")
+        return _fail(f"Millgate's tokens cannot be reached: {error}")
     return 0
 
 

@@ -128,7 +128,7 @@ def _read_tls(environment: Environment) -> ssl.SSLContext:
         return make_tls_context(ca_file)
     except OSError as error:
         problem = "has no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
-        raise ConfigurationError(f"GATEWAY_CA_FILE {ca_file} can not be used: {problem}") from None
+        raise ConfigurationError(f"GATEWAY_CA_FILE {ca_file} cannot be used: {problem}") from None
 
 
 def _read_backoff(environment: Environment) -> BackoffPolicy:

@@ -36,7 +36,7 @@ class MetricsServer:
         try:
             self._server = _Server(host, port, text, serves)
         except OSError as error:
-            message = f"can not listen on METRICS_HOST {host}, METRICS_PORT {port}: {error.strerror or error}"
+            message = f"cannot listen on METRICS_HOST {host}, METRICS_PORT {port}: {error.strerror or error}"
             raise ConfigurationError(message) from None
         self._thread = BackgroundThread(self._server.serve_forever, "metrics")
 

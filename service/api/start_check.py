@@ -21,7 +21,7 @@ def check_port(config: ApiConfig) -> None:
             probe.bind((config.host, config.port))
         except OSError as error:
             raise ConfigurationError(
-                f"can not listen on HOST {config.host}, PORT {config.port}: {error.strerror or error}"
+                f"cannot listen on HOST {config.host}, PORT {config.port}: {error.strerror or error}"
             ) from None
 
 
@@ -43,6 +43,6 @@ def check_encryption_key(config: ApiConfig, wait_s: float = DATABASE_WAIT_S) -> 
                 if time.monotonic() > deadline:
                     raise ConfigurationError(f"{error}: see DATABASE_URL") from None
     except DatabaseError as error:
-        raise ConfigurationError(f"the database can not be used: {error}") from None
+        raise ConfigurationError(f"the database cannot be used: {error}") from None
     finally:
         database.close()

@@ -73,7 +73,7 @@ def _raise_ours(error: psycopg.Error) -> None:
     if isinstance(error, _PASSING):
         raise DatabaseUnavailableError("the database could not do it now") from error
     if isinstance(error, psycopg.OperationalError):
-        raise DatabaseUnavailableError("the database can not be reached") from error
+        raise DatabaseUnavailableError("the database cannot be reached") from error
     if isinstance(error, pg.UndefinedTable):
         raise DatabaseError("a table is not there: the database has to be migrated") from None
     if isinstance(error, (psycopg.DataError, psycopg.InternalError)):

@@ -347,7 +347,7 @@ def test_a_persons_settings_for_other_programs_change_nothing(millgate: Millgate
         (b"# Schl\xfcssel\nPORT=3000\n", "is not UTF-8 text: save it as UTF-8"),
         ("\ufeffPORT=3000\n".encode("utf-16-le"), "is not UTF-8 text: save it as UTF-8"),
         (b"PORT=30\x0000\n", "is not UTF-8 text: save it as UTF-8"),
-        (None, "can not be read (Is a directory): it has to be a file that this user may read"),
+        (None, "cannot be read (Is a directory): it has to be a file that this user may read"),
     ],
 )
 def test_an_env_file_that_is_none_is_one_line(

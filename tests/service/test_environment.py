@@ -99,7 +99,7 @@ def test_a_secret_that_is_given_twice_stops_the_start(name: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, "can not be read: No such file or directory"),
+        (None, "cannot be read: No such file or directory"),
         (b"hidden \xff", "is not UTF-8"),
         (b"hidden" * 20_000, "is longer than 65536 bytes"),
     ],
@@ -182,6 +182,6 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path, content: bytes | None) 
         env_file.mkdir()
     else:
         env_file.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"\.env (is not UTF-8 text|can not be read)") as caught:
+    with pytest.raises(ConfigurationError, match=r"\.env (is not UTF-8 text|cannot be read)") as caught:
         read_settings({}, env_file)
     assert "\n" not in str(caught.value)

@@ -114,6 +114,6 @@ def test_a_file_of_authorities_that_is_none_stops_the_start(tmp_path: Path, cont
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(ConfigurationError, match=r"GATEWAY_CA_FILE .* can not be used") as refused:
+    with pytest.raises(ConfigurationError, match=r"GATEWAY_CA_FILE .* cannot be used") as refused:
         worker_config("postgresql://127.0.0.1/none", GATEWAY_CA_FILE=str(path))
     assert "\n" not in str(refused.value)
