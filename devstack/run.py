@@ -19,6 +19,7 @@ from devstack.stack import asks_for_tokens, start_millgate
 from devstack.stop_request import StopRequest
 from devstack.supervisor import StopAskedError, Supervisor
 from devstack.terminal import say
+from service.env_file import unknown_names
 
 LOOK_AFTER_INTERVAL_S = 1.0
 HOW_TO_GET_IN = """\
@@ -80,6 +81,8 @@ def run_millgate(supervisor: Supervisor, stopping: StopRequest, settings: Mappin
     check_address_is_free(address)
     if write_env_file(PROJECT / ".env"):
         say("Wrote .env with a fresh ENCRYPTION_KEY.")
+    if unknown := unknown_names(PROJECT / ".env"):
+        say(f"{unknown}.")
     start_millgate(supervisor, os.environ, settings, address)
     if asks_for_tokens(address):
         say(HOW_TO_GET_IN)

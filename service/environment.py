@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 
-from dotenv import dotenv_values
 from dotenv.variables import parse_variables
 
+from service.env_file import read_env_file
 from service.errors import ConfigurationError
 
 _FILE = "_FILE"
@@ -27,30 +26,12 @@ def read_settings(environment: Mapping[str, str], env_file: Path) -> dict[str, s
     """
     said = {name: value for name, value in environment.items() if value}
     written: dict[str, str] = {}
-    for name, text in dotenv_values(stream=StringIO(_text_of(env_file)), interpolate=False).items():
+    for name, text in read_env_file(env_file).items():
         known = {**written, **said}
-        written[name] = "".join(atom.resolve(known) for atom in parse_variables(text or ""))
+        written[name] = "".join(atom.resolve(known) for atom in parse_variables(text))
     for name in said:
         written.pop(_other_name(name), None)
     return {**written, **said}
-
-
-def _text_of(env_file: Path) -> str:
-    """Nothing, if there is no such file. Raises ConfigurationError."""
-    try:
-        # Some editors begin a file with a mark of its encoding.
-        text = env_file.read_text("utf-8-sig")
-    except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError:
-        text = "\0"
-    except OSError as error:
-        raise ConfigurationError(
-            f"{env_file} cannot be read ({error.strerror}): it has to be a file that this user may read"
-        ) from None
-    if "\0" in text:
-        raise ConfigurationError(f"{env_file} is not UTF-8 text: save it as UTF-8")
-    return text
 
 
 def _other_name(name: str) -> str:

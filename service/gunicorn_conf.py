@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from service.api.metrics import count_pool
@@ -18,6 +19,7 @@ from service.api.services import services_of
 from service.api.start_check import check_encryption_key, check_port
 from service.config import ApiConfig, is_loopback
 from service.crypto import Sealer
+from service.env_file import unknown_names
 from service.environment import read_environment
 from service.errors import ConfigurationError
 from service.logs import configure_logging
@@ -85,6 +87,8 @@ def on_starting(_server: Any) -> None:
     """Before the port is taken and anything is forked."""
     for name in api_config.obsolete:
         log.warning("the setting %s has no meaning any more: remove it", name)
+    if unknown := unknown_names(Path(".env")):
+        log.warning(unknown)
     or_exit(lambda: check_port(api_config))
     or_exit(lambda: check_encryption_key(api_config))
 

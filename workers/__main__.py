@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from service.crypto import Sealer
 from service.database.canaries import check_key
 from service.database.pool import Database
 from service.database.workers import WorkerRepository
+from service.env_file import unknown_names
 from service.environment import read_environment
 from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError
 from service.file_limit import raise_file_limit
@@ -242,6 +244,8 @@ def main() -> int:
     try:
         config = WorkerConfig.read(read_environment())
         configure_logging(config.log_level)
+        if unknown := unknown_names(Path(".env")):
+            log.warning(unknown)
         threading.stack_size(THREAD_STACK_BYTES)
         raise_file_limit()
         # Half of the margin is for closing the sockets, half for the guard.
