@@ -7,9 +7,9 @@ from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from service.api.requests import detail
-from service.api.urls import DEFAULT_PORTS
 from service.config import Network
 from service.errors import InvalidRequestError
+from service.websocket_url import host_and_port
 
 
 class PasswordMove(Enum):
@@ -81,9 +81,8 @@ def password_required(move: PasswordMove) -> InvalidRequestError:
 
 
 def _target(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
+    host, port = host_and_port(url)
     # Rows of older versions may have an address in another of its forms.
     with suppress(ValueError):
         host = str(ip_address(host))
-    return host, parts.port or DEFAULT_PORTS[parts.scheme]
+    return host, port

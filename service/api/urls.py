@@ -13,8 +13,8 @@ import idna
 from pydantic_core import PydanticCustomError
 
 from service.api.texts import has_hidden
+from service.websocket_url import DEFAULT_PORTS
 
-DEFAULT_PORTS = {"ws": 80, "wss": 443}
 MAX_URL_CHARACTERS = 2000
 MAX_HOST_CHARACTERS = 253
 MAX_PORT = 65535

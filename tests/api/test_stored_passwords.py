@@ -40,6 +40,8 @@ SAME, FREE, CONFINED, WITHOUT_TLS, ELSEWHERE = PasswordMove
         # As older versions stored it.
         ("ws://[FD00:0:0::1]:80", "ws://[fd00::1]", SAME),
         ("ws://[::ffff:192.0.2.1]:5000", "ws://[::ffff:c000:201]:5000", SAME),
+        # Both are looked up as one.
+        ("ws://[fe80::1%25eth0]:5000", "ws://[fe80::1%eth0]:5000", SAME),
         ("wss://gateway:5000", "ws://gateway:5000", WITHOUT_TLS),
         ("wss://gateway", "ws://gateway", WITHOUT_TLS),
         ("wss://gateway", "ws://10.0.0.1", WITHOUT_TLS),

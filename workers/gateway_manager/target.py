@@ -6,7 +6,7 @@ Sources: RFC 3986, RFC 6455 (section 3), RFC 9110 (section 7.2).
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+from service.websocket_url import DEFAULT_PORTS, host_and_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,8 @@ class Target:
     def of(cls, url: str) -> "Target":
         """Takes a URL apart."""
         parts = urlsplit(url)
-        # RFC 6874 has the zone's sign escaped.
-        host = (parts.hostname or "").replace("%25", "%")
         resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return cls(host, parts.port or _DEFAULT_PORTS[parts.scheme], parts.scheme == "wss", resource)
+        return cls(*host_and_port(url), parts.scheme == "wss", resource)
 
     @property
     def server_name(self) -> str:
@@ -39,7 +37,7 @@ class Target:
         """The authority, without the default port of the URL's scheme."""
         host = self._host_without_zone
         name = f"[{host}]" if ":" in host else host
-        default_port = _DEFAULT_PORTS["wss" if self.is_tls else "ws"]
+        default_port = DEFAULT_PORTS["wss" if self.is_tls else "ws"]
         return name if self.port == default_port else f"{name}:{self.port}"
 
     @property
