@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "millgate-api-metrics-"
 # The files of a process, and the bytes that are reserved for each: they are mapped into memory, and a write
-# there for which the disk has no room would end the process.
-FILES = {"histogram": 512 * 1024, "counter": 64 * 1024, "gauge_livesum": 64 * 1024}
+# there for which the disk has no room would end the process. There is room for
+# some 400 kinds of requests: by route, method and status.
+FILES = {"histogram": 2 * 1024 * 1024, "counter": 64 * 1024, "gauge_livesum": 64 * 1024}
 RETRY_INTERVAL_S = 1.0
 ATTEMPTS = 3
 
@@ -109,8 +110,12 @@ def keep_files() -> bool:
 
 
 def give_up_files() -> None:
-    """They turned out to be of no use: `keep_files` begins others."""
-    _own.pid = 0
+    """They turned out to be of no use, and are removed: `keep_files` begins others a second later."""
+    with _one_at_a_time:
+        if has_files():
+            _own.pid, _own.retry_at = 0, monotonic() + RETRY_INTERVAL_S
+            for kind in FILES:
+                (Path(directory() or "") / f"{kind}_{identity()}.db").unlink(missing_ok=True)
 
 
 def forget_process(pid: int) -> None:

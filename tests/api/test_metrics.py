@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from devstack.commands import PROJECT
+from service.api import metrics_directory
 from service.api.metrics_directory import PREFIX, VARIABLE, make_directory
 from service.api.server import ApiWorker
 from tests.api.server import ApiServer
@@ -178,6 +178,22 @@ def test_without_a_directory_each_process_counts_for_itself(
     assert "each process answers /metrics for itself alone" in caplog.text
 
 
+def test_files_that_are_given_up_make_room_for_others_a_second_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(metrics_directory, "_own", metrics_directory._Own())
+    monkeypatch.setenv(VARIABLE, "")
+    make_directory()
+    for _ in range(2):
+        wait_until(metrics_directory.keep_files, 10, "files to be begun")
+        assert len(list(tmp_path.glob(f"{PREFIX}*/*.db"))) == len(metrics_directory.FILES)
+        metrics_directory.give_up_files()
+        assert not metrics_directory.keep_files(), "a request must not write them anew each time"
+        assert not list(tmp_path.glob(f"{PREFIX}*/*.db"))
+    metrics_directory.remove_directory()
+
+
 def test_a_directory_in_use_is_left_alone_by_who_cannot_see_its_processes(
     api: ApiServer, tmp_path: Path
 ) -> None:
@@ -230,7 +246,7 @@ def test_a_client_that_leaves_without_its_answer_harms_nobody(api: ApiServer) ->
 
 def test_what_fails_beside_the_requests_ends_no_process(caplog: pytest.LogCaptureFixture) -> None:
     worker = ApiWorker.__new__(ApiWorker)
-    worker.tmp, worker.ppid, worker._stop_at = SimpleNamespace(notify=lambda: None), os.getppid(), inf
+    worker.tmp, worker.ppid, worker._stopping_since = SimpleNamespace(notify=lambda: None), os.getppid(), None
     worker.on_tick = Path("/nowhere").rmdir
     worker.notify()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
