@@ -52,6 +52,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 def has_news(connection: psycopg.Connection[Any]) -> bool:
     """Whether the server sent something while nobody asked, such as a goodbye."""
+    # Not select(): the descriptor's number may be beyond what that takes.
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
     return bool(poll.poll(0))

@@ -9,7 +9,6 @@ that does not answer us may be there for others.
 
 import logging
 import os
-import select
 import socket
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import psycopg
 
 from service.config import DatabaseConfig
 from service.database.pool import Connection, ConnectionExecutor, connect
+from service.database.session import has_news
 from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
@@ -158,12 +158,8 @@ class Lease:
 
     def _has_session_ended(self) -> bool:
         """Whether the server says something unasked, which is its goodbye. The next statement finds out."""
-        if self._connection is None or self._connection.closed:
-            return False
-        # Not select(): its number may be beyond what that takes.
-        poller = select.poll()
-        poller.register(self._connection, select.POLLIN)
-        return bool(poller.poll(0))
+        connection = self._connection
+        return connection is not None and not connection.closed and has_news(connection)
 
     def _renew_once(self, sent_at: float) -> bool:
         self._lose_what_is_over()
