@@ -214,7 +214,7 @@ def test_a_gateway_without_a_thread_is_handed_back_and_the_worker_lives(
     for row_id in row_ids:
         plant.wait_for_state(row_id, "connected")
     assert first.logins == 1
-    told = [record for record in caplog.records if "no room" in record.getMessage()]
+    told = [record for record in caplog.records if "out of files or threads" in record.getMessage()]
     assert 1 <= len(told) <= 20
     worker.stop()
     assert all(plant.is_free(row_id) for row_id in [first_id, *row_ids])
