@@ -125,7 +125,7 @@ def test_a_worker_with_few_files_takes_what_it_can_carry_and_says_so_once(
     held = plant.rows("SELECT gateway_capacity, gateways_held FROM workers ORDER BY started_at")
     assert held[0].gateways_held <= held[0].gateway_capacity == count // 2
     assert site.summary()["max_open_sessions"] == 1
-    assert few.log.count("no room") == 0
+    assert few.log.count("out of files or threads") == 0
 
 
 def counts(plant: Plant, code: str) -> int:
