@@ -140,8 +140,10 @@ def test_a_response_that_is_taken_too_slowly_is_given_up(pair: Pair, monkeypatch
     ours, theirs = pair
 
     def take() -> None:
-        while theirs.recv(100):
+        while True:
+            # First, so that there is something: this blocks the thread.
             gevent.sleep(MOMENT_S / 20)
+            theirs.recv(100)
 
     ours.begin_request()
     ours.sendall(b"x" * BIG_BYTES)
