@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from time import monotonic
 from uuid import UUID
 
 from service.database.active_gateways import SealedLogin
@@ -63,7 +64,7 @@ class Ghosts:
 
     def _tick(self, ids: list[UUID]) -> None:
         for gateway_id in random.sample(ids, round(len(ids) * TICK_S / PING_INTERVAL_S)):
-            self._living[gateway_id].saw(gateway_id, message=False)
+            self._living[gateway_id].saw(gateway_id, message=False, at=monotonic())
         self._owed += self.flaps_per_s * TICK_S
         for gateway_id in random.sample(ids, min(len(ids), int(self._owed))):
             self._living[gateway_id].move(gateway_id, State.RETRYING, LOST, retry_in_s=0.5)

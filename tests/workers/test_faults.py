@@ -89,7 +89,7 @@ def hall(server_admin: psycopg.Connection, server_url: str) -> Iterator[Hall]:
         url = parts.enter_context(cloned_database(server_admin, server_url))
         plant = parts.enter_context(Plant(url))
         healthy = parts.enter_context(Site.start(names, credentials=Credentials(EMAIL, PASSWORD)))
-        worker = ThreadedWorker(url, {"LEASE_S": "6", "SUBSCRIBE_GRACE_S": "0.3"})
+        worker = ThreadedWorker(url, {"LEASE_S": "6", "SUBSCRIBE_GRACE_S": "0.3", "LIVENESS_TIMEOUT_S": "3"})
         parts.callback(worker.stop)
         row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in healthy.gateways)
         for row_id in row_ids:

@@ -99,14 +99,15 @@ def test_times_and_counters_of_a_session() -> None:
     connected = registry.find(ROW_ID)
     assert connected is not None
     assert connected.connects == 6
-    assert connected.last_seen_at == connected.connected_since == connected.last_connected_at
-    registry.saw(ROW_ID, message=False)
-    ponged = registry.find(ROW_ID)
-    assert ponged == connected._replace(last_seen_at=ponged.last_seen_at if ponged else None)
-    registry.saw(ROW_ID, message=True)
+    assert connected.connected_since == connected.last_connected_at
+    # Whoever hears it says when: a connection does so before it calls it connected.
+    assert connected.last_seen_at is None
+    registry.saw(ROW_ID, message=False, at=7.0)
+    assert registry.find(ROW_ID) == connected._replace(last_seen_at=7.0)
+    registry.saw(ROW_ID, message=True, at=8.0)
     heard = registry.find(ROW_ID)
     assert heard is not None
-    assert (heard.messages_received, heard.last_message_at) == (10, heard.last_seen_at)
+    assert (heard.messages_received, heard.last_message_at) == (10, 8.0)
     registry.move(ROW_ID, State.RETRYING, REASON, retry_in_s=5)
     lost = registry.find(ROW_ID)
     assert lost is not None
@@ -171,7 +172,7 @@ def test_only_what_was_heard_of_is_touched() -> None:
     registry = registry_in(State.CONNECTED)
     registry.take_changes(100)
     assert not registry.take_touched(0.000_001)
-    registry.saw(ROW_ID, message=False)
+    registry.saw(ROW_ID, message=False, at=7.0)
     touched = registry.take_touched(0.000_000_001)
     assert [one.gateway_id for one in touched.touched] == [ROW_ID]
     assert not registry.take_touched(0.000_000_001)

@@ -197,7 +197,7 @@ class GatewayConnection:
             # Most gateways say nothing now: who waits for that shall not keep others waiting.
             sign_in.await_consent()
             connected_at = monotonic()
-            self._greet()
+            self._greet(transport.heard_at)
             self._stay(transport, session)
         except InterruptedWaitError:
             if self._is_interrupted():
@@ -246,24 +246,28 @@ class GatewayConnection:
         """Receives and pings until something ends the session; always raises."""
         settings = self._around.session
         clock = SessionClock.starting(settings, monotonic(), random.random())  # noqa: S311 - no secret
+        clock.last_seen_at = transport.heard_at
         while True:
             received = transport.receive(clock.wake_at, Phase.SESSION)
             now = monotonic()
             if received is not None:
-                clock.last_seen_at = now
+                clock.last_seen_at = transport.heard_at
                 is_message = received.kind is Kind.MESSAGE
-                self._around.registry.saw(self.id, message=is_message)
+                self._around.registry.saw(self.id, message=is_message, at=transport.heard_at)
                 if is_message:
                     take(session, received.payload, Phase.SESSION, self._credentials)
-            elif now >= clock.silent_at:
+            if now >= clock.silent_at:
                 limit_s = settings.liveness_timeout_s
                 message = f"Neither a frame nor a pong came for {limit_s:g} s."
+                if transport.is_behind:
+                    message = f"What the gateway sends arrives over {limit_s:g} s late: it sends too much."
                 raise failed(Code.PING_TIMEOUT, Phase.SESSION, message)
             if clock.ping_is_due(now):
                 transport.ping()
 
-    def _greet(self) -> None:
+    def _greet(self, heard_at: float) -> None:
         self._record = Record(failures=self._record.failures)
+        self._around.registry.saw(self.id, message=False, at=heard_at)
         self._move(State.CONNECTED)
         level = logging.INFO if self._warned else logging.DEBUG
         log.log(level, "gateway connected", extra=self._who())

@@ -166,8 +166,6 @@ class GatewayRegistry:
                 last_rejected_at=now if rejected_logins > before.rejected_logins else before.last_rejected_at,
             )
             self._observations[gateway_id] = _with_connection_times(before, after, now)
-            if state is State.CONNECTED:
-                self._pulses[gateway_id].last_seen_at = now
             self._count(state, reason)
             self._remember(
                 Transition(gateway_id, now, before.state, state, reason, after.attempt, after.generation)
@@ -187,14 +185,13 @@ class GatewayRegistry:
             self._observations[gateway_id] = before._replace(next_attempt_at=next_attempt_at)
             self._mark(gateway_id)
 
-    def saw(self, gateway_id: UUID, *, message: bool) -> None:
-        """Something arrived: a message, or a ping or pong."""
-        now = monotonic()
+    def saw(self, gateway_id: UUID, *, message: bool, at: float) -> None:
+        """Something was read: a message, or a ping or pong. `at`: as of when the gateway was there."""
         with self._changed:
             pulse = self._pulses[gateway_id]
-            pulse.last_seen_at = now
+            pulse.last_seen_at = at
             if message:
-                pulse.last_message_at = now
+                pulse.last_message_at = at
                 pulse.messages_received += 1
                 self._tally.messages += 1
 

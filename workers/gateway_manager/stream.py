@@ -16,6 +16,8 @@ from typing import TypeVar
 from workers.gateway_manager.waker import InterruptedWaitError, Waker
 
 _READ_BYTES = 65536
+# That the peer sends no more, as far as poll() tells without reading: a reset everywhere, a FIN on Linux.
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 Result = TypeVar("Result")
 
@@ -40,7 +42,7 @@ class Stream:
         self._buffer = memoryview(b"")
         self._poller = select.poll()
         self._poller.register(waker.fileno(), select.POLLIN)
-        self._polled_for = 0
+        self._polled_for: int | None = None
         """What the poller looks for on the socket."""
         self.deadline = 0.0
         """Monotonic seconds at which reading or writing gives up."""
@@ -121,9 +123,12 @@ class Stream:
                 return True
         return False
 
-    def pause(self, until: float) -> None:
-        """Waits without reading (monotonic seconds). Raises InterruptedWaitError."""
-        self._waker.wait(until, self.interrupted)
+    def wait_hung_up(self, until: float) -> bool:
+        """Waits without reading: whether the peer's end is seen before this time (monotonic seconds).
+
+        Raises InterruptedWaitError.
+        """
+        return self._wait(_HUNG_UP, until)
 
     def gettimeout(self) -> float:
         """Zero: websocket-client then leaves all waiting to `recv` and `send`."""

@@ -1,5 +1,6 @@
 """An open WebSocket to one gateway: bounded in time and in bytes, and at once to interrupt."""
 
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, f
 from workers.gateway_manager.stream import DeadlinePassedError, Stream
 from workers.gateway_manager.waker import InterruptedWaitError
 
+_PING_BYTES = 4
+_ENDED_UNREAD = "The connection ended; of what came before, not all was read, as it was too much."
 _NORMAL_CLOSE = (1000).to_bytes(2, "big")
 # RFC 6455, section 7.4.1.
 _PROTOCOL_ERROR, _UNSUPPORTED_DATA, _MESSAGE_TOO_BIG = 1002, 1003, 1009
@@ -54,14 +57,23 @@ class Transport:
         self._budget = ReadBudget(settings, monotonic())
         self._read_at = 0.0
         """Until then nothing is read: what we do not read, the gateway can not send."""
+        self.is_behind = False
+        """Something may have lain unread since it was slowed: what is read now was sent who knows when."""
+        self._pings: list[tuple[bytes, float]] = []
+        """Those whose pongs may tell something still: what they carry, and when they were sent."""
+        self.heard_at = monotonic()
+        """As of when the gateway is known to have been there (monotonic seconds)."""
 
     def send_text(self, text: str) -> None:
         """Sends a message."""
         self._send(text.encode(), ABNF.OPCODE_TEXT)
 
     def ping(self) -> None:
-        """Sends a ping."""
-        self._send(b"", ABNF.OPCODE_PING)
+        """Sends a ping, of which nobody can know before what its pong has to carry."""
+        now = monotonic()
+        self._pings = [one for one in self._pings if one[1] > now - self._settings.liveness_timeout_s]
+        self._pings.append((os.urandom(_PING_BYTES), now))
+        self._send(self._pings[-1][0], ABNF.OPCODE_PING)
 
     def receive(self, until: float, phase: Phase, finish_by: float | None = None) -> Received | None:
         """The next thing that arrives, or None when nothing has begun to by then (monotonic seconds).
@@ -70,9 +82,13 @@ class Transport:
         until `finish_by`, or as long as liveness allows. A close is a failure.
         """
         try:
-            if self._read_at > monotonic():
-                self._stream.pause(min(until, self._read_at))
-            if self._read_at > until or not self._stream.wait_readable(until):
+            if self._read_at > monotonic() and self._stream.wait_hung_up(min(until, self._read_at)):
+                raise failed(Code.CONNECTION_LOST, phase, _ENDED_UNREAD)
+            if self._read_at > until:
+                return None
+            if self.is_behind and not self._stream.wait_readable(monotonic()):
+                self.is_behind = False
+            if not self._stream.wait_readable(until):
                 return None
             self._stream.deadline = finish_by or monotonic() + self._settings.liveness_timeout_s
             opcode, frame = self._web_socket.recv_data_frame(control_frame=True)
@@ -80,8 +96,9 @@ class Transport:
             self._tell_fault(error)
             raise self._failure(error, phase) from None
         now = monotonic()
+        self._hear(opcode, frame.data, now)
         if pause_s := self._budget.take(now, *self._web_socket.take_counts()):
-            self._read_at = now + pause_s
+            self._read_at, self.is_behind = now + pause_s, True
         if opcode == ABNF.OPCODE_CLOSE:
             raise failed(Code.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
         if opcode == ABNF.OPCODE_BINARY:
@@ -113,6 +130,13 @@ class Transport:
         """Closes the socket without a word."""
         self._stream.close()
         self._web_socket.release()
+
+    def _hear(self, opcode: int, payload: bytes, now: float) -> None:
+        """Something was read. What may have lain for long says nothing about now; the pong to a ping does."""
+        if not self.is_behind:
+            self.heard_at = now
+        elif opcode == ABNF.OPCODE_PONG:
+            self.heard_at = max([self.heard_at, *(at for sent, at in self._pings if sent == payload)])
 
     def _send(self, payload: bytes, opcode: int, finish_by: float | None = None) -> None:
         try:
