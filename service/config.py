@@ -30,6 +30,11 @@ class DatabaseConfig:
     connect_timeout_s: float
     statement_timeout_s: float
 
+    @property
+    def password(self) -> str:
+        """The password in the URL; empty if there is none."""
+        return str(conninfo_to_dict(self.url).get("password") or "")
+
     @classmethod
     def read(cls, environment: Environment) -> "DatabaseConfig":
         """Raises ConfigurationError."""

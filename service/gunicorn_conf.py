@@ -6,6 +6,7 @@ from gevent import monkey  # type: ignore[import-untyped]
 monkey.patch_all()
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -42,6 +43,12 @@ def or_exit(step: Callable[[], Any]) -> Any:
         sys.exit(f"Millgate's API cannot start: {error}")
 
 
+def stop_early(_number: int, _frame: object) -> None:
+    """For Ctrl-C before gunicorn has a handler: gevent would show where it was."""
+    sys.exit("Millgate's API was stopped before it started.")
+
+
+signal.signal(signal.SIGINT, stop_early)
 api_config: ApiConfig = or_exit(read_config)
 configure_logging(api_config.log_level)
 # Before the application is made, which counts there.
@@ -90,7 +97,7 @@ def on_starting(_server: Any) -> None:
     if unknown := unknown_names(Path(".env")):
         log.warning(unknown)
     or_exit(lambda: check_port(api_config))
-    or_exit(lambda: check_encryption_key(api_config))
+    or_exit(lambda: check_encryption_key(api_config, log.warning))
 
 
 def when_ready(server: Any) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from service.config import DatabaseConfig
+from service.database.first_connection import check_reachable
 from service.database.pool import Database
 from service.database.tokens import TokenRepository
 from service.environment import read_environment
@@ -30,7 +31,9 @@ def main() -> int:
     asked = _parser().parse_args()
     configure_logging("error")
     try:
-        database = Database(DatabaseConfig.read(read_environment()), "millgate-tokens")
+        config = DatabaseConfig.read(read_environment())
+        check_reachable(config, "millgate-tokens")
+        database = Database(config, "millgate-tokens")
         database.open()
         try:
             _run(TokenRepository(database), asked)

@@ -14,6 +14,7 @@ from uuid import UUID
 from service.config import DatabaseConfig, read_sealer
 from service.crypto import Sealer
 from service.database.canaries import check_key, find_keys_in_use, retire_key
+from service.database.first_connection import check_reachable
 from service.database.pool import Database
 from service.database.seals import SealedPassword, SealRepository
 from service.environment import read_environment
@@ -118,7 +119,9 @@ def main() -> int:
     try:
         environment = read_environment()
         sealer = read_sealer(environment)
-        database = Database(DatabaseConfig.read(environment), "millgate-rotate-keys")
+        config = DatabaseConfig.read(environment)
+        check_reachable(config, "millgate-rotate-keys")
+        database = Database(config, "millgate-rotate-keys")
         database.open()
         try:
             is_alone = Rotation(database, sealer, lambda line: print(line, flush=True)).run()

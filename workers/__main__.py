@@ -10,6 +10,7 @@ from uuid import UUID
 
 from service.crypto import Sealer
 from service.database.canaries import check_key
+from service.database.first_connection import check_first
 from service.database.pool import Database
 from service.database.workers import WorkerRepository
 from service.env_file import unknown_names
@@ -56,6 +57,7 @@ class Worker:
 
     def __init__(self, config: WorkerConfig, fence: Callable[[float | None], None] = lambda _: None) -> None:
         """`fence` is told until when sockets may be open; see `Lease`."""
+        self._database_config = config.database
         self._database = Database(config.database, "millgate-worker")
         self._sealer = Sealer(config.encryption_key, config.old_encryption_keys)
         self._registry = GatewayRegistry()
@@ -122,9 +124,9 @@ class Worker:
 
         Raises NoThreadError where the system has no room for the worker's own threads.
         """
-        self._database.open()
         try:
             self._check_key()
+            self._database.open()
             self._log_start()
             if self._metrics is not None:
                 self._metrics.start()
@@ -161,16 +163,14 @@ class Worker:
         log.info("worker starts", extra=about)
 
     def _check_key(self) -> None:
-        deadline = monotonic() + STARTUP_TIMEOUT_S
-        while not self._stopping.is_set():
-            try:
-                with self._database.transaction() as transaction:
-                    return check_key(transaction, self._sealer)
-            except DatabaseUnavailableError:
-                if monotonic() > deadline:
-                    raise
-                self._stopping.wait(0.2)
-        return None
+        check_first(
+            self._database_config,
+            "millgate-worker-start",
+            lambda executor: check_key(executor, self._sealer),
+            wait_s=STARTUP_TIMEOUT_S,
+            say=log.warning,
+            pause=self._stopping.wait,
+        )
 
     def _hand_over(self) -> None:
         """Before the end, as long as everything works: others take over while this worker holds the rest."""

@@ -1,13 +1,14 @@
 """What is made sure of before the first request is served: the port is free, and the key is the right one."""
 
 import socket
-import time
+import threading
+from collections.abc import Callable
 
 from service.config import ApiConfig
 from service.crypto import Sealer
 from service.database.canaries import check_key
-from service.database.pool import Database
-from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError
+from service.database.first_connection import check_first
+from service.errors import ConfigurationError
 
 DATABASE_WAIT_S = 30.0
 
@@ -25,24 +26,17 @@ def check_port(config: ApiConfig) -> None:
             ) from None
 
 
-def check_encryption_key(config: ApiConfig, wait_s: float = DATABASE_WAIT_S) -> None:
-    """Waits for the database if need be. Raises ConfigurationError.
+def check_encryption_key(config: ApiConfig, say: Callable[[str], None]) -> None:
+    """Waits for the database if need be, and says why. Raises ConfigurationError.
 
-    Uses connections of its own, closed at the end, so that it may run before a fork.
+    Uses a connection of its own, closed at the end, so that it may run before a fork.
     """
     sealer = Sealer(config.encryption_key, config.old_encryption_keys)
-    database = Database(config.database, "millgate-api-start")
-    database.open()
-    deadline = time.monotonic() + wait_s
-    try:
-        while True:
-            try:
-                with database.transaction() as transaction:
-                    return check_key(transaction, sealer, will_seal=True)
-            except DatabaseUnavailableError as error:
-                if time.monotonic() > deadline:
-                    raise ConfigurationError(f"{error}: see DATABASE_URL") from None
-    except DatabaseError as error:
-        raise ConfigurationError(f"the database cannot be used: {error}") from None
-    finally:
-        database.close()
+    check_first(
+        config.database,
+        "millgate-api-start",
+        lambda executor: check_key(executor, sealer, will_seal=True),
+        wait_s=DATABASE_WAIT_S,
+        say=say,
+        pause=threading.Event().wait,
+    )
