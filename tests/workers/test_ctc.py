@@ -71,6 +71,25 @@ def test_any_json_is_a_message_or_a_violation(value: object) -> None:
         assert message == Message(value["Type"], value.get("Data"))
 
 
+TAKEN_BACK = [
+    ("RTN_LOGIN", {"Success": False, "Error": "session expired"}, "session expired"),
+    ("RTN_LOGIN", None, ""),
+    ("RTN_ERR", {"Attempt": "POST_LOGIN", "Error": "not logged in"}, "not logged in"),
+]
+
+
+@pytest.mark.parametrize(("message_type", "data", "words"), TAKEN_BACK)
+@pytest.mark.parametrize("is_live", [False, True], ids=["subscribing", "live"])
+def test_a_login_can_be_taken_back(message_type: str, data: object, words: str, is_live: bool) -> None:
+    session = subscribing()
+    if is_live:
+        session.assume_subscribed()
+    session.receive(answer("RTN_LOGIN", {"Success": True}))
+    with pytest.raises(LoginRejectedError) as rejection:
+        session.receive(answer(message_type, data))
+    assert str(rejection.value) == words
+
+
 @given(st.sampled_from(["RTN_LOGIN", "RTN_ERR", "NOT_DYN_TEMP", "X", ""]), JSON)
 def test_any_data_leads_somewhere(message_type: str, data: object) -> None:
     message = Message(message_type, data)
@@ -82,6 +101,8 @@ def test_any_data_leads_somewhere(message_type: str, data: object) -> None:
         session.receive(answer(message_type, data))
     except SubscriptionRejectedError:
         assert message_type == "RTN_ERR"
+    except LoginRejectedError:
+        assert message_type in {"RTN_LOGIN", "RTN_ERR"}
     assert session.stage in {Stage.SUBSCRIBING, Stage.LIVE}
 
 

@@ -30,6 +30,10 @@ class LoginRejectedError(Exception):
     """The gateway refused the credentials; the text is the gateway's."""
 
 
+class LoginTakenBackError(LoginRejectedError):
+    """The gateway had accepted the credentials before."""
+
+
 class SubscriptionRejectedError(Exception):
     """The gateway refused the subscription; the text is the gateway's."""
 
@@ -63,7 +67,8 @@ class Session:
     def receive(self, payload: bytes) -> Message:
         """Takes a text frame and moves on to the stage that it brings.
 
-        Raises LoginRejectedError, SubscriptionRejectedError, ProtocolViolationError.
+        Raises LoginRejectedError (LoginTakenBackError after a success), SubscriptionRejectedError,
+        ProtocolViolationError.
         """
         message = decode_message(payload)
         if self.stage is Stage.LOGGING_IN:
@@ -75,18 +80,20 @@ class Session:
     def _receive_login_answer(self, message: Message) -> None:
         if message.type == RTN_LOGIN and login_succeeded(message):
             self.stage = Stage.LOGGED_IN
-        elif message.type == RTN_LOGIN:
-            raise LoginRejectedError("")
-        elif message.type == RTN_ERR:
+        elif message.type in (RTN_LOGIN, RTN_ERR):
             raise LoginRejectedError(CommandError.of(message).text)
 
     def _receive_subscribed(self, message: Message) -> None:
         if message.type == RTN_ERR:
             error = CommandError.of(message)
+            if error.attempt == POST_LOGIN:
+                raise LoginTakenBackError(error.text)
             # An error without a name is the answer to the one command that has none yet.
             unnamed = error.attempt is None and self.stage is Stage.SUBSCRIBING
             if unnamed or error.attempt == POST_SUB_CHANGES:
                 raise SubscriptionRejectedError(error.text)
+        elif message.type == RTN_LOGIN and not login_succeeded(message):
+            raise LoginTakenBackError(CommandError.of(message).text)
         elif message.is_answer or message.is_notification:
             self.stage = Stage.LIVE
 

@@ -29,7 +29,7 @@ from workers.gateway_manager.recovery_groups import RecoveryGroups
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.session_clock import SessionClock
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.sign_in import Credentials, SignIn, rejected, take
+from workers.gateway_manager.sign_in import Credentials, SignIn, rejected_login, take
 from workers.gateway_manager.states import (
     CONFIGURATION_CHANGED,
     LOGIN_REJECTED_BEFORE,
@@ -209,14 +209,10 @@ class GatewayConnection:
             self._record = after_failure(self._around.backoff, self._record, 0)
             reason = self._hung()
         except LoginRejectedError as rejection:
-            self._record = after_rejection(self._record)
-            reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), self._credentials())
+            reason = self._turned_away(rejection, connected_at)
         except ConnectionFailedError as failure:
             self._is_suspect = connected_at is None and monotonic() - began_at >= SLOT_S
-            lasted_s = 0.0 if connected_at is None else monotonic() - connected_at
-            if connected_at is not None:
-                self._is_steady = lasted_s >= self._around.backoff.good_after_s
-            self._record = after_failure(self._around.backoff, self._record, lasted_s)
+            self._count_failure(connected_at)
             reason = failure.reason
             if reason.code is Code.NO_CAPACITY:
                 self._around.on_exhausted(reason.message)
@@ -272,6 +268,20 @@ class GatewayConnection:
         level = logging.INFO if self._warned else logging.DEBUG
         log.log(level, "gateway connected", extra=self._who())
         self._warned = False
+
+    def _turned_away(self, rejection: LoginRejectedError, connected_at: float | None) -> Reason:
+        if connected_at is None:
+            self._record = after_rejection(self._record)
+        else:
+            # The credentials had worked: a gateway that needs the room for others says the same.
+            self._count_failure(connected_at)
+        return rejected_login(rejection, self._credentials())
+
+    def _count_failure(self, connected_at: float | None) -> None:
+        lasted_s = 0.0 if connected_at is None else monotonic() - connected_at
+        if connected_at is not None:
+            self._is_steady = lasted_s >= self._around.backoff.good_after_s
+        self._record = after_failure(self._around.backoff, self._record, lasted_s)
 
     def _fail(self, reason: Reason) -> float:
         """Writes the failure down; returns the seconds until the next attempt."""

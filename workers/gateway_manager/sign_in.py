@@ -7,10 +7,16 @@ from time import monotonic
 
 from service.crypto import Secret
 from workers.ctc.codec import ProtocolViolationError
-from workers.ctc.session import Session, Stage, SubscriptionRejectedError
+from workers.ctc.session import (
+    LoginRejectedError,
+    LoginTakenBackError,
+    Session,
+    Stage,
+    SubscriptionRejectedError,
+)
 from workers.gateway_manager.gateway_text import known_words
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason, failed
+from workers.gateway_manager.states import Code, Phase, Reason, failed
 from workers.gateway_manager.transport import Kind, Transport
 from workers.gateway_manager.watch import UNWATCHED, Watch
 
@@ -51,7 +57,7 @@ class SignIn:
         self._transport.send_text(self._session.subscribe())
 
     def await_consent(self, watch: Watch = UNWATCHED) -> None:
-        """The answer to the subscription. Silence is consent."""
+        """The answer to the subscription. Silence is consent. Raises LoginRejectedError, too."""
         deadline = watch.bounded(monotonic() + self._settings.subscribe_grace_s)
         finish_by = None if watch.finish_by == inf else watch.finish_by
         if not self._receive_while(Stage.SUBSCRIBING, deadline, Phase.SUBSCRIBE, finish_by):
@@ -76,13 +82,19 @@ def take(session: Session, payload: bytes, phase: Phase, credentials: Callable[[
         message = f"The gateway broke the protocol: {violation}."
         raise failed(Code.PROTOCOL_ERROR, phase, message) from None
     except SubscriptionRejectedError as rejection:
-        reason = rejected(Code.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, str(rejection), credentials())
-        raise ConnectionFailedError(reason) from None
+        what = quoting("The gateway rejected the subscription", str(rejection), credentials())
+        raise failed(Code.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, what, retryable=False) from None
 
 
-def rejected(code: Code, phase: Phase, gateway_text: str, credentials: Credentials) -> Reason:
-    """A reason with as much of the gateway's own words as may be shown."""
-    what = {Phase.LOGIN: "login", Phase.SUBSCRIBE: "subscription"}[phase]
+def rejected_login(rejection: LoginRejectedError, credentials: Credentials) -> Reason:
+    """The reason in a login that was rejected, or accepted and taken back."""
+    is_taken_back = isinstance(rejection, LoginTakenBackError)
+    what = "The gateway took the login back" if is_taken_back else "The gateway rejected the login"
+    message = quoting(what, str(rejection), credentials)
+    return Reason(Code.LOGIN_REJECTED, message, Phase.LOGIN, retryable=is_taken_back)
+
+
+def quoting(sentence: str, gateway_text: str, credentials: Credentials) -> str:
+    """The sentence, with as much of the gateway's own words as may be shown."""
     words = known_words(gateway_text, (credentials.email, credentials.password.reveal()))
-    message = f"The gateway rejected the {what}" + (f": {words}" if words else "") + "."
-    return Reason(code, message, phase, retryable=False)
+    return sentence + (f": {words}" if words else "") + "."

@@ -15,7 +15,7 @@ from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.sign_in import Credentials, SignIn, rejected
+from workers.gateway_manager.sign_in import Credentials, SignIn, rejected_login
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason, failed
 from workers.gateway_manager.steps import StepRecorder
 from workers.gateway_manager.transport import Transport
@@ -152,13 +152,12 @@ class Trial:
         sign_in = SignIn(transport, session, self._around.session, credentials)
         try:
             sign_in.log_in(way)
+            goodbye_s = min(self._around.session.close_timeout_s, (over_at - monotonic()) / 2)
+            subscribing = Watch(way.on_phase, over_at - goodbye_s)
+            sign_in.subscribe(subscribing)
+            sign_in.await_consent(subscribing)
         except LoginRejectedError as rejection:
-            reason = rejected(Code.LOGIN_REJECTED, Phase.LOGIN, str(rejection), credentials)
-            raise ConnectionFailedError(reason) from None
-        goodbye_s = min(self._around.session.close_timeout_s, (over_at - monotonic()) / 2)
-        subscribing = Watch(way.on_phase, over_at - goodbye_s)
-        sign_in.subscribe(subscribing)
-        sign_in.await_consent(subscribing)
+            raise ConnectionFailedError(rejected_login(rejection, credentials)) from None
 
     def _is_interrupted(self) -> bool:
         return self._is_stopping() or self._must_be_silent()
