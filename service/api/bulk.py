@@ -1,14 +1,13 @@
 """What many gateways should be, over HTTP."""
 
-from typing import Literal, Self
-from uuid import UUID
+from typing import Self
 
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from service.api.fields import State
+from service.api.fields import Id, OnlyTrue, State
 from service.api.herald import note_written
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery
@@ -38,9 +37,9 @@ class BulkWish(RequestModel):
 
     model_config = ConfigDict(json_schema_extra=_WHICH)
 
-    factory_id: UUID = Field(default_factory=absent)
+    factory_id: Id = Field(default_factory=absent)
     state: State = Field(default_factory=absent)
-    all: Literal[True] = Field(default_factory=absent)
+    all: OnlyTrue = Field(default_factory=absent)
 
     @model_validator(mode="after")
     def says_which(self) -> Self:

@@ -58,6 +58,14 @@ def is_json(media_type: str) -> bool:
     return media_type in {"application/json", "text/json"} or is_suffixed
 
 
+def in_utf8(octets: bytes) -> str | None:
+    """As a text; None for what is not written in UTF-8. Pure."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 def is_wide(body: bytes) -> bool:
     """Whether JSON is written with more than a byte a character, as RFC 8259 does not have it. Pure."""
     return body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in body[:2]

@@ -14,7 +14,7 @@ from service.api.event_cursors import EventCursor, decode_event_cursor, not_of_t
 from service.api.event_watch import Slot
 from service.api.history_schemas import EventResponse
 from service.api.openapi import Operation
-from service.api.pagination import MAX_LIMIT, Limit, QueryModel, parse_whole_number
+from service.api.pagination import MAX_LIMIT, Limit, QueryModel, WholeNumber
 from service.api.requests import detail, invalid, parse_query
 from service.api.responses import respond
 from service.api.schemas import ResponseModel
@@ -37,7 +37,7 @@ MAX_WAIT_S = 30
 _SEARCH_LIMIT_S = 2.0
 
 
-Wait = Annotated[int, Field(ge=0, le=MAX_WAIT_S), BeforeValidator(parse_whole_number)]
+Wait = Annotated[int, Field(ge=0, le=MAX_WAIT_S), BeforeValidator(WholeNumber(0, MAX_WAIT_S))]
 AfterText = Annotated[EventCursor, PlainValidator(decode_event_cursor, json_schema_input_type=str)]
 
 

@@ -4,8 +4,9 @@ import re
 from functools import partial
 from importlib.resources import files
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from service.api.metadata import MAX_BYTES, MAX_DEPTH, check_metadata
@@ -16,6 +17,7 @@ from service.api.texts import (
     composed,
     normal_identifier,
     normal_text,
+    trimmed,
 )
 from service.api.urls import MAX_URL_CHARACTERS, normal_url
 
@@ -28,6 +30,13 @@ def check_password(password: SecretStr) -> SecretStr:
     """Any text, as far as texts go."""
     check_text(password.get_secret_value())
     return password
+
+
+def check_true(value: object) -> object:
+    """True itself, and not what equals it."""
+    if value is not True:
+        raise PydanticCustomError("literal_error", "must be true")
+    return value
 
 
 def check_timezone(name: str) -> str:
@@ -80,14 +89,19 @@ DeviceId = Annotated[
 ]
 Timezone = Annotated[
     str,
+    BeforeValidator(trimmed),
     Field(min_length=1, max_length=100, json_schema_extra=_TIMEZONE_SCHEMA),
     AfterValidator(check_timezone),
 ]
 Email = Annotated[
-    str, Field(min_length=3, max_length=320, json_schema_extra=_EMAIL_SCHEMA), AfterValidator(check_email)
+    str,
+    BeforeValidator(trimmed),
+    Field(min_length=3, max_length=320, json_schema_extra=_EMAIL_SCHEMA),
+    AfterValidator(check_email),
 ]
 WebSocketUrl = Annotated[
     str,
+    BeforeValidator(trimmed),
     Field(min_length=1, max_length=MAX_URL_CHARACTERS, json_schema_extra=_URL_SCHEMA),
     AfterValidator(normal_url),
 ]
@@ -96,6 +110,9 @@ SearchText = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(
 Metadata = Annotated[
     dict[str, Any], Field(json_schema_extra=_METADATA_SCHEMA), AfterValidator(check_metadata)
 ]
+Id = Annotated[UUID, BeforeValidator(trimmed)]
+"""In a body: as a text, it may have white space around it."""
+OnlyTrue = Annotated[Literal[True], BeforeValidator(check_true)]
 DesiredState = Literal["connected", "disconnected"]
 State = Literal[
     "disconnected",

@@ -15,6 +15,7 @@ from service.errors import ImportTooBigError
 MAX_FILE_BYTES = 16 * 1024 * 1024
 READ_LIMIT_S = 60.0
 _CHUNK_BYTES = 64 * 1024
+_NOT_UTF8 = "is not UTF-8, in which JSON has to be written"
 CSV = "text/csv"
 JSON_LINES = ("application/x-ndjson", "application/jsonl")
 KINDS = (CSV, *JSON_LINES)
@@ -36,7 +37,7 @@ def reader() -> Callable[[bytes], ImportFile]:
     if kind in JSON_LINES:
         # Parameters of JSON have no meaning.
         check_coding()
-        return lambda body: read_json_lines(paced(text_lines(body, "utf-8", "\n")))
+        return lambda body: read_json_lines(paced(text_lines(body, "utf-8", "\n", _NOT_UTF8)))
     raise UnsupportedContentError(
         f"The body must be {', '.join(KINDS)}; charset may be UTF-8, UTF-16, Windows-125x or ISO-8859-x.",
         Accept=", ".join(KINDS),

@@ -25,6 +25,10 @@ _CHARSETS = {
 }
 _WINDOWS = re.compile(r"(?:windows-|cp)(125[0-8])")
 _ISO = re.compile(r"iso-8859-([2-9]|1[013-6])")
+_NOT_UTF8 = (
+    'is not UTF-8: save the file as "CSV UTF-8", or name its encoding,'
+    " such as Content-Type: text/csv; charset=windows-1252"
+)
 # What the decoders below make of what they cannot read.
 _UNREADABLE = re.compile("[\ud800-\udfff]")
 
@@ -48,10 +52,11 @@ def charset_of(declared: str) -> str | None:
     return _CHARSETS.get(name)
 
 
-def text_lines(body: bytes, declared: str, line_end: str | None) -> Iterator[str]:
+def text_lines(body: bytes, declared: str, line_end: str | None, not_utf8: str = _NOT_UTF8) -> Iterator[str]:
     """The lines of a file, with their ends: those that `line_end` names; with "" CR, LF and CRLF are all one.
 
-    `declared` is what charset_of gave. Raises ImportTooBigError and UnreadableTextError.
+    `declared` is what charset_of gave, `not_utf8` what is said of a file that was to be UTF-8 and is not.
+    Raises ImportTooBigError and UnreadableTextError.
     """
     encoding = _encoding_of(body[:_SNIFFED_BYTES], declared)
     errors = "surrogatepass" if encoding.startswith("utf-16") else "surrogateescape"
@@ -63,11 +68,11 @@ def text_lines(body: bytes, declared: str, line_end: str | None) -> Iterator[str
             if len(line) > MAX_LINE_CHARACTERS or number > MAX_LINES:
                 raise ImportTooBigError
             if _UNREADABLE.search(line):
-                raise UnreadableTextError(number, _problem_with(encoding))
+                raise UnreadableTextError(number, _problem_with(encoding, not_utf8))
             yield line
     except UnicodeDecodeError:
         # Half a character at the end.
-        raise UnreadableTextError(number + 1, _problem_with(encoding)) from None
+        raise UnreadableTextError(number + 1, _problem_with(encoding, not_utf8)) from None
 
 
 def _encoding_of(head: bytes, declared: str) -> str:
@@ -84,11 +89,8 @@ def _encoding_of(head: bytes, declared: str) -> str:
     return declared
 
 
-def _problem_with(encoding: str) -> str:
+def _problem_with(encoding: str, not_utf8: str) -> str:
     if encoding.startswith("utf-8"):
-        return (
-            'is not UTF-8: save the file as "CSV UTF-8", or name its encoding,'
-            " such as Content-Type: text/csv; charset=windows-1252"
-        )
+        return not_utf8
     name = encoding.replace("cp", "Windows-").replace("iso8859_", "ISO-8859-").replace("utf-16", "UTF-16")
     return f"is not valid {name.removesuffix('-le').removesuffix('-be')}: save the file as UTF-8"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
@@ -55,15 +56,24 @@ TotalIsExact = Annotated[
 ]
 
 
-def parse_whole_number(text: object) -> int:
-    """Digits and nothing else: no sign, no space, no point."""
-    if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_OFFSET)):
-        return int(text)
-    raise PydanticCustomError("whole_number", "must be a whole number within its bounds")
+@dataclass(frozen=True, slots=True)
+class WholeNumber:
+    """How a whole number in a query is read. Bounds belong to its field as well, for the document."""
+
+    least: int
+    most: int
+
+    def __call__(self, text: object) -> int:
+        """Digits and nothing else: no sign, no space, no point. Raises PydanticCustomError."""
+        if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= len(str(self.most)):
+            number = int(text)
+            if self.least <= number <= self.most:
+                return number
+        raise PydanticCustomError("whole_number", f"must be a whole number from {self.least} to {self.most}")
 
 
-Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(parse_whole_number)]
-Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), BeforeValidator(parse_whole_number)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), BeforeValidator(WholeNumber(1, MAX_LIMIT))]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), BeforeValidator(WholeNumber(0, MAX_OFFSET))]
 CursorText = Annotated[
     Cursor,
     PlainValidator(decode_cursor, json_schema_input_type=str),

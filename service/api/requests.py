@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from functools import cache
 from typing import TypeVar
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 from flask import request
 from pydantic import TypeAdapter, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
-from service.api.content import BYTE_ORDER_MARK, check_json, is_wide
+from service.api.content import BYTE_ORDER_MARK, check_json, in_utf8, is_wide
 from service.api.json_names import repeated_names
 from service.api.pagination import QueryModel
 from service.api.schemas import RequestModel, UpdateModel
@@ -47,6 +48,8 @@ def parse_query(model: type[Query]) -> Query:
     if not request.query_string:
         query: Query = _without_parameters(model)
         return query
+    if in_utf8(unquote_to_bytes(request.query_string)) is None:
+        raise invalid([detail("query", "must be percent-encoded as UTF-8", "encoding")])
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
         raise invalid([detail(name, "must be given once", "repeated") for name in repeated])
@@ -69,13 +72,14 @@ def parse_body(model: type[Body]) -> Body:
     """The request's body. Raises InvalidRequestError, or werkzeug's errors for its size and type."""
     check_json()
     body = read_body()
-    if is_wide(body):
+    text = None if is_wide(body) else in_utf8(body)
+    if text is None:
         raise _no_json([detail("body", "must be written in UTF-8", "json_invalid")])
     try:
         parsed = model.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error, "body") from None
-    if repeated := repeated_names(body.decode()):
+    if repeated := repeated_names(text):
         raise invalid([detail(name, "must be given once", "repeated") for name in repeated])
     return parsed
 
@@ -121,7 +125,7 @@ def invalid(details: list[dict[str, str]]) -> InvalidRequestError:
 
 def details_of(error: ValidationError, whole: str) -> list[dict[str, str]]:
     """What Pydantic found, in our words; `whole` names what a mistake outside of all fields is about."""
-    mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+    mistakes = error.errors(include_url=False, include_input=False)
     return [_detail_of(mistake, whole) for mistake in mistakes]
 
 
@@ -139,4 +143,17 @@ def _no_json(details: list[dict[str, str]]) -> InvalidRequestError:
 def _detail_of(mistake: Mapping[str, object], whole: str) -> dict[str, str]:
     place, kind = mistake["loc"], str(mistake["type"])
     field = ".".join(str(step) for step in place) if isinstance(place, tuple) else ""
-    return detail(field or whole, _MESSAGES.get(kind, str(mistake["msg"])), kind)
+    message = _MESSAGES.get(kind) or _message_about_length(kind, mistake.get("ctx")) or str(mistake["msg"])
+    return detail(field or whole, message, kind)
+
+
+def _message_about_length(kind: str, bounds: object) -> str | None:
+    """In plain words; None for a mistake of another kind."""
+    if not isinstance(bounds, Mapping):
+        return None
+    if kind.endswith("too_long") and "max_length" in bounds:
+        return f"must have at most {bounds['max_length']} characters"
+    if kind.endswith("too_short") and "min_length" in bounds:
+        least = bounds["min_length"]
+        return "must not be empty" if least == 1 else f"must have at least {least} characters"
+    return None

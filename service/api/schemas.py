@@ -10,6 +10,7 @@ from service.api.fields import (
     DesiredState,
     DeviceId,
     Email,
+    Id,
     Location,
     Metadata,
     Name,
@@ -71,7 +72,7 @@ class FactoryCreate(RequestModel):
     """A new factory."""
 
     name: Name
-    organization_id: UUID = Field(default_factory=absent)
+    organization_id: Id = Field(default_factory=absent)
     location: Location | None = None
     timezone: Timezone = "UTC"
     metadata: Metadata = Field(default_factory=dict)
@@ -81,7 +82,7 @@ class FactoryUpdate(UpdateModel):
     """Changes to a factory: what is not named stays."""
 
     name: Name = Field(default_factory=absent)
-    organization_id: UUID = Field(default_factory=absent)
+    organization_id: Id = Field(default_factory=absent)
     location: Location | None = None
     timezone: Timezone = Field(default_factory=absent)
     metadata: Metadata = Field(default_factory=absent)
@@ -90,7 +91,7 @@ class FactoryUpdate(UpdateModel):
 class GatewayCreate(RequestModel):
     """A new gateway. `gateway_id` is the device's own name."""
 
-    factory_id: UUID
+    factory_id: Id
     gateway_id: DeviceId
     name: Name
     url: WebSocketUrl
@@ -106,7 +107,7 @@ class GatewayUpdate(UpdateModel):
 
     READ_ONLY = UpdateModel.READ_ONLY | {"desired_state", "generation", "last_seen_at"}
 
-    factory_id: UUID = Field(default_factory=absent)
+    factory_id: Id = Field(default_factory=absent)
     gateway_id: DeviceId = Field(default_factory=absent)
     name: Name = Field(default_factory=absent)
     url: WebSocketUrl = Field(default_factory=absent)

@@ -65,6 +65,14 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", check_text(text))
 
 
+def trimmed(text: object) -> object:
+    """A text without white space or stray characters around it; what is no text, as it is.
+
+    Raises PydanticCustomError for one with a NUL character, which would be taken for white space.
+    """
+    return _MARGINS.sub("", check_text(text)) if isinstance(text, str) else text
+
+
 def normal_text(text: str, max_length: int) -> str:
     """Composed, and without white space or stray characters around it. Raises PydanticCustomError."""
     text = _MARGINS.sub("", composed(text))

@@ -26,7 +26,7 @@ def parse_time(text: object) -> datetime:
         pass
     raise PydanticCustomError(
         "time",
-        "must be a time as in RFC 3339, with its offset, such as 2030-01-31T23:59:59Z"
+        "must be a time from 2000 to 2999 as in RFC 3339, with its offset, such as 2030-01-31T23:59:59Z"
         " (a plus sign is written %2B)",
     )
 

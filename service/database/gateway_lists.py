@@ -109,11 +109,12 @@ _CONDITIONS: dict[Condition, LiteralString] = {
 }
 _COMPUTED: dict[str, Condition] = {"unknown": "unknown", "disconnected": "disconnected"}
 _OBSERVED: set[Condition] = {"stored_state", "unknown", "disconnected"}
-# These are asked for all the time. How many there are is kept in gateway_counts by triggers; of all, with the
-# factory that is nobody's.
+_NIL: LiteralString = "'00000000-0000-0000-0000-000000000000'"
+# These are asked for all the time. How many there are is kept in gateway_counts by triggers; of all, under
+# the nil UUID, which is no factory's: who asks for its gateways finds none.
 _FREQUENT: dict[Conditions, LiteralString] = {
-    ("live",): "'00000000-0000-0000-0000-000000000000'",
-    ("live", "factory"): "%(factory_id)s::uuid",
+    ("live",): _NIL,
+    ("live", "factory"): "nullif(%(factory_id)s::uuid, " + _NIL + ")",
 }
 
 # What was never heard of comes first. No index: each of the writes that keep last_seen_at fresh would have to

@@ -158,7 +158,7 @@ def test_a_deleted_gateway_is_gone_and_its_name_is_free(api: ApiServer) -> None:
         *[("name", value) for value in ("", "n" * 201, None)],
         *[("model", value) for value in ("", "m" * 101)],
         *[("firmware_version", value) for value in ("", "f" * 101, 1.0)],
-        *[("email", value) for value in ("", "a", "a@", "@b", "a@b@c", "a b@c", "a@b\n", "a@\0")],
+        *[("email", value) for value in ("", "a", "a@", "@b", "a@b@c", "a b@c", "a@b\nc", "a@\0")],
         ("email", "a@" + "b" * 319),
         *[("password", value) for value in ("", "p" * 1025, None, 5, "marker-in-password\0")],
         *[("factory_id", value) for value in ("", "marker-in-factory", None, NOBODY)],
@@ -167,7 +167,7 @@ def test_a_deleted_gateway_is_gone_and_its_name_is_free(api: ApiServer) -> None:
             for value in (
                 "", "http://host", "wss//host", "host:5000", "ws:host", "ws://", "ws://:5000", "ws://host:0",
                 "ws://host:65536", "ws://host:port", "ws://user:marker@host", "ws://@host",
-                "ws://host/#fragment", "ws://host/#", "ws://ho st", " ws://host", "ws://host\n", "ws://host\0",
+                "ws://host/#fragment", "ws://host/#", "ws://ho st", "ws://ho\nst", "ws://host\0",
                 "ws://host\\@evil", "ws://[::1", "ws://[nothing]", "ws://[fe80::1%25eth0]",
                 "ws://a..b", "ws://-a", "ws://host/" + "p" * 1991, None,
             )
