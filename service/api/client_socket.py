@@ -9,6 +9,7 @@ from typing import Any
 from gunicorn import util  # type: ignore[import-untyped]
 
 from service.api.held_bytes import HeldBytes
+from service.api.problems import LateBodyError
 from service.api.time_slices import yield_if_due
 
 HEAD_TIMEOUT_S = 10.0
@@ -67,7 +68,7 @@ class ClientSocket:
         self._socket.close()
 
     def recv(self, size: int) -> bytes:
-        """Raises TimeoutError within a body. Before one, a client that is late is taken for gone."""
+        """Raises LateBodyError within a body. Before one, a client that is late is taken for gone."""
         yield_if_due()
         remaining_s = max(0.001, self._deadline - monotonic())
         self._socket.settimeout(min(remaining_s, STALL_TIMEOUT_S) if self.is_serving else remaining_s)
@@ -79,12 +80,19 @@ class ClientSocket:
         except OSError as error:
             if self._is_lost or (isinstance(error, TimeoutError) and not self.is_serving):
                 return b""
+            if isinstance(error, TimeoutError):
+                raise self._late() from None
             raise
         finally:
             self.is_waiting = False
         if self._is_idle:
             self._is_idle, self._deadline = False, monotonic() + HEAD_TIMEOUT_S
         return data
+
+    def _late(self) -> LateBodyError:
+        if monotonic() < self._deadline:
+            return LateBodyError(f"paused for {STALL_TIMEOUT_S:.0f} s")
+        return LateBodyError(f"took longer than {BODY_TIMEOUT_S:.0f} s")
 
     def sendall(self, data: bytes) -> None:
         """Keeps a part of a response, so that its head and body go out together."""

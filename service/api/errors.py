@@ -10,8 +10,9 @@ from typing import NamedTuple
 from flask import Flask, Response
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from pydantic import TypeAdapter
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed
 
+from service.api.problems import of_unfinished, problem_of
 from service.api.request_log import request_id
 from service.api.responses import respond
 from service.api.schemas import ErrorBody, ErrorDetail, ErrorResponse
@@ -169,6 +170,7 @@ _CODES = {
     400: "BAD_REQUEST",
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
+    408: "REQUEST_TIMEOUT",
     413: "PAYLOAD_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
     500: "INTERNAL_ERROR",
@@ -200,6 +202,11 @@ def _taken(gateway_ids: Sequence[str]) -> Details:
         {"field": "gateway_id", "message": f"{gateway_id} is taken by another gateway", "type": "conflict"}
         for gateway_id in gateway_ids
     ]
+
+
+def bad_http(error: Exception) -> Answer:
+    """What a client gets whose bytes gunicorn could not read."""
+    return BAD_HTTP._replace(message=problem_of(error) or BAD_HTTP.message)
 
 
 def answer_to_http(status: int, words: str) -> Answer:
@@ -238,8 +245,10 @@ def _on_our_error(error: MillgateError) -> Response:
 
 
 def _on_http_error(error: HTTPException) -> Response:
+    if isinstance(error, ClientDisconnected):
+        error = of_unfinished(error)
     status = error.code or 500
-    words = (error.description or error.name) if status in {400, 415} else error.name
+    words = (error.description or error.name) if status in {400, 408, 415} else error.name
     response = _respond(answer_to_http(status, words))
     response.headers.extend(item for item in error.get_headers() if item[0] in _TOLD_HEADERS)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
@@ -247,8 +256,8 @@ def _on_http_error(error: HTTPException) -> Response:
     return response
 
 
-def _on_unreadable_body(_error: Exception) -> Response:
-    return _respond(BAD_HTTP)
+def _on_unreadable_body(error: Exception) -> Response:
+    return _respond(bad_http(error))
 
 
 def _on_crash(error: Exception) -> Response:

@@ -54,7 +54,7 @@ def read_body() -> bytes:
         while part := request.stream.read(_CHUNK_BYTES):
             body += part
             if monotonic() > deadline:
-                raise RequestTimeout
+                raise RequestTimeout(f"The body took longer than {READ_LIMIT_S:.0f} s.")
     except RequestEntityTooLarge:
         raise ImportTooBigError from None
     if len(body) > MAX_FILE_BYTES:

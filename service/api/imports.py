@@ -6,9 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from flask import Blueprint, Response
-from werkzeug.exceptions import RequestTimeout
 
-from service.api.errors import answer_to_http
 from service.api.import_body import CSV, KINDS, read_body, read_file, reader
 from service.api.import_files import ImportFile, ImportRow
 from service.api.openapi import Operation
@@ -27,7 +25,6 @@ from service.errors import ImportTooBigError, InvalidRequestError, TooManyImport
 blueprint = Blueprint("imports", __name__, url_prefix="/api/gateways")
 
 DATABASE_LIMIT_S = 30.0
-_TOO_SLOW = answer_to_http(408, RequestTimeout().name)
 
 
 class ImportQuery(QueryModel):
@@ -84,7 +81,6 @@ _BODIES = {
         ),
         ImportTooBigError,
         TooManyImportsError,
-        _TOO_SLOW,
     ),
     query=ImportQuery,
     body=_BODIES,

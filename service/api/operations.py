@@ -7,6 +7,7 @@ from typing import NamedTuple
 from flask import Flask
 
 from service.api.access import OPEN_BLUEPRINTS, READINESS, asks_for_tokens
+from service.api.client_socket import STALL_TIMEOUT_S
 from service.api.errors import BAD_HTTP, CRASH, Answer, answer_to, answer_to_http
 from service.api.openapi import Operation, Refusal, operation_of
 from service.api.requests import detail, invalid
@@ -18,6 +19,7 @@ from service.errors import (
     DatabaseUnavailableError,
     InvalidRequestError,
     MisdirectedRequestError,
+    OverloadedError,
     PreconditionFailedError,
     ScopeTooSmallError,
     TooManyFailuresError,
@@ -39,6 +41,7 @@ _OF_THE_DATABASE: tuple[Refusal, ...] = (
     DatabaseError,
     DatabaseTimeoutError,
     DatabaseUnavailableError,
+    OverloadedError,
 )
 _OF_TOKENS: tuple[Refusal, ...] = (UnauthorizedError(is_given=False), TooManyFailuresError(3.0))
 _OF_A_BODY: tuple[Refusal, ...] = (
@@ -47,6 +50,7 @@ _OF_A_BODY: tuple[Refusal, ...] = (
         "The body is not valid JSON.",
         [detail("body", "Invalid JSON: EOF while parsing a value at line 1 column 0", "json_invalid")],
     ),
+    answer_to_http(408, f"The body paused for {STALL_TIMEOUT_S:.0f} s."),
     answer_to_http(413, ""),
     answer_to_http(415, "The body must be application/json."),
 )

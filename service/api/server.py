@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
@@ -22,7 +23,8 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
 from service.api.client_socket import HEAD_TIMEOUT_S, ClientSocket
-from service.api.errors import BAD_HTTP, CRASH, Answer, render
+from service.api.errors import BAD_HTTP, CRASH, Answer, bad_http, render
+from service.api.request_body import RequestBody
 from service.api.request_log import HEADER, new_request_id, tell_of_request
 from service.file_limit import raise_file_limit
 
@@ -60,7 +62,8 @@ def connection_limit() -> int:
 
 def answer_to_unreadable(error: Exception) -> Answer:
     """What a client gets whose bytes never became a request."""
-    return next((_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS), CRASH)
+    answer = next((_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS), CRASH)
+    return bad_http(error) if answer is BAD_HTTP else answer
 
 
 def raw_response(answer: Answer, request_id: str) -> bytes:
@@ -80,6 +83,15 @@ def settled(cfg: Any) -> Any:
     values = {name: setting.get() for name, setting in cfg.settings.items()}
     own = {name: getattr(cfg, name) for name, kind in vars(type(cfg)).items() if isinstance(kind, property)}
     return SimpleNamespace(**{**values, **own, "forwarded_allow_networks": lambda: networks})
+
+
+def settle(request: Any) -> None:
+    """Has a request mean what RFC 9112 says that it does."""
+    # 2.3 and RFC 9110, 6.2: later versions of HTTP/1 are answered as 1.1, which is what is spoken here.
+    request.version = min(request.version, (1, 1))
+    # 3.2.2: the host in the target counts, whatever the Host header says.
+    if not request.uri.startswith("/") and (host := urlsplit(request.uri).netloc):
+        request.headers = [(name, host if name == "HOST" else value) for name, value in request.headers]
 
 
 def has_unread(reader: Any) -> bool:
@@ -122,6 +134,8 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
     def handle_request(self, listener_name: Any, req: Any, sock: ClientSocket, addr: Any) -> None:
         """Answers a request. Raises StopIteration where it was the connection's last."""
         sock.begin_request()
+        settle(req)
+        req.body.reader = RequestBody(req, sock)
         super().handle_request(listener_name, req, sock, addr)
         sock.end_request(HEAD_TIMEOUT_S if has_unread(req.body.reader) else self.cfg.keepalive)
 

@@ -94,7 +94,7 @@ def test_a_page_has_20_rows_unless_asked_otherwise(api: ApiServer, database: psy
         ("offset=99999999999999999999", "offset"),
         ("cursor=", "cursor"),
         ("cursor=nonsense", "cursor"),
-        ("cursor=%ED%A0%80", "cursor"),
+        ("cursor=%ED%A0%80", "query"),
         ("cursor=AAAAAAAAAAAAAAAAAAAAAA", "cursor"),
         ("cursor=AAAAAAAAAAAAAAAAAAAAAAA", "cursor"),
         ("factory_id=1", "factory_id"),

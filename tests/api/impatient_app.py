@@ -1,0 +1,16 @@
+"""The API with little patience for bodies, so that a test need not wait for a minute."""
+
+from flask import Flask
+
+from service import app as api
+from service.api import client_socket
+
+STALL_S = 2.0
+BODY_S = 4.0
+
+
+def create_app() -> Flask:
+    """What gunicorn serves."""
+    client_socket.STALL_TIMEOUT_S = STALL_S
+    client_socket.BODY_TIMEOUT_S = BODY_S
+    return api.create_app()
