@@ -8,6 +8,7 @@ there to spare the log and to tell the client.
 import logging
 import time
 from typing import NoReturn
+from uuid import UUID
 
 from flask import Flask, g, request
 from werkzeug.exceptions import MethodNotAllowed
@@ -50,6 +51,12 @@ def may_see_details() -> bool:
     return bool(g.get("may_see_details", True))
 
 
+def token_in_hand() -> UUID | None:
+    """The id of the token that the request in hand came with; None where none is asked for."""
+    found: UUID | None = g.get("token_id")
+    return found
+
+
 def _check(limiter: FailureLimiter) -> None:
     if request.endpoint == READINESS:
         g.may_see_details = _is_authorized(limiter)
@@ -83,7 +90,7 @@ def _authorize(limiter: FailureLimiter) -> None:
     token = _find(tokens, parts)
     if token is None:
         _refuse(limiter, "the token is not known, or was revoked")
-    g.token = token.name
+    g.token, g.token_id = token.name, token.id
     if not token.was_used_today:
         services().token_uses.note(token.id)
     if not covers(Scope(token.scope), request.method):

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.document_parts import CONDITIONS, DESCRIPTION, HEADERS, ID, REQUEST_ID, TOKEN
 from service.api.errors import Answer, render
 from service.api.openapi import MediaTypes, Operation
-from service.api.operations import Described, find_operations, refusals
+from service.api.operations import NO_SUCH_METHOD, Described, find_operations, refusals
 from service.api.request_log import HEADER
 from service.api.responses import JSON
 from service.api.schemas import ErrorResponse
@@ -47,6 +47,8 @@ def write_document(app: Flask) -> dict[str, Any]:
             "examples": examples.written,
             "headers": HEADERS,
             "parameters": CONDITIONS,
+            # No operation has it: it is what is answered where there is none.
+            "responses": {"MethodNotAllowed": _refusal([NO_SUCH_METHOD], examples)},
             **({"securitySchemes": {"token": TOKEN}} if any(one.security for one in operations) else {}),
         },
     }

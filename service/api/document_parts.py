@@ -9,8 +9,10 @@ REQUEST_ID = "7f6a4f0d5b8e4c0e9a3d2c1b0a998877"
 DESCRIPTION = """\
 Every answer carries `X-Request-ID`: the request's own if it came with one that can be shown, else a new one.
 Every answer with a status of 400 or more has the same body: `error` with a stable `code`, a `message` for
-people, `details` and the `request_id`. Times are RFC 3339, in UTC. No text may contain a NUL character.
-Texts are stored in Unicode's form NFC and without white space around them, URLs in normal form (RFC 3986)."""
+people, `details` and the `request_id`. Paths that are not listed are 404 `NOT_FOUND`; methods that a path
+does not have are 405 `METHOD_NOT_ALLOWED`, with `Allow`. Times are RFC 3339, in UTC. No text may contain a
+NUL character. Texts are stored in Unicode's form NFC and without white space around them (passwords as they
+are), URLs in normal form (RFC 3986)."""
 
 HEADERS: dict[str, Any] = {
     HEADER: {
@@ -32,6 +34,11 @@ HEADERS: dict[str, Any] = {
         "description": "How to authenticate, and what was wrong (RFC 6750).",
         "required": True,
         "schema": {"type": "string", "examples": [CHALLENGE]},
+    },
+    "Allow": {
+        "description": "The methods that the path has.",
+        "required": True,
+        "schema": {"type": "string", "examples": ["GET, HEAD, OPTIONS"]},
     },
     "Retry-After": {
         "description": "Wait for so many seconds.",

@@ -9,6 +9,7 @@ from uuid import UUID
 from flask import Blueprint, Response
 from pydantic import BeforeValidator, Field, PlainValidator
 
+from service.api.access import token_in_hand
 from service.api.cursors import scope_of
 from service.api.event_cursors import EventCursor, decode_event_cursor, not_of_this_stream, stream_digest
 from service.api.event_watch import Slot
@@ -28,7 +29,8 @@ from service.database.event_stream import (
     StreamPlace,
     StreamPosition,
 )
-from service.errors import EventCursorExpiredError, ShuttingDownError, TooManyWaitingError
+from service.database.tokens import TokenRepository
+from service.errors import EventCursorExpiredError, ShuttingDownError, TooManyWaitingError, UnauthorizedError
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")
 
@@ -114,6 +116,8 @@ def find() -> Response:
             raise EventCursorExpiredError
         with services().event_watch.slot() as slot:
             part = _follow(StreamPlace(stream, query.after.position), query, slot)
+            if slot.is_taken:
+                _check_token_again()
     data = [StreamedEventResponse.of_stream(event) for event in part.events]
     cursor = EventCursor(scope, digest, part.end).encode()
     return respond(EventStreamResponse(data=data, cursor=cursor, has_more=part.has_more))
@@ -141,6 +145,20 @@ def _follow(place: StreamPlace, query: EventStreamQuery, slot: Slot) -> StreamPa
             return part
         else:
             searched_until = monotonic() + _SEARCH_LIMIT_S
+
+
+def _check_token_again() -> None:
+    """It may have been revoked while its request waited. Raises UnauthorizedError, TooManyWaitingError.
+
+    Those that woke together with the same token share one read.
+    """
+    token_id = token_in_hand()
+    if token_id is None:
+        return
+    answer_within(DATABASE_LIMIT_S)
+    read = partial(TokenRepository(services().database).find_live, token_id)
+    if services().event_watch.read_once(token_id, read, DATABASE_LIMIT_S) is None:
+        raise UnauthorizedError(is_given=True)
 
 
 def _is_worth_waiting(slot: Slot, position: StreamPosition, deadline: float) -> bool:

@@ -37,6 +37,8 @@ _ALWAYS: tuple[Refusal, ...] = (
     MisdirectedRequestError,
     *BEFORE_THE_APPLICATION,
 )
+NO_SUCH_METHOD = answer_to_http(405, "Method Not Allowed")._replace(headers={"Allow": "GET, HEAD, OPTIONS"})
+"""Of paths that there are."""
 _OF_THE_DATABASE: tuple[Refusal, ...] = (
     DatabaseError,
     DatabaseTimeoutError,

@@ -47,6 +47,10 @@ class Listed(Protocol):
 
 
 Item = TypeVar("Item", bound=Listed)
+_TOTAL = (
+    "Exact for live gateways, of all or of a factory_id; of every other list (gateways by any other filter,"
+    f" factories, workers, the factories of the summary) at most {MOST_COUNTED} are counted."
+)
 TotalIsExact = Annotated[
     bool,
     Field(
@@ -153,7 +157,7 @@ class ListQuery(QueryModel):
 class Pagination(ResponseModel):
     """Where a page is in its list. `offset` is null on a page that was asked for by cursor."""
 
-    total: int
+    total: Annotated[int, Field(description=_TOTAL)]
     limit: int
     offset: int | None
     has_next: bool

@@ -4,6 +4,7 @@ import http.client
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -15,7 +16,8 @@ from service.config import ApiConfig, is_loopback, requires_tokens
 from service.database.pool import ConnectionExecutor
 from service.database.workers import WorkerRepository
 from service.environment import Environment
-from tests.api.server import KEY, ApiServer, Reply
+from tests.api.server import KEY, ApiServer, Reply, gateway_body
+from tests.api.test_events import happen
 from tests.database_server import cloned_database
 from tests.waiting import wait_until
 
@@ -173,6 +175,39 @@ def test_a_revoked_token_ends_at_once_and_frees_its_name(locked: Locked) -> None
     assert manage_tokens(url, "revoke", "leaver").returncode == 0
     assert call_from("10.5.0.1", api, "GET", "/api/factories", **bearer(token)).status == 401
     assert make_token(url, "leaver", "read") != token
+
+
+@pytest.mark.parametrize("is_woken", [True, False])
+def test_a_token_that_is_revoked_hears_no_more_by_a_request_that_waits(
+    start_api: Callable[..., ApiServer], database_url: str, *, is_woken: bool
+) -> None:
+    api = start_api(AUTH="required", MAX_WAITING_REQUESTS="1")
+    leaver, other = (make_token(database_url, name, "write") for name in ("leaver", "other"))
+    kept = bearer(other)
+    factory = api.call("POST", "/api/factories", {"name": "x"}, headers=kept).json["id"]
+    gateway = api.call("POST", "/api/gateways", gateway_body(factory), headers=kept).json
+    cursor = api.call("GET", "/api/events", headers=kept).json["cursor"]
+    path = f"/api/events?after={cursor}&wait="
+
+    def is_full() -> bool:
+        return api.call("GET", f"{path}1", headers=kept).status == 503
+
+    def ask() -> Reply | None:
+        """Nothing if the one that tries was let in before it."""
+        reply = api.call("GET", f"{path}{25 if is_woken else 10}", headers=bearer(leaver), limit_s=60)
+        return None if reply.status == 503 else reply
+
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url, autocommit=True) as database:
+        waiting = pool.submit(lambda: wait_until(ask, LIMIT_S, "a slot"))
+        wait_until(is_full, 25, "the other one to wait")
+        assert manage_tokens(database_url, "revoke", "leaver").returncode == 0
+        if is_woken:
+            happen(database, gateway, "secret-state")
+        reply = waiting.result(LIMIT_S)
+    assert reply is not None
+    assert (reply.status, reply.error["code"]) == (401, "UNAUTHORIZED")
+    assert 'error="invalid_token"' in reply.headers["WWW-Authenticate"]
+    assert b"secret-state" not in reply.body
 
 
 def test_it_is_kept_as_a_hash_and_its_use_to_the_day(locked: Locked) -> None:

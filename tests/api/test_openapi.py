@@ -49,6 +49,22 @@ def test_every_operation_has_a_name_of_its_own() -> None:
     assert all(set(path) <= METHODS for path in paths.values())
 
 
+def test_what_any_request_may_meet_is_told() -> None:
+    document = write_document(application())
+    shared = document["components"]["responses"]["MethodNotAllowed"]
+    assert set(shared["headers"]) >= {"Allow", "X-Request-ID"}
+    assert "METHOD_NOT_ALLOWED" in shared["description"]
+    assert "METHOD_NOT_ALLOWED" in document["info"]["description"]
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    overloaded = [
+        each["operationId"] for each in operations if "OVERLOADED" in str(each["responses"].get("503"))
+    ]
+    for each in operations:
+        asks_database = "DATABASE_UNAVAILABLE" in str(each["responses"]["500"])
+        assert (each["operationId"] in overloaded) == asks_database, each["operationId"]
+    assert len(overloaded) >= 20
+
+
 def test_the_document_is_served_to_all_and_only_when_it_is_news(api: ApiServer) -> None:
     reply = api.call("GET", "/api/openapi.json")
     assert (reply.status, reply.json["openapi"]) == (200, "3.1.1")
