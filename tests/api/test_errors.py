@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 
 from service.api import errors
+from service.api.openapi import Operation
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
@@ -24,6 +25,7 @@ def crashing_app() -> Flask:
     app = create_app()
 
     @app.get("/api/crash")
+    @Operation("crash", "A bug", {}, is_listed=False)
     def crash() -> str:
         password = "correct horse battery staple"
         raise RuntimeError(f"a bug that knows {len(password)} characters")
