@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from devstack.advice import advice
 from devstack.commands import PARTS, PROJECT, TOOLS, local
-from devstack.environment import data_directory, own_server, with_secret, without_foreign
+from devstack.environment import data_directory, own_server, without_foreign
 from devstack.errors import StackError
+from devstack.migration import migration_settings
 from devstack.postgres import EmbeddedPostgres
 from devstack.settings import settings_of
 from service.environment import Environment
@@ -41,13 +42,8 @@ def _become(command: tuple[str, ...], environment: Callable[[], dict[str, str]])
 
 
 def migration_environment() -> dict[str, str]:
-    """What dbmate sees: it knows no files with secrets. Raises ConfigurationError, StackError."""
-    settings = Environment(settings_of(os.environ))
-    url = settings.required_secret("DATABASE_URL")
-    seen = with_secret(own_server(os.environ), "DATABASE_URL", url)
-    if password := settings.secret("DATABASE_PASSWORD"):
-        seen["PGPASSWORD"] = password
-    return seen
+    """What dbmate sees: where and how libpq connects. Raises ConfigurationError, StackError."""
+    return {**without_foreign(os.environ), **migration_settings(settings_of(os.environ))}
 
 
 def tool_environment() -> dict[str, str]:

@@ -20,6 +20,7 @@ _LASTING = re.compile(
     r"|is not permitted to log in|does not support SSL|SSL off|sslmode|certificate|SSL error"
     r"|definition of service|pg_service|invalid (integer|port|value|connection)|requires? authentication"
 )
+_MISSING = re.compile(r'FATAL:\s+database "(.+)" does not exist')
 _PASSING = re.compile(r"refused|time(d)? ?out|starting up|shutting down|recovery|too many|reserved")
 # psycopg's and libpq's; the name may hold a piece of a password that was not encoded.
 _NAME_UNKNOWN = re.compile(r"resolve host|translate host name")
@@ -27,6 +28,14 @@ _NAME_UNKNOWN = re.compile(r"resolve host|translate host name")
 
 class LastingConnectionError(ConfigurationError):
     """The server, or libpq, refuses what DATABASE_URL says: waiting does not help."""
+
+
+class MissingDatabaseError(LastingConnectionError):
+    """The server has no database of the name."""
+
+    def __init__(self, text: str, database: str) -> None:
+        super().__init__(text)
+        self.database = database
 
 
 def reason_of(error: psycopg.OperationalError, config: DatabaseConfig) -> str:
@@ -57,8 +66,11 @@ def connect_first(
             return connect(config, application_name)
         except psycopg.OperationalError as error:
             text, reason = str(error), reason_of(error, config)
+        words = f"the database refuses what DATABASE_URL says: {reason}"
+        if missing := _MISSING.search(text):
+            raise MissingDatabaseError(words, missing[1])
         if _LASTING.search(text) and not _PASSING.search(text):
-            raise LastingConnectionError(f"the database refuses what DATABASE_URL says: {reason}")
+            raise LastingConnectionError(words)
         if monotonic() >= deadline:
             raise ConfigurationError(f"the database cannot be reached (see DATABASE_URL): {reason}")
         if reason != said:
