@@ -17,7 +17,8 @@ COPY service ./service
 COPY workers ./workers
 ENV PATH=/app/.venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    GLIBC_TUNABLES=glibc.malloc.tcache_count=0
 USER 10001:10001
 EXPOSE 3000
 # For the API; docker-compose.yml has the worker's.

@@ -3,7 +3,7 @@
 import http.client
 from collections.abc import Mapping
 
-from devstack.commands import API, MIGRATE, WORKER, local
+from devstack.commands import API, MIGRATE, WORKER, WORKER_ENVIRONMENT, local
 from devstack.environment import Address, check_address_is_free, child_environment, metrics_setting
 from devstack.errors import StackError
 from devstack.postgres import EmbeddedPostgres
@@ -38,7 +38,7 @@ def start_millgate(
     say("Starting API and worker …")
     supervisor.start(supervisor.child("api", local(API), seen, stop_limit_s=API_STOP_LIMIT_S))
     for position, name in enumerate(worker_names(settings)):
-        own = {**seen, **metrics_setting(settings, position)}
+        own = {**seen, **WORKER_ENVIRONMENT, **metrics_setting(settings, position)}
         limits = {"stop_limit_s": WORKER_STOP_LIMIT_S, "stops_at_once": True}
         supervisor.start(supervisor.child(name, local(WORKER), own, **limits))
     supervisor.wait_until(lambda: is_ready(address), READY_LIMIT_S, "API and worker to be ready")

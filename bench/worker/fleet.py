@@ -10,7 +10,7 @@ from bench.worker.field import Field
 from bench.worker.managers import COUNT_CONNECTED, START_LIMIT_S
 from bench.worker.seed import seed
 from devstack.child import Child
-from devstack.commands import WORKER, local
+from devstack.commands import WORKER, WORKER_ENVIRONMENT, local
 from devstack.environment import new_encryption_key
 from devstack.errors import StackError
 
@@ -59,7 +59,7 @@ class Fleet:
         key = new_encryption_key()
         seed(house.database_url, key, self.field, desired_state="disconnected")
         self._sql = house.connect()
-        environment = {"DATABASE_URL": house.database_url, "ENCRYPTION_KEY": key}
+        environment = {"DATABASE_URL": house.database_url, "ENCRYPTION_KEY": key, **WORKER_ENVIRONMENT}
         self._workers = [house.start(f"worker-{n}", local(WORKER), environment) for n in range(WORKERS)]
         if house.wait(lambda: self.ask(COUNT_LIVE_WORKERS) == WORKERS, START_LIMIT_S) is None:
             raise StackError("not all workers registered")

@@ -17,7 +17,7 @@ from bench.worker.idle import measure_empty
 from bench.worker.managers import COUNT_CONNECTED, MILLGATE, Millgate
 from bench.worker.seed import seed
 from devstack.child import Child
-from devstack.commands import WORKER, local
+from devstack.commands import WORKER, WORKER_ENVIRONMENT, local
 from devstack.environment import new_encryption_key
 from devstack.errors import StackError
 
@@ -91,7 +91,7 @@ def measure_pair(house: House) -> Section:
     key = new_encryption_key()
     for field in fields:
         seed(house.database_url, key, field)
-    environment = {"DATABASE_URL": house.database_url, "ENCRYPTION_KEY": key}
+    environment = {"DATABASE_URL": house.database_url, "ENCRYPTION_KEY": key, **WORKER_ENVIRONMENT}
     workers = [house.start(f"worker-{number}", local(WORKER), environment) for number in (1, 2)]
     sql = house.connect()
     began = monotonic()

@@ -18,7 +18,7 @@ from bench.worker.client import Client
 from bench.worker.field import EMAIL, Field
 from bench.worker.seed import seed
 from devstack.child import Child
-from devstack.commands import API, PROJECT, WORKER, local
+from devstack.commands import API, PROJECT, WORKER, WORKER_ENVIRONMENT, local
 from devstack.environment import new_encryption_key
 from devstack.errors import StackError
 from devstack.postgres import free_port
@@ -118,7 +118,7 @@ class Millgate(Manager):
         self._ids: dict[str, UUID] = seed(self.database_url, self._key, field) if field.names else {}
 
     def start(self) -> None:
-        environment = self._environment | {"METRICS_PORT": str(self._metrics_port)}
+        environment = self._environment | WORKER_ENVIRONMENT | {"METRICS_PORT": str(self._metrics_port)}
         self._run("worker", local(WORKER), environment)
 
     def serve_status(self) -> None:

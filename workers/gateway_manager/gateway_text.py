@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 
 MAX_WORDS = 30
+TELLING_LETTERS = 4
+"""A gap in place of a word of so many letters would tell what the password contains."""
 GAP = "…"
 
 _WORDS = """
@@ -33,20 +35,28 @@ _AFTER = ".,;:!?"
 _JOINTS = re.compile(r"[_/-]")
 
 
-def known_words(text: str, secrets: Iterable[str]) -> str:
+def known_words(text: str, email: str, password: str) -> str:
     """The words of the list in this text; of all else only that there was something. Empty if there are none.
 
-    `secrets` are what the gateway was sent.
+    Also empty if a word of it is in the password: whoever knows what this gateway says otherwise would read
+    from the gap which word that is.
     """
-    hidden = [secret.casefold() for secret in secrets]
+    hidden = [email.casefold(), password.casefold()]
     shown: list[str] = []
     is_any_known = False
     for token in text.split(maxsplit=MAX_WORDS)[:MAX_WORDS]:
         core = token.strip(_AROUND)
-        is_known = all(_is_harmless(word, hidden) for word in _JOINTS.split(core))
+        words = _JOINTS.split(core)
+        if any(_is_telling(word.lower(), hidden[1]) for word in words):
+            return ""
+        is_known = all(_is_harmless(word, hidden) for word in words)
         is_any_known |= is_known
         shown.append((core if is_known else GAP) + (token[-1] if token[-1] in _AFTER else ""))
     return " ".join(shown).rstrip(_AFTER) if is_any_known else ""
+
+
+def _is_telling(word: str, password: str) -> bool:
+    return len(word) >= TELLING_LETTERS and word in WORDS and word in password
 
 
 def _is_harmless(word: str, hidden: Iterable[str]) -> bool:

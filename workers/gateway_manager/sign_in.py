@@ -96,5 +96,5 @@ def rejected_login(rejection: LoginRejectedError, credentials: Credentials) -> R
 
 def quoting(sentence: str, gateway_text: str, credentials: Credentials) -> str:
     """The sentence, with as much of the gateway's own words as may be shown."""
-    words = known_words(gateway_text, (credentials.email, credentials.password.reveal()))
+    words = known_words(gateway_text, credentials.email, credentials.password.reveal())
     return sentence + (f": {words}" if words else "") + "."
