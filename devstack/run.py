@@ -75,12 +75,25 @@ def run() -> int:
     return supervised(data_dir, lambda supervisor, stopping: run_millgate(supervisor, stopping, settings))
 
 
+def check_key_is_there(settings: Mapping[str, str]) -> None:
+    """Raises StackError, before anything is started; a new key would not open what an older one sealed."""
+    if not (settings.get("ENCRYPTION_KEY") or settings.get("ENCRYPTION_KEY_FILE")):
+        raise StackError(
+            "ENCRYPTION_KEY is empty or missing in .env: write the key there that you had before. "
+            "For a first one: head -c 32 /dev/urandom | base64"
+        )
+
+
 def run_millgate(supervisor: Supervisor, stopping: StopRequest, settings: Mapping[str, str]) -> int:
     """All parts, kept running until somebody asks to stop."""
     address = read_address(settings)
     check_address_is_free(address)
     if write_env_file(PROJECT / ".env"):
         say("Wrote .env with a fresh ENCRYPTION_KEY.")
+    else:
+        check_key_is_there(settings)
+    if settings.get("DATABASE_URL") or settings.get("DATABASE_URL_FILE"):
+        say("`make run` uses a PostgreSQL of its own: DATABASE_URL is ignored.")
     if unknown := unknown_names(PROJECT / ".env"):
         say(f"{unknown}.")
     start_millgate(supervisor, os.environ, settings, address)

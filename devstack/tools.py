@@ -4,6 +4,9 @@ import os
 import sys
 from collections.abc import Callable
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 from devstack.advice import advice
 from devstack.commands import PARTS, PROJECT, TOOLS, local
 from devstack.environment import data_directory, own_server, without_foreign
@@ -47,12 +50,33 @@ def migration_environment() -> dict[str, str]:
 
 
 def tool_environment() -> dict[str, str]:
-    """With the database that the settings name, or else that of `make run`. Raises StackError."""
+    """With the database that the settings name, or else that of `make run`. Raises StackError.
+
+    Where both are there, the command's own environment has to say that it means the other one.
+    """
     settings = settings_of(os.environ)
-    if Environment(settings).secret("DATABASE_URL"):
-        return own_server(os.environ)
+    url = Environment(settings).secret("DATABASE_URL")
+    is_meant = bool(os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"))
     data_dir = data_directory(settings, PROJECT / ".data" / "run")
-    url = EmbeddedPostgres(data_dir / "postgres").running_url()
-    if url is None:
+    own = None if url and is_meant else EmbeddedPostgres(data_dir / "postgres").running_url()
+    if url and own:
+        raise StackError(
+            f"Two databases: `make run` has its own on {data_dir}, and DATABASE_URL in .env names "
+            f"{place_of(url)}. "
+            "Remove DATABASE_URL from .env to use the first, or give it to this command to use the other."
+        )
+    if not url and own is None:
         raise StackError("No database: `make run` does not run here, and DATABASE_URL is not set.")
-    return {**without_foreign(os.environ), "DATABASE_URL": url}
+    print(f"Database: {place_of(own or url)}", file=sys.stderr)
+    return {**without_foreign(os.environ), "DATABASE_URL": own} if own else own_server(os.environ)
+
+
+def place_of(url: str) -> str:
+    """Host and name of a database, never more of its URL."""
+    try:
+        known = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "what is no connection URL"
+    # A password that is not encoded may reach into the host.
+    host = str(known.get("host") or "this machine").rpartition("@")[2]
+    return f"{known.get('dbname') or 'the default'} on {host}"

@@ -203,6 +203,34 @@ def test_without_a_running_database_the_commands_say_so(millgate: Millgate) -> N
     assert refused.stderr == "No database: `make run` does not run here, and DATABASE_URL is not set.\n"
 
 
+def test_a_token_is_made_in_the_database_that_is_meant(millgate: Millgate, database_url: str) -> None:
+    (millgate.folder / ".env").write_text(
+        f"DATABASE_URL={database_url}\nENCRYPTION_KEY={new_encryption_key()}\n"
+    )
+    millgate.start_until_ready()
+    assert "`make run` uses a PostgreSQL of its own: DATABASE_URL is ignored." in millgate.said()
+    refused = tokens_command(millgate, "create", "first", "write")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Two databases: ")
+    assert len(refused.stderr.splitlines()) == 1
+    meant = tokens_command(millgate, "create", "first", "write", DATABASE_URL=database_url)
+    assert meant.returncode == 0, meant.stderr
+    name = urlsplit(database_url).path[1:]
+    assert meant.stderr.startswith(f"Database: {name} on 127.0.0.1\n")
+    assert (urlsplit(database_url).password or "none") not in refused.stderr + meant.stderr + millgate.said()
+    (millgate.folder / ".env").write_text("")
+    assert tokens_command(millgate, "list").stderr == "Database: millgate on 127.0.0.1\n"
+    assert "first" not in tokens_command(millgate, "list").stdout
+
+
+@pytest.mark.parametrize("text", ["ENCRYPTION_KEY=\n", "HOST=127.0.0.1\n"])
+def test_without_a_key_it_says_how_to_make_one_before_anything_starts(millgate: Millgate, text: str) -> None:
+    (millgate.folder / ".env").write_text(text)
+    assert millgate.start().wait(10) == 1
+    assert "head -c 32 /dev/urandom | base64" in millgate.said()
+    assert "Starting" not in millgate.said()
+
+
 def tokens_command(
     millgate: Millgate, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
