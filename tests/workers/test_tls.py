@@ -31,7 +31,7 @@ def test_a_certificate_counts_only_if_it_is_trusted(
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
-        start_worker()
+        worker = start_worker()
         row_id = plant.add("AP-1", site.url("AP-1"))
         assert site.url("AP-1").startswith("wss://")
         if trusted:
@@ -45,6 +45,8 @@ def test_a_certificate_counts_only_if_it_is_trusted(
             assert (status.reason_code, status.reason_retryable) == ("tls_failed", False)
             assert "self-signed" in (status.reason_message or "")
             assert site.gateway("AP-1").logins == 0
+        # Else it would be in the middle of a handshake when the site ends.
+        worker.stop()
 
 
 def wait_for_refusal(plant: Plant, row_id: UUID) -> str:
@@ -69,10 +71,12 @@ def test_the_reason_says_what_is_wrong_with_a_certificate(
     authority = Authority()
     context = authority.issue(tmp_path / "gateway.pem", **issued)
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
-        start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
+        worker = start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
         row_id = plant.add("AP-1", site.url("AP-1").replace("127.0.0.1", host))
         assert words in wait_for_refusal(plant, row_id)
         assert site.gateway("AP-1").logins == 0
+        # Else it would be in the middle of a handshake when the site ends.
+        worker.stop()
 
 
 @pytest.mark.parametrize("sends_chain", [True, False])
@@ -81,9 +85,11 @@ def test_an_authority_that_nobody_named_is_unknown(
 ) -> None:
     context = Authority("stranger").issue(tmp_path / "gateway.pem", sends_chain=sends_chain)
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
-        start_worker(GATEWAY_CA_FILE=str(Authority().write(tmp_path / "ca.pem")))
+        worker = start_worker(GATEWAY_CA_FILE=str(Authority().write(tmp_path / "ca.pem")))
         row_id = plant.add("AP-1", site.url("AP-1"))
         assert "an authority that is not known here" in wait_for_refusal(plant, row_id)
+        # Else it would be in the middle of a handshake when the site ends.
+        worker.stop()
 
 
 def test_a_name_with_a_dot_at_its_end_is_proven_without(
@@ -95,9 +101,11 @@ def test_a_name_with_a_dot_at_its_end_is_proven_without(
     context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
     monkeypatch.setattr(resolver_module, "_look_up", resolving_to("127.0.0.1"))
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
-        start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
+        worker = start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
         row_id = plant.add("AP-1", site.url("AP-1").replace("127.0.0.1", "gateway.example."))
         plant.wait_for_state(row_id, "connected")
+        # Else it would be in the middle of a handshake when the site ends.
+        worker.stop()
     assert set(asked_for) == {"gateway.example"}
 
 
@@ -105,8 +113,10 @@ def test_the_authority_of_a_plant_counts(plant: Plant, start_worker: StartWorker
     authority = Authority()
     context = authority.issue(tmp_path / "gateway.pem")
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
-        start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
+        worker = start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
         plant.wait_for_state(plant.add("AP-1", site.url("AP-1")), "connected")
+        # Else it would be in the middle of a handshake when the site ends.
+        worker.stop()
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
