@@ -67,6 +67,7 @@ class ApiServer:
         """All that the server sees."""
         return {
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(PROJECT),
             "DATABASE_URL": self.database_url,
             "ENCRYPTION_KEY": KEY,
             "PORT": str(self.port),
@@ -79,10 +80,12 @@ class ApiServer:
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Starts gunicorn and returns at once."""
+        gunicorn, option, configuration, _ = local(API)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*local(API)[:-1], self.application],
-                cwd=PROJECT,
+                [gunicorn, option, str(PROJECT / configuration), self.application],
+                # Not in the project's directory: a developer's .env is none of a test's business.
+                cwd=self.log_path.parent,
                 env=self.environment(),
                 stdout=log,
                 stderr=log,
