@@ -83,10 +83,25 @@ def check_address_is_free(address: Address) -> None:
             probe.listen(1)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                reason = f"Port {address.port} is in use by another program"
+                advice = f"Port {address.port} is in use by another program: choose another one"
+            elif error.errno == errno.EACCES:
+                advice = f"This user may not listen on port {address.port}: choose another one"
             else:
-                reason = f"Cannot listen on {address.host}, port {address.port} ({error.strerror})"
-            raise StackError(f"{reason}: choose another one, for example PORT=3001 make run.") from None
+                raise StackError(
+                    f"Cannot listen on HOST {address.host} ({error.strerror}): it has to be an address of "
+                    "this machine, such as 127.0.0.1, or 0.0.0.0 for all of them."
+                ) from None
+            raise StackError(f"{advice}, for example PORT=3001 make run.") from None
+
+
+def check_metrics_ports(settings: Mapping[str, str], address: Address, workers: int) -> None:
+    """Raises StackError if a worker's port for metrics would be the API's."""
+    first = settings.get("METRICS_PORT") or ""
+    if first.isdecimal() and int(first) <= address.port < int(first) + workers:
+        raise StackError(
+            f"PORT {address.port} is also a port for workers' metrics (METRICS_PORT {first} and up): "
+            "choose another one for either."
+        )
 
 
 def child_environment(

@@ -9,13 +9,14 @@ from devstack.advice import advice
 from devstack.commands import PROJECT
 from devstack.environment import (
     check_address_is_free,
+    check_metrics_ports,
     data_directory,
     read_address,
     write_env_file,
 )
 from devstack.errors import StackError
 from devstack.settings import settings_of
-from devstack.stack import asks_for_tokens, start_millgate
+from devstack.stack import asks_for_tokens, start_millgate, worker_names
 from devstack.stop_request import StopRequest
 from devstack.supervisor import StopAskedError, Supervisor
 from devstack.terminal import say
@@ -87,6 +88,7 @@ def check_key_is_there(settings: Mapping[str, str]) -> None:
 def run_millgate(supervisor: Supervisor, stopping: StopRequest, settings: Mapping[str, str]) -> int:
     """All parts, kept running until somebody asks to stop."""
     address = read_address(settings)
+    check_metrics_ports(settings, address, len(worker_names(settings)))
     check_address_is_free(address)
     if write_env_file(PROJECT / ".env"):
         say("Wrote .env with a fresh ENCRYPTION_KEY.")

@@ -27,6 +27,12 @@ def run_part(name: str) -> int:
 
 def run_tool(name: str, arguments: list[str]) -> int:
     """Takes this process's place with the tool; returns 1, with a line that says why, if it can not."""
+    if arguments[1:] and not arguments[1].strip():
+        print(
+            "A name is needed: make token NAME=first SCOPE=write, or make token-revoke NAME=first",
+            file=sys.stderr,
+        )
+        return 1
     return _become((*TOOLS[name], *arguments), tool_environment)
 
 

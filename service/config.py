@@ -38,7 +38,7 @@ class DatabaseConfig:
     @classmethod
     def read(cls, environment: Environment) -> "DatabaseConfig":
         """Raises ConfigurationError."""
-        return cls(
+        config = cls(
             url=_connection_url(
                 environment.required_secret("DATABASE_URL"), environment.secret("DATABASE_PASSWORD")
             ),
@@ -48,6 +48,9 @@ class DatabaseConfig:
             connect_timeout_s=environment.seconds("DB_CONNECT_TIMEOUT_S", 2, minimum=2),
             statement_timeout_s=environment.seconds("DB_STATEMENT_TIMEOUT_S", 4),
         )
+        if config.pool_min > config.pool_max:
+            raise ConfigurationError("DB_POOL_MIN must not be more than DB_POOL_MAX")
+        return config
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def _read_tls(environment: Environment) -> ssl.SSLContext:
 
 
 def _read_backoff(environment: Environment) -> BackoffPolicy:
-    return BackoffPolicy(
+    policy = BackoffPolicy(
         initial_s=environment.seconds("BACKOFF_INITIAL_S", 1),
         maximum_s=environment.seconds("BACKOFF_MAX_S", 45),
         good_after_s=environment.seconds("BACKOFF_GOOD_AFTER_S", 60),
@@ -140,3 +140,8 @@ def _read_backoff(environment: Environment) -> BackoffPolicy:
         login_retry_s=environment.seconds("LOGIN_RETRY_S", 5),
         login_quarantine_s=environment.seconds("LOGIN_QUARANTINE_S", 900),
     )
+    if policy.initial_s > policy.maximum_s:
+        raise ConfigurationError("BACKOFF_INITIAL_S must not be longer than BACKOFF_MAX_S")
+    if policy.login_retry_s > policy.login_quarantine_s:
+        raise ConfigurationError("LOGIN_RETRY_S must not be longer than LOGIN_QUARANTINE_S")
+    return policy

@@ -50,6 +50,8 @@ def _talisman(name: str) -> AfterRequest:
         content_security_policy=CONTENT_SECURITY_POLICY,
         frame_options="DENY",
         referrer_policy="no-referrer",
+        # What else is below the name is not ours to decide for.
+        strict_transport_security_include_subdomains=False,
         session_cookie_secure=False,
     )
     return _only_hook(hooks)

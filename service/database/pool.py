@@ -88,7 +88,7 @@ class Database:
             connection_class=connection_class(config.statement_timeout_s + _SILENCE_S),
             kwargs=connection_options(config, application_name, tells_later=tells_later),
             min_size=config.pool_min,
-            max_size=max(config.pool_max, config.pool_min),
+            max_size=config.pool_max,
             timeout=config.pool_timeout_s,
             # The pool's own threads try a lost connection again at this pace at the slowest.
             reconnect_timeout=config.connect_timeout_s,

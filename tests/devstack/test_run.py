@@ -184,6 +184,26 @@ def test_a_port_that_is_none_is_one_line(millgate: Millgate, port: str) -> None:
     assert millgate.said() == "PORT must be a whole number from 1 to 65535.\n"
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "none.invalid"])
+def test_a_host_that_is_none_of_this_machine_is_one_line(millgate: Millgate, host: str) -> None:
+    assert millgate.start(HOST=host).wait(10) == 1
+    assert millgate.said().startswith(f"Cannot listen on HOST {host} (")
+    assert "PORT" not in millgate.said()
+
+
+def test_a_port_for_metrics_that_is_the_api_s_is_one_line(millgate: Millgate) -> None:
+    assert millgate.start(METRICS_PORT=str(millgate.port - 1), WORKERS="2").wait(10) == 1
+    assert millgate.said().startswith(
+        f"PORT {millgate.port} is also a port for workers' metrics (METRICS_PORT "
+    )
+
+
+def test_a_token_without_a_name_is_one_line(millgate: Millgate) -> None:
+    refused = tokens_command(millgate, "create", "", "")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("A name is needed: make token NAME=first SCOPE=write")
+
+
 def test_with_tokens_required_it_says_how_to_get_in_and_the_token_opens(millgate: Millgate) -> None:
     millgate.start(AUTH="required")
     wait_until(lambda: "Millgate is ready" in millgate.said(), READY_LIMIT_S, "the ready line")

@@ -30,11 +30,15 @@ NEEDED = {"DATABASE_URL": "postgresql://u:hidden@h/d", "ENCRYPTION_KEY": "hidden
         ({"LEASE_S": "2", "HEARTBEAT_S": "2"}, "LEASE_S"),
         ({"LIVENESS_TIMEOUT_S": "5"}, "LIVENESS_TIMEOUT_S"),
         ({"DATABASE_URL": ""}, "DATABASE_URL"),
+        ({"DB_POOL_MIN": "9"}, "DB_POOL_MIN must not be more than DB_POOL_MAX"),
+        ({"BACKOFF_INITIAL_S": "50"}, "BACKOFF_INITIAL_S must not be longer than BACKOFF_MAX_S"),
+        ({"LOGIN_RETRY_S": "901"}, "LOGIN_RETRY_S must not be longer than LOGIN_QUARANTINE_S"),
     ],
 )
 def test_a_bad_value_is_named_in_one_line(values: dict[str, str], name: str) -> None:
     environment = Environment({**NEEDED, **values})
-    reader = WorkerConfig if name in {"LEASE_S", "LIVENESS_TIMEOUT_S"} else ApiConfig
+    of_worker = name.startswith(("LEASE_S", "LIVENESS_TIMEOUT_S", "BACKOFF", "LOGIN"))
+    reader = WorkerConfig if of_worker else ApiConfig
     with pytest.raises(ConfigurationError, match=name) as caught:
         reader.read(environment)
     assert "\n" not in str(caught.value)
