@@ -8,9 +8,11 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-def advice(error: OSError) -> str:
-    """One line: which file, why, and what to do."""
+def advice(error: OSError, folder: Path = PROJECT) -> str:
+    """One line: which file, why, and what to do. `folder`: the project's, or that of the data."""
     path = str(error.filename or "")
+    if PROJECT not in (folder, *folder.parents):
+        return advice_elsewhere(error, path or str(folder), folder)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"The disk is full ({path or PROJECT}): make room, then try again."
     if error.errno == errno.EROFS:
@@ -24,6 +26,21 @@ def advice(error: OSError) -> str:
             f"or take this one over (sudo chown -R {me} {PROJECT})."
         )
     return f"Cannot go on: {error}"
+
+
+def advice_elsewhere(error: OSError, path: str, folder: Path) -> str:
+    """The same for data that are outside the project."""
+    another = "choose another folder (MILLGATE_DATA_DIR)"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"The disk is full ({path}): make room, or {another}."
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        owner, me = owner_of(Path(path)), name_of(os.geteuid())
+        if owner != me:
+            return (
+                f"{path} belongs to {owner}, and you are {me}: run make as {owner}, {another}, "
+                f"or take this one over (sudo chown -R {me} {folder})."
+            )
+    return f"{path} cannot be used ({error.strerror}): {another}."
 
 
 def owner_of(path: Path) -> str:

@@ -31,7 +31,7 @@ class DirectoryLock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StackError(advice(error)) from None
+            raise StackError(advice(error, self._path.parent)) from None
         deadline = time.monotonic() + wait_s
         while not self._try():
             owner = self._owner()

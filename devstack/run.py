@@ -61,7 +61,7 @@ def supervised(data_dir: Path, body: Callable[[Supervisor, StopRequest], int]) -
                 return 0
             print(error, file=sys.stderr)
         except OSError as error:
-            print(advice(error), file=sys.stderr)
+            print(advice(error, data_dir), file=sys.stderr)
     return 1
 
 

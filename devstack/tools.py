@@ -64,7 +64,10 @@ def tool_environment() -> dict[str, str]:
     url = Environment(settings).secret("DATABASE_URL")
     is_meant = bool(os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"))
     data_dir = data_directory(settings, PROJECT / ".data" / "run")
-    own = None if url and is_meant else EmbeddedPostgres(data_dir / "postgres").running_url()
+    try:
+        own = None if url and is_meant else EmbeddedPostgres(data_dir / "postgres").running_url()
+    except OSError as error:
+        raise StackError(advice(error, data_dir)) from None
     if url and own:
         raise StackError(
             f"Two databases: `make run` has its own on {data_dir}, and DATABASE_URL in .env names "

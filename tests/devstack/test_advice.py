@@ -9,6 +9,8 @@ import pytest
 
 from devstack import advice as module
 from devstack.advice import advice
+from devstack.directory_lock import DirectoryLock
+from devstack.errors import StackError
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
@@ -25,6 +27,35 @@ def test_it_says_what_to_do(tmp_path: Path) -> None:
     assert closed == f"{tmp_path} is on a file system that is read-only: use a copy of the project elsewhere."
     assert advice(denied(tmp_path)).startswith(f"{tmp_path} may not be read or written by {ME}, its owner")
     assert advice(OSError(errno.EIO, "Input/output error")).startswith("Cannot go on: ")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EROFS])
+def test_data_elsewhere_are_named_and_the_project_is_not(number: int) -> None:
+    for name in (None, "/elsewhere/data/lock"):
+        said = advice(OSError(number, "Reason", name), Path("/elsewhere/data"))
+        assert (name or "/elsewhere/data") in said
+        assert "choose another folder (MILLGATE_DATA_DIR)." in said
+        assert str(module.PROJECT) not in said
+
+
+@pytest.mark.parametrize("folder", ["/dev/null", "/proc/x", "/dev/null/x"])
+def test_a_folder_that_is_none_is_one_line(folder: str) -> None:
+    with pytest.raises(StackError, match="choose another folder") as caught:
+        DirectoryLock(Path(folder) / "lock").acquire(wait_s=0)
+    assert folder in str(caught.value)
+    assert str(module.PROJECT) not in str(caught.value)
+
+
+@ROOT_ONLY
+def test_data_elsewhere_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROJECT", tmp_path / "project")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    nobody = pwd.getpwnam("nobody")
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    said = advice(denied(folder / "lock"), folder)
+    assert "belongs to nobody" in said
+    assert said.endswith(f"(sudo chown -R {ME} {folder}).")
 
 
 @ROOT_ONLY
