@@ -111,9 +111,10 @@ def test_any_data_leads_somewhere(message_type: str, data: object) -> None:
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
-        (b"[" * 60_000, "not JSON"),
+        (b"[" * 60_000, "nested too deep"),
         (b"[" * 100_000, "does not begin as a JSON object"),
-        (b"9" * 10_000, "not JSON"),
+        (b"9" * 10_000, "a number of too many digits"),
+        (b'{"Type": "N", "Data": ' + b"9" * 5000 + b"}", "a number of too many digits"),
         (b"\xff{}", "not UTF-8"),
         (b"[]", "list"),
         (b"null", "NoneType"),

@@ -27,7 +27,7 @@ from tests.workers.plant import Plant
 from tests.workers.raw_server import TEXT, Peer, RawServer, close_frame, frame
 from tests.workers.settings import EMAIL
 from workers.ctc.session import LoginRejectedError
-from workers.gateway_manager.gateway_text import MAX_WORDS, WORDS, known_words
+from workers.gateway_manager.gateway_text import GAP, MAX_WORDS, WORDS, known_words, without_numbers
 from workers.gateway_manager.sign_in import Credentials, rejected_login
 
 PASSWORD = 'pä"ss\\wörd-77'
@@ -98,6 +98,15 @@ def test_no_form_of_an_address_is_in_a_reason(local: str, form: str) -> None:
     reason = rejected_login(LoginRejectedError(text), Credentials(email, Secret(PASSWORD)))
     assert forms_in(reason.message, email) == []
     assert ": unknown is" in reason.message
+
+
+@pytest.mark.req("GATEWAY-07")
+@pytest.mark.parametrize("password", ["4711", "pin 4711!", "11"])
+def test_a_number_that_is_part_of_a_password_is_left_out(password: str) -> None:
+    for told in ("closed the session with code 4711.", "with HTTP status 4711; that", "close code 4711."):
+        hidden = told.replace("4711", GAP)
+        assert without_numbers(told, [password]) == hidden
+        assert without_numbers(told, ["secret"]) == told
 
 
 def test_no_word_of_the_list_is_another_form_of_a_text() -> None:

@@ -218,7 +218,7 @@ def test_stop_while_sending_to_one_who_does_not_read(client: Client, transport: 
 
     def flood() -> None:
         while True:
-            transport.send_text("x" * 1_000_000)
+            transport.send_text("x" * 1_000_000, Phase.SESSION)
             sent.set()
 
     assert client.reaction_s(flood, sent.is_set) < REACTION_S

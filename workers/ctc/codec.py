@@ -33,8 +33,12 @@ def decode_message(payload: bytes) -> Message:
         envelope = json.loads(payload.decode())
     except UnicodeDecodeError:
         raise ProtocolViolationError("a text frame that is not UTF-8") from None
-    except (ValueError, RecursionError):
+    except json.JSONDecodeError:
         raise ProtocolViolationError("a text frame that is not JSON") from None
+    except RecursionError:
+        raise ProtocolViolationError("a text frame whose JSON is nested too deep") from None
+    except ValueError:
+        raise ProtocolViolationError("a text frame whose JSON has a number of too many digits") from None
     if not isinstance(envelope, dict):
         raise ProtocolViolationError(f"a JSON {type(envelope).__name__} in place of an object")
     message_type = envelope.get("Type")

@@ -29,7 +29,7 @@ from workers.gateway_manager.recovery_groups import RecoveryGroups
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.session_clock import SessionClock
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.sign_in import Credentials, SignIn, rejected_login, take
+from workers.gateway_manager.sign_in import Credentials, SignIn, rejected_login, take, without_password
 from workers.gateway_manager.states import (
     CONFIGURATION_CHANGED,
     LOGIN_REJECTED_BEFORE,
@@ -213,7 +213,7 @@ class GatewayConnection:
         except ConnectionFailedError as failure:
             self._is_suspect = connected_at is None and monotonic() - began_at >= SLOT_S
             self._count_failure(connected_at)
-            reason = failure.reason
+            reason = without_password(failure.reason, lambda: self._credentials().password)
             if reason.code is Code.NO_CAPACITY:
                 self._around.on_exhausted(reason.message)
         except Exception:

@@ -32,6 +32,8 @@ WORDS = frozenset(_WORDS.split())
 
 _AROUND = ".,;:!?()[]\"'"
 _AFTER = ".,;:!?"
+_NUMBERS = re.compile(r"\b(code |status |kind )([0-9]+)")
+"""What a gateway chose and we quote."""
 _JOINTS = re.compile(r"[_/-]")
 
 
@@ -57,6 +59,17 @@ def known_words(text: str, email: str, password: str) -> str:
 
 def _is_telling(word: str, password: str) -> bool:
     return len(word) >= TELLING_LETTERS and word in WORDS and word in password
+
+
+def without_numbers(message: str, secrets: Iterable[str]) -> str:
+    """Our own sentence, without a number of the gateway's that is part of a secret, or has one in it."""
+
+    def shown(match: re.Match[str]) -> str:
+        number = match[2]
+        is_secret = any(number in secret or secret in number for secret in secrets if secret)
+        return match[1] + (GAP if is_secret else number)
+
+    return _NUMBERS.sub(shown, message)
 
 
 def _is_harmless(word: str, hidden: Iterable[str]) -> bool:

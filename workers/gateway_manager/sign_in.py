@@ -1,11 +1,12 @@
 """From an open WebSocket to a session: the login and the subscription, each with its deadline and reasons."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from time import monotonic
 
 from service.crypto import Secret
+from service.errors import SealError
 from workers.ctc.codec import ProtocolViolationError
 from workers.ctc.session import (
     LoginRejectedError,
@@ -14,7 +15,7 @@ from workers.ctc.session import (
     Stage,
     SubscriptionRejectedError,
 )
-from workers.gateway_manager.gateway_text import known_words
+from workers.gateway_manager.gateway_text import known_words, without_numbers
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import Code, Phase, Reason, failed
 from workers.gateway_manager.transport import Kind, Transport
@@ -44,7 +45,8 @@ class SignIn:
         """Raises LoginRejectedError, too."""
         watch.on_phase(Phase.LOGIN)
         self._transport.send_text(
-            self._session.log_in(self._credentials.email, self._credentials.password.reveal())
+            self._session.log_in(self._credentials.email, self._credentials.password.reveal()),
+            Phase.LOGIN,
         )
         deadline = watch.bounded(monotonic() + self._settings.login_timeout_s)
         if not self._receive_while(Stage.LOGGING_IN, deadline, Phase.LOGIN, deadline):
@@ -54,7 +56,7 @@ class SignIn:
     def subscribe(self, watch: Watch = UNWATCHED) -> None:
         """Asks for the subscription, and does not wait for an answer."""
         watch.on_phase(Phase.SUBSCRIBE)
-        self._transport.send_text(self._session.subscribe())
+        self._transport.send_text(self._session.subscribe(), Phase.SUBSCRIBE)
 
     def await_consent(self, watch: Watch = UNWATCHED) -> None:
         """The answer to the subscription. Silence is consent. Raises LoginRejectedError, too."""
@@ -92,6 +94,15 @@ def rejected_login(rejection: LoginRejectedError, credentials: Credentials) -> R
     what = "The gateway took the login back" if is_taken_back else "The gateway rejected the login"
     message = quoting(what, str(rejection), credentials)
     return Reason(Code.LOGIN_REJECTED, message, Phase.LOGIN, retryable=is_taken_back)
+
+
+def without_password(reason: Reason, password: Callable[[], Secret]) -> Reason:
+    """The same reason: a gateway may tell the password, if that is a number, as a code or a status."""
+    try:
+        message = without_numbers(reason.message, [password().reveal()])
+    except SealError:
+        return reason
+    return replace(reason, message=message)
 
 
 def quoting(sentence: str, gateway_text: str, credentials: Credentials) -> str:

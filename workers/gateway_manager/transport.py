@@ -64,16 +64,16 @@ class Transport:
         self.heard_at = monotonic()
         """As of when the gateway is known to have been there (monotonic seconds)."""
 
-    def send_text(self, text: str) -> None:
+    def send_text(self, text: str, phase: Phase) -> None:
         """Sends a message."""
-        self._send(text.encode(), ABNF.OPCODE_TEXT)
+        self._send(text.encode(), ABNF.OPCODE_TEXT, phase)
 
     def ping(self) -> None:
         """Sends a ping, of which nobody can know before what its pong has to carry."""
         now = monotonic()
         self._pings = [one for one in self._pings if one[1] > now - self._settings.liveness_timeout_s]
         self._pings.append((os.urandom(_PING_BYTES), now))
-        self._send(self._pings[-1][0], ABNF.OPCODE_PING)
+        self._send(self._pings[-1][0], ABNF.OPCODE_PING, Phase.SESSION)
 
     def receive(self, until: float, phase: Phase, finish_by: float | None = None) -> Received | None:
         """The next thing that arrives, or None when nothing has begun to by then (monotonic seconds).
@@ -116,8 +116,8 @@ class Transport:
         until = monotonic() + self._settings.close_timeout_s
         try:
             if last_words is not None:
-                self._send(last_words.encode(), ABNF.OPCODE_TEXT, until)
-            self._send(_NORMAL_CLOSE, ABNF.OPCODE_CLOSE, until)
+                self._send(last_words.encode(), ABNF.OPCODE_TEXT, Phase.CLOSE, until)
+            self._send(_NORMAL_CLOSE, ABNF.OPCODE_CLOSE, Phase.CLOSE, until)
             self._web_socket.connected = False  # said goodbye: theirs is the answer, and wants none
             while monotonic() < until and self.receive(until, Phase.CLOSE, until) is not None:
                 pass
@@ -138,12 +138,12 @@ class Transport:
         elif opcode == ABNF.OPCODE_PONG:
             self.heard_at = max([self.heard_at, *(at for sent, at in self._pings if sent == payload)])
 
-    def _send(self, payload: bytes, opcode: int, finish_by: float | None = None) -> None:
+    def _send(self, payload: bytes, opcode: int, phase: Phase, finish_by: float | None = None) -> None:
         try:
             self._stream.deadline = finish_by or monotonic() + self._settings.close_timeout_s
             self._web_socket.send(payload, opcode)
         except _FAILURES as error:
-            raise self._failure(error, Phase.SESSION) from None
+            raise self._failure(error, phase) from None
 
     def _tell_fault(self, error: Exception) -> None:
         """The gateway's own log may say what it did wrong: RFC 6455, section 7.1.7."""
@@ -164,7 +164,10 @@ class Transport:
         if isinstance(error, _VIOLATIONS):
             # The library has no text of the peer's in one of these, but in the other.
             is_of_frames = isinstance(error, websocket.WebSocketProtocolException)
-            message = f"The gateway broke the WebSocket protocol: {error if is_of_frames else 'its text'}."
+            what = (
+                str(error).rstrip(".").replace("close opcode", "close code") if is_of_frames else "its text"
+            )
+            message = f"The gateway broke the WebSocket protocol: {what}."
             return failed(Code.PROTOCOL_ERROR, phase, message)
         return failed(Code.CONNECTION_LOST, phase, f"The connection was lost: {describe(error)}.")
 

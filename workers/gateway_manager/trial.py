@@ -15,7 +15,7 @@ from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.dial import Dialer
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.sign_in import Credentials, SignIn, rejected_login
+from workers.gateway_manager.sign_in import Credentials, SignIn, rejected_login, without_password
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason, failed
 from workers.gateway_manager.steps import StepRecorder
 from workers.gateway_manager.transport import Transport
@@ -135,7 +135,12 @@ class Trial:
             self._sign_in(transport, session, way, over_at)
             steps.end()
         except ConnectionFailedError as failure:
-            steps.fail(failure.reason)
+            order = self._order
+            steps.fail(
+                without_password(
+                    failure.reason, lambda: self._around.sealer.open(order.sealed_password, order.sealed_for)
+                )
+            )
         finally:
             if transport is not None:
                 transport.leave(session.leave(), self._must_be_silent)
