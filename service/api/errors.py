@@ -111,10 +111,16 @@ ANSWERS: dict[type[MillgateError], Answer] = {
         headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="write"'},
     ),
     MetricsUnavailableError: Answer(
-        503, "METRICS_UNAVAILABLE", "The metrics cannot be read at the moment. Try again soon."
+        503,
+        "METRICS_UNAVAILABLE",
+        "The metrics cannot be read at the moment. Try again soon.",
+        headers={"Retry-After": "5"},
     ),
     NoWorkerError: Answer(
-        503, "NO_WORKER", "No worker is there, or free, that could try the gateway out. Try again soon."
+        503,
+        "NO_WORKER",
+        "No worker is there, or free, that could try the gateway out. Try again soon.",
+        headers={"Retry-After": "5"},
     ),
     TooManyTrialsError: Answer(
         429,
@@ -191,7 +197,9 @@ def answer_to(error: MillgateError) -> Answer | None:
         retry_after = {"Retry-After": str(math.ceil(error.retry_after_s))}
         return Answer(429, "TOO_MANY_FAILURES", TOO_MANY_FAILURES, headers=retry_after)
     if isinstance(error, NotReadyError):
-        return Answer(503, "NOT_READY", "The service is not ready.", error.details)
+        return Answer(
+            503, "NOT_READY", "The service is not ready.", error.details, headers={"Retry-After": "5"}
+        )
     if isinstance(error, GatewayIdsTakenError):
         return ANSWERS[GatewayIdConflictError]._replace(details=_taken(error.gateway_ids))
     return next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)

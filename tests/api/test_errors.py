@@ -13,7 +13,7 @@ from service.api.openapi import Operation
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
-from service.errors import MillgateError
+from service.errors import MillgateError, NotReadyError
 from tests.api.server import KEY, ApiServer
 
 # A file of lines (tests/api/test_import.py), and nothing.
@@ -97,6 +97,14 @@ def test_what_is_no_http_is_answered_and_costs_only_its_connection(api: ApiServe
     assert answer.startswith(b"HTTP/1.1 400")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"]
     assert api.call("GET", "/api/health").status == 200
+
+
+@pytest.mark.req("API-06")
+def test_who_is_to_come_back_is_told_when() -> None:
+    answers = [*errors.ANSWERS.values(), errors.answer_to(NotReadyError([]))]
+    busy = [answer for answer in answers if answer is not None and answer.status in {429, 503}]
+    assert len(busy) >= 7
+    assert [answer.code for answer in busy if "Retry-After" not in answer.headers] == []
 
 
 @pytest.mark.req("QUAL-04")
