@@ -9,6 +9,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 CALL_TIMEOUT_S = 10.0
 JOIN_TIMEOUT_S = 15.0
+ACCEPT_TIMEOUT_S = 1.0
 
 
 class LoopThread:
@@ -62,3 +63,6 @@ class LoopThread:
         self._stop = asyncio.Event()
         self._running.set_result(asyncio.get_running_loop())
         await self._stop.wait()
+        # Connections that are being accepted (a TLS handshake) end by themselves: cut, they would stay open.
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=ACCEPT_TIMEOUT_S)

@@ -114,7 +114,7 @@ def test_every_case_is_told_tried_again_and_disturbs_nobody(
     plant: Plant, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     well = start_site().gateways[0]
-    worker = start_worker(**UNHURRIED)
+    worker = start_worker(**UNHURRIED, MAX_MESSAGES_PER_S="100000")
     well_id = plant.add(well.gateway_id, well.url)
     plant.wait_for_state(well_id, "connected")
     with ExitStack() as stack:

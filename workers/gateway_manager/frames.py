@@ -11,7 +11,7 @@ from websocket._abnf import continuous_frame, frame_buffer
 from workers.ctc.codec import MAX_PARSED_BYTES
 from workers.gateway_manager.stream import DeadlinePassedError, Stream
 
-MAX_FRAGMENTS = 1024
+MAX_FRAGMENTS = 5000
 KEPT_BYTES = MAX_PARSED_BYTES + 1
 """About as much of a message is kept. Nobody looks at more; the rest is read and forgotten."""
 _READ_BYTES = 65536
