@@ -2,11 +2,11 @@
 
 import argparse
 import importlib
+import os
 
 from devstack.commands import PARTS, TOOLS
 from devstack.environment import drop_foreign
 from devstack.terminal import show_any_character
-from devstack.tools import run_part, run_tool
 
 
 def main() -> int:
@@ -17,12 +17,14 @@ def main() -> int:
     asked = parser.parse_args()
     what = asked.what
     show_any_character()
-    if what in TOOLS:
-        return run_tool(what, asked.arguments)
-    if asked.arguments:
+    if asked.arguments and what not in TOOLS:
         parser.error(f"{what} takes no arguments")
-    if what in PARTS:
-        return run_part(what)
+    if what in TOOLS or what in PARTS:
+        # Of psycopg there is one implementation here; it looks for another when it is imported.
+        os.environ.pop("PSYCOPG_IMPL", None)
+        from devstack.tools import run_part, run_tool  # noqa: PLC0415
+
+        return run_tool(what, asked.arguments) if what in TOOLS else run_part(what)
     drop_foreign()
     return int(getattr(importlib.import_module(f"devstack.{what}"), what)())
 

@@ -122,6 +122,8 @@ def test_every_error_of_ours_has_an_answer_or_never_meets_a_request() -> None:
         "ConfigurationError",
         "SealError",
         "InvalidRequestError",
+        "LastingConnectionError",
+        "MissingDatabaseError",
         "NotReadyError",
         "TokenNameConflictError",
         "TokenNotFoundError",

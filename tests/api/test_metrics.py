@@ -52,6 +52,16 @@ def api(start_api: Callable[..., ApiServer], tmp_path: Path) -> ApiServer:
     return start_api(API_PROCESSES=str(PROCESSES), TMPDIR=str(tmp_path))
 
 
+def remove(directory: Path) -> None:
+    """All of it, also what a process adds meanwhile."""
+
+    def is_gone() -> bool:
+        shutil.rmtree(directory, ignore_errors=True)
+        return not directory.exists()
+
+    wait_until(is_gone)
+
+
 def processes_of(api: ApiServer, tmp_path: Path) -> set[str]:
     """Who has answered something so far."""
     files = tmp_path.glob(f"{PREFIX}*/histogram_*.db")
@@ -145,7 +155,7 @@ def test_a_directory_that_vanishes_fails_no_request_and_is_made_anew(api: ApiSer
     assert answered(read(api), "/metrics") == 0
     for _ in range(2):
         [directory] = tmp_path.glob(f"{PREFIX}*")
-        shutil.rmtree(directory)
+        remove(directory)
         replace_a_process(api)
         for _ in range(20):
             assert api.call("GET", "/api/factories").status == 200
@@ -156,7 +166,7 @@ def test_a_directory_that_vanishes_fails_no_request_and_is_made_anew(api: ApiSer
 
 def test_a_directory_in_which_nothing_can_be_kept_fails_no_request(api: ApiServer, tmp_path: Path) -> None:
     [directory] = tmp_path.glob(f"{PREFIX}*")
-    shutil.rmtree(directory)
+    remove(directory)
     directory.write_text("A file of this name: nobody can make a directory.")
     replace_a_process(api)
     for _ in range(20):

@@ -246,8 +246,10 @@ def test_a_test_of_a_gateway_without_a_thread_fails_with_a_true_reason(
     plant: Plant, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
-    worker = start_worker()
+    # A pool that cannot grow, and has been used: its connections are no leak.
+    worker = start_worker(DB_POOL_MIN="2", DB_POOL_MAX="2")
     wait_until(lambda: plant.rows("SELECT FROM workers AS w WHERE worker_is_live(w)"), 8, "the worker")
+    assert result_of(plant, begin(plant, gateway.url))["failure"] is None
     before = open_files()
     with no_threads():
         failure = result_of(plant, begin(plant, gateway.url))["failure"]
