@@ -6,6 +6,7 @@ from gevent import monkey  # type: ignore[import-untyped]
 monkey.patch_all()
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -110,6 +111,11 @@ def when_ready(server: Any) -> None:
         log.warning("AUTH=off: whoever reaches %s may read and change everything", bind)
 
 
+def post_fork(server: Any, worker: Any) -> None:
+    """In the child, which still has its parent's signal handlers: they put into a copy of its queue."""
+    worker.inherited_signals = server.SIG_QUEUE
+
+
 def post_worker_init(worker: Any) -> None:
     """Behind the fork: neither connections nor threads are shared between processes."""
     services = services_of(worker.app.wsgi())
@@ -119,6 +125,10 @@ def post_worker_init(worker: Any) -> None:
     services.token_uses.start()
     worker.on_stop = services.end_waits
     worker.on_tick = partial(count_pool, worker.app.wsgi())
+    # A stop that came since the fork would be lost, and waited for in vain until `graceful_timeout`.
+    while not worker.inherited_signals.empty():
+        if worker.inherited_signals.get_nowait() in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

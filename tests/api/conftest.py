@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from devstack.commands import API
 from tests.api.server import ApiServer
 from tests.database_server import cloned_database
 
@@ -46,8 +47,12 @@ def start_api(database_url: str, tmp_path: Path) -> Iterator[Callable[..., ApiSe
     with ExitStack() as servers:
 
         def start(
-            url: str = database_url, application: str = "service.app:create_app()", **extra: str
+            url: str = database_url,
+            application: str = API[-1],
+            configuration: str = API[2],
+            **extra: str,
         ) -> ApiServer:
-            return servers.enter_context(ApiServer(url, tmp_path / "api.log", extra, application))
+            server = ApiServer(url, tmp_path / "api.log", extra, application, configuration)
+            return servers.enter_context(server)
 
         yield start

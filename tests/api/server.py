@@ -60,6 +60,7 @@ class ApiServer:
     log_path: Path
     extra: Mapping[str, str] = field(default_factory=dict)
     application: str = API[-1]
+    configuration: str = API[2]
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -80,10 +81,10 @@ class ApiServer:
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Starts gunicorn and returns at once."""
-        gunicorn, option, configuration, _ = local(API)
+        gunicorn, option, *_ = local(API)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [gunicorn, option, str(PROJECT / configuration), self.application],
+                [gunicorn, option, str(PROJECT / self.configuration), self.application],
                 # Not in the project's directory: a developer's .env is none of a test's business.
                 cwd=self.log_path.parent,
                 env=self.environment(),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -142,3 +143,15 @@ def test_a_stop_is_not_held_up_by_connections_that_are_kept(start_api: Callable[
         api.process.send_signal(signal.SIGTERM)
         assert api.process.wait(STOP_LIMIT_S) == 0
         assert "graceful timeout" not in api.log_path.read_text()
+
+
+def test_a_stop_reaches_a_process_that_was_just_forked(start_api: Callable[..., ApiServer]) -> None:
+    """It has the signal handlers of its parent for a moment, and would wait for its end in vain."""
+    api = start_api(configuration="tests/api/slow_fork_conf.py", API_PROCESSES="1")
+    assert api.process is not None
+    server = psutil.Process(api.process.pid)
+    [victim] = server.children()
+    victim.kill()
+    wait_until(lambda: server.children() and victim not in server.children(), 10, "another process")
+    api.process.terminate()
+    assert api.process.wait(STOP_LIMIT_S) == 0

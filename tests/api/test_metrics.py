@@ -158,7 +158,8 @@ def test_a_directory_that_vanishes_fails_no_request_and_is_made_anew(api: ApiSer
         remove(directory)
         replace_a_process(api)
         for _ in range(20):
-            assert api.call("GET", "/api/factories").status == 200
+            answer = api.call("GET", "/api/factories")
+            assert answer.status == 200, answer.error
             assert api.call("GET", "/metrics").status == 200
         wait_until(lambda: answered(read(api), "/metrics") > 0, 10, "requests to be counted again")
         assert [each.stat().st_mode & 0o077 for each in tmp_path.glob(f"{PREFIX}*")] == [0]
@@ -170,7 +171,8 @@ def test_a_directory_in_which_nothing_can_be_kept_fails_no_request(api: ApiServe
     directory.write_text("A file of this name: nobody can make a directory.")
     replace_a_process(api)
     for _ in range(20):
-        assert api.call("GET", "/api/factories").status == 200
+        answer = api.call("GET", "/api/factories")
+        assert answer.status == 200, answer.error
     refused = api.call("GET", "/metrics")
     assert (refused.status, refused.error["code"]) == (503, "METRICS_UNAVAILABLE")
     directory.unlink()

@@ -1,0 +1,15 @@
+"""The API's configuration, with a while between the fork and the signal handlers of the child."""
+
+import time
+from typing import Any
+
+from service.gunicorn_conf import *  # noqa: F403
+from service.gunicorn_conf import post_fork as original_post_fork
+
+
+def post_fork(server: Any, worker: Any) -> None:  # type: ignore[no-redef]
+    """Two seconds, in whichever pieces signals cut them."""
+    original_post_fork(server, worker)
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        time.sleep(0.05)
