@@ -55,5 +55,5 @@ def _cursor_of(connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
     if kept is None:
         connection.adapters.register_loader("json", RenderedLoader)
         connection.prepared_max = _MOST_PREPARED
-        kept = vars(connection)[_KEPT_WITH_CONNECTION] = psycopg.Cursor(connection)
+        kept = vars(connection)[_KEPT_WITH_CONNECTION] = connection.cursor()
     return kept
