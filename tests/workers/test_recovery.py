@@ -22,7 +22,10 @@ from workers.gateway_manager.backoff import BackoffPolicy, Record, after_failure
 from workers.gateway_manager.recovery import (
     CALLS_EACH,
     FIRST_CALLS,
+    LONGEST_GAP_S,
+    MOST_CALLS_A_MEMBER,
     QUIET_S,
+    REPEAT_AFTER_S,
     SPREAD_S,
     WITNESSES,
     RecoveryGroup,
@@ -47,7 +50,7 @@ def ids(count: int) -> list[UUID]:
 
 @dataclass
 class Site:
-    """Members of one group that all go away at 0 and are back at `back_at`, with a real back-off."""
+    """Members of one group that all go away at 0 and are back from `back_at` on, with a real back-off."""
 
     count: int
     back_at: float
@@ -55,12 +58,19 @@ class Site:
     """How long it takes to connect, or to be refused."""
     learns: bool = True
     seed: int = 1
+    opens_over_s: float = 0.0
+    """Each is back at a random time within so many seconds from `back_at`."""
+    gone: int = 0
+    """So many of them never come back."""
     attempts: list[float] = field(default_factory=list)
     connected: dict[UUID, float] = field(default_factory=dict)
+    """How long after it was back each was connected."""
 
     def run(self) -> "Site":
         dice = random.Random(self.seed)
         group, records = RecoveryGroup(), dict.fromkeys(ids(self.count), Record())
+        backs = {member: self.back_at + self.opens_over_s * dice.random() for member in records}
+        backs.update(dict.fromkeys(ids(self.gone), inf))
         due: dict[UUID, float] = {}
         called_at: dict[UUID, float] = {}
         """Who was called while an attempt was under way."""
@@ -84,11 +94,11 @@ class Site:
             self.attempts.append(now)
             group.attempting(member)
             del due[member]
-            is_back = now >= self.back_at
+            is_back = now >= backs[member]
             at(now + self.attempt_s, lambda then: connect(member, then) if is_back else fail(member, then))
 
         def connect(member: UUID, now: float) -> None:
-            self.connected[member] = now - self.back_at
+            self.connected[member] = now - backs[member]
             for called, until in group.recovered(member, now, is_steady=True) if self.learns else ():
                 if called in due:
                     assert until <= due[called], "nobody is tried later than its back-off says"
@@ -98,7 +108,7 @@ class Site:
 
         for member in ids(self.count):
             fail(member, 0.0, lasted_s=HOUR_S)
-        while len(self.connected) < self.count:
+        while len(self.connected) < self.count - self.gone:
             now, _, what = heapq.heappop(agenda)
             what(now)
         return self
@@ -141,6 +151,24 @@ def test_sites_of_any_size(count: int) -> None:
     site = Site(count, 10 * MINUTE_S).run()
     first = min(site.connected.values())
     assert max(site.connected.values()) - first <= SPREAD_S + 1.5
+
+
+@pytest.mark.parametrize("attempt_s", [0.05, 1.0])
+@pytest.mark.parametrize(("count", "gone"), [(1000, 0), (1000, 500), (100, 0), (10, 0)])
+@pytest.mark.parametrize("away_s", [20.0, 10 * MINUTE_S])
+def test_a_site_whose_gateways_start_one_after_the_other_is_back_within_seconds_of_each(
+    away_s: float, count: int, gone: int, attempt_s: float
+) -> None:
+    site = Site(count, away_s, attempt_s, opens_over_s=15, gone=gone).run()
+    back = sorted(site.connected.values())
+    assert back[len(back) // 2] <= 8
+    assert back[-1] <= 20
+    own = Site(count, away_s, attempt_s, opens_over_s=15, gone=gone, learns=False).run()
+    extra = len(site.attempts) - sum(attempt <= site.attempts[-1] for attempt in own.attempts)
+    assert extra <= FIRST_CALLS + CALLS_EACH * count
+    seconds = Counter(int(attempt) for attempt in site.attempts if attempt >= away_s)
+    # A call's and a back-off's attempts in one second.
+    assert max(seconds.values()) <= 2 * count / SPREAD_S + 2 / LONGEST_GAP_S
 
 
 # Any order of events.
@@ -203,7 +231,7 @@ class Model:
             self.last_back_at = self.now
 
     def check(self) -> None:
-        assert all(count == 1 for count in self.called.values()), "once in a return"
+        assert all(count <= MOST_CALLS_A_MEMBER for count in self.called.values()), "in one return"
         assert len(self.call_times) <= FIRST_CALLS * self.group.returns + CALLS_EACH * len(self.back)
         gap_s = min(0.05, SPREAD_S / self.most_waiting)
         assert all(later - earlier >= gap_s - 1e-9 for earlier, later in pairwise(sorted(self.call_times)))
@@ -309,6 +337,20 @@ def test_one_that_was_at_it_when_the_others_came_back_is_called_as_well() -> Non
     assert at < 6
     # It is called once, whether or not it hears of it before its attempt has failed.
     assert group.failed(hanging, 50.0, 11.0) == 50.0
+
+
+def test_one_that_is_not_back_yet_is_called_again_after_a_pause_and_not_for_ever() -> None:
+    group, (first, late) = RecoveryGroup(), ids(2)
+    group.failed(first, HOUR_S, 0.0)
+    group.failed(late, HOUR_S, 0.0)
+    ((called, at),) = group.recovered(first, 1.0, is_steady=True)
+    assert called == late
+    for _ in range(MOST_CALLS_A_MEMBER - 1):
+        group.attempting(late)
+        failed_at, at = at, group.failed(late, HOUR_S, at)
+        assert REPEAT_AFTER_S <= at - failed_at <= REPEAT_AFTER_S + 0.1
+    group.attempting(late)
+    assert group.failed(late, HOUR_S, at) == HOUR_S
 
 
 # The groups of a worker.

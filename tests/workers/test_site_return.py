@@ -17,6 +17,10 @@ COUNT = 60
 BACK_LIMIT_S = 20.0
 
 COUNT_STATES = "SELECT count(*) AS number FROM gateway_statuses WHERE state = %s"
+COUNT_REFUSED = """
+SELECT count(DISTINCT gateway_id) AS number FROM gateway_events
+WHERE from_state = 'connecting' AND to_state = 'retrying'
+"""
 LONGEST_WAIT_S = """
 SELECT coalesce(max(extract(epoch FROM next_attempt_at - as_of)), 0)::float8 AS s
 FROM gateway_statuses WHERE state = 'retrying'
@@ -65,6 +69,27 @@ def test_another_worker_that_saw_it_return_is_believed(
     plant.rows("SELECT pg_notify('gateways_returning', 'host 127.0.0.1')")
     for row_id in row_ids:
         plant.wait_for_state(row_id, "connected")
+
+
+def test_gateways_that_start_later_than_others_of_their_site_are_back_soon_as_well(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    early, late = start_site(3), start_site(3, prefix="LATE-")
+    gateways = [*early.gateways, *late.gateways]
+    plant.add_all((gateway.gateway_id, gateway.url) for gateway in gateways)
+    start_worker(**{**LONG_AWAY, "BACKOFF_INITIAL_S": "3600", "BACKOFF_MAX_S": "3600"})
+    wait_until(lambda: count(plant, "connected") == 6)
+    for site in (early, late):
+        site.stop_listening()
+    for gateway in gateways:
+        gateway.drop("rst")
+    wait_until(lambda: count(plant, "retrying") == 6)
+    early.start_listening()
+    plant.rows("SELECT pg_notify('gateways_returning', 'host 127.0.0.1')")
+    wait_until(lambda: count(plant, "connected") == 3, 10)
+    wait_until(lambda: plant.rows(COUNT_REFUSED)[0].number == 3, 10, "the late ones to be tried")
+    late.start_listening()
+    wait_until(lambda: count(plant, "connected") == 6, BACK_LIMIT_S, "the late ones to be back")
 
 
 def test_a_return_is_told_to_other_workers(

@@ -98,6 +98,8 @@ class GatewayConnection:
         self._watch = Watch(self._note_phase)
         self._called_at: float | None = None
         """When to try, by gateways that are back: sooner than by the back-off."""
+        self._was_trusted = False
+        """It was called though it may hang, and has not been back since."""
         self._waker = surroundings.wakers.make()
         self._thread = BackgroundThread(self._run, f"gateway-{login.gateway_id}")
 
@@ -192,7 +194,8 @@ class GatewayConnection:
                 )
                 self._move(State.AUTHENTICATING)
                 sign_in = self._log_in(transport, session)
-                self._is_suspect, self._under_way_since = False, inf
+                self._is_suspect = self._was_trusted = False
+                self._under_way_since = inf
                 self._around.recovery.recovered(self.id, is_steady=self._is_steady)
             # Most gateways say nothing now: who waits for that shall not keep others waiting.
             sign_in.await_consent()
@@ -346,7 +349,8 @@ class GatewayConnection:
             while not self._is_waited_for(until):
                 called_at, self._called_at = self._called_at, None
                 if called_at is not None and called_at < until:
-                    until, self._is_suspect = called_at, False
+                    until, self._is_suspect = called_at, self._is_suspect and self._was_trusted
+                    self._was_trusted = True
                     self._around.registry.reschedule(self.id, until)
         except InterruptedWaitError:
             if self._must_be_silent():

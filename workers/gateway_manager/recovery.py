@@ -1,10 +1,13 @@
 """Gateways that share a fate: when one of them is back, the others are tried soon. Pure.
 
-A site that was away for long has gateways that wait for up to BACKOFF_MAX_S. Each that comes back calls a few
-others, paced, and each of those calls more if it is back as well. So a site is back within seconds, while one
-gateway that comes back alone costs FIRST_CALLS attempts. Nobody is tried later than its back-off says.
+A site that was away for long has gateways that wait for up to BACKOFF_MAX_S. Each that comes back calls a
+few others, paced, and each of those calls more if it is back as well. One that is not back yet when it is
+tried is called again REPEAT_AFTER_S later, behind the others. So a site is back within seconds, also if its
+gateways start one after the other, while one gateway that comes back alone costs FIRST_CALLS + CALLS_EACH
+attempts. Nobody is tried later than its back-off says.
 """
 
+from collections import Counter
 from math import inf
 from uuid import UUID
 
@@ -17,6 +20,9 @@ CALLS_EACH = 4
 SPREAD_S = 7.0
 """The calls of a whole group take about as long."""
 LONGEST_GAP_S = 0.05
+MOST_CALLS_A_MEMBER = 8
+"""In one return."""
+REPEAT_AFTER_S = 3.0
 QUIET_S = 60.0
 """When nobody has come back for so long, the next who does begins another return."""
 WITNESSES = 3
@@ -50,18 +56,19 @@ def groups_of(host: str, factory_id: UUID, code: Code) -> list[str]:
 
 
 class RecoveryGroup:
-    """Members that can not be reached now; each is called once in a return. Times are monotonic seconds."""
+    """Members that cannot be reached now, some of them called in a return. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self.returns = 0
         """How many there were."""
         self._waiting: dict[Member, float] = {}
         """With the time of the next attempt: infinite while it is queued, the past while it is under way."""
-        self._uncalled: dict[Member, None] = {}
-        """Of those who wait, in the order in which they are called in this return."""
+        self._uncalled: dict[Member, float] = {}
+        """Who is to be called in this return, in that order, and when at the soonest."""
         self._credit = 0
         """So many calls may still be made in this return."""
-        self._called: set[Member] = set()
+        self._called: Counter[Member] = Counter()
+        """How often in this return."""
         self._back: set[Member] = set()
         """Who came back in this return, and has called others."""
         self._lost: set[Member] = set()
@@ -81,13 +88,16 @@ class RecoveryGroup:
 
     def failed(self, member: Member, retry_at: float, now: float) -> float:
         """An attempt failed, or a session ended. When to try again: `retry_at`, or sooner in a return."""
+        # A call while the attempt was under way still stands.
+        is_called = self._waiting.get(member, -inf) > -inf
         self._waiting[member] = retry_at
         if member in self._back:
             self._lost.add(member)
             if len(self._back) >= WITNESSES and 2 * len(self._lost) > len(self._back):
                 self._last_back_at = -inf  # all is away again: what comes now is another return
-        if self.is_returning(now) and member not in self._called:
-            self._uncalled[member] = None
+        calls = self._called[member]
+        if self.is_returning(now) and not is_called and calls < MOST_CALLS_A_MEMBER:
+            self._uncalled[member] = now + REPEAT_AFTER_S if calls else now
             self._call_some(now)
         return self._waiting[member]
 
@@ -98,7 +108,7 @@ class RecoveryGroup:
         self._waiting[member] = inf
         if not self.is_returning(now) or member in self._called:
             return []
-        self._uncalled[member] = None
+        self._uncalled[member] = now
         return self._call_some(now)
 
     def attempting(self, member: Member) -> None:
@@ -144,7 +154,7 @@ class RecoveryGroup:
         if self._waiting.get(member, -inf) > at:
             self._waiting[member] = at
         self._uncalled.pop(member, None)
-        self._called.add(member)
+        self._called[member] += 1
         self._next_call_at = max(self._next_call_at, at)
 
     def _is_witnessed(self, member: Member, now: float) -> bool:
@@ -160,18 +170,18 @@ class RecoveryGroup:
         self._next_call_at = max(self._next_call_at, now)
         # Those first who would wait longest.
         by_wait = sorted(self._waiting, key=lambda member: -self._waiting[member])
-        self._uncalled = dict.fromkeys(by_wait)
+        self._uncalled = dict.fromkeys(by_wait, now)
 
     def _call_some(self, now: float) -> list[Call]:
         calls = []
         while self._credit and self._uncalled:
             member = next(iter(self._uncalled))
-            del self._uncalled[member]
-            at = max(now, self._next_call_at) + min(LONGEST_GAP_S, SPREAD_S / len(self._waiting))
+            at = max(now, self._next_call_at, self._uncalled.pop(member))
+            at += min(LONGEST_GAP_S, SPREAD_S / len(self._waiting))
             # Some come sooner by themselves. What is under way may have begun before the return, and hang.
             if at < self._waiting[member] or self._waiting[member] == -inf:
                 self._waiting[member] = self._next_call_at = at
-                self._called.add(member)
+                self._called[member] += 1
                 self._credit -= 1
                 calls.append((member, at))
         return calls

@@ -43,7 +43,10 @@ class RecoveryGroups:
             self._leave(gateway_id, keep=groups)
             self._members[gateway_id] = _Member(call, groups)
             for key in groups:
-                retry_at = min(retry_at, self._group(key, now).failed(gateway_id, retry_at, now))
+                sooner_at = self._group(key, now).failed(gateway_id, retry_at, now)
+                if sooner_at < retry_at:
+                    retry_at = sooner_at
+                    self._call_elsewhere(key, gateway_id, retry_at)
         return retry_at
 
     def queued(self, gateway_id: UUID) -> None:
@@ -112,10 +115,13 @@ class RecoveryGroups:
     def _callbacks(self, key: str, calls: list[Call]) -> list[tuple[Callable[[float], None], float]]:
         """Whom to tell what; their other groups are told here."""
         for gateway_id, at in calls:
-            for other in self._members[gateway_id].groups:
-                if other != key:
-                    self._groups[other].called_elsewhere(gateway_id, at)
+            self._call_elsewhere(key, gateway_id, at)
         return [(self._members[gateway_id].call, at) for gateway_id, at in calls]
+
+    def _call_elsewhere(self, key: str, gateway_id: UUID, at: float) -> None:
+        for other in self._members[gateway_id].groups:
+            if other != key and other in self._groups:
+                self._groups[other].called_elsewhere(gateway_id, at)
 
 
 def _make(calls: list[tuple[Callable[[float], None], float]]) -> None:
