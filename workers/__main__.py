@@ -36,6 +36,7 @@ from workers.gateway_manager.resolver import Resolver
 from workers.gateway_manager.trial import TrialSurroundings, trial_settings
 from workers.gateway_manager.trials import TrialDesk
 from workers.gateway_manager.waker import WakerFactory
+from workers.interpreter import set_up_interpreter
 from workers.metrics import WorkerMetrics
 from workers.metrics_server import MetricsServer
 from workers.stop_signals import stop_signals
@@ -44,8 +45,6 @@ from workers.system_limits import read_system_capacity
 log = logging.getLogger("millgate.worker")
 
 VERSION = "0.1.0"
-# Thousands of threads that wait: a small stack each is plenty.
-THREAD_STACK_BYTES = 512 * 1024
 STARTUP_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 6.0
 # A look-up may hang longer than the trial that wanted it.
@@ -246,7 +245,7 @@ def main() -> int:
         configure_logging(config.log_level)
         if unknown := unknown_names(Path(".env")):
             log.warning(unknown)
-        threading.stack_size(THREAD_STACK_BYTES)
+        set_up_interpreter()
         raise_file_limit()
         # Half of the margin is for closing the sockets, half for the guard.
         with Fence(config.lease.margin_s / 2) as fence:

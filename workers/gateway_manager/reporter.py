@@ -82,11 +82,12 @@ class StatusReporter:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._registry.wait_for_changes(self._freshness_s / 4)
+            began = monotonic()
             self._touch_when_due()
             is_written = self.report_now()
             if is_written:
                 self._notify_returns()
-            self._stopping.wait(self._interval_s if is_written else _RETRY_S)
+            self._stopping.wait(max(0.0, began + self._interval_s - monotonic()) if is_written else _RETRY_S)
 
     def _touch_when_due(self) -> None:
         now = monotonic()
