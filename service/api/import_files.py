@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from service.api.import_tables import HeaderError, read_cell, read_header, read_table
+from service.api.import_tables import MAX_CELLS, HeaderError, read_cell, read_header, read_table
 from service.api.json_names import repeated_names
 from service.api.requests import MAX_DETAILS, detail, details_of
 from service.api.schemas import GatewayCreate
@@ -96,7 +96,7 @@ def read_csv(lines: Iterable[str]) -> ImportFile:
         file.begin_row()
         if cells is None:
             file.mistakes.add(line, "", "is not valid CSV", "csv_invalid")
-        elif len(cells) < len(header) or any(map(str.strip, cells[len(header) :])):
+        elif not len(header) <= len(cells) <= MAX_CELLS or any(map(str.strip, cells[len(header) :])):
             message = f"has {len(cells)} cells, and the header {len(header)}"
             file.mistakes.add(line, "", message, "csv_cells")
         else:

@@ -15,6 +15,10 @@ _DECLARED = re.compile(r'"?sep=([^\w\s"]|\t)\1*"?', re.IGNORECASE)
 _SEPARATORS = (",", ";", "\t", "|")
 _BETWEEN_WORDS = re.compile(r"[\s_-]+")
 _NOTHING = re.compile(r'[\s",;|]*')
+# As many as spreadsheets have columns: beyond that a row is not looked at cell by cell.
+MAX_CELLS = 16_384
+# In which the header shows its separator.
+_HEADER_START = 4096
 # How a spreadsheet keeps a text that looks like a number from becoming one.
 _FORMULA = re.compile(r'="((?:[^"]|"")*)"', re.DOTALL)
 
@@ -58,6 +62,8 @@ def read_header(cells: Sequence[str], columns: Sequence[str], required: Sequence
 
     Mistakes are told by position: what should be a name may be a row of a file without a header.
     """
+    if len(cells) > MAX_CELLS:
+        raise HeaderError([("", f"must have at most {MAX_CELLS} cells", "csv_header")])
     names = [_name_in(cell) for cell in cells]
     while names and not names[-1]:
         names.pop()
@@ -97,7 +103,7 @@ def _rows(
         except csv.Error:
             yield line, None
             continue
-        if any(map(str.strip, cells)):
+        if len(cells) > MAX_CELLS or any(map(str.strip, cells)):
             yield line, cells
 
 
@@ -106,7 +112,7 @@ def _separator_of(header: str, columns: Sequence[str]) -> str:
 
     def found(separator: str) -> int:
         try:
-            cells = next(csv.reader([header], delimiter=separator))
+            cells = next(csv.reader([header[:_HEADER_START]], delimiter=separator))
         except csv.Error:
             return 0
         return sum(_name_in(cell) in columns for cell in cells)

@@ -1,5 +1,6 @@
 """Thousands of gateways in one request: all of them, or none and the reasons why."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -160,7 +161,7 @@ def _sealed(row: ImportRow, row_id: UUID) -> NewGateway:
         url=values.url,
         email=values.email,
         sealed_password=services().sealer.seal(Secret(values.password.get_secret_value()), row_id),
-        metadata=values.metadata,
+        metadata=json.dumps(values.metadata),
     )
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from service.database import gateway_lists, gateways
-from service.database.gateway_lists import GatewayFilter, WorkerLife
+from service.database.gateway_lists import GatewayFilter, IdBatch, WorkerLife
 from service.database.query import Executor, Query, required
 from service.errors import FactoryUnknownError
 
@@ -28,7 +27,7 @@ WANT_CONNECTED = Query(
     """
     WITH wished AS (
         UPDATE gateways AS g SET desired_state = 'connected', connect_requested_at = clock_timestamp()
-        WHERE g.id = ANY(%(ids)s::uuid[]) AND g.deleted_at IS NULL
+        WHERE g.id = ANY(%(ids)s::text::uuid[]) AND g.deleted_at IS NULL
             AND NOT (
                 g.desired_state = 'connected'
                 AND EXISTS (
@@ -42,7 +41,7 @@ WANT_CONNECTED = Query(
     )
     SELECT
         (
-            SELECT count(*) FROM gateways WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL
+            SELECT count(*) FROM gateways WHERE id = ANY(%(ids)s::text::uuid[]) AND deleted_at IS NULL
         ) AS matched,
         count(*) FILTER (WHERE desired_before <> 'connected') AS changed,
         count(*) AS written
@@ -56,12 +55,12 @@ WANT_DISCONNECTED = Query(
     """
     WITH wished AS (
         UPDATE gateways SET desired_state = 'disconnected'
-        WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL AND desired_state = 'connected'
+        WHERE id = ANY(%(ids)s::text::uuid[]) AND deleted_at IS NULL AND desired_state = 'connected'
         RETURNING id
     )
     SELECT
         (
-            SELECT count(*) FROM gateways WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL
+            SELECT count(*) FROM gateways WHERE id = ANY(%(ids)s::text::uuid[]) AND deleted_at IS NULL
         ) AS matched,
         count(*) AS changed,
         count(*) AS written
@@ -88,12 +87,11 @@ class BulkWishRepository:
             if self._executor.fetch_one(gateways.LOCK_FACTORY, parameters) is None:
                 raise FactoryUnknownError
         workers = self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
-        ids = self._find(which, workers)
         statement = WANT_CONNECTED if connected else WANT_DISCONNECTED
         live_workers = [worker.id for worker in workers if worker.is_live]
         counts = [
-            required(self._executor.fetch_one(statement, {"ids": batch, "live_workers": live_workers}))
-            for batch in (ids[first : first + BATCH_ROWS] for first in range(0, len(ids), BATCH_ROWS))
+            required(self._executor.fetch_one(statement, {"ids": batch.ids, "live_workers": live_workers}))
+            for batch in self._find(which, workers)
         ]
         return Wished(
             matched=sum(count.matched for count in counts),
@@ -101,6 +99,6 @@ class BulkWishRepository:
             written=sum(count.written for count in counts),
         )
 
-    def _find(self, which: GatewayFilter, workers: Sequence[WorkerLife]) -> Sequence[UUID]:
-        found = self._executor.fetch_all(gateway_lists.ids(which.conditions), which.parameters(workers))
-        return [row.id for row in found]
+    def _find(self, which: GatewayFilter, workers: Sequence[WorkerLife]) -> Sequence[IdBatch]:
+        parameters = {**which.parameters(workers), "batch_rows": BATCH_ROWS}
+        return self._executor.fetch_all(gateway_lists.id_batches(which.conditions), parameters)

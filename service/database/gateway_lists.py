@@ -85,10 +85,10 @@ class ListedGateway(Gateway):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundId:
-    """The id of a gateway that was found."""
+class IdBatch:
+    """Ids of gateways, as PostgreSQL writes an array: text that only passes through."""
 
-    id: UUID
+    ids: str
 
 
 # The state is the one of the view gateway_statuses, but each worker was looked at once, before. What ends a
@@ -170,11 +170,18 @@ def count(conditions: Conditions) -> Query[Count]:
 
 
 @cache
-def ids(conditions: Conditions) -> Query[FoundId]:
-    """All of them, whatever their number: for what is to be done to each."""
+def id_batches(conditions: Conditions) -> Query[IdBatch]:
+    """All of them, in batches of `batch_rows`, whatever their number: for what is to be done to each.
+
+    One statement finds them, as they are at one moment; an object for each would keep a process busy.
+    """
+    numbered = "SELECT g.id, (row_number() OVER (ORDER BY g.id) - 1) / %(batch_rows)s::bigint AS batch"
+    found = "(" + numbered + _from(conditions) + where(_words(conditions)) + ") AS f"
     return Query(
-        "SELECT g.id" + _from(conditions) + where(_words(conditions)) + " ORDER BY g.id",
-        FoundId,
+        "SELECT array_agg(f.id ORDER BY f.id)::text AS ids FROM "  # noqa: S608 - of fragments of ours
+        + found
+        + " GROUP BY f.batch ORDER BY f.batch",
+        IdBatch,
         reads_only=True,
         is_planned_anew=True,
     )

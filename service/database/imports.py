@@ -1,16 +1,17 @@
 """Many gateways at once: which of them can not be there, and all of them in a few statements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 from uuid import UUID
-
-from psycopg.types.json import Jsonb
 
 from service.database.gateways import NewId
 from service.database.query import Executor, Query
 
+Item = TypeVar("Item")
+
 BATCH_ROWS = 1000
+BATCH_CHARACTERS = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,13 @@ class NewGateway:
     url: str
     email: str
     sealed_password: bytes = field(repr=False)
-    metadata: dict[str, Any]
+    metadata: str
+    """JSON."""
+
+    @property
+    def characters(self) -> int:
+        """Of its texts that may be long."""
+        return len(self.metadata) + len(self.url) + len(self.email) + len(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +71,12 @@ INSERT_MANY = Query(
         id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata
     )
     SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password,
+        metadata::jsonb
     FROM unnest(
         %(ids)s::uuid[], %(factory_ids)s::uuid[], %(gateway_ids)s::text[], %(names)s::text[],
         %(models)s::text[], %(firmware_versions)s::text[], %(urls)s::text[], %(emails)s::text[],
-        %(sealed_passwords)s::bytea[], %(metadatas)s::jsonb[]
+        %(sealed_passwords)s::bytea[], %(metadatas)s::text[]
     ) WITH ORDINALITY AS r (
         id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata,
         position
@@ -99,8 +107,8 @@ class ImportRepository:
         """Which of these device's names live gateways have."""
         return {
             row.gateway_id
-            for batch in batches(gateway_ids)
-            for row in self._executor.fetch_all(FIND_TAKEN, {"gateway_ids": list(batch)})
+            for batch in batches(gateway_ids, len)
+            for row in self._executor.fetch_all(FIND_TAKEN, {"gateway_ids": batch})
         }
 
     def create(self, gateways: Sequence[NewGateway]) -> set[UUID]:
@@ -111,14 +119,27 @@ class ImportRepository:
         """
         return {
             row.id
-            for batch in batches(gateways)
+            for batch in batches(gateways, lambda gateway: gateway.characters)
             for row in self._executor.fetch_all(INSERT_MANY, _columns(batch))
         }
 
 
-def batches(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    """As many at once as one statement takes well within its time limit."""
-    return (items[first : first + BATCH_ROWS] for first in range(0, len(items), BATCH_ROWS))
+def batches(items: Iterable[Item], characters: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
+    """As many at once as one statement takes well within its time limit.
+
+    Sending them takes the process for itself: so BATCH_CHARACTERS at most, or a single item of more.
+    """
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        size = characters(item)
+        if batch and (len(batch) == BATCH_ROWS or total + size > BATCH_CHARACTERS):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size
+    if batch:
+        yield batch
 
 
 def _columns(batch: Sequence[NewGateway]) -> dict[str, object]:
@@ -132,5 +153,5 @@ def _columns(batch: Sequence[NewGateway]) -> dict[str, object]:
         "urls": [row.url for row in batch],
         "emails": [row.email for row in batch],
         "sealed_passwords": [row.sealed_password for row in batch],
-        "metadatas": [Jsonb(row.metadata) for row in batch],
+        "metadatas": [row.metadata for row in batch],
     }

@@ -39,6 +39,7 @@ GATEWAY = UUID("00000000-0000-7000-8000-a00000000777")
 WORKER = UUID("00000000-0000-7000-8000-e00000000003")
 SMALL_WORKER = UUID("00000000-0000-7000-8000-e00000000099")
 GATEWAY_IDS = [UUID(int=GATEWAY.int + number) for number in range(0, 5_000, 100)]
+AS_TEXT = "{" + ",".join(map(str, GATEWAY_IDS)) + "}"
 
 # Without triggers and checks of foreign keys, which would double the time that this takes. The dead and the
 # unwanted are few; the last 5,000 gateways wait for a worker, and have no connection yet.
@@ -188,12 +189,12 @@ GATEWAY_CASES = {
     ),
     "bulk_wishes.WANT_CONNECTED": Case(
         bulk_wishes.WANT_CONNECTED,
-        {"ids": GATEWAY_IDS, "live_workers": [WORKER]},
+        {"ids": AS_TEXT, "live_workers": [WORKER]},
         {"gateways_pkey", "gateway_connections_pkey"},
     ),
     "bulk_wishes.WANT_DISCONNECTED": Case(
         bulk_wishes.WANT_DISCONNECTED,
-        {"ids": GATEWAY_IDS},
+        {"ids": AS_TEXT},
         {"gateways_pkey", "gateways_active_id_idx"},
     ),
     "gateways.FIND_BY_ID": Case(gateways.FIND_BY_ID, {"id": GATEWAY}, {"gateways_pkey"}),
@@ -347,6 +348,13 @@ STREAM_CASES = {
         for name, factory_id in (("all", None), ("of a factory", FACTORY))
     },
 }
+
+
+def batched(which: GatewayFilter) -> Mapping[str, object]:
+    """For id_batches."""
+    return {**which.parameters(HOLDERS), "batch_rows": bulk_wishes.BATCH_ROWS}
+
+
 # What no index answers takes one pass over each table at most, and the count beside it.
 ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
     **{
@@ -378,8 +386,11 @@ ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
             )
         )
     },
-    "gateway_lists.ids, all": (gateway_lists.ids(LIVE.conditions), LIVE.parameters()),
-    "gateway_lists.ids, connected": (gateway_lists.ids(CONNECTED.conditions), CONNECTED.parameters(HOLDERS)),
+    "gateway_lists.id_batches, all": (gateway_lists.id_batches(LIVE.conditions), batched(LIVE)),
+    "gateway_lists.id_batches, connected": (
+        gateway_lists.id_batches(CONNECTED.conditions),
+        batched(CONNECTED),
+    ),
     "summaries.COUNT_STATES": (
         summaries.COUNT_STATES,
         {"factory_ids": [FACTORY], "lost_workers": [SMALL_WORKER]},
@@ -424,7 +435,7 @@ def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection,
             gateway_lists.page_parameters(PageStart(), 50, rare, HOLDERS),
         ),
         (gateway_lists.count(rare.conditions), rare.parameters(HOLDERS)),
-        (gateway_lists.ids(rare.conditions), rare.parameters(HOLDERS)),
+        (gateway_lists.id_batches(rare.conditions), batched(rare)),
     ):
         nodes = explain(crowded, statement, parameters)
         assert "gateway_connections_state_idx" in indexes(nodes)
@@ -488,7 +499,7 @@ def test_gateways_are_counted_without_reading_them(crowded: psycopg.Connection) 
 
 @pytest.mark.req("DB-04")
 def test_all_of_a_factory_are_found_without_reading_the_others(crowded: psycopg.Connection) -> None:
-    nodes = explain(crowded, gateway_lists.ids(OF_FACTORY.conditions), OF_FACTORY.parameters())
+    nodes = explain(crowded, gateway_lists.id_batches(OF_FACTORY.conditions), batched(OF_FACTORY))
     assert any((name or "").startswith("gateways_live_factory_id_") for name in indexes(nodes))
     assert read_whole(nodes, "gateways") == []
 

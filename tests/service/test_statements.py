@@ -76,7 +76,7 @@ def list_statements() -> dict[str, Statement]:
     statements: dict[str, Statement] = {}
     for some in of_gateways:
         statements[f"gateway_lists.count {some}"] = gateway_lists.count(some)
-        statements[f"gateway_lists.ids {some}"] = gateway_lists.ids(some)
+        statements[f"gateway_lists.id_batches {some}"] = gateway_lists.id_batches(some)
         for order, start in itertools.product(get_args(gateway_lists.GatewaySort), starts):
             name = f"gateway_lists.page {some} {order} {start}"
             statements[name] = gateway_lists.page(order, some, start)
@@ -95,7 +95,7 @@ BUILDERS = {
     ("gateway_lists", "page"),
     ("gateway_lists", "rendered_page"),
     ("gateway_lists", "count"),
-    ("gateway_lists", "ids"),
+    ("gateway_lists", "id_batches"),
     ("factory_lists", "page"),
     ("factory_lists", "rendered_page"),
     ("factory_lists", "count"),
