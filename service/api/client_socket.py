@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn.http.errors import LimitRequestHeaders  # type: ignore[import-untyped]
 
 from service.api.held_bytes import HeldBytes
 from service.api.problems import LateBodyError
@@ -14,6 +15,10 @@ from service.api.time_slices import yield_if_due
 
 HEAD_TIMEOUT_S = 10.0
 """For the head of a request, from its first byte or from the start of the connection."""
+MAX_HEAD_BYTES = 32 * 1024
+"""For a request line and headers together, give or take what is received at once. As nginx has it: what waits
+for an event or for the database keeps its head, and is not cut off.
+"""
 BODY_TIMEOUT_S = 60.0
 """For a whole body."""
 STALL_TIMEOUT_S = 20.0
@@ -40,7 +45,10 @@ class ClientSocket:
         """Whether a request is being answered, rather than awaited."""
         self.is_waiting = False
         """Whether a greenlet waits for the client."""
+        self.is_in_body = False
+        """Whether what is received next belongs to a body, be it one that nobody wants."""
         self._is_idle = self._is_lost = False
+        self._head_bytes = 0
         self._deadline = monotonic() + HEAD_TIMEOUT_S
 
     def __getattr__(self, name: str) -> Any:
@@ -50,12 +58,18 @@ class ClientSocket:
         """A head has arrived: its body and the response come next."""
         # The next one may have arrived already, so that `recv` is not called in between.
         yield_if_due()
-        self.is_serving, self._deadline = True, monotonic() + BODY_TIMEOUT_S
+        self.is_serving, self._deadline, self._head_bytes = True, monotonic() + BODY_TIMEOUT_S, 0
 
     def end_request(self, keepalive_s: float) -> None:
         """Sends the response; the next request may take `keepalive_s` to begin. Raises OSError."""
         self.flush()
+        held.release(self)
         self.is_serving, self._is_idle, self._deadline = False, True, monotonic() + keepalive_s
+
+    def discard(self) -> None:
+        """Between requests: what was received so far is not kept. It was the rest of a body."""
+        if not self.is_serving:
+            held.release(self)
 
     def end_input(self) -> None:
         """Nothing more is received, not by a greenlet that waits for it either."""
@@ -68,15 +82,17 @@ class ClientSocket:
         self._socket.close()
 
     def recv(self, size: int) -> bytes:
-        """Raises LateBodyError within a body. Before one, a client that is late is taken for gone."""
+        """Raises LateBodyError within a body. Before one, a client that is late is taken for gone.
+
+        Raises LimitRequestHeaders for a head that is too big.
+        """
         yield_if_due()
         remaining_s = max(0.001, self._deadline - monotonic())
         self._socket.settimeout(min(remaining_s, STALL_TIMEOUT_S) if self.is_serving else remaining_s)
         self.is_waiting = True
         try:
             data: bytes = self._socket.recv(min(size, _PART_BYTES))
-            if self.is_serving:
-                held.hold(self, len(data))
+            held.hold(self, len(data))
         except OSError as error:
             if self._is_lost or (isinstance(error, TimeoutError) and not self.is_serving):
                 return b""
@@ -87,6 +103,10 @@ class ClientSocket:
             self.is_waiting = False
         if self._is_idle:
             self._is_idle, self._deadline = False, monotonic() + HEAD_TIMEOUT_S
+        if not (self.is_serving or self.is_in_body):
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                raise LimitRequestHeaders("the head is too big")
         return data
 
     def _late(self) -> LateBodyError:
@@ -123,7 +143,6 @@ class ClientSocket:
             raise
         finally:
             self.is_waiting = False
-            held.release(self)
 
     def _send_all(self, data: memoryview, deadline: float) -> None:
         """Not gevent's `sendall`: that bounds the time for all, however the client goes on taking it."""

@@ -1,4 +1,4 @@
-"""What a process holds for its clients, of bodies and of responses: bounded, whatever they do."""
+"""What a process holds for its clients, of heads, bodies and responses: bounded, whatever they do."""
 
 from typing import Protocol
 
@@ -37,8 +37,13 @@ class HeldBytes:
         self.total -= self._held.pop(client, 0)
 
     def _make_room(self) -> None:
-        for client in [client for client in self._held if client.is_waiting]:
-            if self.total <= self._limit:
-                return
+        excess, leaving = self.total - self._limit, []
+        for client, size in self._held.items():
+            if excess <= 0:
+                break
+            if client.is_waiting:
+                leaving.append(client)
+                excess -= size
+        for client in leaving:
             self.release(client)
             client.hang_up()

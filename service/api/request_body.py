@@ -27,9 +27,13 @@ class RequestBody:
         if self._is_awaited:
             self._is_awaited, self._request.must_close = False, self._closes
             self._client.send(CONTINUE)
+        self._client.is_in_body = True
         try:
             data: bytes = self._reader.read(size)
         except Exception:
             self._request.must_close = True
             raise
+        finally:
+            self._client.is_in_body = False
+        self._client.discard()
         return data

@@ -8,6 +8,7 @@ from time import monotonic
 import gevent  # type: ignore[import-untyped]
 import pytest
 from gevent import socket as gevent_socket
+from gunicorn.http.errors import LimitRequestHeaders  # type: ignore[import-untyped]
 
 from service.api import client_socket
 from service.api.client_socket import ClientSocket
@@ -178,6 +179,53 @@ def test_who_has_waited_longest_gives_way_when_too_much_is_held(
     sending.end_request(60)
     assert their_side.recv(100) == b"answer"
     assert client_socket.held.total == 0
+
+
+def test_a_head_that_does_not_go_on_gives_way_too(
+    two_pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_socket, "HEAD_TIMEOUT_S", 60)
+    monkeypatch.setattr(client_socket, "held", HeldBytes(1000))
+    with connected(*over_tcp()) as (half, half_side):
+        (busy, its_side), _ = two_pairs
+        half_side.sendall(b"h" * 900)
+        assert half.recv(900) == b"h" * 900
+        waiting = gevent.spawn(half.recv, 900)
+        gevent.sleep(MOMENT_S / 4)
+        assert not waiting.ready()
+        its_side.sendall(b"g" * 200)
+        assert busy.recv(900) == b"g" * 200
+        assert waiting.get(timeout=10) == b""
+        assert client_socket.held.total == 200
+
+
+def test_a_head_counts_until_its_request_is_answered(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the client is asked for the body meanwhile."""
+    monkeypatch.setattr(client_socket, "held", HeldBytes(1000))
+    ours, theirs = pair
+    theirs.sendall(b"h" * 900)
+    assert ours.recv(900) == b"h" * 900
+    ours.begin_request()
+    ours.send(b"continue")
+    assert client_socket.held.total >= 900
+    ours.end_request(60)
+    assert client_socket.held.total == 0
+
+
+def test_the_rest_of_a_body_that_nobody_reads_is_no_head(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_socket, "MAX_HEAD_BYTES", 1000)
+    ours, theirs = pair
+    ours.begin_request()
+    ours.end_request(60)
+    ours.is_in_body = True
+    theirs.sendall(b"b" * 5000)
+    assert ours.recv(5000) == b"b" * 5000
+    ours.is_in_body = False
+    ours.discard()
+    assert client_socket.held.total == 0
+    theirs.sendall(b"h" * 1001)
+    with pytest.raises(LimitRequestHeaders):
+        ours.recv(1001)
 
 
 def test_whoever_is_being_answered_gives_way_to_nobody(

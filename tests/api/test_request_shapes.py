@@ -49,6 +49,8 @@ HEAD_BYTES = 300_000
         pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 5000, 400, id="a long chunk's size"),
         pytest.param(GET + b"X: %s\r\n" % (b"v" * HEAD_BYTES), 431, id="a header without end"),
         pytest.param(GET + b"X: v\r\n" * (HEAD_BYTES // 6), 431, id="headers without end"),
+        pytest.param(GET + b"X: %s\r\n" % (b"v" * 2000) * 20 + CLOSE + b"\r\n", 431, id="too much in many headers"),
+        pytest.param(GET + b"X: %s\r\n" % (b"v" * 2000) * 12 + CLOSE + b"\r\n", 200, id="much in many headers"),
         pytest.param(b"GET /" + b"p" * HEAD_BYTES, 414, id="a path without end"),
     ],
 )  # fmt: skip
