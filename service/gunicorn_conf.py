@@ -81,7 +81,8 @@ graceful_timeout = 35
 keepalive = api_config.keepalive_s
 # A C parser would be taken by itself wherever one happens to be installed; it saves 2 of 20 µs.
 http_parser = "python"
-limit_request_line = 4094
+# RFC 9112, 3: at least 8000.
+limit_request_line = 8190
 limit_request_fields = 64
 limit_request_field_size = 4096
 # Whose word counts about the client and the scheme is for ProxyFix to say, by TRUSTED_PROXIES. Here anybody

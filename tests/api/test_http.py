@@ -135,7 +135,7 @@ def test_a_body_of_more_than_a_mebibyte_is_refused(api: ApiServer) -> None:
         (b"GET /api/health HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "BAD_REQUEST"),
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "BAD_REQUEST"),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: marker\r\n\r\n", 501, "NOT_IMPLEMENTED"),
-        (b"GET /" + b"p" * 5000 + b" HTTP/1.1\r\n\r\n", 414, "URI_TOO_LONG"),
+        (b"GET /" + b"p" * 9000 + b" HTTP/1.1\r\n\r\n", 414, "URI_TOO_LONG"),
         (b"GET / HTTP/1.1\r\nX: " + b"v" * 5000 + b"\r\n\r\n", 431, "HEADERS_TOO_LARGE"),
         (b"GET / HTTP/1.1\r\n" + b"X: v\r\n" * 70 + b"\r\n", 431, "HEADERS_TOO_LARGE"),
         (
@@ -154,6 +154,13 @@ def test_bytes_that_are_no_request_are_answered_in_the_one_shape(
     [line] = api.requests_logged(reply.error["request_id"])
     assert line["status"] == status
     assert api.answers()
+
+
+def test_a_request_line_of_8000_octets_is_taken(api: ApiServer) -> None:
+    """RFC 9112, 3: the least that servers should support."""
+    target = b"/api/" + b"p" * (8000 - len(b"GET /api/ HTTP/1.1"))
+    head = b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert reply_in(api.raw(head)).status == 404
 
 
 @pytest.mark.req("API-06")
