@@ -1,6 +1,7 @@
 -- migrate:up
 
--- Whether a worker's word counts now: not ended, its lease runs, and the session that renews it is there.
+-- Whether what a worker last wrote is true now: it has not ended, its lease has not expired, and the session that
+-- renews the lease exists.
 CREATE FUNCTION worker_is_live(worker workers) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT worker.ended_at IS NULL
@@ -11,8 +12,8 @@ LANGUAGE sql STABLE AS $$
         )
 $$;
 
--- The status of every live gateway, computed when it is read, on this server's clock.
--- It says `unknown` for whatever the word of a worker that is not live would be.
+-- The status of every gateway that is not deleted, computed when it is read, by the clock of this server. The state of
+-- a gateway is `unknown` while the worker that holds it is not live.
 CREATE VIEW gateway_statuses AS
 SELECT
     g.id,

@@ -3,7 +3,6 @@
 # Every value in these statements is written in this file.
 # ruff: noqa: S608
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,16 +14,20 @@ import pytest
 
 from devstack.commands import MIGRATE, PROJECT, local
 from service.database.event_stream import FIND_BETWEEN
-from tests.database_server import cloned_database, migrate
+from tests.database_server import migrate
 from tests.service.test_schema import migrate_down
-from tests.upgrade.test_upgrade import RELEASES, recording
+from tests.upgrade.test_upgrade import RELEASES, empty_database_of, migrations_of
 from tests.waiting import wait_until
 
 FOLDER = Path("db/migrations")
-RELEASED = set(json.loads(recording(RELEASES[-1])[1])["migrations"])
-NEWER = sorted(path for path in (PROJECT / FOLDER).glob("*.sql") if path.name not in RELEASED)
+RELEASED = migrations_of(RELEASES[-1])
+NEWER = sorted(
+    path for path in (PROJECT / FOLDER).glob("*.sql") if path.name.partition("_")[0] not in RELEASED
+)
 BUSY = ("factories", "gateways", "gateway_connections", "gateway_events", "gateway_wishes", "workers")
 ROWS = """
+    INSERT INTO organizations (id, name)
+    VALUES ('00000000-0000-7000-8000-000000000001', 'Default organization') ON CONFLICT DO NOTHING;
     INSERT INTO factories (name) VALUES ('Here'), ('There');
     INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)
     SELECT id, 'CTC-' || name, 'G', 'wss://g', 'a@b', repeat('x', 40)::bytea FROM factories;
@@ -51,12 +54,9 @@ COUNT_TOLD = "SELECT count(*) FROM gateway_events WHERE reason_message LIKE '%ca
 
 @pytest.fixture
 def released_url(server_admin: psycopg.Connection, server_url: str, tmp_path: Path) -> Iterator[str]:
-    """A database of the last release with a few rows, and in `tmp_path` its migrations."""
+    """A database of the last release with a few rows, and in `tmp_path` a folder for migrations."""
     (tmp_path / FOLDER).mkdir(parents=True)
-    for name in RELEASED:
-        shutil.copy(PROJECT / FOLDER / name, tmp_path / FOLDER)
-    with cloned_database(server_admin, server_url, "template1") as url:
-        migrate(url, tmp_path)
+    with empty_database_of(RELEASES[-1], server_admin, server_url) as url:
         with psycopg.connect(url) as connection:
             connection.execute(ROWS)
         yield url

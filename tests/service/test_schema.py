@@ -64,19 +64,6 @@ FRESH_GATEWAY = """
     SELECT id, 'CTC-new', 'G', 'wss://new', 'new@example.com', repeat('x', 40)::bytea FROM factories
     RETURNING id
 """
-# Two deletions at different times, then a factory with what it has left.
-OLD_ROWS = """
-    INSERT INTO factories (id, name) VALUES
-        ('00000000-0000-7000-8000-0000000000f1', 'Gone'), ('00000000-0000-7000-8000-0000000000f2', 'There');
-    INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password, created_at)
-    SELECT ('00000000-0000-7000-8000-0000000000f' || factory)::uuid, word, 'G', 'wss://g', 'a@b',
-        repeat('x', 40)::bytea, now() - interval '1 day'
-    FROM (VALUES (1, 'alone'), (1, 'with-factory'), (2, 'untouched'), (2, 'changed')) AS old (factory, word);
-    UPDATE gateways SET desired_state = 'disconnected' WHERE gateway_id = 'changed';
-    UPDATE gateways SET deleted_at = now() - interval '1 h' WHERE gateway_id = 'alone';
-    UPDATE factories SET deleted_at = now() WHERE name = 'Gone';
-    UPDATE gateways SET deleted_at = now() WHERE gateway_id = 'with-factory';
-"""
 GATEWAY = "00000000-0000-7000-8000-0000000000a1"
 WORKER = "00000000-0000-7000-8000-0000000000e1"
 NOBODY = "00000000-0000-7000-8000-00000000dead"
@@ -253,32 +240,6 @@ def test_up_down_and_up_again_leave_the_same_schema(database_url: str) -> None:
     assert objects_in(database_url) == []
     migrate(database_url)
     assert dumped(database_url) == before
-
-
-@pytest.mark.req("DB-02")
-def test_what_was_there_before_is_understood_by_newer_migrations(database_url: str) -> None:
-    """Gateways that went with their factory are marked; wishes are known as far as they can be."""
-    newer = [path for path in MIGRATIONS.glob("*.sql") if path.name >= "20261123000020"]
-    for _ in newer:
-        migrate_down(database_url)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(OLD_ROWS)
-        migrate(database_url)
-        marked = connection.execute("SELECT gateway_id FROM gateways WHERE deleted_with_factory").fetchall()
-        assert marked == [("with-factory",)]
-        known = connection.execute(
-            "SELECT g.gateway_id, w.is_wanted, w.at = g.created_at"
-            " FROM gateways AS g JOIN gateway_wishes AS w ON g.id = w.gateway_id ORDER BY g.gateway_id"
-        ).fetchall()
-        assert known == [
-            ("alone", False, False),
-            ("changed", False, False),
-            ("untouched", True, True),
-            ("with-factory", False, False),
-        ]
-        assert connection.execute("SELECT events_pruned_until <= now() FROM history_bounds").fetchall() == [
-            (True,)
-        ]
 
 
 @pytest.mark.req("DB-02")

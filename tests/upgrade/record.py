@@ -1,10 +1,12 @@
 """`python -m tests.upgrade.record VERSION`: what this code writes and answers, for the releases after it.
 
-Run once at each release. Writes `tests/upgrade/VERSION/`: the rows that the API and a worker wrote for
-simulated gateways, and the API's responses about them. The worker is killed in the middle of its sessions.
+Run once at each release. Writes `tests/upgrade/VERSION/`: the schema, the rows that the API and a worker
+wrote for simulated gateways, and the API's responses about them. The worker is killed in the middle of its
+sessions.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -21,6 +22,7 @@ import psycopg
 from psycopg import sql
 
 from devstack.commands import PROJECT
+from devstack.generated import SCHEMA
 from devstack.postgres import EmbeddedPostgres
 from simulator import Credentials, Site
 from tests.api.server import ApiServer
@@ -33,6 +35,7 @@ DEVICES = ["AP-1", "AP-2", "AP-3"]
 PLACEHOLDER = "127.0.0.1:5000"
 """Where the simulated gateways are, in what is recorded."""
 TABLES = (
+    "organizations",
     "factories",
     "gateways",
     "workers",
@@ -163,12 +166,6 @@ def dump(database_url: str) -> Iterator[str]:
                 yield f"{start} OVERRIDING SYSTEM VALUE VALUES ({', '.join(row)});\n"
 
 
-def digests() -> dict[str, str]:
-    """The migrations, each with a digest of its file."""
-    files = sorted((PROJECT / "db/migrations").glob("*.sql"))
-    return {path.name: blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in files}
-
-
 def create_token(database_url: str) -> str:
     """A token that writes."""
     command = [sys.executable, "-m", "service.manage_tokens", "create", "first", "write"]
@@ -204,10 +201,11 @@ def main() -> None:
             until = datetime.now(UTC)
             token = create_token(database_url)
             worker.kill()
-            recorded = {"migrations": digests(), "token": token, **record_responses(recorder, until)}
+            recorded = {"token": token, **record_responses(recorder, until)}
             rows = "".join(dump(database_url))
             address = urlsplit(site.gateways[0].url).netloc
     place.mkdir(exist_ok=True)
+    shutil.copy(PROJECT / SCHEMA, place)
     (place / "rows.sql").write_text(rows.replace(address, PLACEHOLDER))
     text = json.dumps(recorded, indent=1, ensure_ascii=False)
     (place / "responses.json").write_text(text.replace(address, PLACEHOLDER) + "\n")

@@ -1,14 +1,16 @@
 -- migrate:up
 
--- How many live gateways there are, in all (the factory that is nobody's, of zeros) and in each factory: the sum
--- of its rows. Whoever changes the number changes a row that nobody else is changing, or adds one, and so waits
--- for nobody: there are as many rows as were ever changed at once. To count the gateways themselves would take
--- several times as long as to read a page of them.
+-- The number of gateways that are not deleted, in each factory and in all (the factory of zeros), as a sharded counter:
+-- the sum of the rows of a factory. A writer updates a row that nobody else is updating, or adds one, so that writers
+-- never wait for each other; there are as many rows as there were writers at once. To count the gateways themselves
+-- would take several times as long as to read a page of them.
 CREATE TABLE gateway_counts (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     factory_id uuid NOT NULL,
     gateways bigint NOT NULL
 ) WITH (fillfactor = 50);
+
+-- The rows of a factory.
 CREATE INDEX gateway_counts_factory_id_idx ON gateway_counts (factory_id);
 
 CREATE FUNCTION add_to_gateway_count(of_factory uuid, more bigint) RETURNS void
@@ -72,6 +74,7 @@ BEGIN
 END;
 $$;
 
+-- Whoever writes gateways, and however, the count is exact.
 CREATE TRIGGER gateways_count_created
 AFTER INSERT ON gateways REFERENCING NEW TABLE AS created
 FOR EACH STATEMENT EXECUTE FUNCTION count_created_gateways();
@@ -92,17 +95,14 @@ CREATE TRIGGER gateways_count_none
 AFTER TRUNCATE ON gateways
 FOR EACH STATEMENT EXECUTE FUNCTION count_no_gateways();
 
--- Also for who loads data with triggers switched off for its session.
+-- Also for sessions that load data with triggers switched off (session_replication_role).
 ALTER TABLE gateways ENABLE ALWAYS TRIGGER gateways_count_created;
 ALTER TABLE gateways ENABLE ALWAYS TRIGGER gateways_count_removed;
 ALTER TABLE gateways ENABLE ALWAYS TRIGGER gateways_count_changed;
 ALTER TABLE gateways ENABLE ALWAYS TRIGGER gateways_count_none;
 
--- Those that there are. Nobody adds one between this and the end of the migration: it holds the table.
-INSERT INTO gateway_counts (factory_id, gateways)
-SELECT factory_id, count(*) FROM gateways WHERE deleted_at IS NULL GROUP BY factory_id
-UNION ALL
-SELECT '00000000-0000-0000-0000-000000000000', count(*) FROM gateways WHERE deleted_at IS NULL;
+-- There is no gateway yet.
+INSERT INTO gateway_counts (factory_id, gateways) VALUES ('00000000-0000-0000-0000-000000000000', 0);
 
 -- migrate:down
 

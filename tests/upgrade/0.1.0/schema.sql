@@ -1,0 +1,1213 @@
+\restrict dbmate
+
+-- Dumped from database version 18.4
+-- Dumped by pg_dump version 18.4
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET transaction_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: add_to_gateway_count(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.add_to_gateway_count(of_factory uuid, more bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    free bigint;
+BEGIN
+    SELECT id INTO free FROM gateway_counts WHERE factory_id = of_factory LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        UPDATE gateway_counts SET gateways = gateways + more WHERE id = free;
+    ELSE
+        INSERT INTO gateway_counts (factory_id, gateways) VALUES (of_factory, more);
+    END IF;
+END;
+$$;
+
+
+--
+-- Name: add_to_gateway_counts(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.add_to_gateway_counts(of_factory uuid, more bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM add_to_gateway_count(of_factory, more);
+    PERFORM add_to_gateway_count('00000000-0000-0000-0000-000000000000', more);
+END;
+$$;
+
+
+--
+-- Name: count_changed_gateway(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_changed_gateway() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.deleted_at IS NULL THEN
+        PERFORM add_to_gateway_counts(OLD.factory_id, -1);
+    END IF;
+    IF NEW.deleted_at IS NULL THEN
+        PERFORM add_to_gateway_counts(NEW.factory_id, 1);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: count_created_gateways(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_created_gateways() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM add_to_gateway_counts(factory_id, count(*))
+    FROM created WHERE deleted_at IS NULL GROUP BY factory_id;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: count_no_gateways(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_no_gateways() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    TRUNCATE gateway_counts;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: count_removed_gateways(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.count_removed_gateways() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM add_to_gateway_counts(factory_id, -count(*))
+    FROM removed WHERE deleted_at IS NULL GROUP BY factory_id;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: event_stream(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.event_stream() RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (((SELECT (pg_control_system.system_identifier)::text AS system_identifier FROM pg_control_system() pg_control_system(pg_control_version, catalog_version_no, system_identifier, pg_control_last_modified)) || '/'::text) || SUBSTRING(pg_walfile_name(pg_current_wal_insert_lsn()) FROM 1 FOR 8));
+
+
+--
+-- Name: key_id_of(bytea); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.key_id_of(sealed bytea) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN encode(SUBSTRING(sealed FROM 2 FOR 8), 'hex'::text);
+
+
+--
+-- Name: notify_gateways_changed(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.notify_gateways_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF current_setting('millgate.tells_later', TRUE) = 'on' THEN
+        RETURN NULL;
+    END IF;
+    NOTIFY gateways_changed;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: raise_gateway_generation(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.raise_gateway_generation() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.updated_at := now();
+    IF (NEW.url, NEW.email, NEW.sealed_password, NEW.desired_state, NEW.deleted_at)
+        IS DISTINCT FROM (OLD.url, OLD.email, OLD.sealed_password, OLD.desired_state, OLD.deleted_at)
+    THEN
+        NEW.generation := OLD.generation + 1;
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+
+--
+-- Name: raise_version(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.raise_version() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.version := OLD.version + 1;
+    RETURN NEW;
+END;
+$$;
+
+
+--
+-- Name: refuse_retired_key(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.refuse_retired_key() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    wanted text := key_id_of(NEW.sealed_password);
+    is_first boolean;
+    is_there boolean;
+BEGIN
+    LOOP
+        PERFORM FROM encryption_canaries WHERE key_id = wanted FOR KEY SHARE;
+        EXIT WHEN FOUND;
+        -- One statement, one snapshot: the first process may be leaving its canary at this moment.
+        SELECT count(*) = 0, coalesce(bool_or(key_id = wanted), FALSE)
+        INTO is_first, is_there
+        FROM encryption_canaries;
+        EXIT WHEN is_first;
+        IF NOT is_there THEN
+            RAISE EXCEPTION 'the password was sealed with a key that is not in use'
+                USING ERRCODE = 'integrity_constraint_violation',
+                    CONSTRAINT = 'gateways_sealed_with_key_in_use';
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: remember_gateway_wish(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.remember_gateway_wish() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO gateway_wishes (gateway_id, at, is_wanted)
+    VALUES (
+        NEW.id,
+        CASE WHEN TG_OP = 'INSERT' THEN NEW.created_at ELSE clock_timestamp() END,
+        NEW.deleted_at IS NULL AND NEW.desired_state = 'connected'
+    );
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: remember_pruned_events(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.remember_pruned_events() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE history_bounds SET events_pruned_until = newest.at
+    FROM (SELECT max(at) AS at FROM pruned) AS newest
+    WHERE newest.at > history_bounds.events_pruned_until;
+    UPDATE history_bounds AS b SET
+        events_pruned_in = event_stream(),
+        events_pruned_by = last.written_by,
+        events_pruned_id = last.id
+    FROM (SELECT written_by, id FROM pruned ORDER BY written_by DESC, id DESC LIMIT 1) AS last
+    WHERE b.events_pruned_in IS DISTINCT FROM event_stream()
+        OR (last.written_by, last.id) > (b.events_pruned_by, b.events_pruned_id);
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: rfc3339(timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.rfc3339(at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (replace(((at AT TIME ZONE 'UTC'::text))::text, ' '::text, 'T'::text) || 'Z'::text);
+
+
+--
+-- Name: set_updated_at(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.set_updated_at() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.updated_at := now();
+    RETURN NEW;
+END;
+$$;
+
+
+--
+-- Name: undo_all_but_the_seal(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.undo_all_but_the_seal() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    sealed_anew bytea := NEW.sealed_password;
+BEGIN
+    IF current_setting('millgate.seals_anew', TRUE) = 'yes' THEN
+        NEW := OLD;
+        NEW.sealed_password := sealed_anew;
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: workers; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.workers (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    epoch bigint NOT NULL,
+    host text NOT NULL,
+    pid bigint NOT NULL,
+    version text NOT NULL,
+    session_pid integer NOT NULL,
+    session_started_at timestamp with time zone NOT NULL,
+    lease_duration interval NOT NULL,
+    gateways_held bigint DEFAULT 0 NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    heartbeat_at timestamp with time zone DEFAULT now() NOT NULL,
+    lease_expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    is_draining boolean DEFAULT false NOT NULL,
+    CONSTRAINT workers_gateways_held_not_negative CHECK ((gateways_held >= 0)),
+    CONSTRAINT workers_host_length CHECK (((char_length(host) >= 1) AND (char_length(host) <= 255))),
+    CONSTRAINT workers_lease_duration_positive CHECK ((lease_duration > '00:00:00'::interval))
+)
+WITH (fillfactor='50');
+
+
+--
+-- Name: worker_is_live(public.workers); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.worker_is_live(worker public.workers) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT worker.ended_at IS NULL
+        AND worker.lease_expires_at > clock_timestamp()
+        AND EXISTS (
+            SELECT FROM pg_stat_get_activity(worker.session_pid) AS session
+            WHERE session.backend_start = worker.session_started_at
+        )
+$$;
+
+
+--
+-- Name: writing_transaction(bigint); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.writing_transaction(bigint) RETURNS xid8
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+BEGIN
+    RETURN pg_current_xact_id();
+END;
+$$;
+
+
+--
+-- Name: api_tokens; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.api_tokens (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    name text NOT NULL,
+    scope text NOT NULL,
+    token_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_tokens_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+    CONSTRAINT api_tokens_scope CHECK ((scope = ANY (ARRAY['read'::text, 'write'::text]))),
+    CONSTRAINT api_tokens_token_hash_length CHECK ((octet_length(token_hash) = 32))
+);
+
+
+--
+-- Name: encryption_canaries; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.encryption_canaries (
+    key_id text NOT NULL,
+    sealed bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT encryption_canaries_key_id CHECK ((key_id ~ '^[0-9a-f]{16}$'::text))
+);
+
+
+--
+-- Name: factories; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.factories (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    organization_id uuid DEFAULT '00000000-0000-7000-8000-000000000001'::uuid NOT NULL,
+    name text NOT NULL,
+    location text,
+    timezone text DEFAULT 'UTC'::text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
+    CONSTRAINT factories_location_length CHECK (((char_length(location) >= 1) AND (char_length(location) <= 500))),
+    CONSTRAINT factories_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT factories_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT factories_timezone_length CHECK (((char_length(timezone) >= 1) AND (char_length(timezone) <= 100)))
+);
+
+
+--
+-- Name: gateway_connections; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateway_connections (
+    gateway_id uuid NOT NULL,
+    worker_id uuid,
+    epoch bigint,
+    state text DEFAULT 'disconnected'::text NOT NULL,
+    state_since timestamp with time zone DEFAULT now() NOT NULL,
+    reason_code text,
+    reason_message text,
+    reason_phase text,
+    reason_retryable boolean,
+    reason_at timestamp with time zone,
+    attempt bigint DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone,
+    observed_generation bigint,
+    connected_since timestamp with time zone,
+    last_connected_at timestamp with time zone,
+    last_disconnected_at timestamp with time zone,
+    last_seen_at timestamp with time zone,
+    last_message_at timestamp with time zone,
+    connects bigint DEFAULT 0 NOT NULL,
+    messages_received bigint DEFAULT 0 NOT NULL,
+    rejected_logins bigint DEFAULT 0 NOT NULL,
+    last_rejected_at timestamp with time zone,
+    CONSTRAINT gateway_connections_attempt_not_negative CHECK ((attempt >= 0)),
+    CONSTRAINT gateway_connections_connected_has_since CHECK (((state = 'connected'::text) = (connected_since IS NOT NULL))),
+    CONSTRAINT gateway_connections_holder_is_whole CHECK (((worker_id IS NULL) = (epoch IS NULL))),
+    CONSTRAINT gateway_connections_reason_is_whole CHECK ((num_nulls(reason_code, reason_message, reason_phase, reason_retryable, reason_at) = ANY (ARRAY[0, 5]))),
+    CONSTRAINT gateway_connections_state CHECK ((state = ANY (ARRAY['disconnected'::text, 'connecting'::text, 'authenticating'::text, 'connected'::text, 'retrying'::text, 'auth_failed'::text, 'disconnecting'::text]))),
+    CONSTRAINT gateway_connections_unheld_is_disconnected CHECK (((worker_id IS NOT NULL) OR (state = 'disconnected'::text)))
+)
+WITH (fillfactor='50');
+
+
+--
+-- Name: gateway_counts; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateway_counts (
+    id bigint NOT NULL,
+    factory_id uuid NOT NULL,
+    gateways bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+
+--
+-- Name: gateway_counts_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.gateway_counts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.gateway_counts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: gateway_events; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateway_events (
+    id bigint NOT NULL,
+    gateway_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    reason_code text,
+    reason_message text,
+    reason_phase text,
+    attempt bigint NOT NULL,
+    generation bigint,
+    worker_id uuid,
+    epoch bigint,
+    written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(id)) STORED NOT NULL
+);
+
+
+--
+-- Name: gateway_events_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.gateway_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.gateway_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: gateways; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateways (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    factory_id uuid NOT NULL,
+    gateway_id text NOT NULL,
+    name text NOT NULL,
+    model text,
+    firmware_version text,
+    url text NOT NULL,
+    email text NOT NULL,
+    sealed_password bytea NOT NULL,
+    desired_state text DEFAULT 'connected'::text NOT NULL,
+    connect_requested_at timestamp with time zone DEFAULT now() NOT NULL,
+    generation bigint DEFAULT 1 NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    version bigint DEFAULT 1 NOT NULL,
+    deleted_with_factory boolean DEFAULT false NOT NULL,
+    written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(version)) STORED NOT NULL,
+    CONSTRAINT gateways_deleted_with_factory_is_deleted CHECK (((deleted_at IS NOT NULL) OR (NOT deleted_with_factory))),
+    CONSTRAINT gateways_desired_state CHECK ((desired_state = ANY (ARRAY['connected'::text, 'disconnected'::text]))),
+    CONSTRAINT gateways_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
+    CONSTRAINT gateways_firmware_version_length CHECK (((char_length(firmware_version) >= 1) AND (char_length(firmware_version) <= 100))),
+    CONSTRAINT gateways_gateway_id_length CHECK (((char_length(gateway_id) >= 1) AND (char_length(gateway_id) <= 100))),
+    CONSTRAINT gateways_generation_positive CHECK ((generation > 0)),
+    CONSTRAINT gateways_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT gateways_model_length CHECK (((char_length(model) >= 1) AND (char_length(model) <= 100))),
+    CONSTRAINT gateways_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT gateways_sealed_password_length CHECK (((octet_length(sealed_password) >= 38) AND (octet_length(sealed_password) <= 4133))),
+    CONSTRAINT gateways_url_scheme CHECK (((url ~ '^wss?://'::text) AND (char_length(url) <= 2000)))
+);
+
+
+--
+-- Name: gateway_statuses; Type: VIEW; Schema: public; Owner: -
+--
+
+CREATE VIEW public.gateway_statuses AS
+ SELECT g.id,
+    g.factory_id,
+    g.desired_state,
+        CASE
+            WHEN (c.worker_id IS NULL) THEN 'disconnected'::text
+            WHEN live.is_live THEN c.state
+            ELSE 'unknown'::text
+        END AS state,
+        CASE
+            WHEN (c.gateway_id IS NULL) THEN g.created_at
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.state_since
+            ELSE GREATEST(w.heartbeat_at, c.state_since)
+        END AS state_since,
+        CASE
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN 'no_worker'::text
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_code
+            ELSE 'worker_lost'::text
+        END AS reason_code,
+        CASE
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN 'No worker has taken this gateway yet.'::text
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_message
+            ELSE 'The worker that holds this gateway is not heard of.'::text
+        END AS reason_message,
+        CASE
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN 'claim'::text
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_phase
+            ELSE 'claim'::text
+        END AS reason_phase,
+        CASE
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN true
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_retryable
+            ELSE true
+        END AS reason_retryable,
+        CASE
+            WHEN ((c.gateway_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN g.created_at
+            WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN GREATEST(c.state_since, g.connect_requested_at)
+            WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_at
+            ELSE GREATEST(w.heartbeat_at, c.state_since)
+        END AS reason_at,
+    COALESCE(c.attempt, (0)::bigint) AS attempt,
+        CASE
+            WHEN live.is_live THEN c.next_attempt_at
+            ELSE NULL::timestamp with time zone
+        END AS next_attempt_at,
+        CASE
+            WHEN live.is_live THEN c.connected_since
+            ELSE NULL::timestamp with time zone
+        END AS connected_since,
+    c.last_connected_at,
+    c.last_disconnected_at,
+    c.last_seen_at,
+    c.last_message_at,
+    g.generation,
+    c.observed_generation,
+    c.worker_id,
+    w.host AS worker_host,
+    w.lease_expires_at AS worker_lease_expires_at,
+    clock_timestamp() AS as_of
+   FROM (((public.gateways g
+     LEFT JOIN public.gateway_connections c ON ((g.id = c.gateway_id)))
+     LEFT JOIN public.workers w ON ((c.worker_id = w.id)))
+     LEFT JOIN LATERAL ( SELECT public.worker_is_live(w.*) AS is_live) live ON (true))
+  WHERE (g.deleted_at IS NULL);
+
+
+--
+-- Name: gateway_trials; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED TABLE public.gateway_trials (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    url text NOT NULL,
+    email text NOT NULL,
+    sealed_password bytea NOT NULL,
+    sealed_for uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    claimed_by uuid,
+    result jsonb,
+    CONSTRAINT gateway_trials_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
+    CONSTRAINT gateway_trials_password_until_result CHECK (
+CASE
+    WHEN (result IS NULL) THEN ((octet_length(sealed_password) >= 38) AND (octet_length(sealed_password) <= 4133))
+    ELSE (octet_length(sealed_password) = 0)
+END),
+    CONSTRAINT gateway_trials_url_scheme CHECK (((url ~ '^wss?://'::text) AND (char_length(url) <= 2000)))
+);
+
+
+--
+-- Name: gateway_wishes; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.gateway_wishes (
+    id bigint NOT NULL,
+    gateway_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    is_wanted boolean NOT NULL
+);
+
+
+--
+-- Name: gateway_wishes_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.gateway_wishes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.gateway_wishes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: history_bounds; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.history_bounds (
+    is_only_row boolean DEFAULT true NOT NULL,
+    events_pruned_until timestamp with time zone NOT NULL,
+    events_pruned_in text,
+    events_pruned_by xid8,
+    events_pruned_id bigint,
+    CONSTRAINT history_bounds_is_only_row CHECK (is_only_row)
+);
+
+
+--
+-- Name: organizations; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.organizations (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    name text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT organizations_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT organizations_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200)))
+);
+
+
+--
+-- Name: schema_migrations; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.schema_migrations (
+    version character varying NOT NULL
+);
+
+
+--
+-- Name: worker_epochs; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE SEQUENCE public.worker_epochs
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: worker_epochs; Type: SEQUENCE OWNED BY; Schema: public; Owner: -
+--
+
+ALTER SEQUENCE public.worker_epochs OWNED BY public.workers.epoch;
+
+
+--
+-- Name: workers epoch; Type: DEFAULT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.workers ALTER COLUMN epoch SET DEFAULT nextval('public.worker_epochs'::regclass);
+
+
+--
+-- Name: api_tokens api_tokens_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: encryption_canaries encryption_canaries_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.encryption_canaries
+    ADD CONSTRAINT encryption_canaries_pkey PRIMARY KEY (key_id);
+
+
+--
+-- Name: factories factories_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.factories
+    ADD CONSTRAINT factories_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: gateway_connections gateway_connections_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_connections
+    ADD CONSTRAINT gateway_connections_pkey PRIMARY KEY (gateway_id);
+
+
+--
+-- Name: gateway_counts gateway_counts_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_counts
+    ADD CONSTRAINT gateway_counts_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: gateway_events gateway_events_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_events
+    ADD CONSTRAINT gateway_events_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: gateway_trials gateway_trials_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_trials
+    ADD CONSTRAINT gateway_trials_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: gateway_wishes gateway_wishes_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_wishes
+    ADD CONSTRAINT gateway_wishes_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: gateways gateways_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateways
+    ADD CONSTRAINT gateways_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: history_bounds history_bounds_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.history_bounds
+    ADD CONSTRAINT history_bounds_pkey PRIMARY KEY (is_only_row);
+
+
+--
+-- Name: organizations organizations_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.organizations
+    ADD CONSTRAINT organizations_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: schema_migrations schema_migrations_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+
+--
+-- Name: workers workers_epoch_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.workers
+    ADD CONSTRAINT workers_epoch_key UNIQUE (epoch);
+
+
+--
+-- Name: workers workers_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: api_tokens_live_name_key; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX api_tokens_live_name_key ON public.api_tokens USING btree (name) WHERE (revoked_at IS NULL);
+
+
+--
+-- Name: factories_deleted_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX factories_deleted_name_id_idx ON public.factories USING btree (name, id) WHERE (deleted_at IS NOT NULL);
+
+
+--
+-- Name: factories_live_created_at_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX factories_live_created_at_id_idx ON public.factories USING btree (created_at, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: factories_live_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX factories_live_name_id_idx ON public.factories USING btree (name, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: factories_organization_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX factories_organization_id_idx ON public.factories USING btree (organization_id);
+
+
+--
+-- Name: gateway_connections_state_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_connections_state_idx ON public.gateway_connections USING btree (state) WHERE (state <> 'connected'::text);
+
+
+--
+-- Name: gateway_connections_worker_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_connections_worker_id_idx ON public.gateway_connections USING btree (worker_id);
+
+
+--
+-- Name: gateway_counts_factory_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_counts_factory_id_idx ON public.gateway_counts USING btree (factory_id);
+
+
+--
+-- Name: gateway_events_at_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_events_at_idx ON public.gateway_events USING btree (at);
+
+
+--
+-- Name: gateway_events_gateway_id_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_events_gateway_id_id_idx ON public.gateway_events USING btree (gateway_id, id);
+
+
+--
+-- Name: gateway_events_written_by_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_events_written_by_id_idx ON public.gateway_events USING btree (written_by, id);
+
+
+--
+-- Name: gateway_wishes_gateway_id_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateway_wishes_gateway_id_id_idx ON public.gateway_wishes USING btree (gateway_id, id);
+
+
+--
+-- Name: gateways_active_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_active_id_idx ON public.gateways USING btree (id) WHERE ((deleted_at IS NULL) AND (desired_state = 'connected'::text));
+
+
+--
+-- Name: gateways_deleted_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_deleted_name_id_idx ON public.gateways USING btree (name, id) WHERE (deleted_at IS NOT NULL);
+
+
+--
+-- Name: gateways_factory_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_factory_id_idx ON public.gateways USING btree (factory_id);
+
+
+--
+-- Name: gateways_live_created_at_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_created_at_id_idx ON public.gateways USING btree (created_at, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_live_desired_state_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_desired_state_name_id_idx ON public.gateways USING btree (desired_state, name, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_live_factory_id_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_factory_id_id_idx ON public.gateways USING btree (factory_id, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_live_factory_id_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_factory_id_name_id_idx ON public.gateways USING btree (factory_id, name, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_live_gateway_id_key; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX gateways_live_gateway_id_key ON public.gateways USING btree (gateway_id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_live_name_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_live_name_id_idx ON public.gateways USING btree (name, id) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: gateways_written_by_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX gateways_written_by_idx ON public.gateways USING btree (written_by);
+
+
+--
+-- Name: workers_not_ended_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX workers_not_ended_idx ON public.workers USING btree (id) WHERE (ended_at IS NULL);
+
+
+--
+-- Name: factories factories_raise_version; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER factories_raise_version BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.raise_version();
+
+
+--
+-- Name: factories factories_set_updated_at; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER factories_set_updated_at BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.set_updated_at();
+
+
+--
+-- Name: gateway_events gateway_events_remember_pruned; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateway_events_remember_pruned AFTER DELETE ON public.gateway_events REFERENCING OLD TABLE AS pruned FOR EACH STATEMENT EXECUTE FUNCTION public.remember_pruned_events();
+
+
+--
+-- Name: gateways gateways_count_changed; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_changed AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((((old.deleted_at IS NULL) IS DISTINCT FROM (new.deleted_at IS NULL)) OR (old.factory_id IS DISTINCT FROM new.factory_id))) EXECUTE FUNCTION public.count_changed_gateway();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_changed;
+
+
+--
+-- Name: gateways gateways_count_created; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_created AFTER INSERT ON public.gateways REFERENCING NEW TABLE AS created FOR EACH STATEMENT EXECUTE FUNCTION public.count_created_gateways();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_created;
+
+
+--
+-- Name: gateways gateways_count_none; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_none AFTER TRUNCATE ON public.gateways FOR EACH STATEMENT EXECUTE FUNCTION public.count_no_gateways();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_none;
+
+
+--
+-- Name: gateways gateways_count_removed; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_count_removed AFTER DELETE ON public.gateways REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION public.count_removed_gateways();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_removed;
+
+
+--
+-- Name: gateways gateways_notify_changed; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_notify_changed AFTER UPDATE ON public.gateways FOR EACH ROW WHEN (((old.generation IS DISTINCT FROM new.generation) OR (old.connect_requested_at IS DISTINCT FROM new.connect_requested_at))) EXECUTE FUNCTION public.notify_gateways_changed();
+
+
+--
+-- Name: gateways gateways_notify_created; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_notify_created AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.notify_gateways_changed();
+
+
+--
+-- Name: gateways gateways_raise_generation; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_raise_generation BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_gateway_generation();
+
+
+--
+-- Name: gateways gateways_raise_version; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_raise_version BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_version();
+
+
+--
+-- Name: gateways gateways_refuse_retired_key; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_refuse_retired_key AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.refuse_retired_key();
+
+
+--
+-- Name: gateways gateways_refuse_retired_key_later; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_refuse_retired_key_later AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((old.sealed_password IS DISTINCT FROM new.sealed_password)) EXECUTE FUNCTION public.refuse_retired_key();
+
+
+--
+-- Name: gateways gateways_remember_first_wish; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_remember_first_wish AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.remember_gateway_wish();
+
+
+--
+-- Name: gateways gateways_remember_wish; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_remember_wish AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((((old.deleted_at IS NULL) AND (old.desired_state = 'connected'::text)) IS DISTINCT FROM ((new.deleted_at IS NULL) AND (new.desired_state = 'connected'::text)))) EXECUTE FUNCTION public.remember_gateway_wish();
+
+
+--
+-- Name: gateways gateways_undo_all_but_the_seal; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_undo_all_but_the_seal BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.undo_all_but_the_seal();
+
+
+--
+-- Name: organizations organizations_set_updated_at; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER organizations_set_updated_at BEFORE UPDATE ON public.organizations FOR EACH ROW EXECUTE FUNCTION public.set_updated_at();
+
+
+--
+-- Name: factories factories_organization_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.factories
+    ADD CONSTRAINT factories_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+
+--
+-- Name: gateway_connections gateway_connections_gateway_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_connections
+    ADD CONSTRAINT gateway_connections_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES public.gateways(id);
+
+
+--
+-- Name: gateway_connections gateway_connections_worker_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_connections
+    ADD CONSTRAINT gateway_connections_worker_id_fkey FOREIGN KEY (worker_id) REFERENCES public.workers(id);
+
+
+--
+-- Name: gateway_events gateway_events_gateway_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_events
+    ADD CONSTRAINT gateway_events_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES public.gateways(id);
+
+
+--
+-- Name: gateway_wishes gateway_wishes_gateway_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateway_wishes
+    ADD CONSTRAINT gateway_wishes_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES public.gateways(id) ON DELETE CASCADE;
+
+
+--
+-- Name: gateways gateways_factory_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.gateways
+    ADD CONSTRAINT gateways_factory_id_fkey FOREIGN KEY (factory_id) REFERENCES public.factories(id);
+
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict dbmate
+
+
+--
+-- Dbmate schema migrations
+--
+
+INSERT INTO public.schema_migrations (version) VALUES
+    ('20261123000001'),
+    ('20261123000002'),
+    ('20261123000003'),
+    ('20261123000004'),
+    ('20261123000005'),
+    ('20261123000006'),
+    ('20261123000007'),
+    ('20261123000008'),
+    ('20261123000010'),
+    ('20261123000011'),
+    ('20261123000020'),
+    ('20261123000021'),
+    ('20261123000022'),
+    ('20261123000023'),
+    ('20261123000024'),
+    ('20261123000030'),
+    ('20261123000031'),
+    ('20261123000040'),
+    ('20261123000041'),
+    ('20261123000050'),
+    ('20261123000060'),
+    ('20261123000061'),
+    ('20261123000070'),
+    ('20261123000080');
