@@ -12,7 +12,7 @@ SUITE ?=
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys secrets types schema requirements lock clean install install-dev install-bench
+.PHONY: help run demo test coverage chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys secrets types schema requirements lock clean install install-dev install-bench
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,11 @@ demo: install  ## the same with three simulated gateways and data of its own
 
 test: install-dev  ## all tests, on a PostgreSQL of their own (ARGS="-k word" for some)
 	@exec $(RUN) -m pytest -n 2 $(ARGS)
+
+coverage: install-dev  ## the tests again, and which lines of service/ and workers/ they ran (HTML in .data/coverage)
+	@rm -rf .data/coverage; mkdir -p .data/coverage
+	@$(RUN) -m coverage run -m pytest -n 2 $(ARGS); tests=$$?; $(RUN) -m coverage combine --quiet \
+	    && $(RUN) -m coverage html --quiet && $(RUN) -m coverage report; exit $$tests
 
 chaos: install-dev  ## every fault of the table of promises, measured and judged (ONLY=list names the rows)
 	@exec $(RUN) -m chaos --only '$(ONLY)'
