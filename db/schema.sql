@@ -500,10 +500,18 @@ CREATE TABLE public.gateway_connections (
     last_rejected_at timestamp with time zone,
     CONSTRAINT gateway_connections_attempt_not_negative CHECK ((attempt >= 0)),
     CONSTRAINT gateway_connections_connected_has_since CHECK (((state = 'connected'::text) = (connected_since IS NOT NULL))),
+    CONSTRAINT gateway_connections_connects_not_negative CHECK ((connects >= 0)),
     CONSTRAINT gateway_connections_holder_is_whole CHECK (((worker_id IS NULL) = (epoch IS NULL))),
+    CONSTRAINT gateway_connections_messages_received_not_negative CHECK ((messages_received >= 0)),
     CONSTRAINT gateway_connections_reason_is_whole CHECK ((num_nulls(reason_code, reason_message, reason_phase, reason_retryable, reason_at) = ANY (ARRAY[0, 5]))),
+    CONSTRAINT gateway_connections_rejected_logins_not_negative CHECK ((rejected_logins >= 0)),
     CONSTRAINT gateway_connections_state CHECK ((state = ANY (ARRAY['disconnected'::text, 'connecting'::text, 'authenticating'::text, 'connected'::text, 'retrying'::text, 'auth_failed'::text, 'disconnecting'::text]))),
-    CONSTRAINT gateway_connections_unheld_is_disconnected CHECK (((worker_id IS NOT NULL) OR (state = 'disconnected'::text)))
+    CONSTRAINT gateway_connections_unheld_is_disconnected CHECK (((worker_id IS NOT NULL) OR (state = 'disconnected'::text))),
+    CONSTRAINT gateway_connections_waiting_has_next_attempt CHECK (
+CASE
+    WHEN (state = ANY (ARRAY['retrying'::text, 'auth_failed'::text])) THEN (next_attempt_at IS NOT NULL)
+    ELSE ((next_attempt_at IS NULL) OR (state = 'disconnected'::text))
+END)
 )
 WITH (fillfactor='50');
 
@@ -552,7 +560,11 @@ CREATE TABLE public.gateway_events (
     worker_id uuid,
     epoch bigint,
     written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(id)) STORED NOT NULL,
-    factory_id uuid
+    factory_id uuid,
+    CONSTRAINT gateway_events_attempt_not_negative CHECK ((attempt >= 0)),
+    CONSTRAINT gateway_events_from_state CHECK ((from_state = ANY (ARRAY['disconnected'::text, 'connecting'::text, 'authenticating'::text, 'connected'::text, 'retrying'::text, 'auth_failed'::text, 'disconnecting'::text, 'unknown'::text]))),
+    CONSTRAINT gateway_events_reason_is_whole CHECK ((num_nulls(reason_code, reason_message, reason_phase) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT gateway_events_to_state CHECK ((to_state = ANY (ARRAY['disconnected'::text, 'connecting'::text, 'authenticating'::text, 'connected'::text, 'retrying'::text, 'auth_failed'::text, 'disconnecting'::text, 'unknown'::text])))
 );
 
 
@@ -605,7 +617,8 @@ CREATE TABLE public.gateways (
     CONSTRAINT gateways_model_length CHECK (((char_length(model) >= 1) AND (char_length(model) <= 100))),
     CONSTRAINT gateways_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
     CONSTRAINT gateways_sealed_password_length CHECK (((octet_length(sealed_password) >= 38) AND (octet_length(sealed_password) <= 4133))),
-    CONSTRAINT gateways_url_scheme CHECK (((url ~ '^wss?://'::text) AND (char_length(url) <= 2000)))
+    CONSTRAINT gateways_url_length CHECK ((char_length(url) <= 2000)),
+    CONSTRAINT gateways_url_scheme CHECK ((url ~ '^wss?://'::text))
 );
 
 
@@ -708,7 +721,8 @@ CASE
     WHEN (result IS NULL) THEN ((octet_length(sealed_password) >= 38) AND (octet_length(sealed_password) <= 4133))
     ELSE (octet_length(sealed_password) = 0)
 END),
-    CONSTRAINT gateway_trials_url_scheme CHECK (((url ~ '^wss?://'::text) AND (char_length(url) <= 2000)))
+    CONSTRAINT gateway_trials_url_length CHECK ((char_length(url) <= 2000)),
+    CONSTRAINT gateway_trials_url_scheme CHECK ((url ~ '^wss?://'::text))
 );
 
 
@@ -908,6 +922,14 @@ ALTER TABLE ONLY public.workers
 
 
 --
+-- Name: workers workers_id_epoch_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.workers
+    ADD CONSTRAINT workers_id_epoch_key UNIQUE (id, epoch);
+
+
+--
 -- Name: workers workers_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -958,10 +980,10 @@ CREATE INDEX gateway_connections_state_idx ON public.gateway_connections USING b
 
 
 --
--- Name: gateway_connections_worker_id_idx; Type: INDEX; Schema: public; Owner: -
+-- Name: gateway_connections_worker_id_epoch_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX gateway_connections_worker_id_idx ON public.gateway_connections USING btree (worker_id);
+CREATE INDEX gateway_connections_worker_id_epoch_idx ON public.gateway_connections USING btree (worker_id, epoch);
 
 
 --
@@ -1220,11 +1242,11 @@ ALTER TABLE ONLY public.gateway_connections
 
 
 --
--- Name: gateway_connections gateway_connections_worker_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+-- Name: gateway_connections gateway_connections_worker_id_epoch_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 --
 
 ALTER TABLE ONLY public.gateway_connections
-    ADD CONSTRAINT gateway_connections_worker_id_fkey FOREIGN KEY (worker_id) REFERENCES public.workers(id);
+    ADD CONSTRAINT gateway_connections_worker_id_epoch_fkey FOREIGN KEY (worker_id, epoch) REFERENCES public.workers(id, epoch);
 
 
 --
@@ -1278,4 +1300,8 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261125000301'),
     ('20261125000400'),
     ('20261125000401'),
-    ('20261125000600');
+    ('20261125000600'),
+    ('20261125000700'),
+    ('20261125000701'),
+    ('20261125000702'),
+    ('20261125000703');

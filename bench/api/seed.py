@@ -65,11 +65,12 @@ WHERE a.pid = pg_backend_pid() AND NOT EXISTS (SELECT FROM workers WHERE host = 
 
 INSERT_CONNECTIONS: LiteralString = """
 INSERT INTO gateway_connections (
-    gateway_id, worker_id, epoch, state, state_since, attempt, observed_generation, connected_since,
-    last_connected_at, last_seen_at, last_message_at, connects
+    gateway_id, worker_id, epoch, state, state_since, attempt, next_attempt_at, observed_generation,
+    connected_since, last_connected_at, last_seen_at, last_message_at, connects
 )
 SELECT
-    g.id, w.id, w.epoch, s.state, g.created_at, 1, 1,
+    g.id, w.id, w.epoch, s.state, g.created_at, 1,
+    CASE WHEN s.state = 'retrying' THEN now() END, 1,
     CASE WHEN s.state = 'connected' THEN g.created_at END,
     g.created_at, g.created_at, g.created_at, 1
 FROM workers AS w, gateways AS g,

@@ -27,14 +27,18 @@ STOP_S = 4.0
 CROWD = 400
 
 
-def happen(database: psycopg.Connection, gateway: dict[str, Any], *states: str) -> None:
-    """Transitions to these states."""
-    for state in states:
-        database.execute(
-            "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
-            " VALUES (%s, now(), 'x', %s, 1)",
-            [gateway["id"], state],
-        )
+RECORD = """
+    INSERT INTO gateway_events (
+        gateway_id, at, from_state, to_state, attempt, reason_code, reason_message, reason_phase
+    )
+    SELECT %s, now(), 'connected', 'retrying', 1, 'connection_lost', %s, 'session' FROM generate_series(1, %s)
+"""
+
+
+def happen(database: psycopg.Connection, gateway: dict[str, Any], *messages: str) -> None:
+    """Transitions for these reasons."""
+    for message in messages:
+        database.execute(RECORD, [gateway["id"], message, 1])
 
 
 def ask(api: ApiServer, after: str | None = None, wait: int | None = None, **query: object) -> Reply:
@@ -59,19 +63,19 @@ def part(
     return answer
 
 
-def states(answer: dict[str, Any]) -> list[str]:
-    """Of the transitions in an answer."""
-    return [event["to_state"] for event in answer["data"]]
+def messages(answer: dict[str, Any]) -> list[str]:
+    """Of the reasons of the transitions in an answer."""
+    return [event["reason"]["message"] for event in answer["data"]]
 
 
 def follow(api: ApiServer, cursor: str, count: int, wait: int = 5, **query: object) -> tuple[list[str], str]:
-    """The states that come behind a cursor, until there are as many, and the cursor behind them."""
+    """The messages that come behind a cursor, until there are as many, and the cursor behind them."""
     told: list[str] = []
     deadline = time.monotonic() + LIMIT_S
     while len(told) < count:
         assert time.monotonic() < deadline, told
         answer = part(api, cursor, wait, **query)
-        told += states(answer)
+        told += messages(answer)
         cursor = answer["cursor"]
     return told, cursor
 
@@ -89,15 +93,15 @@ def test_what_happens_is_told_once_and_in_order(api: ApiServer, database: psycop
     assert follow(api, begun["cursor"], 5, limit=2)[0] == ["s0", "s1", "s2", "s3", "s4"]
     told, cursor = follow(api, begun["cursor"], 5)
     assert told == ["s0", "s1", "s2", "s3", "s4"], "a cursor may be used again"
-    assert states(part(api, cursor)) == []
+    assert messages(part(api, cursor)) == []
     short = part(api, begun["cursor"], limit=2)
-    assert (states(short), short["has_more"]) == (["s0", "s1"], True)
+    assert (messages(short), short["has_more"]) == (["s0", "s1"], True)
     assert set(short["data"][0]) == FIELDS
     assert short["data"][1]["gateway"] == {
         "id": second["id"], "factory_id": factory_id, "gateway_id": "CTC-2", "name": "Press hall",
     }  # fmt: skip
     whole = part(api, short["cursor"], limit=3)
-    assert (states(whole), whole["has_more"]) == (["s2", "s3", "s4"], False)
+    assert (messages(whole), whole["has_more"]) == (["s2", "s3", "s4"], False)
     api.call("DELETE", f"/api/gateways/{first['id']}")
     happen(database, first, "gone")
     assert follow(api, cursor, 1)[0] == ["gone"], "also of what is deleted"
@@ -118,7 +122,7 @@ def test_what_happened_in_a_factory_stays_there_when_the_gateway_moves(
         shown = part(api, begun[place], factory_id=place)["data"]
         assert {event["gateway"]["factory_id"] for event in shown} == {place}
     history = api.call("GET", f"/api/gateways/{gateway['id']}/events").json["data"]
-    assert [event["to_state"] for event in history] == ["there", "here 2", "here 1"]
+    assert [event["reason"]["message"] for event in history] == ["there", "here 2", "here 1"]
 
 
 def visible(database: psycopg.Connection) -> int:
@@ -152,7 +156,7 @@ def test_transactions_that_overlap_miss_nothing(
         early.commit()
     told, cursor = follow(api, meanwhile["cursor"], 3)
     assert told == ["early", "late", "after"]
-    assert states(part(api, cursor)) == []
+    assert messages(part(api, cursor)) == []
 
 
 def test_many_writers_and_readers_agree(api: ApiServer, database: psycopg.Connection) -> None:
@@ -185,16 +189,12 @@ def test_a_factory_is_followed_alone(api: ApiServer, database: psycopg.Connectio
     cursor = part(api, factory_id=here["factory_id"])["cursor"]
     happen(database, there, "other")
     # More than is looked through at once.
-    database.execute(
-        "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
-        " SELECT %s, now(), 'x', 'other', 1 FROM generate_series(1, %s)",
-        [there["id"], 2 * WINDOW_ROWS],
-    )
+    database.execute(RECORD, [there["id"], "other", 2 * WINDOW_ROWS])
     happen(database, here, "mine")
     happen(database, there, "other")
     told, behind = follow(api, cursor, 1, factory_id=here["factory_id"])
     assert told == ["mine"]
-    assert states(part(api, behind, factory_id=here["factory_id"])) == []
+    assert messages(part(api, behind, factory_id=here["factory_id"])) == []
     for query in ({}, {"factory_id": there["factory_id"]}):
         refused = ask(api, cursor, **query)
         assert (refused.status, refused.fields) == (400, ["after"])
@@ -221,7 +221,7 @@ def test_what_was_pruned_is_said_not_to_be_known(api: ApiServer, database: psyco
     happen(database, gateway, "first", "second")
     _, between = follow(api, old, 1, limit=1)
     _, new = follow(api, between, 1)
-    database.execute("DELETE FROM gateway_events WHERE to_state = 'first'")
+    database.execute("DELETE FROM gateway_events WHERE reason_message = 'first'")
     gone = ask(api, old, wait=20)
     assert (gone.status, gone.error["code"]) == (410, "CURSOR_EXPIRED"), "at once, and not silently"
     assert follow(api, between, 1)[0] == ["second"], "of what is behind it nothing is missing"
@@ -297,7 +297,7 @@ def test_who_waits_hears_at_once_and_holds_nothing(
         waiting = occupy(pool, api, cursor, 2)
         assert api.call("GET", "/api/gateways").status == 200
         happen(database, gateway, "new")
-        assert [states(one.result(LIMIT_S)) for one in waiting] == [["new"], ["new"]]
+        assert [messages(one.result(LIMIT_S)) for one in waiting] == [["new"], ["new"]]
 
 
 def test_who_is_woken_by_what_others_follow_keeps_its_place(
@@ -319,7 +319,7 @@ def test_who_is_woken_by_what_others_follow_keeps_its_place(
             cursor = cursor if is_refused(reply) else reply.json["cursor"]
         assert not waiting.done()
         happen(database, here, "mine")
-        assert states(waiting.result(LIMIT_S)) == ["mine"]
+        assert messages(waiting.result(LIMIT_S)) == ["mine"]
 
 
 def test_waiting_ends_with_its_time(api: ApiServer) -> None:
@@ -376,7 +376,7 @@ def test_hundreds_wait_and_all_hear_while_others_are_served(
         happen(database, gateway, "new")
         answers = [connection.getresponse() for connection in waiting]
         assert [answer.status for answer in answers] == [200] * CROWD
-        assert {tuple(states(json.load(answer))) for answer in answers} == {("new",)}
+        assert {tuple(messages(json.load(answer))) for answer in answers} == {("new",)}
 
 
 def test_a_crowd_leaves_connections_for_others_whether_or_not_it_has_cursors(

@@ -62,8 +62,9 @@ def availability(api: ApiServer, gateway: dict[str, Any], **query: str) -> dict[
 def test_transitions_are_told_newest_first_page_by_page(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     gateway, other = api.gateway(factory_id, "CTC-1"), api.gateway(factory_id, "CTC-2")
-    record(database, gateway, [(9 - n, "connecting", f"s{n}") for n in range(5)])
-    record(database, other, [(1, "connecting", "other")])
+    states = ["connecting", "authenticating", "connected", "disconnecting", "disconnected"]
+    record(database, gateway, [(9 - n, "unknown", state) for n, state in enumerate(states)])
+    record(database, other, [(1, "connecting", "auth_failed")])
     path = f"/api/gateways/{gateway['id']}/events"
     page = api.call("GET", f"{path}?limit=2")
     assert page.status == 200
@@ -71,15 +72,15 @@ def test_transitions_are_told_newest_first_page_by_page(api: ApiServer, database
     assert page.json["data"][0]["reason"] == {"code": "requested", "message": "Because.", "phase": "session"}
     told = [event["to_state"] for event in page.json["data"]]
     # What happens meanwhile does not shift the pages.
-    record(database, gateway, [(0, "s4", "new")])
+    record(database, gateway, [(0, "disconnected", "retrying")])
     while cursor := page.json["pagination"]["next_cursor"]:
         assert page.json["pagination"]["has_next"] is True
         page = api.call("GET", f"{path}?limit=2&cursor={cursor}")
         told += [event["to_state"] for event in page.json["data"]]
-    assert told == ["s4", "s3", "s2", "s1", "s0"]
+    assert told == states[::-1]
     assert page.json["pagination"] == {"limit": 2, "has_next": False, "next_cursor": None}
     newest = api.call("GET", path)
-    assert newest.json["data"][0]["to_state"] == "new"
+    assert newest.json["data"][0]["to_state"] == "retrying"
     assert api.call("GET", path, headers={"If-None-Match": newest.headers["ETag"]}).status == 304
 
 
@@ -88,7 +89,7 @@ def test_what_makes_no_sense_is_refused(api: ApiServer, database: psycopg.Connec
     factory_id = api.factory()["id"]
     gateway, other = api.gateway(factory_id, "CTC-1"), api.gateway(factory_id, "CTC-2")
     for one in (gateway, other):
-        record(database, one, [(2, "a", "b"), (1, "b", "c")])
+        record(database, one, [(2, "disconnected", "connecting"), (1, "connecting", "retrying")])
     path = f"/api/gateways/{gateway['id']}"
     foreign = api.call("GET", f"/api/gateways/{other['id']}/events?limit=1").json["pagination"]["next_cursor"]
     listed = api.call("GET", "/api/gateways?limit=1").json["pagination"]["next_cursor"]

@@ -59,8 +59,12 @@ def observe(
     """Has a worker say this of a gateway."""
     database.execute(
         """
-        INSERT INTO gateway_connections (gateway_id, worker_id, epoch, state, connected_since)
-        VALUES (%(id)s, %(worker)s, %(epoch)s, %(state)s, CASE WHEN %(state)s = 'connected' THEN now() END)
+        INSERT INTO gateway_connections (
+            gateway_id, worker_id, epoch, state, connected_since, next_attempt_at
+        ) VALUES (
+            %(id)s, %(worker)s, %(epoch)s, %(state)s, CASE WHEN %(state)s = 'connected' THEN now() END,
+            CASE WHEN %(state)s IN ('retrying', 'auth_failed') THEN now() END
+        )
         """,
         {
             "id": gateway["id"],

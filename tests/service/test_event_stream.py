@@ -22,8 +22,10 @@ FILL = """
     SELECT id, 'CTC-1', 'G', 'ws://x', 'a@b', repeat('x', 60)::bytea FROM factories;
 """
 HAPPEN = """
-    INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)
-    SELECT id, now(), 'x', %s, 1 FROM gateways
+    INSERT INTO gateway_events (
+        gateway_id, at, from_state, to_state, attempt, reason_code, reason_message, reason_phase
+    )
+    SELECT id, now(), 'connected', 'retrying', 1, 'connection_lost', %s, 'session' FROM gateways
 """
 
 
@@ -38,11 +40,11 @@ def restored_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[
         server_admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def read(connection: psycopg.Connection, after: StreamPosition) -> list[str]:
-    """The states behind a place."""
+def read(connection: psycopg.Connection, after: StreamPosition) -> list[str | None]:
+    """The messages of the reasons behind a place."""
     stream = EventStreamRepository(ConnectionExecutor(connection))
     part = stream.read(StreamPlace(stream.find_stream(), after), None, 100)
-    return [event.to_state for event in part.events]
+    return [event.reason_message for event in part.events]
 
 
 def test_what_is_restored_keeps_its_order_and_is_before_what_is_new(
@@ -50,8 +52,8 @@ def test_what_is_restored_keeps_its_order_and_is_before_what_is_new(
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(FILL.encode())
-        for state in ("first", "second", "third"):
-            connection.execute(HAPPEN, [state])
+        for message in ("first", "second", "third"):
+            connection.execute(HAPPEN, [message])
         numbers = connection.execute("SELECT min(written_by)::text FROM gateway_events").fetchone()
     dumped = subprocess.run(
         [str(program("pg_dump")), "--dbname", database_url], capture_output=True, check=True

@@ -162,9 +162,11 @@ def test_words_that_a_present_worker_lets_through_are_kept(database_url: str) ->
         connection.execute(
             """
             INSERT INTO gateway_events (
-                gateway_id, factory_id, at, from_state, to_state, attempt, reason_code, reason_message
+                gateway_id, factory_id, at, from_state, to_state, attempt,
+                reason_code, reason_message, reason_phase
             )
-            SELECT id, factory_id, now(), 'authenticating', 'retrying', 1, 'login_rejected', %s FROM gateways
+            SELECT id, factory_id, now(), 'authenticating', 'retrying', 1, 'login_rejected', %s, 'login'
+            FROM gateways
             """,
             [shown],
         )

@@ -72,9 +72,10 @@ ORGANIZATION = "UPDATE organizations SET "
 FACTORY = "UPDATE factories SET "
 GATEWAYS = f"UPDATE gateways SET {{}} WHERE id = '{GATEWAY}'"
 CONNECTION = "UPDATE gateway_connections SET "
+HELD = CONNECTION + f"worker_id = '{WORKER}', epoch = 1, "
 EVENT = (
-    "INSERT INTO gateway_events (gateway_id, factory_id, at, from_state, to_state, attempt)"
-    f" VALUES ('{NOBODY}', '{NOBODY}', now(), 'disconnected', 'connecting', 0)"
+    "INSERT INTO gateway_events (gateway_id, factory_id, at, from_state, to_state, attempt, reason_code)"
+    f" VALUES ('{NOBODY}', '{NOBODY}', now(), {{}})"
 )
 TOKEN = "INSERT INTO api_tokens (name, scope, token_hash) VALUES ({}, {}, {})"
 HASH = "repeat('h', 32)::bytea"
@@ -103,7 +104,7 @@ REFUSED = [
     (GATEWAYS.format("model = ''"), "gateways_model_length"),
     (GATEWAYS.format("firmware_version = repeat('f', 101)"), "gateways_firmware_version_length"),
     (GATEWAYS.format("url = 'https://one'"), "gateways_url_scheme"),
-    (GATEWAYS.format("url = 'wss://' || repeat('u', 1995)"), "gateways_url_scheme"),
+    (GATEWAYS.format("url = 'wss://' || repeat('u', 1995)"), "gateways_url_length"),
     (GATEWAYS.format("email = repeat('e', 321)"), "gateways_email_length"),
     (GATEWAYS.format("sealed_password = 'a plain password'"), "gateways_sealed_password_length"),
     (GATEWAYS.format("desired_state = 'maybe'"), "gateways_desired_state"),
@@ -126,7 +127,8 @@ REFUSED = [
         f"INSERT INTO gateway_connections (gateway_id) VALUES ('{NOBODY}')",
         "gateway_connections_gateway_id_fkey",
     ),
-    (CONNECTION + f"worker_id = '{NOBODY}', epoch = 1", "gateway_connections_worker_id_fkey"),
+    (CONNECTION + f"worker_id = '{NOBODY}', epoch = 1", "gateway_connections_worker_id_epoch_fkey"),
+    (CONNECTION + f"worker_id = '{WORKER}', epoch = 0", "gateway_connections_worker_id_epoch_fkey"),
     (CONNECTION + f"worker_id = '{WORKER}', epoch = 1, state = 'up'", "gateway_connections_state"),
     (CONNECTION + f"worker_id = '{WORKER}'", "gateway_connections_holder_is_whole"),
     (CONNECTION + "epoch = 1", "gateway_connections_holder_is_whole"),
@@ -138,13 +140,33 @@ REFUSED = [
     (CONNECTION + "connected_since = now()", "gateway_connections_connected_has_since"),
     (CONNECTION + "reason_code = 'queued'", "gateway_connections_reason_is_whole"),
     (CONNECTION + "attempt = -1", "gateway_connections_attempt_not_negative"),
-    (EVENT, "gateway_events_gateway_id_fkey"),
+    (CONNECTION + "connects = -1", "gateway_connections_connects_not_negative"),
+    (CONNECTION + "messages_received = -1", "gateway_connections_messages_received_not_negative"),
+    (CONNECTION + "rejected_logins = -1", "gateway_connections_rejected_logins_not_negative"),
+    *(
+        (HELD + f"state = '{state}', {times}", "gateway_connections_waiting_has_next_attempt")
+        for state, times in (
+            ("retrying", "next_attempt_at = NULL"),
+            ("auth_failed", "next_attempt_at = NULL"),
+            ("connecting", "next_attempt_at = now()"),
+            ("connected", "next_attempt_at = now(), connected_since = now()"),
+        )
+    ),
+    (EVENT.format("'disconnected', 'unknown', 0, NULL"), "gateway_events_gateway_id_fkey"),
+    (EVENT.format("'queued', 'connecting', 0, NULL"), "gateway_events_from_state"),
+    (EVENT.format("'unknown', '', 0, NULL"), "gateway_events_to_state"),
+    (EVENT.format("'disconnected', 'connecting', -1, NULL"), "gateway_events_attempt_not_negative"),
+    (EVENT.format("'disconnected', 'connecting', 0, 'requested'"), "gateway_events_reason_is_whole"),
     (GATEWAYS.format("deleted_with_factory = TRUE"), "gateways_deleted_with_factory_is_deleted"),
     (
         f"INSERT INTO gateway_wishes (gateway_id, at, is_wanted) VALUES ('{NOBODY}', now(), TRUE)",
         "gateway_wishes_gateway_id_fkey",
     ),
     (TRIAL.format(f"'http://one', 'one@example.com', {SEALED}", "NULL"), "gateway_trials_url_scheme"),
+    (
+        TRIAL.format(f"'ws://' || repeat('u', 1996), 'one@example.com', {SEALED}", "NULL"),
+        "gateway_trials_url_length",
+    ),
     (TRIAL.format(f"'ws://one', '', {SEALED}", "NULL"), "gateway_trials_email_length"),
     (TRIAL.format("'ws://one', 'one@example.com', ''", "NULL"), "gateway_trials_password_until_result"),
     (
@@ -327,7 +349,8 @@ def test_every_guard_is_tried(filled: psycopg.Connection) -> None:
     constraints = {name for name, _, kind, _ in filled.execute(CONSTRAINTS) if kind != "p"}
     unique = {name for name, _ in filled.execute(UNIQUE_INDEXES)}
     assert unique == {"api_tokens_live_name_key", "gateways_live_gateway_id_key"}
-    assert {name for _, name in REFUSED} == constraints | unique
+    # Of itself it refuses nothing that the primary key does not: the foreign key of connections needs it.
+    assert {name for _, name in REFUSED} == (constraints | unique) - {"workers_id_epoch_key"}
 
 
 @pytest.mark.req("DB-05")

@@ -45,7 +45,8 @@ class Contender:
         repository = ConnectionRepository(ConnectionExecutor(self.connection), self.identity)
         report = {"gateway_id": str(row_id), "is_over": False, "state": state, "state_age_s": 0, "attempt": 1}
         counters = {"connects": 1, "messages_received": 7, "rejected_logins": 0}
-        return repository.report([{**report, **counters}])
+        next_attempt = {"next_attempt_in_s": 1 if state == "retrying" else None}
+        return repository.report([{**report, **counters, **next_attempt}])
 
     def record(self, row_id: UUID) -> int:
         repository = ConnectionRepository(ConnectionExecutor(self.connection), self.identity)
