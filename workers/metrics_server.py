@@ -15,7 +15,7 @@ from typing import Any
 from service.errors import ConfigurationError
 from service.threads import BackgroundThread
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.metrics")
 
 MAX_CLIENTS = 8
 CLIENT_TIMEOUT_S = 5.0

@@ -25,7 +25,7 @@ from service.errors import (
 )
 from service.tokens import Scope, TokenParts, covers, hash_of, is_proof, new_secret, split_token
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.api")
 
 # What says nothing about anybody's plant. Readiness tells its details to the authorized only.
 OPEN_BLUEPRINTS = frozenset({"health", "docs"})

@@ -48,7 +48,7 @@ from service.errors import (
     UnauthorizedError,
 )
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.api")
 Details = Sequence[Mapping[str, str]]
 _DETAILS = TypeAdapter(list[ErrorDetail])
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})

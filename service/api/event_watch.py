@@ -18,7 +18,7 @@ from service.database.query import Executor
 from service.errors import DatabaseError, ShuttingDownError, TooManyWaitingError
 from service.threads import BackgroundThread
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.api")
 
 Result = TypeVar("Result")
 

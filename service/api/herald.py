@@ -14,7 +14,7 @@ from service.errors import DatabaseError
 from service.threads import BackgroundThread
 from service.tokens import READING
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.api")
 
 
 class Herald:

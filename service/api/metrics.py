@@ -24,7 +24,7 @@ from service.api.services import services_of
 from service.database.pool import PoolUse
 from service.errors import MetricsUnavailableError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.api")
 
 BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # Labels come from short lists only: a client that makes up methods and paths makes up no series.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.api")
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "millgate-api-metrics-"

@@ -28,7 +28,7 @@ from service.api.request_body import RequestBody
 from service.api.request_log import HEADER, new_request_id, tell_of_request
 from service.file_limit import raise_file_limit
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.api")
 
 MAX_CLIENTS = 10_000
 """Connections of a process. One that waits costs some 20 KiB."""

@@ -9,7 +9,7 @@ from service.database.tokens import TokenRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.api")
 
 
 class TokenUses:

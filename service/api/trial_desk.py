@@ -18,7 +18,7 @@ from service.database.query import Executor
 from service.database.trials import Progress, TrialRepository
 from service.errors import DatabaseError, MillgateError, NoWorkerError, TrialLostError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.api")
 
 _LOOK_EVERY_S = 0.075
 # How long after its time a result may still come: it has to be written and seen.

@@ -17,7 +17,7 @@ from service.database.session import SilentServerError, connection_class, has_ne
 from service.database.translation import translated_errors
 from service.errors import DatabaseUnavailableError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.database")
 
 Connection = psycopg.Connection[Any]
 Result = TypeVar("Result")

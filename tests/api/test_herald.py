@@ -134,7 +134,7 @@ def test_a_herald_that_has_nothing_to_tell_says_nothing(
 def test_it_goes_on_when_the_database_comes_back(
     database_url: str, listener: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("DEBUG", "service.api.herald")
+    caplog.set_level("DEBUG", "millgate.api")
     database = Database(config_for(database_url).database, "test", tells_later=True)
     herald = Herald(database)
     herald.start()

@@ -53,11 +53,11 @@ TYPE_AND_NULLABILITY = """
 
 def constant_statements() -> dict[str, Statement]:
     """Every Query and Command that is a constant of a module of the database package, by `module.NAME`."""
-    modules = pkgutil.iter_modules(service.database.__path__)
+    package = "service.database."
     return {
-        f"{module.name}.{name}": value
-        for module in modules
-        for name, value in vars(importlib.import_module(f"service.database.{module.name}")).items()
+        f"{module.name.removeprefix(package)}.{name}": value
+        for module in pkgutil.walk_packages(service.database.__path__, package)
+        for name, value in vars(importlib.import_module(module.name)).items()
         if isinstance(value, Query | Command)
     }
 
@@ -187,7 +187,7 @@ def test_no_statement_escapes_the_collection() -> None:
         for tree in [ast.parse(path.read_text())]
         for node in makers(tree)
     ]
-    assert all(path.parent == PROJECT / "service" / "database" for path, _, _ in places), places
+    assert all(path.is_relative_to(PROJECT / "service" / "database") for path, _, _ in places), places
     built = {
         (path.stem, function.name)
         for path, node, tree in places

@@ -8,7 +8,7 @@ from tests.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
 from tests.workers.plant import Plant
 
-LOGGER = "workers.gateway_manager.connection"
+LOGGER = "millgate.connection"
 
 
 @pytest.mark.req("QUAL-05")

@@ -5,7 +5,7 @@ import logging
 import threading
 from time import monotonic
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.manager")
 
 RETRY_S = 60.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})

@@ -45,7 +45,7 @@ from workers.gateway_manager.transport import Kind, Transport
 from workers.gateway_manager.waker import InterruptedWaitError, WakerFactory
 from workers.gateway_manager.watch import Watch
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.connection")
 
 _INTERNAL_ERROR = Reason(Code.INTERNAL_ERROR, "A mistake of ours; the log has more.", Phase.SESSION)
 

@@ -27,7 +27,7 @@ from workers.gateway_manager.hold import Hold
 from workers.gateway_manager.probe import is_refusing
 from workers.gateway_manager.settings import LeaseSettings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.lease")
 
 _RETRY_S = 0.25
 

@@ -11,7 +11,7 @@ from service.config import DatabaseConfig
 from service.database.pool import connection_options
 from service.threads import BackgroundThread
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.worker")
 
 _LOOK_AROUND_S = 0.5
 

@@ -23,7 +23,7 @@ from workers.gateway_manager.states import NO_CAPACITY, REBALANCED, REQUESTED, W
 from workers.gateway_manager.transport import describe
 from workers.gateway_manager.wanted import WantedGateways
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.manager")
 
 _CLAIM_BATCH = 500
 _HAND_OVERS_AT_ONCE = 50

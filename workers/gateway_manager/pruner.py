@@ -10,7 +10,7 @@ from service.database.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.worker")
 
 _BATCH = 1000
 

@@ -15,7 +15,7 @@ from service.database.active_gateways import HeldGateway
 from service.database.workers import WorkerIdentity
 from workers.gateway_manager.states import QUEUED, WORKER_LOST, Code, Reason, State, check_move
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.status")
 
 MAX_PENDING_EVENTS = 100_000
 _FAILING_FOR = timedelta(minutes=5)

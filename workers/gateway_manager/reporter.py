@@ -17,7 +17,7 @@ from service.threads import BackgroundThread
 from workers.gateway_manager.registry import Changes, GatewayRegistry, Observation, Transition
 from workers.gateway_manager.states import REQUESTED
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.status")
 
 _BATCH = 1000
 _RETRY_S = 0.25

@@ -22,7 +22,7 @@ from workers.gateway_manager.transport import Transport
 from workers.gateway_manager.waker import InterruptedWaitError, WakerFactory
 from workers.gateway_manager.watch import Watch
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.connection_test")
 
 LONGEST_TRIAL_S = 10.0
 LONGEST_GOODBYE_S = 1.0

@@ -16,7 +16,7 @@ from workers.gateway_manager.steps import StepRecorder
 from workers.gateway_manager.transport import describe
 from workers.gateway_manager.trial import Trial, TrialSurroundings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("millgate.connection_test")
 
 _CLOSE_LIMIT_S = 5.0
 NO_ROOM = Reason(
