@@ -12,10 +12,10 @@ from bench.catalogue import ROWS, Row
 from bench.house import House
 from bench.machine import describe
 from bench.results import Section, report
-from devstack.commands import PROJECT
 from devstack.environment import drop_foreign
 from devstack.errors import StackError
 from devstack.household import Household, StopAskedError
+from devstack.project import PROJECT
 from devstack.rows import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
 from devstack.stop_request import StopRequest
 from devstack.terminal import say, show_any_character

@@ -10,10 +10,10 @@ from typing import Self
 import psycopg
 
 from devstack.child import Child
-from devstack.commands import PROJECT
 from devstack.environment import new_encryption_key
 from devstack.errors import StackError
 from devstack.household import Household, marked
+from devstack.project import PROJECT
 
 ENDED_INTERVAL_S = 0.05
 

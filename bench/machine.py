@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from devstack.commands import PROJECT
 from devstack.postgres_binaries import program
+from devstack.project import PROJECT
 
 DISTRIBUTIONS = (
     "gunicorn", "gevent", "flask", "psycopg", "pydantic", "websocket-client",

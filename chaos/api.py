@@ -13,10 +13,11 @@ from typing import Any
 import psutil
 
 from devstack.child import Child
-from devstack.commands import API, PROJECT, local
+from devstack.commands import API, local
 from devstack.errors import StackError
 from devstack.household import Household, marked
 from devstack.postgres import free_port
+from devstack.project import PROJECT
 
 REQUEST_LIMIT_S = 15.0
 START_LIMIT_S = 30.0

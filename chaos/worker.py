@@ -10,9 +10,10 @@ from time import monotonic
 import psutil
 
 from devstack.child import Child
-from devstack.commands import PROJECT, WORKER, local
+from devstack.commands import WORKER, local
 from devstack.errors import StackError
 from devstack.household import Household, marked
+from devstack.project import PROJECT
 
 CLOCK_DIRECTORY = Path(__file__).parent / "wrong_clock"
 SILENT_NAMES_DIRECTORY = Path(__file__).parent / "silent_names"

@@ -5,7 +5,7 @@ import os
 import pwd
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+from devstack.project import PROJECT
 
 
 def advice(error: OSError, folder: Path = PROJECT) -> str:

@@ -12,11 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
+# Our folder is not on an isolated Python's path.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from devstack.advice import advice  # noqa: E402  (our folder is not on an isolated Python's path)
-from devstack.installer import PASSED, Installer, passed  # noqa: E402
+from devstack.advice import advice
+from devstack.installer import PASSED, Installer, passed
+from devstack.project import PROJECT
 
 # The bench's peers bring much that Millgate should not see.
 PLACES = {"bench": PROJECT / "bench" / ".venv"}

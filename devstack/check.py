@@ -6,7 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-from devstack.commands import PROJECT, local
+from devstack.commands import local
+from devstack.project import PROJECT
 from devstack.terminal import show_any_character
 
 AT_ONCE = 2

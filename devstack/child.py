@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from devstack.commands import PROJECT
 from devstack.leftovers import end_group
 from devstack.logfiles import open_log
+from devstack.project import PROJECT
 
 FORCED_END_LIMIT_S = 2.0
 

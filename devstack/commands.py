@@ -4,8 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
-
 MIGRATE = (
     "dbmate", "--migrations-dir", "db/migrations", "--no-dump-schema", "--wait", "--migration-lock", "up",
 )  # fmt: skip

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.child import Child
-from devstack.commands import PROJECT, local
+from devstack.commands import local
 from devstack.demo_client import DemoClient
 from devstack.demo_table import DemoView, LinesView, TableView
 from devstack.environment import DEFAULT_HOST, Address, new_encryption_key, read_address, with_secret
 from devstack.errors import StackError
+from devstack.project import PROJECT
 from devstack.run import supervised
 from devstack.stack import start_millgate
 from devstack.stop_request import StopRequest

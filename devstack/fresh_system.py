@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from devstack.readme import README_URL, debian_packages, example_script
 
 USER = "tester"

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from difflib import unified_diff
 from pathlib import Path
 
-from devstack.commands import MIGRATE, PROJECT, local
+from devstack.commands import MIGRATE, local
 from devstack.environment import drop_foreign
 from devstack.errors import StackError
-from devstack.leash import leashed_postgres
+from devstack.leashed import leashed_postgres
 from devstack.postgres_binaries import binary_directory
+from devstack.project import PROJECT
 from devstack.rowtypes import read_columns, render_module
 from devstack.terminal import show_any_character
 

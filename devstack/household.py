@@ -17,12 +17,13 @@ import psycopg
 from psycopg import sql
 
 from devstack.child import Child
-from devstack.commands import MIGRATE, PROJECT, local
+from devstack.commands import MIGRATE, local
 from devstack.directory_lock import DirectoryLock
 from devstack.errors import StackError
 from devstack.leash import Leash
 from devstack.leftovers import MARK, RunningChild, describe, end_leftovers
 from devstack.postgres import EmbeddedPostgres
+from devstack.project import PROJECT
 
 TEMPLATE = "millgate_template"
 MIGRATE_LIMIT_S = 60.0

@@ -9,14 +9,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from devstack.leftovers import RunningChild, describe, end_leftovers, write_record
-from devstack.postgres import EmbeddedPostgres
+from devstack.leftovers import RunningChild, end_leftovers, write_record
+from devstack.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 END_LIMIT_S = 20.0
 
 
@@ -59,24 +57,6 @@ class Leash:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-@contextmanager
-def leashed_postgres(directory: Path, settings: Mapping[str, str]) -> Iterator[EmbeddedPostgres]:
-    """A running server that ends with the block, and also if we are killed inside it."""
-    leash = Leash(directory / "children.json", str(directory))
-    server = EmbeddedPostgres(directory / "postgres", settings)
-
-    def hold(pid: int) -> None:
-        child = describe(server.name, pid, server.stop_signal, server.stop_limit_s)
-        leash.hold([child] if child else [])
-
-    try:
-        server.start(on_spawn=hold)
-        yield server
-    finally:
-        server.stop()
-        leash.release()
 
 
 def main(record: Path, mark: str) -> None:

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-from devstack.commands import PROJECT, local
+from devstack.commands import local
+from devstack.project import PROJECT
 from devstack.terminal import show_any_character
 from devstack.wheels import write_wheels
 

@@ -2,7 +2,7 @@
 
 import re
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 
 README_URL = "http://127.0.0.1:3000"
 """Where its examples expect the service."""

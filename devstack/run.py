@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devstack.advice import advice
-from devstack.commands import PROJECT
 from devstack.environment import (
     check_address_is_free,
     check_metrics_ports,
@@ -15,6 +14,7 @@ from devstack.environment import (
     write_env_file,
 )
 from devstack.errors import StackError
+from devstack.project import PROJECT
 from devstack.settings import settings_of
 from devstack.stack import asks_for_tokens, start_millgate, worker_names
 from devstack.stop_request import StopRequest

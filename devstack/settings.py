@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from devstack.commands import PROJECT
 from devstack.errors import StackError
+from devstack.project import PROJECT
 from service.environment import read_settings
 from service.errors import ConfigurationError
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from devstack.child import Child
-from devstack.commands import PROJECT
 from devstack.errors import StackError
 from devstack.household import Household, marked
+from devstack.project import PROJECT
 
 
 class TalkingChild:

@@ -8,11 +8,12 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from devstack.advice import advice
-from devstack.commands import PARTS, PROJECT, TOOLS, local
+from devstack.commands import PARTS, TOOLS, local
 from devstack.environment import data_directory, own_server, without_foreign
 from devstack.errors import StackError
 from devstack.migration import migration_settings
 from devstack.postgres import EmbeddedPostgres
+from devstack.project import PROJECT
 from devstack.settings import settings_of
 from service.environment import Environment
 from service.errors import ConfigurationError

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from devstack.commands import PROJECT
 from devstack.fresh_system import Outcome
+from devstack.project import PROJECT
 from devstack.readme import debian_packages
 
 LIMIT_S = 1800.0

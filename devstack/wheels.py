@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms, parse_tag
 from packaging.utils import parse_wheel_filename
 
-from devstack.commands import PROJECT, local
+from devstack.commands import local
+from devstack.project import PROJECT
 
 PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))
 GLIBC = (2, 28)

@@ -16,16 +16,17 @@ from service.api import (
     health,
     history,
     imports,
-    metrics,
+    metrics_endpoint,
     status,
     summary,
     trials,
     workers,
 )
 from service.api.access import require_tokens
+from service.api.change_notifications import tell_of_writes
 from service.api.errors import handle_errors
 from service.api.event_watch import EventWatch
-from service.api.herald import Herald, tell_of_writes
+from service.api.herald import Herald
 from service.api.metrics import measure
 from service.api.origin_check import check_origins
 from service.api.request_log import log_requests
@@ -44,7 +45,7 @@ from service.errors import ConfigurationError
 MIGRATIONS = Path(__file__).resolve().parents[1] / "db" / "migrations"
 BLUEPRINTS = (
     health.blueprint,
-    metrics.blueprint,
+    metrics_endpoint.blueprint,
     factories.blueprint,
     gateways.blueprint,
     trials.blueprint,

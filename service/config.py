@@ -12,6 +12,8 @@ from service.environment import Environment, split_words
 from service.errors import ConfigurationError
 from service.hosts import OwnHosts
 
+MOST_PER_WORKER = 4
+"""Trials that a worker does at once."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 OBSOLETE = ("API_THREADS",)
 AUTH_MODES = ("auto", "required", "off")

@@ -2,17 +2,40 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from simulator.faults import Fault, FaultPlan
 from simulator.messages import Json, encode, outgoing
 from simulator.record import Handshakes, Record
 from simulator.sensors import Fleet, Measurement, Quantity, Sensor
 from simulator.settings import Credentials, SiteSettings
-from simulator.wire import SimulatedConnection
 
-if TYPE_CHECKING:
-    from simulator.session import Session
+
+class Link(Protocol):
+    """What is done to a connection from outside."""
+
+    plan: FaultPlan | None
+    withholds_pongs: bool
+
+    def freeze(self) -> None: ...
+    def thaw(self) -> None: ...
+    def push(self, message: str | bytes) -> bool: ...
+    def begin_close(self, code: int, reason: str = "") -> bool: ...
+    def reset(self) -> None: ...
+    def finish(self) -> None: ...
+    @property
+    def has_ended(self) -> bool: ...
+    @property
+    def connection_lost_waiter(self) -> asyncio.Future[None]: ...
+
+
+class Subscriber(Protocol):
+    """What a gateway has to know of a session."""
+
+    @property
+    def subscribed(self) -> bool: ...
+    @property
+    def connection(self) -> Link: ...
 
 
 class GatewayCore:
@@ -28,8 +51,8 @@ class GatewayCore:
         self.record = record
         self.handshakes = Handshakes()
         self.plan: FaultPlan | None = None
-        self.connections: set[SimulatedConnection] = set()
-        self.sessions: set[Session] = set()
+        self.connections: set[Link] = set()
+        self.sessions: set[Subscriber] = set()
         self._thawed = asyncio.Event()
         self._thawed.set()
 
@@ -52,14 +75,13 @@ class GatewayCore:
             connection.thaw()
         self._thawed.set()
 
-    def adopt(self, connection: SimulatedConnection) -> None:
+    def adopt(self, connection: Link) -> None:
         """Take a connection whose request named this gateway; it keeps the fault of this moment."""
-        connection.core = self
         connection.plan = self.plan
         connection.withholds_pongs = self.plan is not None and self.plan.kind is Fault.NO_PONGS
         self.connections.add(connection)
 
-    async def until_thawed(self, connection: SimulatedConnection) -> None:
+    async def until_thawed(self, connection: Link) -> None:
         """Wait while the gateway is frozen, but not longer than the connection lives."""
         thawed = asyncio.create_task(self._thawed.wait())
         awaited: set[asyncio.Future[Any]] = {thawed, connection.connection_lost_waiter}

@@ -29,6 +29,7 @@ class Upgrade:
             return connection.respond(HTTPStatus.NOT_FOUND, "No such gateway\n")
         if self._counts_attempts:
             core.record.connection_seen()
+        simulated.core = core
         core.adopt(simulated)
         if core.is_frozen:
             await core.until_thawed(simulated)

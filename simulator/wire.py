@@ -8,17 +8,15 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import CONNECTING, OPEN, Event
 
+from simulator.core import GatewayCore
 from simulator.faults import FaultPlan
 from simulator.record import Side
-
-if TYPE_CHECKING:
-    from simulator.core import GatewayCore
 
 HELD_BYTES_LIMIT = 1024 * 1024
 BACKLOG_BYTES_LIMIT = 1024 * 1024

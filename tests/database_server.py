@@ -12,11 +12,12 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from devstack.commands import MIGRATE, PROJECT, local
+from devstack.commands import MIGRATE, local
 from devstack.directory_lock import DirectoryLock
 from devstack.leash import Leash
 from devstack.leftovers import describe, end_leftovers
 from devstack.postgres import EmbeddedPostgres
+from devstack.project import PROJECT
 
 TEMPLATE = "millgate_template"
 SETTINGS = {

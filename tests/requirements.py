@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from tests.requirements_plugin import OUTCOMES_FILE
 
 TITLES_FILE = Path(__file__).with_name("requirements.toml")

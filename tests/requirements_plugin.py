@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 
 OUTCOMES_FILE = PROJECT / ".data" / "requirements.json"
 MARKED_ROWS = "requirement_rows"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from devstack.readme import README_URL, example_script
 from service.config import ApiConfig
 from service.environment import Environment

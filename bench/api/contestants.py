@@ -8,9 +8,10 @@ from pathlib import Path
 from bench.house import House
 from bench.tools import ToolMissingError, install_packages, node
 from devstack.child import Child
-from devstack.commands import API, PROJECT, local
+from devstack.commands import API, local
 from devstack.errors import StackError
 from devstack.postgres import free_port
+from devstack.project import PROJECT
 
 PEERS = PROJECT / "bench" / "peers"
 START_LIMIT_S = 30.0

@@ -18,10 +18,11 @@ from bench.worker.client import Client
 from bench.worker.field import EMAIL, Field
 from bench.worker.seed import seed
 from devstack.child import Child
-from devstack.commands import API, PROJECT, WORKER, WORKER_ENVIRONMENT, local
+from devstack.commands import API, WORKER, WORKER_ENVIRONMENT, local
 from devstack.environment import new_encryption_key
 from devstack.errors import StackError
 from devstack.postgres import free_port
+from devstack.project import PROJECT
 
 MILLGATE, NODE, ASYNCIO = "Millgate", "Node, ws", "asyncio, websockets"
 START_LIMIT_S = 30.0

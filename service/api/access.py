@@ -14,7 +14,7 @@ from flask import Flask, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from service.api.failures import FailureLimiter
-from service.api.request_log import request_id
+from service.api.request_id import request_id
 from service.api.services import services
 from service.database.tokens import LiveToken, TokenRepository
 from service.errors import (

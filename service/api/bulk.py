@@ -7,8 +7,8 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+from service.api.change_notifications import note_written
 from service.api.fields import Id, OnlyTrue, State
-from service.api.herald import note_written
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery
 from service.api.requests import parse_body, parse_query
@@ -16,13 +16,12 @@ from service.api.responses import respond
 from service.api.schemas import RequestModel, ResponseModel, absent
 from service.api.services import services
 from service.database.bulk_wishes import BulkWishRepository
-from service.database.deadline import answer_within
+from service.database.deadline import BULK_LIMIT_S, answer_within
 from service.database.gateway_lists import GatewayFilter
 from service.errors import FactoryUnknownError
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/api/gateways")
 
-DATABASE_LIMIT_S = 30.0
 # The rule of `says_which`, for the document.
 _WHICH: JsonDict = {
     "oneOf": [
@@ -89,7 +88,7 @@ def _want(*, connected: bool) -> Response:
     parse_query(NoQuery)
     wish = parse_body(BulkWish)
     which = GatewayFilter(factory_id=wish.factory_id, state=wish.state)
-    answer_within(DATABASE_LIMIT_S)
+    answer_within(BULK_LIMIT_S)
     with services().database.transaction() as transaction:
         wished = BulkWishRepository(transaction).want(which, connected=connected)
     note_written(anything=wished.written > 0)

@@ -13,7 +13,7 @@ from service.api.document_parts import CONDITIONS, DESCRIPTION, HEADERS, ID, REQ
 from service.api.errors import Answer, render
 from service.api.openapi import MediaTypes, Operation
 from service.api.operations import NO_SUCH_METHOD, Described, find_operations, refusals
-from service.api.request_log import HEADER
+from service.api.request_id import HEADER
 from service.api.responses import JSON
 from service.api.schemas import ErrorResponse
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.api.errors import CHALLENGE
-from service.api.request_log import HEADER
+from service.api.request_id import HEADER
 
 REQUEST_ID = "7f6a4f0d5b8e4c0e9a3d2c1b0a998877"
 DESCRIPTION = """\

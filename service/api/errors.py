@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed
 
 from service.api.problems import of_unfinished, problem_of
-from service.api.request_log import request_id
+from service.api.request_id import request_id
 from service.api.responses import respond
 from service.api.schemas import ErrorBody, ErrorDetail, ErrorResponse
 from service.errors import (

@@ -20,8 +20,7 @@ from service.api.requests import detail, invalid, parse_query
 from service.api.responses import respond
 from service.api.schemas import ResponseModel
 from service.api.services import services
-from service.api.time_limit import DATABASE_LIMIT_S
-from service.database.deadline import answer_within
+from service.database.deadline import REQUEST_LIMIT_S, answer_within
 from service.database.event_stream import (
     EventStreamRepository,
     StreamedEvent,
@@ -106,7 +105,7 @@ def find() -> Response:
         refusal = not_of_this_stream()
         raise invalid([detail("after", refusal.message(), refusal.type)])
     repository = EventStreamRepository(services().database)
-    with services().event_watch.reading(DATABASE_LIMIT_S):
+    with services().event_watch.reading(REQUEST_LIMIT_S):
         stream = repository.find_stream()
         if query.after is None:
             part = StreamPart([], repository.find_newest(), has_more=False)
@@ -132,9 +131,9 @@ def _follow(place: StreamPlace, query: EventStreamQuery, slot: Slot) -> StreamPa
     deadline = monotonic() + query.wait
     searched_until = monotonic() + _SEARCH_LIMIT_S
     while True:
-        answer_within(DATABASE_LIMIT_S)
+        answer_within(REQUEST_LIMIT_S)
         what = (place, query.factory_id, query.limit)
-        part = watch.read_once(what, partial(stream.read, *what), DATABASE_LIMIT_S)
+        part = watch.read_once(what, partial(stream.read, *what), REQUEST_LIMIT_S)
         place = StreamPlace(place.stream, part.end)
         if part.events:
             return part
@@ -155,9 +154,9 @@ def _check_token_again() -> None:
     token_id = token_in_hand()
     if token_id is None:
         return
-    answer_within(DATABASE_LIMIT_S)
+    answer_within(REQUEST_LIMIT_S)
     read = partial(TokenRepository(services().database).find_live, token_id)
-    if services().event_watch.read_once(token_id, read, DATABASE_LIMIT_S) is None:
+    if services().event_watch.read_once(token_id, read, REQUEST_LIMIT_S) is None:
         raise UnauthorizedError(is_given=True)
 
 

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response
 
-from service.api.herald import note_written
+from service.api.change_notifications import note_written
 from service.api.lists import FactoryListQuery, FactoryPage
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery, page_body

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Blueprint, Response
 
-from service.api.herald import note_written
+from service.api.change_notifications import note_written
 from service.api.lists import GatewayListQuery, GatewayPage
 from service.api.openapi import Operation
 from service.api.pagination import NoQuery, page_body

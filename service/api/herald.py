@@ -6,13 +6,10 @@ Within the transaction, as the trigger on `gateways` does it, commits would wait
 import logging
 import threading
 
-from flask import Flask, Response, g, request
-
 from service.database.announcements import announce_changes
 from service.database.query import Executor
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
-from service.tokens import READING
 
 log = logging.getLogger("millgate.api")
 
@@ -61,19 +58,3 @@ class Herald:
             self._told.wait_for(lambda: self._is_pending or self._stopping.is_set())
             taken, self._is_pending = self._is_pending, False
             return taken
-
-
-def note_written(*, anything: bool) -> None:
-    """Whether the request in hand wrote anything that others might have to know; without this it did."""
-    g.has_written = anything
-
-
-def tell_of_writes(app: Flask, herald: Herald) -> None:
-    """Whatever may have written is told of, whether it concerns workers or not: to look costs them little."""
-
-    def finish(response: Response) -> Response:
-        if request.method not in READING and response.status_code < 400 and g.get("has_written", True):
-            herald.tell()
-        return response
-
-    app.after_request(finish)

@@ -18,14 +18,12 @@ from service.api.schemas import ResponseModel
 from service.api.services import services
 from service.api.time_slices import paced
 from service.crypto import Secret
-from service.database.deadline import answer_within
+from service.database.deadline import BULK_LIMIT_S, answer_within
 from service.database.imports import ImportRepository, NewGateway
 from service.database.new_ids import new_id
 from service.errors import ImportTooBigError, InvalidRequestError, TooManyImportsError
 
 blueprint = Blueprint("imports", __name__, url_prefix="/api/gateways")
-
-DATABASE_LIMIT_S = 30.0
 
 
 class ImportQuery(QueryModel):
@@ -102,7 +100,7 @@ def import_gateways() -> Response:
         file = read_file(read, body)
         if file.count == 0 and file.mistakes.count == 0:
             raise invalid([detail("body", "must have at least one row", "empty")])
-        answer_within(DATABASE_LIMIT_S)
+        answer_within(BULK_LIMIT_S)
         _check(file)
         created = [] if is_dry_run else _create(file)
     response = ImportResponse(dry_run=is_dry_run, rows=file.count, created=len(created), data=created)

@@ -9,17 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.values import MultiProcessValue, MutexValue
 
 from service.api.metrics_directory import directory, give_up_files, has_files, identity, keep_files
-from service.api.openapi import Operation
-from service.api.pagination import NoQuery
-from service.api.requests import parse_query
 from service.api.services import services_of
 from service.database.pool import PoolUse
 from service.errors import MetricsUnavailableError
@@ -33,8 +29,6 @@ NO_ROUTE = "none"
 # No request fails over a number, whatever the library raises when its files are gone.
 NOT_COUNTED = "could not record a metric"
 _EXTENSION = "millgate-metrics"
-
-blueprint = Blueprint("metrics", __name__)
 
 
 class ApiMetrics:
@@ -155,21 +149,13 @@ def measure(app: Flask) -> None:
     app.after_request(finish)
 
 
+def metrics_of(app: Flask) -> ApiMetrics:
+    """What this application counts."""
+    attached = app.extensions[_EXTENSION]
+    assert isinstance(attached, ApiMetrics)  # noqa: S101
+    return attached
+
+
 def count_pool(app: Flask) -> None:
     """Counts what its pool did meanwhile: now and then, for it takes as long as to count a request."""
-    app.extensions[_EXTENSION].count_pool(services_of(app).database.take_use())
-
-
-@blueprint.get("/metrics")
-@Operation(
-    "get_metrics",
-    "Numbers for Prometheus",
-    {200: {CONTENT_TYPE_PLAIN_0_0_4: {"schema": {"type": "string"}}}},
-    errors=(MetricsUnavailableError,),
-)
-def show() -> Response:
-    """The numbers."""
-    parse_query(NoQuery)
-    count_pool(current_app)
-    metrics = current_app.extensions[_EXTENSION]
-    return Response(metrics.text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    metrics_of(app).count_pool(services_of(app).database.take_use())

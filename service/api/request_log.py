@@ -1,35 +1,15 @@
 """One line a request, and the id that ties it to the response and to whatever else is logged meanwhile."""
 
 import logging
-import os
-import re
 import time
 
 from flask import Flask, Response, g, request
 
+from service.api.request_id import HEADER, accepted_request_id
 from service.logs import write_line
 
 log = logging.getLogger("millgate.request")
-HEADER = "X-Request-ID"
 _IN_ENVIRONMENT = "HTTP_X_REQUEST_ID"
-_ACCEPTED = re.compile(r"[\x21-\x7e]{1,128}")
-
-
-def request_id() -> str:
-    """The id of the request in hand."""
-    return str(g.request_id)
-
-
-def new_request_id() -> str:
-    """An id for a request that came without one."""
-    return os.urandom(16).hex()
-
-
-def accepted_request_id(offered: str | None) -> str:
-    """The id that the client offers if it can be shown and logged as it is, else a new one."""
-    if offered is not None and _ACCEPTED.fullmatch(offered):
-        return offered
-    return new_request_id()
 
 
 def log_requests(app: Flask) -> None:

@@ -11,7 +11,7 @@ from flask_talisman import Talisman
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.api.preconditions import IF_MATCH, IF_NONE_MATCH
-from service.api.request_log import HEADER
+from service.api.request_id import HEADER
 from service.api.requests import MAX_BODY_BYTES
 from service.config import ApiConfig
 

@@ -25,7 +25,8 @@ from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped
 from service.api.client_socket import HEAD_TIMEOUT_S, ClientSocket
 from service.api.errors import BAD_HTTP, CRASH, Answer, bad_http, render
 from service.api.request_body import RequestBody
-from service.api.request_log import HEADER, new_request_id, tell_of_request
+from service.api.request_id import HEADER, new_request_id
+from service.api.request_log import tell_of_request
 from service.file_limit import raise_file_limit
 
 log = logging.getLogger("millgate.api")

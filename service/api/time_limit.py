@@ -2,11 +2,9 @@
 
 from flask import Flask
 
-from service.database.deadline import answer_within
-
-DATABASE_LIMIT_S = 4.0
+from service.database.deadline import REQUEST_LIMIT_S, answer_within
 
 
 def limit_waits(app: Flask) -> None:
     """Every request is answered within 5 s, also while the database is silent."""
-    app.before_request(lambda: answer_within(DATABASE_LIMIT_S))
+    app.before_request(lambda: answer_within(REQUEST_LIMIT_S))

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from service.api.time_limit import DATABASE_LIMIT_S
 from service.api.trial_schemas import TrialResponse, TrialResult
-from service.database.deadline import answer_within
+from service.database.deadline import REQUEST_LIMIT_S, answer_within
 from service.database.pool import Database
 from service.database.query import Executor
 from service.database.trials import Progress, TrialRepository
@@ -54,7 +53,7 @@ class TrialDesk:
     def _wait(self, trials: TrialRepository, trial_id: UUID) -> TrialResult:
         deadline = time.monotonic() + self.limit_s + _GRACE_S
         while not self.ending.wait(_LOOK_EVERY_S):
-            answer_within(DATABASE_LIMIT_S)
+            answer_within(REQUEST_LIMIT_S)
             progress = trials.find_progress(trial_id)
             if progress is None:
                 raise TrialLostError
@@ -70,7 +69,7 @@ def _nobody(progress: Progress) -> NoWorkerError | TrialLostError:
 
 
 def _delete(database: Executor, trial_id: UUID) -> None:
-    answer_within(DATABASE_LIMIT_S)
+    answer_within(REQUEST_LIMIT_S)
     try:
         TrialRepository(database).delete(trial_id)
     except DatabaseError as error:

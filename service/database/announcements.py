@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from service.database.query import Command, Count, Executor, Query
 
 ANNOUNCE_CHANGES = Command("NOTIFY gateways_changed")
+ANNOUNCE_TRIAL = Command("NOTIFY gateway_trials")
 # NOTIFY itself takes no parameters. All in one statement: each commit that notifies takes a lock that all
 # databases of the server share.
 NOTIFY_RETURNS = Query(
@@ -24,3 +25,8 @@ def announce_changes(executor: Executor) -> None:
 def notify_returns(executor: Executor, groups: Sequence[str]) -> None:
     """Tells all workers that gateways of these groups, which could not be reached, come back."""
     executor.fetch_one(NOTIFY_RETURNS, {"groups": list(groups)})
+
+
+def announce_trial(executor: Executor) -> None:
+    """Tells all workers that there is a trial to do."""
+    executor.execute(ANNOUNCE_TRIAL, {})

@@ -3,6 +3,11 @@
 from contextvars import ContextVar
 from time import monotonic
 
+REQUEST_LIMIT_S = 4.0
+"""For all that a request asks of the database."""
+BULK_LIMIT_S = 30.0
+"""For one that writes as many rows as there are."""
+
 _DEADLINE: ContextVar[float | None] = ContextVar("database deadline", default=None)
 _SHORTEST_S = 0.001
 

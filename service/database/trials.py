@@ -1,24 +1,20 @@
 """Trials: a login that a client wants to know to work, before it is saved; a worker tries it out, once.
 
 API and workers meet in a row of `gateway_trials`. It is gone when its answer was read, and at the latest
-`LEFTOVERS_AFTER_S` after it was to be over.
+`LEFTOVERS_AFTER_S` (of `trial_claims`) after it was to be over.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
+from service.config import MOST_PER_WORKER
+from service.database.announcements import announce_trial
 from service.database.query import Command, Count, Executor, Query, required
-from service.database.workers import WorkerIdentity
 from service.errors import GatewayNotFoundError, NoWorkerError, TooManyTrialsError
 
-MOST_PER_WORKER = 4
 MOST_IN_ALL = 16
-LEFTOVERS_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +48,6 @@ class Progress:
     is_claimed: bool
     has_worker: bool
     """Whether the worker that does it is live; if none does it yet: whether any is that could."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedTrial:
-    """What a worker needs to do a trial; the password still sealed."""
-
-    id: UUID
-    url: str
-    email: str
-    sealed_password: bytes = field(repr=False)
-    sealed_for: UUID
-    password_is_confined: bool
-    """Sent only to addresses within GATEWAY_NETWORKS_ALLOWED."""
-    time_left: timedelta
 
 
 # One after the other: what the next statement counts stays true until the end of the transaction. The number
@@ -123,7 +105,6 @@ INSERT_TRIAL_OF_STORED = Command(
     """
 )
 
-ANNOUNCE_TRIAL = Command("NOTIFY gateway_trials")
 
 FIND_PROGRESS = Query(
     """
@@ -144,49 +125,6 @@ FIND_PROGRESS = Query(
 
 DELETE_TRIAL = Command("DELETE FROM gateway_trials WHERE id = %(id)s")
 
-# What has hardly any time left is not begun: its result would say nothing about the gateway.
-CLAIM_TRIALS = Query(
-    """
-    UPDATE gateway_trials SET claimed_by = %(worker_id)s
-    WHERE id IN (
-        SELECT t.id
-        FROM gateway_trials AS t
-        WHERE t.claimed_by IS NULL
-            AND t.result IS NULL
-            AND t.expires_at > clock_timestamp() + interval '0.5 seconds'
-            AND EXISTS (
-                SELECT FROM workers AS w
-                WHERE w.id = %(worker_id)s AND w.epoch = %(epoch)s AND w.ended_at IS NULL
-            )
-        ORDER BY t.id
-        LIMIT %(limit)s
-        FOR UPDATE SKIP LOCKED
-    )
-    RETURNING
-        id, url, email, sealed_password, sealed_for, password_is_confined,
-        expires_at - clock_timestamp() AS time_left
-    """,
-    ClaimedTrial,
-)
-
-FINISH_TRIAL = Command(
-    """
-    UPDATE gateway_trials SET result = %(result)s, sealed_password = ''
-    WHERE id = %(id)s AND claimed_by = %(worker_id)s AND result IS NULL
-    """
-)
-
-RELEASE_TRIAL = Command(
-    """
-    UPDATE gateway_trials SET claimed_by = NULL
-    WHERE id = %(id)s AND claimed_by = %(worker_id)s AND result IS NULL
-    """
-)
-
-PRUNE_TRIALS = Command(
-    "DELETE FROM gateway_trials WHERE expires_at < clock_timestamp() - make_interval(secs => %(after_s)s)"
-)
-
 
 class TrialRepository:
     """The API's side: `begin…` in a transaction, the rest on the database."""
@@ -203,7 +141,7 @@ class TrialRepository:
         trial_id = self._new_id()
         values = {"id": trial_id, "url": url, "email": email, "sealed_password": seal(trial_id)}
         self._executor.execute(INSERT_TRIAL, {**values, "limit_s": limit_s})
-        self._executor.execute(ANNOUNCE_TRIAL, {})
+        announce_trial(self._executor)
         return trial_id
 
     def begin_with_stored_password(
@@ -226,7 +164,7 @@ class TrialRepository:
         }
         if self._executor.execute(INSERT_TRIAL_OF_STORED, values) == 0:
             raise GatewayNotFoundError
-        self._executor.execute(ANNOUNCE_TRIAL, {})
+        announce_trial(self._executor)
         return trial_id
 
     def lock_login(self, gateway_id: UUID) -> StoredLogin:
@@ -254,30 +192,3 @@ class TrialRepository:
             raise NoWorkerError
         if room.trials >= min(room.workers * MOST_PER_WORKER, MOST_IN_ALL):
             raise TooManyTrialsError
-
-
-class TrialWorkRepository:
-    """A worker's side. What it writes counts only for what it claimed."""
-
-    def __init__(self, executor: Executor, worker: WorkerIdentity) -> None:
-        self._executor = executor
-        self._worker = worker
-
-    def claim(self, limit: int) -> Sequence[ClaimedTrial]:
-        """At most `limit` trials that nobody does yet, oldest first; none for a worker that was ended."""
-        values = {"worker_id": self._worker.id, "epoch": self._worker.epoch, "limit": limit}
-        return self._executor.fetch_all(CLAIM_TRIALS, values)
-
-    def finish(self, trial_id: UUID, result: Mapping[str, Any]) -> None:
-        """Writes down what came of it; the password is gone with that."""
-        values = {"id": trial_id, "worker_id": self._worker.id, "result": Jsonb(result)}
-        self._executor.execute(FINISH_TRIAL, values)
-
-    def release(self, trial_id: UUID) -> None:
-        """Leaves it to another worker."""
-        self._executor.execute(RELEASE_TRIAL, {"id": trial_id, "worker_id": self._worker.id})
-        self._executor.execute(ANNOUNCE_TRIAL, {})
-
-    def prune(self) -> int:
-        """Removes what nobody waits for any more; tells how many."""
-        return self._executor.execute(PRUNE_TRIALS, {"after_s": LEFTOVERS_AFTER_S})

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from devstack.commands import API, PROJECT, local
+from devstack.commands import API, local
 from devstack.postgres import free_port
+from devstack.project import PROJECT
 from tests.waiting import wait_until
 
 KEY = base64.b64encode(bytes(range(32))).decode()

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from service.api.failures import BURST, MAX_ADDRESSES, ONE_MORE_EVERY_S, FailureLimiter, bucket_of
 from service.app import create_app
 from service.config import ApiConfig, is_loopback, requires_tokens

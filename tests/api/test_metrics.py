@@ -15,7 +15,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from service.api import metrics_directory
 from service.api.metrics_directory import PREFIX, VARIABLE, make_directory
 from service.api.server import ApiWorker

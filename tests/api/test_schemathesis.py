@@ -7,7 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from devstack.commands import PROJECT, local
+from devstack.commands import local
+from devstack.project import PROJECT
 from service.database.pool import ConnectionExecutor
 from service.database.workers import WorkerRepository
 from tests.api.server import ApiServer, gateway_body

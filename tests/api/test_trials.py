@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from devstack.postgres import EmbeddedPostgres, free_port
+from service.config import MOST_PER_WORKER
 from service.crypto import Sealer, Secret
-from service.database.trials import MOST_PER_WORKER
 from simulator import Credentials, Fault, Gateway, Site
 from tests.api.processes import frozen
 from tests.api.server import KEY, ApiServer, Reply

@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from tests.api.server import KEY
 
 LONGEST_TURN_S = 0.1

@@ -15,9 +15,9 @@ from bench.api.equivalence import Examiner
 from bench.api.seed import PASSWORD, seal_each, seed
 from bench.house import House
 from bench.peers.fastapi.sealing import Sealer
-from devstack.commands import PROJECT
 from devstack.household import Household
 from devstack.leftovers import marked_processes
+from devstack.project import PROJECT
 from service.crypto import Sealer as OurSealer
 from service.crypto import Secret
 from tests.waiting import wait_until

@@ -9,8 +9,8 @@ from bench.__main__ import run
 from bench.catalogue import ROWS, Row
 from bench.house import House
 from bench.results import Section
-from devstack.commands import PROJECT
 from devstack.errors import StackError
+from devstack.project import PROJECT
 from devstack.rows import choose
 
 

@@ -15,9 +15,9 @@ from chaos.findings import Findings, Verdict
 from chaos.plant import Plant
 from chaos.rows_fleets import worker_kill_5000, worker_term_5000
 from chaos.rows_gateways import gateway_cut
-from devstack.commands import PROJECT
 from devstack.household import Household
 from devstack.leftovers import marked_processes
+from devstack.project import PROJECT
 from tests.waiting import wait_until
 
 LIMIT_S = 60

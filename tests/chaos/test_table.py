@@ -9,9 +9,9 @@ from chaos.__main__ import run
 from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, per_second, table
-from devstack.commands import PROJECT
 from devstack.errors import StackError
 from devstack.household import Household
+from devstack.project import PROJECT
 from devstack.rows import choose
 
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 
 AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 
 LIMIT_S = 120
 WHEEL = "tiny-1.0-py3-none-any.whl"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from devstack import advice as module
 from devstack.advice import advice
 from devstack.directory_lock import DirectoryLock
 from devstack.errors import StackError
+from devstack.project import PROJECT
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
@@ -35,7 +35,7 @@ def test_data_elsewhere_are_named_and_the_project_is_not(number: int) -> None:
         said = advice(OSError(number, "Reason", name), Path("/elsewhere/data"))
         assert (name or "/elsewhere/data") in said
         assert "choose another folder (MILLGATE_DATA_DIR)." in said
-        assert str(module.PROJECT) not in said
+        assert str(PROJECT) not in said
 
 
 @pytest.mark.parametrize("folder", ["/dev/null", "/proc/x", "/dev/null/x"])
@@ -43,12 +43,12 @@ def test_a_folder_that_is_none_is_one_line(folder: str) -> None:
     with pytest.raises(StackError, match="choose another folder") as caught:
         DirectoryLock(Path(folder) / "lock").acquire(wait_s=0)
     assert folder in str(caught.value)
-    assert str(module.PROJECT) not in str(caught.value)
+    assert str(PROJECT) not in str(caught.value)
 
 
 @ROOT_ONLY
 def test_data_elsewhere_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PROJECT", tmp_path / "project")
+    monkeypatch.setattr("devstack.advice.PROJECT", tmp_path / "project")
     folder = tmp_path / "data"
     folder.mkdir()
     nobody = pwd.getpwnam("nobody")
@@ -69,4 +69,4 @@ def test_whose_it_is_also_where_it_is_the_folder_that_is_in_the_way(tmp_path: Pa
         f"belongs to nobody, and you are {ME}: run make as nobody, use a copy of your own, or take this one"
     )
     for path in (file, file.parent, file.parent / "absent", file.parent / "absent" / "more"):
-        assert advice(denied(path)) == f"{path} {begin} over (sudo chown -R {ME} {module.PROJECT})."
+        assert advice(denied(path)) == f"{path} {begin} over (sudo chown -R {ME} {PROJECT})."

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from devstack.commands import API, MIGRATE, PARTS, PROJECT, WORKER
+from devstack.commands import API, MIGRATE, PARTS, WORKER
+from devstack.project import PROJECT
 from service.config import requires_tokens
 from service.crypto import Sealer, Secret
 from service.environment import Environment

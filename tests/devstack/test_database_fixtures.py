@@ -7,8 +7,8 @@ import sys
 import psycopg
 import pytest
 
-from devstack.commands import PROJECT
 from devstack.postgres import EmbeddedPostgres
+from devstack.project import PROJECT
 
 
 def tables_of(url: str) -> set[str]:

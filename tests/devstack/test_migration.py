@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from devstack.commands import PROJECT
 from devstack.migration import tls_settings
 from devstack.postgres import EmbeddedPostgres
+from devstack.project import PROJECT
 from tests.database_server import SETTINGS
 
 LIMIT_S = 40

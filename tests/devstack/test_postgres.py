@@ -14,10 +14,10 @@ import psycopg
 import pytest
 
 from devstack import identity
-from devstack.commands import PROJECT
 from devstack.errors import StackError
 from devstack.postgres import EmbeddedPostgres
 from devstack.postgres_cluster import may_try_again
+from devstack.project import PROJECT
 from tests.database_server import SETTINGS
 from tests.devstack.other_users import AS_NOBODY, open_up, reachable_by_nobody
 from tests.waiting import wait_until

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from tests.requirements import read_titles, table
 
 SAMPLE = """

@@ -16,10 +16,10 @@ from urllib.parse import unquote, urlsplit
 import psutil
 import pytest
 
-from devstack.commands import PROJECT
 from devstack.environment import Address, metrics_setting, new_encryption_key
 from devstack.leftovers import is_alive, read_record
 from devstack.postgres import free_port
+from devstack.project import PROJECT
 from devstack.stack import is_ready
 from tests.devstack.other_users import AS_NOBODY, open_up, reachable_by_nobody
 from tests.waiting import wait_until

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from devstack.child import Child
-from devstack.commands import PROJECT
 from devstack.directory_lock import DirectoryLock
 from devstack.errors import StackError
 from devstack.leftovers import MARK, describe, end_leftovers, is_alive, write_record
 from devstack.logfiles import bound_log, last_lines, open_log
+from devstack.project import PROJECT
 from devstack.stop_request import StopRequest
 from devstack.supervisor import STOP_TOTAL_S, StopAskedError, Supervisor
 from tests.waiting import wait_until

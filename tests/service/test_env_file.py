@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from service.env_file import unknown_names
 from service.environment import read_settings
 from service.errors import ConfigurationError

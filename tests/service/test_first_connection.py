@@ -11,8 +11,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from devstack.commands import API, PROJECT, local
+from devstack.commands import API, local
 from devstack.postgres import free_port
+from devstack.project import PROJECT
 from service.config import DatabaseConfig
 from service.database.first_connection import connect_first
 from service.environment import Environment

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devstack.commands import PROJECT
 from devstack.postgres import free_port
+from devstack.project import PROJECT
 from tests.api.server import ApiServer
 from tests.waiting import wait_until
 from tests.workers.running import WorkerProcess

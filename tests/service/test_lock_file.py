@@ -6,7 +6,7 @@ import sys
 import pytest
 from packaging.utils import canonicalize_name
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from devstack.wheels import read_pins
 from tests.api.server import KEY
 

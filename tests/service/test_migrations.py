@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from devstack.commands import MIGRATE, PROJECT, local
+from devstack.commands import MIGRATE, local
+from devstack.project import PROJECT
 from service.database.event_stream import FIND_BETWEEN
 from tests.database_server import migrate
 from tests.service.test_schema import migrate_down

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from devstack.commands import MIGRATE, PROJECT, local
+from devstack.commands import MIGRATE, local
 from devstack.generated import SCHEMA, dump_schema
 from devstack.postgres_binaries import program
+from devstack.project import PROJECT
 from tests.database_server import cloned_database, migrate
 
 MIGRATIONS = PROJECT / "db" / "migrations"

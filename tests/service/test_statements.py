@@ -18,8 +18,8 @@ import pytest
 from psycopg.pq import ExecStatus
 
 import service.database
-from devstack.commands import PROJECT
 from devstack.generated import ROWS
+from devstack.project import PROJECT
 from devstack.rowtypes import read_columns, render_module
 from service.database import factory_lists, gateway_lists
 from service.database.paging import Start

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from devstack.commands import PROJECT
 from devstack.postgres import free_port
+from devstack.project import PROJECT
 from service.threads import BackgroundThread
 from tests.workers.settings import worker_environment
 

@@ -21,9 +21,9 @@ from urllib.parse import urlencode, urlsplit
 import psycopg
 from psycopg import sql
 
-from devstack.commands import PROJECT
 from devstack.generated import SCHEMA
 from devstack.postgres import EmbeddedPostgres
+from devstack.project import PROJECT
 from simulator import Credentials, Site
 from tests.api.server import ApiServer
 from tests.database_server import SETTINGS, migrate

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from tests.workers.settings import worker_config, worker_environment
 from workers.__main__ import Worker
 from workers.gateway_manager.registry import GatewayRegistry

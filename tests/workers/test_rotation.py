@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from service.crypto import Sealer, Secret
 from service.database.canaries import check_key, find_keys_in_use
 from service.errors import ConfigurationError, DatabaseError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from tests.waiting import wait_until
 from tests.workers.conftest import SpawnWorker
 from tests.workers.plant import Plant

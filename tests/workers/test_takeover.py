@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.commands import PROJECT
+from devstack.project import PROJECT
 from simulator import Fault
 from tests.waiting import wait_until
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker

@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from service.config import MOST_PER_WORKER
 from service.crypto import Secret
 from service.database.pool import ConnectionExecutor, connect
-from service.database.trials import MOST_IN_ALL, MOST_PER_WORKER, StoredLogin, TrialRepository
+from service.database.trials import MOST_IN_ALL, StoredLogin, TrialRepository
 from service.database.workers import WorkerRepository
 from service.errors import GatewayNotFoundError, NoWorkerError, TooManyTrialsError
 from simulator import Fault

@@ -11,7 +11,7 @@ import websocket
 from websocket import ABNF
 
 from workers.gateway_manager.frames import BoundedWebSocket, MessageTooBigError
-from workers.gateway_manager.session_clock import ReadBudget
+from workers.gateway_manager.read_budget import ReadBudget
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, failed
 from workers.gateway_manager.stream import DeadlinePassedError, Stream

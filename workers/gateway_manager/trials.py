@@ -5,8 +5,9 @@ import threading
 from time import monotonic
 from typing import Any
 
+from service.config import MOST_PER_WORKER
 from service.database.pool import Database
-from service.database.trials import MOST_PER_WORKER, ClaimedTrial, TrialWorkRepository
+from service.database.trial_claims import ClaimedTrial, TrialWorkRepository
 from service.database.workers import WorkerIdentity
 from service.errors import DatabaseError
 from service.threads import BackgroundThread, NoThreadError

@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from bench.worker.farm.wire import GatewaySession
+
+class Sender(Protocol):
+    """A gateway's session, for those who push to it."""
+
+    def send(self, frame: bytes) -> bool: ...
+    def cut(self) -> None: ...
+    @property
+    def unsent_bytes(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -36,7 +42,7 @@ class Crowd:
         self.password = password
         self.answers_subscription = answers_subscription
         self.counters = Counters()
-        self.subscribed: dict[str, GatewaySession] = {}
+        self.subscribed: dict[str, Sender] = {}
         """The live session of each gateway that has one."""
         self._back: list[tuple[str, float]] = []
 
@@ -53,7 +59,7 @@ class Crowd:
         """A client's login was accepted."""
         self.counters.handshakes -= 1
 
-    def subscribe(self, name: str, session: "GatewaySession") -> None:
+    def subscribe(self, name: str, session: Sender) -> None:
         """A gateway's client has logged in and subscribed. A second one beside it is a violation."""
         if name in self.subscribed:
             self.counters.violations += 1
@@ -62,7 +68,7 @@ class Crowd:
         self.counters.last_subscribed_at = now
         self._back.append((name, now))
 
-    def ended(self, name: str | None, session: "GatewaySession", *, was_logged_in: bool) -> None:
+    def ended(self, name: str | None, session: Sender, *, was_logged_in: bool) -> None:
         """A connection is gone."""
         if not was_logged_in:
             self.counters.handshakes -= 1
