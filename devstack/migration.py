@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from service.config import DatabaseConfig
-from service.database.first_connection import MissingDatabaseError, connect_first
+from service.database.engine.first_connection import MissingDatabaseError, connect_first
 from service.environment import Environment
 
 WAIT_S = 10.0

@@ -7,57 +7,28 @@ from typing import Any
 from flask import Flask, Request
 from werkzeug.routing import BaseConverter, MapAdapter
 
-from service.api import (
-    bulk,
-    docs,
-    events,
-    factories,
-    gateways,
-    health,
-    history,
-    imports,
-    metrics_endpoint,
-    status,
-    summary,
-    trials,
-    workers,
-)
-from service.api.access import require_tokens
-from service.api.change_notifications import tell_of_writes
-from service.api.errors import handle_errors
-from service.api.event_watch import EventWatch
-from service.api.herald import Herald
-from service.api.metrics import measure
-from service.api.origin_check import check_origins
-from service.api.request_log import log_requests
-from service.api.security import guard
-from service.api.services import Services, attach_services
-from service.api.stored_passwords import PasswordPolicy
-from service.api.time_limit import limit_waits
-from service.api.token_uses import TokenUses
-from service.api.trial_desk import TrialDesk
+from service.api.blueprints import BLUEPRINTS
+from service.api.middleware.authentication import require_tokens
+from service.api.middleware.change_notifications import tell_of_writes
+from service.api.middleware.deadline import limit_waits
+from service.api.middleware.metrics import measure
+from service.api.middleware.origin_check import check_origins
+from service.api.middleware.request_log import log_requests
+from service.api.middleware.security_headers import guard
+from service.api.services.change_notifier import Herald
+from service.api.services.connection_test_waiter import TrialDesk
+from service.api.services.context import Services, attach_services
+from service.api.services.event_feed import EventWatch
+from service.api.services.stored_passwords import PasswordPolicy
+from service.api.services.token_usage import TokenUses
+from service.api.web.errors import handle_errors
 from service.config import ApiConfig
 from service.crypto import Sealer
-from service.database.pool import Database
+from service.database.engine.pool import Database
 from service.environment import read_environment
 from service.errors import ConfigurationError
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "db" / "migrations"
-BLUEPRINTS = (
-    health.blueprint,
-    metrics_endpoint.blueprint,
-    factories.blueprint,
-    gateways.blueprint,
-    trials.blueprint,
-    imports.blueprint,
-    bulk.blueprint,
-    events.blueprint,
-    status.blueprint,
-    history.blueprint,
-    summary.blueprint,
-    workers.blueprint,
-    docs.blueprint,
-)
 
 
 class PartOfPath(BaseConverter):

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from service.crypto import Sealer, Secret
 from service.environment import Environment, split_words
 from service.errors import ConfigurationError
-from service.hosts import OwnHosts
+from service.network.allowed_hosts import OwnHosts
 
 MOST_PER_WORKER = 4
 """Trials that a worker does at once."""

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from service.api.metrics import count_pool
-from service.api.metrics_directory import forget_process, make_directory, remove_directory
-from service.api.server import ApiWorker, JsonLogger, connection_limit
-from service.api.services import services_of
-from service.api.start_check import check_encryption_key, check_port
+from service.api.middleware.metrics import count_pool
+from service.api.middleware.multiprocess_metrics import forget_process, make_directory, remove_directory
+from service.api.server.gunicorn_worker import ApiWorker, JsonLogger, connection_limit
+from service.api.server.startup_checks import check_encryption_key, check_port
+from service.api.services.context import services_of
 from service.config import ApiConfig, is_loopback
 from service.crypto import Sealer
 from service.env_file import unknown_names
@@ -105,7 +105,7 @@ def on_starting(_server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Before the first process is forked."""
     # Not before there is a directory. It takes a tenth of a second, in which a process would serve nobody.
-    from service.api.docs import document_of  # noqa: PLC0415
+    from service.api.blueprints.docs import document_of  # noqa: PLC0415
 
     document_of(server.app.wsgi())
     if not api_config.requires_tokens and not is_loopback(api_config.host):

@@ -5,7 +5,7 @@ import sys
 
 from service.environment import read_environment
 from service.errors import ConfigurationError
-from service.local_http import get
+from service.network.local_http import get
 
 
 def main() -> int:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from service.config import DatabaseConfig
-from service.database.first_connection import check_reachable
-from service.database.pool import Database
-from service.database.tokens import TokenRepository
+from service.database.engine.first_connection import check_reachable
+from service.database.engine.pool import Database
+from service.database.security.tokens import TokenRepository
 from service.environment import read_environment
 from service.errors import (
     ConfigurationError,

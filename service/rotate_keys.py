@@ -13,10 +13,10 @@ from uuid import UUID
 
 from service.config import DatabaseConfig, read_sealer
 from service.crypto import Sealer
-from service.database.canaries import check_key, find_keys_in_use, retire_key
-from service.database.first_connection import check_reachable
-from service.database.pool import Database
-from service.database.seals import SealedPassword, SealRepository
+from service.database.engine.first_connection import check_reachable
+from service.database.engine.pool import Database
+from service.database.security.key_checks import check_key, find_keys_in_use, retire_key
+from service.database.security.reencryption import SealedPassword, SealRepository
 from service.environment import read_environment
 from service.errors import ConfigurationError, DatabaseError, SealError
 from service.logs import configure_logging

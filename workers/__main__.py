@@ -9,10 +9,10 @@ from time import monotonic
 from uuid import UUID
 
 from service.crypto import Sealer
-from service.database.canaries import check_key
-from service.database.first_connection import check_first
-from service.database.pool import Database
-from service.database.workers import WorkerRepository
+from service.database.engine.first_connection import check_first
+from service.database.engine.pool import Database
+from service.database.observed.workers import WorkerRepository
+from service.database.security.key_checks import check_key
 from service.env_file import unknown_names
 from service.environment import read_environment
 from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError

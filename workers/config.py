@@ -8,7 +8,7 @@ from service.config import LOG_LEVELS, DatabaseConfig, read_networks, read_old_k
 from service.crypto import Secret
 from service.environment import Environment
 from service.errors import ConfigurationError
-from service.hosts import OwnHosts
+from service.network.allowed_hosts import OwnHosts
 from workers.gateway_manager.backoff import BackoffPolicy
 from workers.gateway_manager.networks import NAT64_PREFIX_LENGTHS, Network, NetworkPolicy, unmap_network
 from workers.gateway_manager.settings import LeaseSettings, SessionSettings

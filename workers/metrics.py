@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.database.pool import PoolUse
+from service.database.engine.pool import PoolUse
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.states import State
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from time import monotonic
 from uuid import UUID
 
-from service.database.active_gateways import SealedLogin
+from service.database.observed.active_gateways import SealedLogin
 from workers import __main__ as worker
 from workers.gateway_manager import manager
 from workers.gateway_manager.connection import Surroundings

@@ -1,6 +1,6 @@
 -- migrate:up
 
--- The API stores texts in one normal form from now on (service/api/texts.py): composed (NFC), without white space or
+-- The API stores texts in one normal form from now on (service/api/validation/texts.py): composed (NFC), without white space or
 -- stray characters around them, and a gateway_id without invisible ones. Rows from before are brought into it. A live
 -- gateway stays as it is where another one has, or would get, the same gateway_id: which of them is the device only
 -- people can tell.

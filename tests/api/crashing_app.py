@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 from flask import Flask, Response, request
 
 from service import app as api
-from service.api.openapi import Operation
-from service.api.services import services
-from service.database.factories import FactoryRepository
-from service.database.gateways import GatewayRepository
+from service.api.openapi.operation import Operation
+from service.api.services.context import services
+from service.database.desired.factories import FactoryRepository
+from service.database.desired.gateways import GatewayRepository
 
 
 def create_app() -> Flask:

@@ -16,9 +16,9 @@ import gevent
 import psycopg
 
 from service.config import DatabaseConfig
-from service.database.deadline import answer_within, bounded
-from service.database.pool import Database
-from service.database.query import Query
+from service.database.engine.deadline import answer_within, bounded
+from service.database.engine.pool import Database
+from service.database.engine.query import Query
 from service.environment import Environment
 from service.errors import DatabaseUnavailableError
 from service.threads import BackgroundThread

@@ -3,7 +3,7 @@
 from flask import Flask
 
 from service import app as api
-from service.api import client_socket
+from service.api.server import client_socket
 
 STALL_S = 2.0
 BODY_S = 4.0

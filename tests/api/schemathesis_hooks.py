@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis import CheckContext, GenerationMode, HookContext, Response
 
-from service.api.fields import TIMEZONES
+from service.api.schemas.fields import TIMEZONES
 
 # What JSON Schema can not say: that a thing is there, that a list gave a cursor, that one time is before
 # another, that a body is meant for the resource in the path; or only in a way that helps nobody: how deep

@@ -10,11 +10,17 @@ import psycopg
 import pytest
 
 from devstack.project import PROJECT
-from service.api.failures import BURST, MAX_ADDRESSES, ONE_MORE_EVERY_S, FailureLimiter, bucket_of
+from service.api.middleware.rate_limit import (
+    BURST,
+    MAX_ADDRESSES,
+    ONE_MORE_EVERY_S,
+    FailureLimiter,
+    bucket_of,
+)
 from service.app import create_app
 from service.config import ApiConfig, is_loopback, requires_tokens
-from service.database.pool import ConnectionExecutor
-from service.database.workers import WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.workers import WorkerRepository
 from service.environment import Environment
 from tests.api.server import KEY, ApiServer, Reply, gateway_body
 from tests.api.test_events import happen

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from service.api.metadata import shown_bytes
+from service.api.validation.metadata import shown_bytes
 from tests.api.server import ApiServer, Reply, gateway_body
 
 JSON = {"Content-Type": "application/json"}

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from service.database.bulk_wishes import BATCH_ROWS
+from service.database.desired.bulk_updates import BATCH_ROWS
 from tests.api.server import ApiServer, Reply
 from tests.api.test_lists import observe, worker
 

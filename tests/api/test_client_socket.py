@@ -10,9 +10,9 @@ import pytest
 from gevent import socket as gevent_socket
 from gunicorn.http.errors import LimitRequestHeaders  # type: ignore[import-untyped]
 
-from service.api import client_socket
-from service.api.client_socket import ClientSocket
-from service.api.held_bytes import HeldBytes
+from service.api.server import client_socket
+from service.api.server.buffer_limit import HeldBytes
+from service.api.server.client_socket import ClientSocket
 
 MOMENT_S = 0.2
 BIG_BYTES = 3_000_000

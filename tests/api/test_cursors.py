@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.api.cursors import Cursor, encode_cursor, scope_of
-from service.api.event_cursors import EventCursor, stream_digest
-from service.database.event_stream import StreamPosition
+from service.api.schemas.cursors import Cursor, encode_cursor, scope_of
+from service.api.schemas.event_cursors import EventCursor, stream_digest
+from service.database.views.event_stream import StreamPosition
 from tests.api.server import ApiServer
 
 # What each list makes of its cursor's scope, as it is asked for here.

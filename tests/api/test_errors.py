@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 
-from service.api import errors
-from service.api.openapi import Operation
+from service.api.openapi.operation import Operation
+from service.api.web import errors
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from service.database.event_stream import WINDOW_ROWS
+from service.database.views.event_stream import WINDOW_ROWS
 from tests.api.server import REQUEST_LIMIT_S, STOP_LIMIT_S, ApiServer, Reply
 from tests.waiting import wait_until
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import EmbeddedPostgres
-from service.database.pool import MAX_QUEUED
+from service.database.engine.pool import MAX_QUEUED
 from tests.api.processes import children, frozen, has_ended
 from tests.api.server import ApiServer, Reply, gateway_body
 from tests.waiting import wait_until

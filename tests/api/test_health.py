@@ -11,8 +11,8 @@ import psutil
 import psycopg
 import pytest
 
-from service.database.pool import ConnectionExecutor
-from service.database.workers import WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.workers import WorkerRepository
 from tests.api.server import STOP_LIMIT_S, ApiServer
 from tests.waiting import wait_until
 

@@ -7,11 +7,11 @@ from contextvars import copy_context
 import psycopg
 import pytest
 
-from service.api.herald import Herald
-from service.api.services import services_of
+from service.api.services.change_notifier import Herald
+from service.api.services.context import services_of
 from service.app import create_app
 from service.config import ApiConfig
-from service.database.pool import Database
+from service.database.engine.pool import Database
 from service.environment import Environment
 from tests.api.server import KEY, ApiServer, gateway_body
 from tests.waiting import wait_until

@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from service.database.connections import ConnectionRepository
-from service.database.pool import ConnectionExecutor
-from service.database.workers import WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.connections import ConnectionRepository
+from service.database.observed.workers import WorkerRepository
 from tests.api.server import ApiServer
 from tests.api.test_lists import worker
 from tests.waiting import wait_until

@@ -18,10 +18,10 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.api.import_body import MAX_FILE_BYTES
-from service.api.import_files import MAX_ROWS
-from service.api.import_text import MAX_LINE_CHARACTERS
-from service.api.services import attach_services, services_of
+from service.api.gateway_import.body import MAX_FILE_BYTES
+from service.api.gateway_import.rows import MAX_ROWS
+from service.api.gateway_import.text_lines import MAX_LINE_CHARACTERS
+from service.api.services.context import attach_services, services_of
 from service.app import create_app
 from service.config import ApiConfig
 from service.crypto import Sealer, Secret

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.api.import_files import COLUMNS, ImportFile, read_csv, read_json_lines
-from service.api.import_text import UnreadableTextError, text_lines
+from service.api.gateway_import.rows import COLUMNS, ImportFile, read_csv, read_json_lines
+from service.api.gateway_import.text_lines import UnreadableTextError, text_lines
 from service.errors import ImportTooBigError
 from tests.api.server import ApiServer, Reply, gateway_body
 from tests.api.test_import import CSV, JSON_LINES, PASSWORD, as_csv, count, refusals, rows, send

@@ -8,12 +8,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.database.bulk_wishes import BulkWishRepository
-from service.database.factories import FactoryRepository
-from service.database.gateway_lists import GatewayFilter
-from service.database.pool import ConnectionExecutor, connect
-from service.database.query import Executor
-from service.database.restoration import RestorationRepository
+from service.database.desired.bulk_updates import BulkWishRepository
+from service.database.desired.factories import FactoryRepository
+from service.database.desired.gateway_lists import GatewayFilter
+from service.database.desired.restore import RestorationRepository
+from service.database.engine.pool import ConnectionExecutor, connect
+from service.database.engine.query import Executor
 from tests.api.server import ApiServer
 from tests.service.pools import config_for
 

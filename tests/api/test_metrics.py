@@ -16,9 +16,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from devstack.project import PROJECT
-from service.api import metrics_directory
-from service.api.metrics_directory import PREFIX, VARIABLE, make_directory
-from service.api.server import ApiWorker
+from service.api.middleware import multiprocess_metrics
+from service.api.middleware.multiprocess_metrics import PREFIX, VARIABLE, make_directory
+from service.api.server.gunicorn_worker import ApiWorker
 from tests.api.server import ApiServer
 from tests.api.test_access import bearer, make_token
 from tests.waiting import wait_until
@@ -194,16 +194,16 @@ def test_files_that_are_given_up_make_room_for_others_a_second_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(metrics_directory, "_own", metrics_directory._Own())
+    monkeypatch.setattr(multiprocess_metrics, "_own", multiprocess_metrics._Own())
     monkeypatch.setenv(VARIABLE, "")
     make_directory()
     for _ in range(2):
-        wait_until(metrics_directory.keep_files, 10, "files to be begun")
-        assert len(list(tmp_path.glob(f"{PREFIX}*/*.db"))) == len(metrics_directory.FILES)
-        metrics_directory.give_up_files()
-        assert not metrics_directory.keep_files(), "a request must not write them anew each time"
+        wait_until(multiprocess_metrics.keep_files, 10, "files to be begun")
+        assert len(list(tmp_path.glob(f"{PREFIX}*/*.db"))) == len(multiprocess_metrics.FILES)
+        multiprocess_metrics.give_up_files()
+        assert not multiprocess_metrics.keep_files(), "a request must not write them anew each time"
         assert not list(tmp_path.glob(f"{PREFIX}*/*.db"))
-    metrics_directory.remove_directory()
+    multiprocess_metrics.remove_directory()
 
 
 def test_a_directory_in_use_is_left_alone_by_who_cannot_see_its_processes(
@@ -212,7 +212,7 @@ def test_a_directory_in_use_is_left_alone_by_who_cannot_see_its_processes(
     alone = ("unshare", "--user", "--map-root-user", "--pid", "--fork")
     if subprocess.run([*alone, "true"], capture_output=True, timeout=10, check=False).returncode != 0:
         pytest.skip("no process ids of one's own to be had here")
-    sweep = "from service.api.metrics_directory import make_directory; make_directory()"
+    sweep = "from service.api.middleware.multiprocess_metrics import make_directory; make_directory()"
     subprocess.run(
         [*alone, sys.executable, "-c", sweep],
         cwd=PROJECT,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from service.api.document import write_document
-from service.api.openapi import operation_of
+from service.api.openapi.document import write_document
+from service.api.openapi.operation import operation_of
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.api.origin_check import origin_in
+from service.api.middleware.origin_check import origin_in
 from tests.api.server import ApiServer, Reply, gateway_body
 from tests.database_server import cloned_database
 

@@ -9,8 +9,8 @@ import pytest
 
 from devstack.commands import local
 from devstack.project import PROJECT
-from service.database.pool import ConnectionExecutor
-from service.database.workers import WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.workers import WorkerRepository
 from tests.api.server import ApiServer, gateway_body
 from tests.api.test_access import bearer, make_token
 from tests.database_server import cloned_database

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from service.api.event_watch import EventWatch
-from service.database.query import Executor
+from service.api.services.event_feed import EventWatch
+from service.database.engine.query import Executor
 from service.errors import DatabaseUnavailableError, TooManyWaitingError
 from tests.waiting import wait_until
 

@@ -15,7 +15,7 @@ from time import monotonic
 import psutil
 import pytest
 
-from service.api.client_socket import HEAD_TIMEOUT_S
+from service.api.server.client_socket import HEAD_TIMEOUT_S
 from tests.api.processes import children
 from tests.api.server import REQUEST_LIMIT_S as ANSWER_LIMIT_S
 from tests.api.server import ApiServer, gateway_body

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from service.api.stored_passwords import PasswordMove, PasswordPolicy
+from service.api.services.stored_passwords import PasswordMove, PasswordPolicy
 from service.crypto import Sealer, Secret
 from simulator import Credentials, Site
 from tests.api.server import KEY, ApiServer, Reply

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from service.api.fields import TIMEZONES
-from service.api.texts import IDENTIFIER_PATTERN, TEXT_PATTERN, normal_identifier, normal_text
-from service.api.times import parse_time
-from service.api.urls import normal_url
+from service.api.schemas.fields import TIMEZONES
+from service.api.validation.texts import IDENTIFIER_PATTERN, TEXT_PATTERN, normal_identifier, normal_text
+from service.api.validation.times import parse_time
+from service.api.validation.urls import normal_url
 from tests.api.server import ApiServer, gateway_body
 
 ZERO_WIDTH = "\u200b"

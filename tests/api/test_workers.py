@@ -9,9 +9,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.database.connections import ConnectionRepository
-from service.database.pool import ConnectionExecutor
-from service.database.workers import WorkerIdentity, WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.connections import ConnectionRepository
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from tests.api.server import ApiServer
 from tests.waiting import wait_until
 

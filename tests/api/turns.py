@@ -19,8 +19,8 @@ import gevent
 import psycopg
 from flask import Flask
 
-from service.api.docs import document_of
-from service.api.services import services_of
+from service.api.blueprints.docs import document_of
+from service.api.services.context import services_of
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import read_environment

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from service.api.services import services_of
+from service.api.services.context import services_of
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.database.availability import Availability, measure
-from service.database.history import PresentState, Step, Wish
+from service.database.views.availability import Availability, measure
+from service.database.views.history import PresentState, Step, Wish
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 END = 100

@@ -9,8 +9,8 @@ import pytest
 from psycopg import sql
 
 from devstack.postgres_binaries import program
-from service.database.event_stream import EventStreamRepository, StreamPlace, StreamPosition
-from service.database.pool import ConnectionExecutor
+from service.database.engine.pool import ConnectionExecutor
+from service.database.views.event_stream import EventStreamRepository, StreamPlace, StreamPosition
 from service.errors import EventCursorExpiredError
 from tests.database_server import with_database
 from tests.waiting import wait_until

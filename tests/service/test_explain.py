@@ -9,25 +9,21 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.database import (
-    active_gateways,
-    bulk_wishes,
-    connections,
-    event_stream,
+from service.database.desired import (
+    bulk_updates,
     factories,
     factory_lists,
+    gateway_import,
     gateway_lists,
     gateways,
-    history,
-    imports,
-    restoration,
-    statuses,
-    summaries,
+    restore,
 )
-from service.database.factory_lists import FactoryFilter, FactorySort
-from service.database.gateway_lists import GatewayFilter, GatewaySort, WorkerLife
-from service.database.paging import PageStart
-from service.database.query import Command, Query
+from service.database.desired.factory_lists import FactoryFilter, FactorySort
+from service.database.desired.gateway_lists import GatewayFilter, GatewaySort, WorkerLife
+from service.database.engine.paging import PageStart
+from service.database.engine.query import Command, Query
+from service.database.observed import active_gateways, connections
+from service.database.views import event_stream, history, statuses, summaries
 from tests.database_server import cloned_database
 
 GATEWAYS = 100_000
@@ -170,11 +166,9 @@ GATEWAY_CASES = {
         "name", GatewayFilter(text="gateway 1"), indexes="gateways_live_name_id_idx"
     ),
     "connected": page("name", CONNECTED, indexes="gateways_live_name_id_idx"),
-    "restoration.RESTORE_GATEWAYS": Case(
-        restoration.RESTORE_GATEWAYS, {"id": FACTORY}, {"gateways_factory_id_idx"}
-    ),
-    "restoration.FIND_TAKEN": Case(
-        restoration.FIND_TAKEN,
+    "restore.RESTORE_GATEWAYS": Case(restore.RESTORE_GATEWAYS, {"id": FACTORY}, {"gateways_factory_id_idx"}),
+    "restore.FIND_TAKEN": Case(
+        restore.FIND_TAKEN,
         {"id": FACTORY, "limit": 100},
         {"gateways_factory_id_idx", "gateways_live_gateway_id_key"},
     ),
@@ -183,18 +177,18 @@ GATEWAY_CASES = {
         {"gateway_id": GATEWAY},
         {"gateways_pkey", "gateway_connections_pkey"},
     ),
-    "imports.FIND_TAKEN": Case(
-        imports.FIND_TAKEN,
-        {"gateway_ids": [f"CTC-{number}" for number in range(imports.BATCH_ROWS)]},
+    "gateway_import.FIND_TAKEN": Case(
+        gateway_import.FIND_TAKEN,
+        {"gateway_ids": [f"CTC-{number}" for number in range(gateway_import.BATCH_ROWS)]},
         {"gateways_live_gateway_id_key"},
     ),
-    "bulk_wishes.WANT_CONNECTED": Case(
-        bulk_wishes.WANT_CONNECTED,
+    "bulk_updates.WANT_CONNECTED": Case(
+        bulk_updates.WANT_CONNECTED,
         {"ids": AS_TEXT, "live_workers": [WORKER]},
         {"gateways_pkey", "gateway_connections_pkey"},
     ),
-    "bulk_wishes.WANT_DISCONNECTED": Case(
-        bulk_wishes.WANT_DISCONNECTED,
+    "bulk_updates.WANT_DISCONNECTED": Case(
+        bulk_updates.WANT_DISCONNECTED,
         {"ids": AS_TEXT},
         {"gateways_pkey", "gateways_active_id_idx"},
     ),
@@ -233,8 +227,12 @@ FACTORY_CASES = {
     ),
     "deleted": factory_page("name", FactoryFilter(is_deleted=True), indexes="factories_deleted_name_id_idx"),
     "factories.FIND_BY_ID": Case(factories.FIND_BY_ID, {"id": FACTORY}, {"factories_pkey"}),
-    "imports.FIND_FACTORIES": Case(imports.FIND_FACTORIES, {"ids": [FACTORY]}, {"factories_pkey"}),
-    "imports.LOCK_FACTORIES": Case(imports.LOCK_FACTORIES, {"ids": [FACTORY]}, {"factories_pkey"}),
+    "gateway_import.FIND_FACTORIES": Case(
+        gateway_import.FIND_FACTORIES, {"ids": [FACTORY]}, {"factories_pkey"}
+    ),
+    "gateway_import.LOCK_FACTORIES": Case(
+        gateway_import.LOCK_FACTORIES, {"ids": [FACTORY]}, {"factories_pkey"}
+    ),
     "gateways.LOCK_FACTORY": Case(gateways.LOCK_FACTORY, {"factory_id": FACTORY}, {"factories_pkey"}),
 }
 
@@ -353,7 +351,7 @@ STREAM_CASES = {
 
 def batched(which: GatewayFilter) -> Mapping[str, object]:
     """For id_batches."""
-    return {**which.parameters(HOLDERS), "batch_rows": bulk_wishes.BATCH_ROWS}
+    return {**which.parameters(HOLDERS), "batch_rows": bulk_updates.BATCH_ROWS}
 
 
 # What no index answers takes one pass over each table at most, and the count beside it.

@@ -15,7 +15,7 @@ from devstack.commands import API, local
 from devstack.postgres import free_port
 from devstack.project import PROJECT
 from service.config import DatabaseConfig
-from service.database.first_connection import connect_first
+from service.database.engine.first_connection import connect_first
 from service.environment import Environment
 from service.errors import ConfigurationError
 from tests.api.server import KEY

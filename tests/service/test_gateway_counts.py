@@ -9,13 +9,13 @@ import psycopg
 import pytest
 
 from service.config import DatabaseConfig
-from service.database.factories import FactoryRepository
-from service.database.gateway_lists import GatewayFilter
-from service.database.gateways import GatewayRepository
-from service.database.new_ids import new_id
-from service.database.paging import MOST_COUNTED, PageStart, Total
-from service.database.pool import ConnectionExecutor, connect
-from service.database.restoration import RestorationRepository
+from service.database.desired.factories import FactoryRepository
+from service.database.desired.gateway_lists import GatewayFilter
+from service.database.desired.gateways import GatewayRepository
+from service.database.desired.restore import RestorationRepository
+from service.database.engine.ids import new_id
+from service.database.engine.paging import MOST_COUNTED, PageStart, Total
+from service.database.engine.pool import ConnectionExecutor, connect
 from service.errors import GatewayNotFoundError
 
 WAIT_S = 20

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.hosts import OwnHosts, host_in
+from service.network.allowed_hosts import OwnHosts, host_in
 
 OWN = OwnHosts.of("127.0.0.1", ["Plant.Example.com", "192.0.2.7", "10.1.0.0/16", "fd00::7", "[fd00::8]"])
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.database.imports import BATCH_CHARACTERS, BATCH_ROWS, batches
+from service.database.desired.gateway_import import BATCH_CHARACTERS, BATCH_ROWS, batches
 
 
 @pytest.mark.parametrize(

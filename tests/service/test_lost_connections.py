@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from service.database.pool import Database
-from service.database.query import Command
-from service.database.session import has_news
+from service.database.engine.pool import Database
+from service.database.engine.query import Command
+from service.database.engine.timeout_connection import has_news
 from tests.service.pools import config_for
 from tests.waiting import wait_until
 

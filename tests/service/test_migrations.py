@@ -14,7 +14,7 @@ import pytest
 
 from devstack.commands import MIGRATE, local
 from devstack.project import PROJECT
-from service.database.event_stream import FIND_BETWEEN
+from service.database.views.event_stream import FIND_BETWEEN
 from tests.database_server import migrate
 from tests.service.test_schema import migrate_down
 from tests.upgrade.test_upgrade import RELEASES, empty_database_of, migrations_of

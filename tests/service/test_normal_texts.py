@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from service.api.texts import normal_text
+from service.api.validation.texts import normal_text
 from tests.database_server import migrate
 from tests.service.test_schema import MIGRATIONS, migrate_down
 

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from service.database.connections import REPORT, TOUCH, ConnectionRepository
-from service.database.pool import ConnectionExecutor
-from service.database.query import Command, Query
-from service.database.workers import WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.engine.query import Command, Query
+from service.database.observed.connections import REPORT, TOUCH, ConnectionRepository
+from service.database.observed.workers import WorkerRepository
 
 GATEWAYS = 10_000
 REPORTS = 1000

@@ -10,11 +10,11 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.database import gateway_lists, gateways
-from service.database.gateway_lists import GatewayFilter
-from service.database.paging import PageStart
-from service.database.pool import ConnectionExecutor, Database, connect
-from service.database.query import Command, Parameters, Query
+from service.database.desired import gateway_lists, gateways
+from service.database.desired.gateway_lists import GatewayFilter
+from service.database.engine.paging import PageStart
+from service.database.engine.pool import ConnectionExecutor, Database, connect
+from service.database.engine.query import Command, Parameters, Query
 from service.errors import DatabaseUnavailableError
 from tests.service.pools import config_for
 

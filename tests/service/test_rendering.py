@@ -9,14 +9,14 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.api.schemas import FactoryResponse, GatewayResponse
-from service.database.factories import FactoryRepository
-from service.database.factory_lists import FactoryFilter
-from service.database.gateway_lists import GatewayFilter
-from service.database.gateways import GatewayRepository
-from service.database.new_ids import new_id
-from service.database.paging import PageStart
-from service.database.pool import ConnectionExecutor, connect
+from service.api.schemas.base import FactoryResponse, GatewayResponse
+from service.database.desired.factories import FactoryRepository
+from service.database.desired.factory_lists import FactoryFilter
+from service.database.desired.gateway_lists import GatewayFilter
+from service.database.desired.gateways import GatewayRepository
+from service.database.engine.ids import new_id
+from service.database.engine.paging import PageStart
+from service.database.engine.pool import ConnectionExecutor, connect
 from tests.service.pools import config_for
 
 FIRST_PAGE = PageStart()

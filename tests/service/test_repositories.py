@@ -11,20 +11,20 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.database.active_gateways import ActiveGatewayRepository, ChangeMark
-from service.database.factories import FactoryRepository
-from service.database.factory_lists import FactoryFilter
-from service.database.gateway_lists import GatewayFilter
-from service.database.gateways import GatewayRepository
-from service.database.history import HistoryRepository
-from service.database.new_ids import new_id
-from service.database.paging import PageStart, Total
-from service.database.pool import ConnectionExecutor
-from service.database.rendering import RenderedPage
-from service.database.restoration import RestorationRepository
+from service.database.desired.factories import FactoryRepository
+from service.database.desired.factory_lists import FactoryFilter
+from service.database.desired.gateway_lists import GatewayFilter
+from service.database.desired.gateways import GatewayRepository
+from service.database.desired.json_rows import RenderedPage
+from service.database.desired.restore import RestorationRepository
+from service.database.engine.ids import new_id
+from service.database.engine.paging import PageStart, Total
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.active_gateways import ActiveGatewayRepository, ChangeMark
 from service.database.rows import Factory, Gateway
-from service.database.statuses import StatusRepository
-from service.database.summaries import SummaryRepository
+from service.database.views.history import HistoryRepository
+from service.database.views.statuses import StatusRepository
+from service.database.views.summaries import SummaryRepository
 from service.errors import (
     FactoryDeletedError,
     FactoryNotFoundError,

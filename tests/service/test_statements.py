@@ -21,9 +21,9 @@ import service.database
 from devstack.generated import ROWS
 from devstack.project import PROJECT
 from devstack.rowtypes import read_columns, render_module
-from service.database import factory_lists, gateway_lists
-from service.database.paging import Start
-from service.database.query import Command, Query
+from service.database.desired import factory_lists, gateway_lists
+from service.database.engine.paging import Start
+from service.database.engine.query import Command, Query
 from tests.database_server import cloned_database
 
 Statement = Query[Any] | Command

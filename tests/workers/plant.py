@@ -8,11 +8,11 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 from service.crypto import Sealer, Secret
-from service.database.factories import FactoryRepository
-from service.database.gateways import GatewayRepository
-from service.database.new_ids import new_id
-from service.database.pool import Database
-from service.database.statuses import GatewayStatus, StatusRepository
+from service.database.desired.factories import FactoryRepository
+from service.database.desired.gateways import GatewayRepository
+from service.database.engine.ids import new_id
+from service.database.engine.pool import Database
+from service.database.views.statuses import GatewayStatus, StatusRepository
 from tests.waiting import wait_until
 from tests.workers.settings import EMAIL, KEY, PASSWORD, worker_config
 

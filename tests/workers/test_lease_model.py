@@ -20,10 +20,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from service.database.active_gateways import ActiveGatewayRepository
-from service.database.connections import ConnectionRepository
-from service.database.pool import ConnectionExecutor
-from service.database.workers import WorkerIdentity, WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.active_gateways import ActiveGatewayRepository
+from service.database.observed.connections import ConnectionRepository
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from tests.workers.plant import Plant
 from workers.gateway_manager.hold import Hold
 

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from devstack.postgres import EmbeddedPostgres, free_port
-from service.database.connections import ConnectionRepository
-from service.database.pool import ConnectionExecutor
-from service.database.workers import WorkerIdentity, WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.connections import ConnectionRepository
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from tests.waiting import wait_until
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
 from tests.workers.plant import Plant

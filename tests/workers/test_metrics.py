@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from devstack.postgres import free_port
 from service.errors import ConfigurationError
-from service.hosts import OwnHosts
+from service.network.allowed_hosts import OwnHosts
 from tests.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
 from tests.workers.plant import Plant

@@ -7,8 +7,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.database.connections import ConnectionRepository
-from service.database.workers import WorkerIdentity, WorkerRepository
+from service.database.observed.connections import ConnectionRepository
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from tests.waiting import wait_until
 from tests.workers.plant import Plant
 from workers.gateway_manager.pruner import Pruner

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.rows import TupleRow
 
-from service.database.announcements import notify_returns
-from service.database.pool import ConnectionExecutor
+from service.database.engine.notifications import notify_returns
+from service.database.engine.pool import ConnectionExecutor
 from workers.gateway_manager.backoff import BackoffPolicy, Record, after_failure, delay_s
 from workers.gateway_manager.recovery import (
     CALLS_EACH,

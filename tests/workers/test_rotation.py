@@ -16,7 +16,7 @@ import pytest
 
 from devstack.project import PROJECT
 from service.crypto import Sealer, Secret
-from service.database.canaries import check_key, find_keys_in_use
+from service.database.security.key_checks import check_key, find_keys_in_use
 from service.errors import ConfigurationError, DatabaseError
 from service.rotate_keys import BATCH, Rotation
 from tests.api.server import ApiServer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.database.workers import Standing
+from service.database.observed.workers import Standing
 from tests.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
 from tests.workers.plant import Plant

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.database.active_gateways import HeldGateway
-from service.database.workers import WorkerIdentity
+from service.database.observed.active_gateways import HeldGateway
+from service.database.observed.workers import WorkerIdentity
 from workers.gateway_manager import registry as registry_module
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.states import MOVES, QUEUED, Code, IllegalMoveError, Phase, Reason, State

@@ -10,8 +10,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.database.pool import ConnectionExecutor
-from service.database.workers import WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.workers import WorkerRepository
 from simulator import Fault, Gateway
 from tests.waiting import wait_until
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker

@@ -10,9 +10,9 @@ import pytest
 
 from service.config import MOST_PER_WORKER
 from service.crypto import Secret
-from service.database.pool import ConnectionExecutor, connect
-from service.database.trials import MOST_IN_ALL, StoredLogin, TrialRepository
-from service.database.workers import WorkerRepository
+from service.database.desired.connection_tests import MOST_IN_ALL, StoredLogin, TrialRepository
+from service.database.engine.pool import ConnectionExecutor, connect
+from service.database.observed.workers import WorkerRepository
 from service.errors import GatewayNotFoundError, NoWorkerError, TooManyTrialsError
 from simulator import Fault
 from tests.waiting import wait_until

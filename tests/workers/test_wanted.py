@@ -7,9 +7,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.database.connections import ConnectionRepository
-from service.database.pool import ConnectionExecutor
-from service.database.workers import WorkerIdentity, WorkerRepository
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.connections import ConnectionRepository
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from tests.workers.plant import Plant
 from workers.gateway_manager.wanted import WantedGateways
 

@@ -9,7 +9,7 @@ from time import monotonic
 from uuid import UUID
 
 from service.crypto import Sealer
-from service.database.active_gateways import SealedLogin
+from service.database.observed.active_gateways import SealedLogin
 from service.errors import SealError
 from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session

@@ -1,8 +1,8 @@
 """How long this worker may use its sockets: arithmetic on one monotonic clock, without a database.
 
 The database ends a worker only when three things have been over for `duration_s` (BURY in
-service/database/workers.py): the worker's last renewal, the start of the server, and the last statement that
-it heard on the session that stands for the worker. Each has a counterpart that the worker sees, and sees
+service/database/observed/workers.py): the worker's last renewal, the start of the server, and the last
+statement that it heard on the session that stands for the worker. Each has a counterpart that the worker sees, and sees
 later than it was sent: so what was sent at t keeps the worker from being ended until t + duration_s at least,
 and its sockets are closed `margin_s` before that.
 """

@@ -17,9 +17,9 @@ from contextlib import suppress
 import psycopg
 
 from service.config import DatabaseConfig
-from service.database.pool import Connection, ConnectionExecutor, connect
-from service.database.session import has_news
-from service.database.workers import WorkerIdentity, WorkerRepository
+from service.database.engine.pool import Connection, ConnectionExecutor, connect
+from service.database.engine.timeout_connection import has_news
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
 from workers.gateway_manager.guard import lease_clock

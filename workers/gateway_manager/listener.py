@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from service.config import DatabaseConfig
-from service.database.pool import connection_options
+from service.database.engine.pool import connection_options
 from service.threads import BackgroundThread
 
 log = logging.getLogger("millgate.worker")

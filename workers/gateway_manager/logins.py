@@ -1,7 +1,7 @@
 """Whether a login that was stored once more is another one. Pure."""
 
 from service.crypto import Sealer
-from service.database.active_gateways import SealedLogin
+from service.database.observed.active_gateways import SealedLogin
 from service.errors import SealError
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from time import monotonic
 from uuid import UUID
 
-from service.database.active_gateways import ActiveGatewayRepository, SealedLogin
-from service.database.connections import BEFORE_ALL, ConnectionRepository
-from service.database.pool import Database
-from service.database.workers import WorkerIdentity, WorkerRepository
+from service.database.engine.pool import Database
+from service.database.observed.active_gateways import ActiveGatewayRepository, SealedLogin
+from service.database.observed.connections import BEFORE_ALL, ConnectionRepository
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import NoThreadError
 from workers.gateway_manager.capacity import Capacity

@@ -4,9 +4,9 @@ import logging
 import threading
 from collections.abc import Callable
 
-from service.database.connections import ConnectionRepository
-from service.database.pool import Database
-from service.database.workers import WorkerIdentity, WorkerRepository
+from service.database.engine.pool import Database
+from service.database.observed.connections import ConnectionRepository
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
 

@@ -11,8 +11,8 @@ from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
-from service.database.active_gateways import HeldGateway
-from service.database.workers import WorkerIdentity
+from service.database.observed.active_gateways import HeldGateway
+from service.database.observed.workers import WorkerIdentity
 from workers.gateway_manager.states import QUEUED, WORKER_LOST, Code, Reason, State, check_move
 
 log = logging.getLogger("millgate.status")

@@ -8,10 +8,10 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from service.database.announcements import notify_returns
-from service.database.connections import ConnectionRepository
-from service.database.pool import Database
-from service.database.workers import WorkerIdentity, WorkerRepository
+from service.database.engine.notifications import notify_returns
+from service.database.engine.pool import Database
+from service.database.observed.connections import ConnectionRepository
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
 from workers.gateway_manager.registry import Changes, GatewayRegistry, Observation, Transition

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.database.workers import Standing
+from service.database.observed.workers import Standing
 
 TOLERANCE = 0.1
 """A fleet is even when no two workers differ by more than this part of the mean, or by one gateway."""

@@ -6,7 +6,7 @@ Sources: RFC 3986, RFC 6455 (section 3), RFC 9110 (section 7.2).
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from service.websocket_url import DEFAULT_PORTS, host_and_port
+from service.network.websocket_url import DEFAULT_PORTS, host_and_port
 
 
 @dataclass(frozen=True, slots=True)

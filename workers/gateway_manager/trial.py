@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from service.crypto import Sealer
-from service.database.trial_claims import ClaimedTrial
+from service.database.observed.connection_tests import ClaimedTrial
 from service.errors import SealError
 from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session

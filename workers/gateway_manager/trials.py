@@ -6,9 +6,9 @@ from time import monotonic
 from typing import Any
 
 from service.config import MOST_PER_WORKER
-from service.database.pool import Database
-from service.database.trial_claims import ClaimedTrial, TrialWorkRepository
-from service.database.workers import WorkerIdentity
+from service.database.engine.pool import Database
+from service.database.observed.connection_tests import ClaimedTrial, TrialWorkRepository
+from service.database.observed.workers import WorkerIdentity
 from service.errors import DatabaseError
 from service.threads import BackgroundThread, NoThreadError
 from workers.gateway_manager.lease import Lease

@@ -12,9 +12,9 @@ from math import inf
 from time import monotonic
 from uuid import UUID
 
-from service.database.active_gateways import ActiveGatewayRepository, ChangeMark, HeldGateway
-from service.database.query import Executor
-from service.database.workers import WorkerIdentity
+from service.database.engine.query import Executor
+from service.database.observed.active_gateways import ActiveGatewayRepository, ChangeMark, HeldGateway
+from service.database.observed.workers import WorkerIdentity
 from workers.gateway_manager.pace import Pace
 from workers.gateway_manager.plan import Version
 

@@ -1,0 +1,89 @@
+"""Trying a gateway out before it is saved, over HTTP. A worker does it; this only asks and waits."""
+
+from uuid import UUID
+
+from flask import Blueprint, Response
+from pydantic import SecretStr
+
+from service.api.openapi.operation import Operation
+from service.api.schemas.connection_tests import GatewayTrialRequest, TrialRequest, TrialResponse
+from service.api.schemas.pagination import NoQuery
+from service.api.services.context import services
+from service.api.services.stored_passwords import PasswordMove, confinement_after, password_required
+from service.api.web.parsing import parse_body, parse_id, parse_optional_body, parse_query
+from service.api.web.responses import respond
+from service.crypto import Secret
+from service.database.desired.connection_tests import StoredLogin, TrialRepository
+from service.errors import (
+    GatewayNotFoundError,
+    NoWorkerError,
+    TooManyTrialsError,
+    TrialLostError,
+)
+
+blueprint = Blueprint("trials", __name__, url_prefix="/api/gateways")
+
+_DESCRIPTION = """\
+A worker does it, on a short session of its own, beside a live one and without touching it. It takes at most
+TRIAL_TIMEOUT_S (10 s). The answer is 200 whether the gateway works or not: see `ok`."""
+
+
+@blueprint.post("/test")
+@Operation(
+    "test_login",
+    "Try a login out before it is saved",
+    {200: TrialResponse},
+    errors=(NoWorkerError, TooManyTrialsError, TrialLostError),
+    body=TrialRequest,
+    description=_DESCRIPTION,
+)
+def run() -> Response:
+    """200, whether it works or not: what came of each step with this login."""
+    parse_query(NoQuery)
+    body = parse_body(TrialRequest)
+    login = StoredLogin(body.url, body.email)
+    around = services()
+    return respond(around.trials.run(around.database, lambda trials: begin(trials, login, body.password)))
+
+
+@blueprint.post("/<gateway_id>/test")
+@Operation(
+    "test_gateway",
+    "Try a gateway out, with changes before they are saved",
+    {200: TrialResponse},
+    errors=(
+        GatewayNotFoundError,
+        password_required(PasswordMove.ELSEWHERE),
+        NoWorkerError,
+        TooManyTrialsError,
+        TrialLostError,
+    ),
+    body=GatewayTrialRequest,
+    is_body_optional=True,
+    description=_DESCRIPTION,
+)
+def run_for_gateway(gateway_id: str) -> Response:
+    """The same with what is stored of a gateway, but for what the body names."""
+    parse_query(NoQuery)
+    row_id, body = parse_id(gateway_id), parse_optional_body(GatewayTrialRequest)
+    around = services()
+    return respond(around.trials.run(around.database, lambda trials: begin_for_gateway(trials, row_id, body)))
+
+
+def begin(trials: TrialRepository, login: StoredLogin, password: SecretStr) -> UUID:
+    """A trial with a password that came with the request."""
+    around = services()
+    secret = Secret(password.get_secret_value())
+    return trials.begin(
+        login.url, login.email, lambda trial_id: around.sealer.seal(secret, trial_id), around.trials.limit_s
+    )
+
+
+def begin_for_gateway(trials: TrialRepository, gateway_id: UUID, body: GatewayTrialRequest) -> UUID:
+    """A trial of a gateway. Raises InvalidRequestError where its stored password may not go."""
+    stored, named = trials.lock_login(gateway_id), body.named()
+    login = StoredLogin(named.get("url", stored.url), named.get("email", stored.email))
+    if "password" in named:
+        return begin(trials, login, body.password)
+    confined = confinement_after(services().passwords.judge(stored.url, login.url))
+    return trials.begin_with_stored_password(gateway_id, login, services().trials.limit_s, confined)

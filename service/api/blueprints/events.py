@@ -1,0 +1,171 @@
+"""What happens, as it happens: transitions of all gateways, by long poll."""
+
+from collections.abc import Sequence
+from functools import partial
+from time import monotonic
+from typing import Annotated, Self
+from uuid import UUID
+
+from flask import Blueprint, Response
+from pydantic import BeforeValidator, Field, PlainValidator
+
+from service.api.middleware.authentication import token_in_hand
+from service.api.openapi.operation import Operation
+from service.api.schemas.base import ResponseModel
+from service.api.schemas.cursors import scope_of
+from service.api.schemas.event_cursors import (
+    EventCursor,
+    decode_event_cursor,
+    not_of_this_stream,
+    stream_digest,
+)
+from service.api.schemas.gateway_history import EventResponse
+from service.api.schemas.pagination import MAX_LIMIT, Limit, QueryModel, WholeNumber
+from service.api.services.context import services
+from service.api.services.event_feed import Slot
+from service.api.web.parsing import detail, invalid, parse_query
+from service.api.web.responses import respond
+from service.database.engine.deadline import REQUEST_LIMIT_S, answer_within
+from service.database.security.tokens import TokenRepository
+from service.database.views.event_stream import (
+    EventStreamRepository,
+    StreamedEvent,
+    StreamPart,
+    StreamPlace,
+    StreamPosition,
+)
+from service.errors import EventCursorExpiredError, ShuttingDownError, TooManyWaitingError, UnauthorizedError
+
+blueprint = Blueprint("events", __name__, url_prefix="/api/events")
+
+MAX_WAIT_S = 30
+# How long it is looked for what is asked for among what is not.
+_SEARCH_LIMIT_S = 2.0
+
+
+Wait = Annotated[int, Field(ge=0, le=MAX_WAIT_S), BeforeValidator(WholeNumber(0, MAX_WAIT_S))]
+AfterText = Annotated[EventCursor, PlainValidator(decode_event_cursor, json_schema_input_type=str)]
+
+
+class EventStreamQuery(QueryModel):
+    """Which transitions: those behind a cursor, of one factory or of all; and how long to wait for one."""
+
+    after: AfterText | None = None
+    wait: Wait = 0
+    limit: Limit = MAX_LIMIT
+    factory_id: UUID | None = None
+
+
+class EventGateway(ResponseModel):
+    """The gateway of a transition as it is now, but for `factory_id`: where the transition happened."""
+
+    id: UUID
+    factory_id: UUID
+    gateway_id: str
+    name: str
+
+
+class StreamedEventResponse(EventResponse):
+    """A transition of a gateway from one state to another."""
+
+    gateway: EventGateway
+
+    @classmethod
+    def of_stream(cls, row: StreamedEvent) -> Self:
+        """From its row."""
+        gateway = EventGateway(
+            id=row.gateway_id, factory_id=row.factory_id, gateway_id=row.device_id, name=row.name
+        )
+        return cls.model_validate({**EventResponse.of(row).model_dump(), "gateway": gateway})
+
+
+class EventStreamResponse(ResponseModel):
+    """Transitions, oldest first. Ask again with the cursor; at once, if there is more."""
+
+    data: Sequence[StreamedEventResponse]
+    cursor: str
+    has_more: bool
+
+
+@blueprint.get("")
+@Operation(
+    "follow_events",
+    "What happens, as it happens: transitions of all gateways, or of a factory's",
+    {200: EventStreamResponse},
+    errors=(EventCursorExpiredError, TooManyWaitingError, ShuttingDownError),
+    query=EventStreamQuery,
+    description=(
+        "Oldest first, behind the cursor `after`; waits up to `wait` seconds for one. Pass on the `cursor` "
+        "of each answer: nothing is missed, and nothing told twice. Without `after` the answer is the cursor "
+        "to begin with, at once. When the service stops, the answer comes sooner, without any. When too many "
+        "wait already, it is 503: ask again after `Retry-After` seconds. 410: not all that happened since is "
+        "known any more; begin anew."
+    ),
+)
+def find() -> Response:
+    """What happened behind the cursor, or happens within the time to wait; without a cursor, a cursor."""
+    query = parse_query(EventStreamQuery)
+    scope = scope_of("event stream", {"factory_id": query.factory_id})
+    if query.after is not None and query.after.scope != scope:
+        refusal = not_of_this_stream()
+        raise invalid([detail("after", refusal.message(), refusal.type)])
+    repository = EventStreamRepository(services().database)
+    with services().event_watch.reading(REQUEST_LIMIT_S):
+        stream = repository.find_stream()
+        if query.after is None:
+            part = StreamPart([], repository.find_newest(), has_more=False)
+    digest = stream_digest(stream)
+    if query.after is not None:
+        if query.after.stream != digest:
+            raise EventCursorExpiredError
+        with services().event_watch.slot() as slot:
+            part = _follow(StreamPlace(stream, query.after.position), query, slot)
+            if slot.is_taken:
+                _check_token_again()
+    data = [StreamedEventResponse.of_stream(event) for event in part.events]
+    cursor = EventCursor(scope, digest, part.end).encode()
+    return respond(EventStreamResponse(data=data, cursor=cursor, has_more=part.has_more))
+
+
+def _follow(place: StreamPlace, query: EventStreamQuery, slot: Slot) -> StreamPart:
+    """The first transitions behind a place, or none when the time is over.
+
+    Raises EventCursorExpiredError, TooManyWaitingError, ShuttingDownError.
+    """
+    stream, watch = EventStreamRepository(services().database), services().event_watch
+    deadline = monotonic() + query.wait
+    searched_until = monotonic() + _SEARCH_LIMIT_S
+    while True:
+        answer_within(REQUEST_LIMIT_S)
+        what = (place, query.factory_id, query.limit)
+        part = watch.read_once(what, partial(stream.read, *what), REQUEST_LIMIT_S)
+        place = StreamPlace(place.stream, part.end)
+        if part.events:
+            return part
+        if part.has_more:
+            if monotonic() > searched_until:
+                return part
+        elif not _is_worth_waiting(slot, part.end, deadline):
+            return part
+        else:
+            searched_until = monotonic() + _SEARCH_LIMIT_S
+
+
+def _check_token_again() -> None:
+    """It may have been revoked while its request waited. Raises UnauthorizedError, TooManyWaitingError.
+
+    Those that woke together with the same token share one read.
+    """
+    token_id = token_in_hand()
+    if token_id is None:
+        return
+    answer_within(REQUEST_LIMIT_S)
+    read = partial(TokenRepository(services().database).find_live, token_id)
+    if services().event_watch.read_once(token_id, read, REQUEST_LIMIT_S) is None:
+        raise UnauthorizedError(is_given=True)
+
+
+def _is_worth_waiting(slot: Slot, position: StreamPosition, deadline: float) -> bool:
+    """Waits; tells whether something came."""
+    left_s = deadline - monotonic()
+    return left_s > 0 and services().event_watch.wait_beyond(slot, position, left_s)

@@ -1,0 +1,95 @@
+"""What many gateways should be, over HTTP."""
+
+from typing import Self
+
+from flask import Blueprint, Response
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from service.api.middleware.change_notifications import note_written
+from service.api.openapi.operation import Operation
+from service.api.schemas.base import RequestModel, ResponseModel, absent
+from service.api.schemas.fields import Id, OnlyTrue, State
+from service.api.schemas.pagination import NoQuery
+from service.api.services.context import services
+from service.api.web.parsing import parse_body, parse_query
+from service.api.web.responses import respond
+from service.database.desired.bulk_updates import BulkWishRepository
+from service.database.desired.gateway_lists import GatewayFilter
+from service.database.engine.deadline import BULK_LIMIT_S, answer_within
+from service.errors import FactoryUnknownError
+
+blueprint = Blueprint("bulk", __name__, url_prefix="/api/gateways")
+
+# The rule of `says_which`, for the document.
+_WHICH: JsonDict = {
+    "oneOf": [
+        {"required": ["all"]},
+        {"anyOf": [{"required": ["factory_id"]}, {"required": ["state"]}]},
+    ]
+}
+
+
+class BulkWish(RequestModel):
+    """Which gateways: those of a factory, in a state, or both; or, said in so many words, all."""
+
+    model_config = ConfigDict(json_schema_extra=_WHICH)
+
+    factory_id: Id = Field(default_factory=absent)
+    state: State = Field(default_factory=absent)
+    all: OnlyTrue = Field(default_factory=absent)
+
+    @model_validator(mode="after")
+    def says_which(self) -> Self:
+        """Nothing said is a mistake rather than a wish for all."""
+        if ("all" in self.model_fields_set) == bool(self.model_fields_set & {"factory_id", "state"}):
+            raise PydanticCustomError(
+                "filter", 'must name a factory_id, a state or both, or else "all": true'
+            )
+        return self
+
+
+class BulkWishResponse(ResponseModel):
+    """How many gateways were found, and of how many the desired state was another one before."""
+
+    matched: int
+    changed: int
+
+
+@blueprint.post("/connect")
+@Operation(
+    "connect_gateways",
+    "Want many connected: of a factory, in a state, of both, or all",
+    {202: BulkWishResponse},
+    errors=(FactoryUnknownError,),
+    body=BulkWish,
+    description="Each is attempted at once, as if it had been asked alone, as far as workers have hands.",
+)
+def connect() -> Response:
+    """202: all of them wanted connected, and an attempt at once, as far as workers have hands."""
+    return _want(connected=True)
+
+
+@blueprint.post("/disconnect")
+@Operation(
+    "disconnect_gateways",
+    "Hang up on many: of a factory, in a state, of both, or all",
+    {202: BulkWishResponse},
+    errors=(FactoryUnknownError,),
+    body=BulkWish,
+)
+def disconnect() -> Response:
+    """202: all of them wanted disconnected until told otherwise."""
+    return _want(connected=False)
+
+
+def _want(*, connected: bool) -> Response:
+    parse_query(NoQuery)
+    wish = parse_body(BulkWish)
+    which = GatewayFilter(factory_id=wish.factory_id, state=wish.state)
+    answer_within(BULK_LIMIT_S)
+    with services().database.transaction() as transaction:
+        wished = BulkWishRepository(transaction).want(which, connected=connected)
+    note_written(anything=wished.written > 0)
+    return respond(BulkWishResponse(matched=wished.matched, changed=wished.changed), 202)

@@ -1,0 +1,116 @@
+"""The past of a gateway over HTTP: its transitions, and how available it was."""
+
+import re
+from datetime import datetime, timedelta
+
+from flask import Blueprint, Response
+from pydantic import Field
+
+from service.api.openapi.operation import Operation
+from service.api.schemas.cursors import Cursor, encode_cursor, not_of_this_list, scope_of
+from service.api.schemas.gateway_history import (
+    AvailabilityResponse,
+    EventPage,
+    EventPagination,
+    EventResponse,
+)
+from service.api.schemas.pagination import DEFAULT_LIMIT, CursorText, Limit, QueryModel
+from service.api.services.context import services
+from service.api.validation.times import Time
+from service.api.web.etags import answer_read
+from service.api.web.parsing import detail, invalid, parse_id, parse_query
+from service.api.web.responses import respond
+from service.database.desired.gateways import GatewayRepository
+from service.database.views.availability import measure
+from service.database.views.history import HistoryRepository
+from service.errors import GatewayNotFoundError
+
+blueprint = Blueprint("history", __name__, url_prefix="/api/gateways/<gateway_id>")
+
+MAX_RANGE = timedelta(days=366)
+MAX_STEPS = 100_000
+_DEFAULT_RANGE = timedelta(days=1)
+_EVENT_ID = re.compile(r"[1-9][0-9]{0,17}")
+
+
+class EventListQuery(QueryModel):
+    """Which transitions: the newest, or those behind a cursor."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorText | None = None
+
+
+class AvailabilityQuery(QueryModel):
+    """Which time: the last day unless told otherwise."""
+
+    start: Time | None = Field(default=None, alias="from")
+    end: Time | None = Field(default=None, alias="to")
+
+
+class Range:
+    """The time that is asked for, as far as it is past."""
+
+    def __init__(self, query: AvailabilityQuery, now: datetime) -> None:
+        """Raises InvalidRequestError."""
+        self.end = min(query.end or now, now)
+        self.start = query.start or self.end - _DEFAULT_RANGE
+        if self.start >= self.end:
+            raise invalid([detail("from", "must be before to, and before now", "range")])
+        if self.end - self.start > MAX_RANGE:
+            raise invalid([detail("from", f"must be at most {MAX_RANGE.days} days before to", "range")])
+
+
+@blueprint.get("/events")
+@Operation(
+    "list_gateway_events",
+    "What happened to a gateway, newest first",
+    {200: EventPage},
+    errors=(GatewayNotFoundError,),
+    query=EventListQuery,
+    condition="read",
+)
+def find_events(gateway_id: str) -> Response:
+    """Its transitions, newest first."""
+    query = parse_query(EventListQuery)
+    row_id = parse_id(gateway_id)
+    scope = scope_of("events", {"gateway_id": row_id})
+    before_id = None if query.cursor is None else event_id_in(query.cursor, scope)
+    database = services().database
+    GatewayRepository(database).find_by_id(row_id)
+    found = HistoryRepository(database).find_events(row_id, before_id, query.limit + 1)
+    rows, has_next = found[: query.limit], len(found) > query.limit
+    behind = encode_cursor(Cursor(scope, row_id, str(rows[-1].id))) if has_next else None
+    pagination = EventPagination(limit=query.limit, has_next=has_next, next_cursor=behind)
+    page = EventPage(data=[EventResponse.of(row) for row in rows], pagination=pagination)
+    return answer_read(respond(page))
+
+
+@blueprint.get("/availability")
+@Operation(
+    "get_availability",
+    "Connected by wanted time, and the outages",
+    {200: AvailabilityResponse},
+    errors=(GatewayNotFoundError,),
+    query=AvailabilityQuery,
+)
+def find_availability(gateway_id: str) -> Response:
+    """How much of the wanted time it was connected, from its history."""
+    query = parse_query(AvailabilityQuery)
+    row_id = parse_id(gateway_id)
+    history = HistoryRepository(services().database)
+    present = history.find_present(row_id)
+    asked = Range(query, present.as_of)
+    steps = history.find_steps(row_id, asked.start, asked.end, MAX_STEPS)
+    wishes = history.find_wishes(row_id, asked.start, asked.end, MAX_STEPS)
+    if max(len(steps), len(wishes)) >= MAX_STEPS:
+        raise invalid([detail("from", "so much happened since that a shorter time is needed", "range")])
+    availability = measure(present, steps, wishes, asked.start, asked.end)
+    return respond(AvailabilityResponse.of(row_id, asked.start, asked.end, present.as_of, availability))
+
+
+def event_id_in(cursor: Cursor, scope: bytes) -> int:
+    """The transition that a cursor names. Raises InvalidRequestError."""
+    if cursor.scope != scope or not _EVENT_ID.fullmatch(cursor.key):
+        refusal = not_of_this_list()
+        raise invalid([detail("cursor", refusal.message(), refusal.type)])
+    return int(cursor.key)

@@ -1,0 +1,66 @@
+"""What a gateway's connection is, and what an operator wants it to be."""
+
+from flask import Blueprint, Response
+
+from service.api.middleware.change_notifications import note_written
+from service.api.openapi.operation import Operation
+from service.api.schemas.base import EmptyBody, StatusResponse
+from service.api.schemas.pagination import NoQuery
+from service.api.services.context import services
+from service.api.web.parsing import parse_id, parse_optional_body, parse_query
+from service.api.web.responses import respond
+from service.database.desired.gateways import GatewayRepository
+from service.database.views.statuses import StatusRepository
+from service.errors import GatewayNotFoundError
+
+blueprint = Blueprint("status", __name__, url_prefix="/api/gateways/<gateway_id>")
+
+
+@blueprint.get("/status")
+@Operation("get_status", "What is true now", {200: StatusResponse}, errors=(GatewayNotFoundError,))
+def find(gateway_id: str) -> Response:
+    """The status at this moment."""
+    parse_query(NoQuery)
+    status = StatusRepository(services().database).find_by_id(parse_id(gateway_id))
+    return respond(StatusResponse.of(status))
+
+
+@blueprint.post("/connect")
+@Operation(
+    "connect_gateway",
+    "Want it connected, and attempt it at once",
+    {202: StatusResponse},
+    errors=(GatewayNotFoundError,),
+    body=EmptyBody,
+    is_body_optional=True,
+)
+def connect(gateway_id: str) -> Response:
+    """202: wanted connected, and an attempt at once, whatever was before."""
+    return _want(gateway_id, connected=True)
+
+
+@blueprint.post("/disconnect")
+@Operation(
+    "disconnect_gateway",
+    "Hang up, and stay so until told otherwise",
+    {202: StatusResponse},
+    errors=(GatewayNotFoundError,),
+    body=EmptyBody,
+    is_body_optional=True,
+)
+def disconnect(gateway_id: str) -> Response:
+    """202: wanted disconnected until told otherwise."""
+    return _want(gateway_id, connected=False)
+
+
+def _want(gateway_id: str, *, connected: bool) -> Response:
+    parse_query(NoQuery)
+    row_id = parse_id(gateway_id)
+    parse_optional_body(EmptyBody)
+    with services().database.transaction() as transaction:
+        gateways = GatewayRepository(transaction)
+        want = gateways.want_connected if connected else gateways.want_disconnected
+        is_written = want(row_id)
+        status = StatusRepository(transaction).find_by_id(row_id)
+    note_written(anything=is_written)
+    return respond(StatusResponse.of(status), 202)

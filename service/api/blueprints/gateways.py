@@ -1,0 +1,164 @@
+"""Gateways, as they should be, over HTTP."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response
+
+from service.api.middleware.change_notifications import note_written
+from service.api.openapi.operation import Operation
+from service.api.schemas.base import EmptyBody, GatewayCreate, GatewayResponse, GatewayUpdate
+from service.api.schemas.lists import GatewayListQuery, GatewayPage
+from service.api.schemas.pagination import NoQuery, page_body
+from service.api.services.context import services, writing
+from service.api.services.stored_passwords import PasswordMove, confinement_after, password_required
+from service.api.web.etags import answer_read, with_tag, write_precondition
+from service.api.web.parsing import parse_body, parse_id, parse_optional_body, parse_query, parse_update
+from service.api.web.responses import respond, respond_created, respond_nothing
+from service.crypto import Secret
+from service.database.desired.gateways import Check, GatewayRepository
+from service.database.desired.restore import RestorationRepository
+from service.database.engine.ids import new_id
+from service.database.rows import Gateway
+from service.errors import (
+    FactoryDeletedError,
+    FactoryUnknownError,
+    GatewayIdConflictError,
+    GatewayNotFoundError,
+)
+
+blueprint = Blueprint("gateways", __name__, url_prefix="/api/gateways")
+
+
+@blueprint.post("")
+@Operation(
+    "create_gateway",
+    "Register a gateway, which is connected from now on",
+    {201: GatewayResponse},
+    errors=(FactoryUnknownError, GatewayIdConflictError),
+    body=GatewayCreate,
+    is_tagged=True,
+)
+def create() -> Response:
+    """201 and the gateway, which a worker connects from now on."""
+    parse_query(NoQuery)
+    body = parse_body(GatewayCreate)
+    row_id = new_id()
+    repository = GatewayRepository(services().database)
+    gateway = repository.create_rendered(row_id, seal(body, row_id), values_of(body))
+    return with_tag(respond_created(gateway.body, f"/api/gateways/{row_id}"), gateway)
+
+
+@blueprint.get("")
+@Operation("list_gateways", "Gateways, a page", {200: GatewayPage}, query=GatewayListQuery, condition="read")
+def find_all() -> Response:
+    """A page, in the order that is asked for, then by id."""
+    query = parse_query(GatewayListQuery)
+    repository = GatewayRepository(services().database)
+    page = repository.render_all(query.start, query.limit + 1, query.which, query.sort)
+    return answer_read(respond(page_body(query, page)))
+
+
+@blueprint.get("/<gateway_id>")
+@Operation(
+    "get_gateway", "A gateway", {200: GatewayResponse}, errors=(GatewayNotFoundError,), condition="read"
+)
+def find_by_id(gateway_id: str) -> Response:
+    """One."""
+    parse_query(NoQuery)
+    gateway = GatewayRepository(services().database).render_by_id(parse_id(gateway_id))
+    return answer_read(respond(gateway.body), gateway)
+
+
+@blueprint.route("/<gateway_id>", methods=["PUT", "PATCH"])
+@Operation(
+    "update_gateway",
+    "Change what the body names; the password only if it names one",
+    {200: GatewayResponse},
+    errors=(
+        GatewayNotFoundError,
+        FactoryUnknownError,
+        GatewayIdConflictError,
+        password_required(PasswordMove.ELSEWHERE),
+    ),
+    body=GatewayUpdate,
+    condition="write",
+    is_tagged=True,
+)
+def update(gateway_id: str) -> Response:
+    """Changes what the body names; the password only if it names one."""
+    parse_query(NoQuery)
+    row_id = parse_id(gateway_id)
+    body = parse_update(GatewayUpdate, row_id)
+    check: Check | None = write_precondition()
+    sealed_password = None
+    if "password" in body.model_fields_set:
+        sealed_password = seal(body, row_id)
+    elif "url" in body.model_fields_set:
+        check = with_password_rule(check, body.url)
+    with writing(check) as executor:
+        repository = GatewayRepository(executor)
+        gateway = repository.update_rendered(row_id, values_of(body), sealed_password, check)
+    note_written(anything=gateway.is_changed)
+    return with_tag(respond(gateway.body), gateway)
+
+
+@blueprint.delete("/<gateway_id>")
+@Operation(
+    "delete_gateway",
+    "Delete a gateway: a worker hangs up, and the gateway_id is free again",
+    {204: None},
+    errors=(GatewayNotFoundError,),
+    condition="write",
+)
+def delete(gateway_id: str) -> Response:
+    """204; a worker hangs up, and the gateway_id is free again."""
+    parse_query(NoQuery)
+    row_id, check = parse_id(gateway_id), write_precondition()
+    with services().database.transaction() as transaction:
+        GatewayRepository(transaction).soft_delete(row_id, check)
+    return respond_nothing()
+
+
+@blueprint.post("/<gateway_id>/restore")
+@Operation(
+    "restore_gateway",
+    "Take back a deletion",
+    {200: GatewayResponse},
+    errors=(GatewayNotFoundError, FactoryDeletedError, GatewayIdConflictError),
+    body=EmptyBody,
+    is_body_optional=True,
+    is_tagged=True,
+)
+def restore(gateway_id: str) -> Response:
+    """200: it is there again, and a worker connects it unless it is wanted disconnected."""
+    parse_query(NoQuery)
+    row_id = parse_id(gateway_id)
+    parse_optional_body(EmptyBody)
+    with services().database.transaction() as transaction:
+        is_restored = RestorationRepository(transaction).restore_gateway(row_id)
+        gateway = GatewayRepository(transaction).render_by_id(row_id)
+    note_written(anything=is_restored)
+    return with_tag(respond(gateway.body), gateway)
+
+
+def with_password_rule(check: Check | None, url: str) -> Check:
+    """The check, and then the rule for a stored password that is to go along to another url."""
+    policy = services().passwords
+
+    def check_both(stored: Gateway) -> bool | None:
+        if check is not None:
+            check(stored)
+        return confinement_after(policy.judge(stored.url, url))
+
+    return check_both
+
+
+def seal(body: GatewayCreate | GatewayUpdate, row_id: UUID) -> bytes:
+    """The body's password, sealed for its row."""
+    return services().sealer.seal(Secret(body.password.get_secret_value()), row_id)
+
+
+def values_of(body: GatewayCreate | GatewayUpdate) -> dict[str, Any]:
+    """What the body names, without the password."""
+    return {name: value for name, value in body.named().items() if name != "password"}

@@ -1,0 +1,78 @@
+"""Whether the process lives, and whether the service can keep its promises."""
+
+from flask import Blueprint, Response
+
+from service.api.middleware.authentication import may_see_details
+from service.api.openapi.operation import Operation
+from service.api.schemas.base import BriefReadinessResponse, HealthResponse, ReadinessResponse
+from service.api.schemas.pagination import NoQuery
+from service.api.services.context import services
+from service.api.web.parsing import detail, parse_query
+from service.api.web.responses import respond
+from service.database.views.readiness import count_live_workers, latest_migration
+from service.errors import DatabaseError, DatabaseUnavailableError, NotReadyError
+
+blueprint = Blueprint("health", __name__, url_prefix="/api/health")
+
+
+@blueprint.get("")
+@Operation("get_health", "Whether the process lives", {200: HealthResponse}, asks_database=False)
+def live() -> Response:
+    """200 while the process lives; asks nobody."""
+    parse_query(NoQuery)
+    return respond(HealthResponse())
+
+
+@blueprint.get("/ready")
+@Operation(
+    "get_readiness",
+    "Whether the service can keep its promises",
+    {200: (ReadinessResponse, BriefReadinessResponse)},
+    errors=(NotReadyError([detail("workers", "none is live: gateways are not connected", "none_live")]),),
+)
+def ready() -> Response:
+    """200, or 503 naming what is wrong; where tokens are required, only to those who show one."""
+    parse_query(NoQuery)
+    if may_see_details():
+        return respond(check_readiness())
+    try:
+        check_readiness()
+    except NotReadyError:
+        raise NotReadyError([]) from None
+    return respond(BriefReadinessResponse())
+
+
+def check_readiness() -> ReadinessResponse:
+    """Asks the database. Raises NotReadyError."""
+    try:
+        applied = latest_migration(services().database) or "none"
+        workers = count_live_workers(services().database)
+    except DatabaseUnavailableError:
+        raise NotReadyError(
+            [
+                detail("database", "does not answer", "unavailable"),
+                detail("migrations", "not known without the database", "unknown"),
+                detail("workers", "not known without the database", "unknown"),
+            ]
+        ) from None
+    except DatabaseError:
+        raise NotReadyError(
+            [
+                detail("migrations", "the database has to be migrated", "outdated"),
+                detail("workers", "not known before the database is migrated", "unknown"),
+            ]
+        ) from None
+    problems = find_problems(applied, services().newest_migration, workers)
+    if problems:
+        raise NotReadyError(problems)
+    return ReadinessResponse(migrations=applied, workers=workers)
+
+
+def find_problems(applied: str, newest: str, workers: int) -> list[dict[str, str]]:
+    """What is wrong. A database that is ahead of this code is fine: that is how an upgrade begins."""
+    problems = []
+    if applied == "none" or applied < newest:
+        problems.append(detail("migrations", f"applied up to {applied}, needed up to {newest}", "outdated"))
+    if workers == 0:
+        problems.append(detail("workers", "none is live: gateways are not connected", "none_live"))
+    return problems

@@ -1,0 +1,26 @@
+"""The metrics of all processes over HTTP."""
+
+from flask import Blueprint, Response, current_app
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from service.api.middleware.metrics import count_pool, metrics_of
+from service.api.openapi.operation import Operation
+from service.api.schemas.pagination import NoQuery
+from service.api.web.parsing import parse_query
+from service.errors import MetricsUnavailableError
+
+blueprint = Blueprint("metrics", __name__)
+
+
+@blueprint.get("/metrics")
+@Operation(
+    "get_metrics",
+    "Numbers for Prometheus",
+    {200: {CONTENT_TYPE_PLAIN_0_0_4: {"schema": {"type": "string"}}}},
+    errors=(MetricsUnavailableError,),
+)
+def show() -> Response:
+    """The numbers."""
+    parse_query(NoQuery)
+    count_pool(current_app)
+    return Response(metrics_of(current_app).text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,0 +1,73 @@
+"""The state of everything over HTTP."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+from uuid import UUID
+
+from flask import Blueprint, Response
+
+from service.api.openapi.operation import Operation
+from service.api.schemas.gateway_history import FactorySummary, StateCounts, SummaryResponse
+from service.api.schemas.pagination import MAX_LIMIT, CursorText, Limit, ListQuery, Page
+from service.api.services.context import services
+from service.api.web.parsing import parse_query
+from service.api.web.responses import respond
+from service.database.desired.factories import FactoryRepository
+from service.database.rows import Factory
+from service.database.views.summaries import StateCount, SummaryRepository
+
+blueprint = Blueprint("summary", __name__, url_prefix="/api/status")
+
+
+class SummaryQuery(ListQuery):
+    """Which factories are told of one by one; the numbers of all are always there."""
+
+    KIND: ClassVar[str] = "summary"
+
+    limit: Limit = MAX_LIMIT
+    cursor: CursorText | None = None
+
+
+@blueprint.get("/summary")
+@Operation(
+    "get_summary",
+    "How many gateways are in each state, in all and by factory",
+    {200: SummaryResponse},
+    query=SummaryQuery,
+)
+def find() -> Response:
+    """How many gateways are in each state: in all, and by factory, by name."""
+    query = parse_query(SummaryQuery)
+    database = services().database
+    factories = FactoryRepository(database)
+    page = Page(query, factories.find_all(query.start, query.limit + 1), factories.count())
+    summaries = SummaryRepository(database)
+    counts = summaries.count_states([factory.id for factory in page.rows])
+    by_factory = add_up(counts)
+    in_all = sum(by_factory.values(), Counter[str]())
+    return respond(
+        SummaryResponse(
+            total=in_all.total(),
+            states=StateCounts(**in_all),
+            data=[summary_of(factory, by_factory) for factory in page.rows],
+            pagination=page.pagination,
+            as_of=summaries.now(),
+        )
+    )
+
+
+def add_up(counts: Sequence[StateCount]) -> dict[UUID | None, Counter[str]]:
+    """By factory, then by state; None is all the factories that are not on the page."""
+    by_factory: dict[UUID | None, Counter[str]] = {}
+    for one in counts:
+        by_factory.setdefault(one.factory_id, Counter())[one.state] += one.count
+    return by_factory
+
+
+def summary_of(factory: Factory, by_factory: Mapping[UUID | None, Counter[str]]) -> FactorySummary:
+    """Of one factory, which may have no gateways."""
+    states = by_factory.get(factory.id, Counter[str]())
+    return FactorySummary(
+        id=factory.id, name=factory.name, total=states.total(), states=StateCounts(**states)
+    )

@@ -1,0 +1,32 @@
+"""Workers over HTTP: who is there, and what they hold."""
+
+from flask import Blueprint, Response
+
+from service.api.openapi.operation import Operation
+from service.api.schemas.base import WorkerResponse
+from service.api.schemas.lists import WorkerListQuery, WorkerPage
+from service.api.schemas.pagination import Page
+from service.api.services.context import services
+from service.api.web.etags import answer_read
+from service.api.web.parsing import parse_query
+from service.api.web.responses import respond
+from service.database.views.workers import RunningWorkerRepository
+
+blueprint = Blueprint("workers", __name__, url_prefix="/api/workers")
+
+
+@blueprint.get("")
+@Operation(
+    "list_workers",
+    "Workers that have not ended, a page",
+    {200: WorkerPage},
+    query=WorkerListQuery,
+    condition="read",
+)
+def find_all() -> Response:
+    """A page of those that have not ended, by host, then id."""
+    query = parse_query(WorkerListQuery)
+    repository = RunningWorkerRepository(services().database)
+    page = Page(query, repository.find_all(query.start, query.limit + 1), repository.count())
+    data = [WorkerResponse.of(row) for row in page.rows]
+    return answer_read(respond(WorkerPage(data=data, pagination=page.pagination)))

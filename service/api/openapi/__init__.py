@@ -1,0 +1,1 @@
+"""The OpenAPI document: what each route declares, and what is made of it."""

@@ -1,0 +1,203 @@
+"""The OpenAPI document, made of the routes, what they say of themselves, and the models."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Literal
+
+from flask import Flask
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.api.openapi.catalog import NO_SUCH_METHOD, Described, find_operations, refusals
+from service.api.openapi.components import CONDITIONS, DESCRIPTION, HEADERS, ID, REQUEST_ID, TOKEN
+from service.api.openapi.operation import MediaTypes, Operation
+from service.api.schemas.base import ErrorResponse
+from service.api.web.errors import Answer, render
+from service.api.web.request_id import HEADER
+from service.api.web.responses import JSON
+
+VERSION = "3.1.1"
+_MODEL = "#/components/schemas/{model}"
+
+
+Body = type[BaseModel] | tuple[type[BaseModel], ...] | MediaTypes | None
+
+
+def write_document(app: Flask) -> dict[str, Any]:
+    """The whole document but `servers`. Raises ValueError for a route that is mute."""
+    operations = list(find_operations(app))
+    links = {one.name: _links(one, operations) for one in operations}
+    models, examples = Models(operations), Examples()
+    paths: dict[str, dict[str, Any]] = {}
+    for one in operations:
+        written = _operation(one, models) | {"responses": _responses(one, models, examples, links[one.name])}
+        paths.setdefault(one.path, {})[one.method.lower()] = written
+    return {
+        "openapi": VERSION,
+        "info": {
+            "title": "Millgate",
+            "version": "1",
+            "summary": "Keeps wireless-sensor gateways connected, and tells the truth about them.",
+            "description": DESCRIPTION,
+        },
+        "paths": paths,
+        "components": {
+            "schemas": models.schemas,
+            "examples": examples.written,
+            "headers": HEADERS,
+            "parameters": CONDITIONS,
+            # No operation has it: it is what is answered where there is none.
+            "responses": {"MethodNotAllowed": _refusal([NO_SUCH_METHOD], examples)},
+            **({"securitySchemes": {"token": TOKEN}} if any(one.security for one in operations) else {}),
+        },
+    }
+
+
+class Models:
+    """The schemas of all models that operations take and give."""
+
+    def __init__(self, operations: Sequence[Described]) -> None:
+        wanted: dict[tuple[type[BaseModel], Literal["validation", "serialization"]], None] = {
+            (ErrorResponse, "serialization"): None
+        }
+        for one in operations:
+            if isinstance(one.says.body, type):
+                wanted[one.says.body, "validation"] = None
+            for answer in one.says.answers.values():
+                wanted |= dict.fromkeys((model, "serialization") for model in _models_in(answer))
+        self._references, definitions = models_json_schema(list(wanted), ref_template=_MODEL)
+        self.schemas: dict[str, Any] = definitions["$defs"]
+
+    def taken(self, body: type[BaseModel] | MediaTypes) -> dict[str, Any]:
+        """The content of a request."""
+        if isinstance(body, type):
+            return {JSON: {"schema": self._references[body, "validation"]}}
+        return dict(body)
+
+    def given(self, body: Body) -> dict[str, Any]:
+        """The content of a response."""
+        if isinstance(body, Mapping):
+            return dict(body)
+        schemas = [self._references[model, "serialization"] for model in _models_in(body)]
+        return {JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+
+
+def _models_in(body: Body) -> tuple[type[BaseModel], ...]:
+    if isinstance(body, tuple):
+        return body
+    return (body,) if isinstance(body, type) else ()
+
+
+class Examples:
+    """Refusals, each as an example that operations share."""
+
+    def __init__(self) -> None:
+        self.written: dict[str, Any] = {}
+
+    def add(self, answer: Answer) -> tuple[str, dict[str, str]]:
+        """The name of this refusal's example, and a reference to it."""
+        example = {
+            "summary": answer.message,
+            "value": render(answer, REQUEST_ID).model_dump(mode="json"),
+        }
+        plain = ".".join([answer.code, *(item["field"] for item in answer.details[:1])])
+        names = itertools.chain([plain], (f"{plain}.{number}" for number in itertools.count(2)))
+        name = next(name for name in names if self.written.get(name, example) == example)
+        self.written[name] = example
+        return name, {"$ref": f"#/components/examples/{name}"}
+
+
+def _operation(one: Described, models: Models) -> dict[str, Any]:
+    written: dict[str, Any] = {
+        "operationId": one.name,
+        "tags": [one.tag],
+        "summary": one.says.summary,
+        "parameters": _parameters(one),
+        "security": one.security,
+    }
+    if one.says.description:
+        written["description"] = one.says.description
+    if one.says.body is not None:
+        content = models.taken(one.says.body)
+        written["requestBody"] = {"required": not one.says.is_body_optional, "content": content}
+    return written
+
+
+def _parameters(one: Described) -> list[dict[str, Any]]:
+    of_path = [ID] if "{id}" in one.path else []
+    of_query = [_in_query(name, schema) for name, schema in _query_properties(one.says)]
+    conditions = [{"$ref": f"#/components/parameters/{name}"} for name in CONDITIONS]
+    return of_path + of_query + (conditions if one.says.condition else [])
+
+
+def _query_properties(says: Operation) -> list[tuple[str, dict[str, Any]]]:
+    return list(says.query.model_json_schema()["properties"].items()) if says.query.model_fields else []
+
+
+def _in_query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter; there is no null in a query, only nothing."""
+    bare = {key: value for key, value in schema.items() if key not in {"title", "anyOf"}}
+    if bare.get("default", ...) is None:
+        del bare["default"]
+    for choice in schema.get("anyOf", []):
+        bare |= choice if choice != {"type": "null"} else {}
+    parameter = {"name": name, "in": "query", "schema": bare}
+    if "description" in bare:
+        parameter["description"] = bare.pop("description")
+    return parameter
+
+
+def _responses(
+    one: Described, models: Models, examples: Examples, links: Mapping[str, Any]
+) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, body in one.says.answers.items():
+        responses[str(status)] = _success(one.says, status)
+        if body is not None:
+            responses[str(status)]["content"] = models.given(body)
+        if links:
+            responses[str(status)]["links"] = links
+    if one.says.condition == "read":
+        responses["304"] = _success(one.says, 304)
+    for status, answers in itertools.groupby(refusals(one), lambda answer: answer.status):
+        responses[str(status)] = _refusal(list(answers), examples)
+    return dict(sorted(responses.items()))
+
+
+def _success(says: Operation, status: int) -> dict[str, Any]:
+    names = [HEADER]
+    if says.is_tagged or says.condition == "read":
+        names.append("ETag")
+    if status == HTTPStatus.CREATED:
+        names.append("Location")
+    return {
+        "description": HTTPStatus(status).phrase,
+        "headers": _headers(names),
+    }
+
+
+def _headers(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _refusal(answers: Sequence[Answer], examples: Examples) -> dict[str, Any]:
+    schema = {"$ref": _MODEL.format(model=ErrorResponse.__name__)}
+    shown = dict(examples.add(answer) for answer in answers)
+    headers = dict.fromkeys([HEADER, *itertools.chain.from_iterable(answer.headers for answer in answers)])
+    return {
+        "description": ", ".join(dict.fromkeys(f"`{answer.code}`" for answer in answers)),
+        "headers": _headers(headers),
+        "content": {JSON: {"schema": schema, "examples": shown}},
+    }
+
+
+def _links(one: Described, operations: Sequence[Described]) -> dict[str, Any]:
+    """From what was made to every operation on it."""
+    if HTTPStatus.CREATED not in one.says.answers:
+        return {}
+    return {
+        other.name: {"operationId": other.name, "parameters": {"id": "$response.body#/id"}}
+        for other in operations
+        if other.path.startswith(f"{one.path}/{{id}}")
+    }

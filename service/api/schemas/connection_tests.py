@@ -1,0 +1,56 @@
+"""The bodies of what tries a gateway out."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from service.api.schemas.base import RequestModel, ResponseModel, absent
+from service.api.schemas.fields import Email, Password, WebSocketUrl
+
+StepName = Literal["resolve", "connect", "tls", "upgrade", "login", "subscribe"]
+
+
+class TrialRequest(RequestModel):
+    """A login that is not saved yet."""
+
+    url: WebSocketUrl
+    email: Email
+    password: Password
+
+
+class GatewayTrialRequest(RequestModel):
+    """What is to be tried in place of what is stored: nothing at all, or some of it."""
+
+    url: WebSocketUrl = Field(default_factory=absent)
+    email: Email = Field(default_factory=absent)
+    password: Password = Field(default_factory=absent)
+
+
+class TrialStep(ResponseModel):
+    """A step on the way to a session. What was not come to, or is not needed, is skipped."""
+
+    name: StepName
+    status: Literal["ok", "failed", "skipped"]
+    duration_ms: float | None
+
+
+class TrialFailure(ResponseModel):
+    """Why the first step that failed did. `code` is stable, `message` is for people."""
+
+    step: StepName
+    code: str
+    message: str
+    retryable: bool
+
+
+class TrialResult(ResponseModel):
+    """What a worker wrote down."""
+
+    steps: list[TrialStep]
+    failure: TrialFailure | None
+
+
+class TrialResponse(TrialResult):
+    """What came of a trial: `ok` if all steps went well."""
+
+    ok: bool

@@ -1,0 +1,152 @@
+"""The bodies of what tells the past and the whole: transitions, availability, counts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from pydantic import Field
+
+from service.api.schemas.base import ResponseModel
+from service.api.schemas.pagination import Pagination
+from service.database.rows import GatewayEvent
+from service.database.views.availability import Availability
+
+
+class EventReason(ResponseModel):
+    """Why a gateway changed its state. `code` is stable, `message` is for people."""
+
+    code: str
+    message: str | None
+    phase: str | None
+
+
+class EventResponse(ResponseModel):
+    """A transition of a gateway from one state to another."""
+
+    id: int
+    at: datetime
+    from_state: str
+    to_state: str
+    reason: EventReason | None
+    attempt: int
+    generation: int | None
+    worker_id: UUID | None
+
+    @classmethod
+    def of(cls, row: GatewayEvent) -> Self:
+        """From its row."""
+        reason = (
+            None
+            if row.reason_code is None
+            else EventReason(code=row.reason_code, message=row.reason_message, phase=row.reason_phase)
+        )
+        return cls(
+            id=row.id,
+            at=row.at,
+            from_state=row.from_state,
+            to_state=row.to_state,
+            reason=reason,
+            attempt=row.attempt,
+            generation=row.generation,
+            worker_id=row.worker_id,
+        )
+
+
+class EventPagination(ResponseModel):
+    """Where a page of transitions is: they are not counted."""
+
+    limit: int
+    has_next: bool
+    next_cursor: str | None
+
+
+class EventPage(ResponseModel):
+    """A page of transitions, newest first."""
+
+    data: list[EventResponse]
+    pagination: EventPagination
+
+
+class Outages(ResponseModel):
+    """Stretches of wanted time in which a gateway was known not to be connected."""
+
+    count: int
+    seconds: float
+    longest_seconds: float
+
+
+class AvailabilityResponse(ResponseModel):
+    """How available a gateway was from `from` to `to`. What was before `known_from` is not known.
+
+    `wanted_seconds` is the sum of the three behind it; `availability` is connected ÷ wanted, null if it was
+    never wanted.
+    """
+
+    id: UUID
+    start: datetime = Field(serialization_alias="from")
+    end: datetime = Field(serialization_alias="to")
+    known_from: datetime
+    wanted_seconds: float
+    connected_seconds: float
+    down_seconds: float
+    unknown_seconds: float
+    availability: float | None
+    outages: Outages
+    as_of: datetime
+
+    @classmethod
+    def of(
+        cls, gateway_id: UUID, start: datetime, end: datetime, as_of: datetime, measured: Availability
+    ) -> Self:
+        """From what was measured."""
+        lengths = [length.total_seconds() for length in measured.outages]
+        return cls(
+            id=gateway_id,
+            start=start,
+            end=end,
+            known_from=measured.known_from,
+            wanted_seconds=measured.wanted.total_seconds(),
+            connected_seconds=measured.connected.total_seconds(),
+            down_seconds=measured.down.total_seconds(),
+            unknown_seconds=measured.unknown.total_seconds(),
+            availability=measured.connected / measured.wanted if measured.wanted else None,
+            outages=Outages(
+                count=len(lengths),
+                seconds=measured.down.total_seconds(),
+                longest_seconds=max(lengths, default=0.0),
+            ),
+            as_of=as_of,
+        )
+
+
+class StateCounts(ResponseModel):
+    """How many gateways are in each state."""
+
+    disconnected: int = 0
+    connecting: int = 0
+    authenticating: int = 0
+    connected: int = 0
+    retrying: int = 0
+    auth_failed: int = 0
+    disconnecting: int = 0
+    unknown: int = 0
+
+
+class FactorySummary(ResponseModel):
+    """How many gateways of a factory are in each state."""
+
+    id: UUID
+    name: str
+    total: int
+    states: StateCounts
+
+
+class SummaryResponse(ResponseModel):
+    """How many gateways are in each state, in all and by factory, at the moment `as_of`."""
+
+    total: int
+    states: StateCounts
+    data: Sequence[FactorySummary]
+    pagination: Pagination
+    as_of: datetime

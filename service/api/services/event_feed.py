@@ -1,0 +1,164 @@
+"""Waiting for transitions: many requests wait, one thread a process looks, and only while somebody waits.
+
+No notification: it would take a lock whenever a worker's report is committed. No connection is held between
+looks, and who waits holds none at all.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from service.database.engine.deadline import bounded
+from service.database.engine.query import Executor
+from service.database.views.event_stream import EventStreamRepository, StreamPosition
+from service.errors import DatabaseError, ShuttingDownError, TooManyWaitingError
+from service.threads import BackgroundThread
+
+log = logging.getLogger("millgate.api")
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Slot:
+    """A request's, among those that may wait."""
+
+    is_taken: bool = False
+
+
+class EventWatch:
+    """Owns a thread. Any thread may call, but no signal handler: it takes locks."""
+
+    def __init__(
+        self, database: Executor, max_waiting: int, readers: int = 1, interval_s: float = 0.25
+    ) -> None:
+        """`readers`: how many of those that were woken together may use the database at once."""
+        self._stream = EventStreamRepository(database)
+        self._max_waiting = max_waiting
+        self._interval_s = interval_s
+        self._readers = threading.BoundedSemaphore(readers)
+        self._reads: dict[Hashable, Future[Any]] = {}
+        """Those under way, by what they read."""
+        lock = threading.Lock()
+        self._wanted, self._changed = threading.Condition(lock), threading.Condition(lock)
+        self._newest: StreamPosition | None = None
+        self._waiting = 0
+        self._is_stopping = False
+        self._thread = BackgroundThread(self._run, "event-watch")
+
+    def start(self) -> None:
+        """Behind the fork."""
+        self._thread.start()
+
+    def end_waits(self) -> None:
+        """Nobody waits any more, from now on."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+            self._wanted.notify_all()
+
+    def stop(self, timeout_s: float) -> None:
+        """Ends the thread, after the look under way."""
+        self.end_waits()
+        self._thread.join(timeout_s)
+
+    @contextmanager
+    def slot(self) -> Iterator[Slot]:
+        """For one request, which takes it with its first wait and keeps it until the end of the block.
+
+        What it is woken by may not be what it follows: it waits on then, whoever else came meanwhile.
+        """
+        slot = Slot()
+        try:
+            yield slot
+        finally:
+            with self._changed:
+                self._waiting -= slot.is_taken
+
+    @contextmanager
+    def reading(self, limit_s: float) -> Iterator[None]:
+        """Around each look for what a request follows. Raises TooManyWaitingError after `limit_s`.
+
+        One transition wakes everybody who waits. They take turns, so that connections are left for others.
+        """
+        if not self._readers.acquire(timeout=bounded(limit_s)):
+            raise TooManyWaitingError
+        try:
+            yield
+        finally:
+            self._readers.release()
+
+    def read_once(self, what: Hashable, read: Callable[[], Result], limit_s: float) -> Result:
+        """What `read` returns or raises; requests that ask for the same at the same time share one read.
+
+        Thousands may follow from the same place, and one transition wakes them all. What a shared read does
+        not show came later, and is found by the next one. Raises TooManyWaitingError after `limit_s` without
+        a turn.
+        """
+        mine: Future[Result] = Future()
+        shared = self._reads.setdefault(what, mine)
+        if shared is not mine:
+            try:
+                return shared.result(bounded(limit_s))  # type: ignore[no-any-return]
+            except TimeoutError:
+                raise TooManyWaitingError from None
+        try:
+            with self.reading(limit_s):
+                mine.set_result(read())
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        finally:
+            del self._reads[what]
+        return mine.result()
+
+    def wait_beyond(self, slot: Slot, position: StreamPosition, limit_s: float) -> bool:
+        """Whether something came behind this place, within the limit; False early if the process stops.
+
+        Raises TooManyWaitingError when as many wait already as may, ShuttingDownError for a first wait in a
+        process that stops: to answer these at once would have the client ask again and again.
+        """
+        with self._changed:
+            self._take(slot)
+            self._changed.wait_for(lambda: self._is_stopping or self._is_beyond(position), limit_s)
+            return self._is_beyond(position)
+
+    def _take(self, slot: Slot) -> None:
+        if slot.is_taken:
+            return
+        if self._is_stopping:
+            raise ShuttingDownError
+        if self._waiting >= self._max_waiting:
+            raise TooManyWaitingError
+        slot.is_taken = True
+        self._waiting += 1
+        self._wanted.notify()
+
+    def _is_beyond(self, position: StreamPosition) -> bool:
+        return self._newest is not None and self._newest > position
+
+    def _run(self) -> None:
+        while self._is_wanted():
+            newest = self._look()
+            with self._changed:
+                if newest is not None and newest != self._newest:
+                    self._newest = newest
+                    self._changed.notify_all()
+                self._changed.wait_for(lambda: self._is_stopping, self._interval_s)
+
+    def _is_wanted(self) -> bool:
+        """Returns when somebody waits, or with False when it is time to stop."""
+        with self._wanted:
+            self._wanted.wait_for(lambda: self._is_stopping or self._waiting > 0)
+            return not self._is_stopping
+
+    def _look(self) -> StreamPosition | None:
+        try:
+            return self._stream.find_newest()
+        except DatabaseError as error:
+            log.debug("cannot read the newest event: %s", error)
+            return None

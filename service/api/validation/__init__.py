@@ -1,0 +1,1 @@
+"""What single values may be: texts, URLs, times, metadata. Pure."""

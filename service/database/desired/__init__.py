@@ -1,0 +1,1 @@
+"""Desired state: what should be. Written by the API alone."""

@@ -1,0 +1,157 @@
+"""Many gateways at once: which of them can not be there, and all of them in a few statements."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID
+
+from service.database.desired.gateways import NewId
+from service.database.engine.query import Executor, Query
+
+Item = TypeVar("Item")
+
+BATCH_ROWS = 1000
+BATCH_CHARACTERS = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NewGateway:
+    """A row to be, its password sealed for its id."""
+
+    id: UUID
+    factory_id: UUID
+    gateway_id: str
+    name: str
+    model: str | None
+    firmware_version: str | None
+    url: str
+    email: str
+    sealed_password: bytes = field(repr=False)
+    metadata: str
+    """JSON."""
+
+    @property
+    def characters(self) -> int:
+        """Of its texts that may be long."""
+        return len(self.metadata) + len(self.url) + len(self.email) + len(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenId:
+    """A device's name that a live gateway has."""
+
+    gateway_id: str
+
+
+FIND_FACTORIES = Query(
+    "SELECT id FROM factories WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL", NewId, reads_only=True
+)
+
+# Against their deletion, until the gateways are there to be deleted with them; always in the same order.
+LOCK_FACTORIES = Query(
+    """
+    SELECT id FROM factories
+    WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL
+    ORDER BY id
+    FOR SHARE
+    """,
+    NewId,
+)
+
+FIND_TAKEN = Query(
+    "SELECT gateway_id FROM gateways WHERE gateway_id = ANY(%(gateway_ids)s::text[]) AND deleted_at IS NULL",
+    TakenId,
+    reads_only=True,
+)
+
+# Tells which were inserted: the others' gateway_ids are taken.
+INSERT_MANY = Query(
+    """
+    INSERT INTO gateways (
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata
+    )
+    SELECT
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password,
+        metadata::jsonb
+    FROM unnest(
+        %(ids)s::uuid[], %(factory_ids)s::uuid[], %(gateway_ids)s::text[], %(names)s::text[],
+        %(models)s::text[], %(firmware_versions)s::text[], %(urls)s::text[], %(emails)s::text[],
+        %(sealed_passwords)s::bytea[], %(metadatas)s::text[]
+    ) WITH ORDINALITY AS r (
+        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata,
+        position
+    )
+    ORDER BY position
+    ON CONFLICT (gateway_id) WHERE deleted_at IS NULL DO NOTHING
+    RETURNING id
+    """,
+    NewId,
+)
+
+
+class ImportRepository:
+    """Runs on the database to ask, and inside a transaction to write."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def find_factories(self, ids: Iterable[UUID]) -> set[UUID]:
+        """Which of these factories are there."""
+        return {row.id for row in self._executor.fetch_all(FIND_FACTORIES, {"ids": list(ids)})}
+
+    def lock_factories(self, ids: Iterable[UUID]) -> set[UUID]:
+        """Which of these factories are there, and will be to the end of the transaction."""
+        return {row.id for row in self._executor.fetch_all(LOCK_FACTORIES, {"ids": list(ids)})}
+
+    def find_taken(self, gateway_ids: Sequence[str]) -> set[str]:
+        """Which of these device's names live gateways have."""
+        return {
+            row.gateway_id
+            for batch in batches(gateway_ids, len)
+            for row in self._executor.fetch_all(FIND_TAKEN, {"gateway_ids": batch})
+        }
+
+    def create(self, gateways: Sequence[NewGateway]) -> set[UUID]:
+        """Creates those whose gateway_id is free, wanted connected; tells which.
+
+        Their factories are locked. Gateways come in the order of their gateway_ids: two that want the same
+        ones then wait for each other, rather than each for the other.
+        """
+        return {
+            row.id
+            for batch in batches(gateways, lambda gateway: gateway.characters)
+            for row in self._executor.fetch_all(INSERT_MANY, _columns(batch))
+        }
+
+
+def batches(items: Iterable[Item], characters: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
+    """As many at once as one statement takes well within its time limit.
+
+    Sending them takes the process for itself: so BATCH_CHARACTERS at most, or a single item of more.
+    """
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        size = characters(item)
+        if batch and (len(batch) == BATCH_ROWS or total + size > BATCH_CHARACTERS):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size
+    if batch:
+        yield batch
+
+
+def _columns(batch: Sequence[NewGateway]) -> dict[str, object]:
+    return {
+        "ids": [row.id for row in batch],
+        "factory_ids": [row.factory_id for row in batch],
+        "gateway_ids": [row.gateway_id for row in batch],
+        "names": [row.name for row in batch],
+        "models": [row.model for row in batch],
+        "firmware_versions": [row.firmware_version for row in batch],
+        "urls": [row.url for row in batch],
+        "emails": [row.email for row in batch],
+        "sealed_passwords": [row.sealed_password for row in batch],
+        "metadatas": [row.metadata for row in batch],
+    }

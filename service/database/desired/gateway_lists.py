@@ -1,0 +1,238 @@
+"""Pages of gateways: narrowed down, in one of six orders, read from an index or in one pass at most.
+
+A statement is put together from what is asked for. Those that are asked for all the time are prepared; the
+others are planned anew each time, since their best plan depends on what is looked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Literal, LiteralString
+from uuid import UUID
+
+from service.database.desired import json_rows
+from service.database.desired.json_rows import RenderedItem
+from service.database.engine.paging import Order, PageStart, Start, contains, counted, rows_of_page, where
+from service.database.engine.query import Count, Query
+from service.database.rows import Gateway
+
+GatewaySort = Literal["name", "-name", "created_at", "-created_at", "last_seen_at", "-last_seen_at"]
+Condition = Literal[
+    "live", "deleted", "factory", "desired_state", "text", "stored_state", "unknown", "disconnected"
+]
+Conditions = tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLife:
+    """A worker that has not ended, and whether its word counts."""
+
+    id: UUID
+    is_live: bool
+
+
+# So few that the best plan for a list by state is made knowing them.
+FIND_WORKERS = Query(
+    "SELECT id, worker_is_live(workers) AS is_live FROM workers WHERE ended_at IS NULL",
+    WorkerLife,
+    reads_only=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFilter:
+    """Which gateways: live ones unless `is_deleted`, narrowed down by whatever is not None."""
+
+    factory_id: UUID | None = None
+    state: str | None = None
+    desired_state: str | None = None
+    text: str | None = None
+    """Occurs in the name or in the gateway_id, in whatever case."""
+    is_deleted: bool = False
+
+    @property
+    def conditions(self) -> Conditions:
+        """What is asked for."""
+        asked: list[Condition] = ["deleted" if self.is_deleted else "live"]
+        if self.factory_id is not None:
+            asked.append("factory")
+        if self.desired_state is not None:
+            asked.append("desired_state")
+        if self.text is not None:
+            asked.append("text")
+        if self.state is not None:
+            asked.append(_COMPUTED.get(self.state, "stored_state"))
+        return tuple(asked)
+
+    def parameters(self, workers: Sequence[WorkerLife] = ()) -> dict[str, object]:
+        """For the statements of this module; a state takes the workers that there are."""
+        return {
+            "factory_id": self.factory_id,
+            "desired_state": self.desired_state,
+            "pattern": contains(self.text),
+            "state": self.state,
+            "live_workers": [worker.id for worker in workers if worker.is_live],
+            "lost_workers": [worker.id for worker in workers if not worker.is_live],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ListedGateway(Gateway):
+    """A gateway in a list: as it should be, and when it was last heard of."""
+
+    last_seen_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IdBatch:
+    """Ids of gateways, as PostgreSQL writes an array: text that only passes through."""
+
+    ids: str
+
+
+# The state is the one of the view gateway_statuses, but each worker was looked at once, before. What ends a
+# worker frees what it held, so that those that have not ended are all that matter. What a worker wrote is
+# found by index; what is computed is not.
+_CONDITIONS: dict[Condition, LiteralString] = {
+    "live": "g.deleted_at IS NULL",
+    "deleted": "g.deleted_at IS NOT NULL",
+    "factory": "g.factory_id = %(factory_id)s::uuid",
+    "desired_state": "g.desired_state = %(desired_state)s::text",
+    "text": "(g.name ILIKE %(pattern)s::text OR g.gateway_id ILIKE %(pattern)s::text)",
+    "stored_state": "c.state = %(state)s::text AND c.worker_id = ANY(%(live_workers)s::uuid[])",
+    "unknown": "c.worker_id = ANY(%(lost_workers)s::uuid[])",
+    "disconnected": """(
+        c.worker_id IS NULL
+        OR (c.state = 'disconnected' AND c.worker_id = ANY(%(live_workers)s::uuid[]))
+    )""",
+}
+_COMPUTED: dict[str, Condition] = {"unknown": "unknown", "disconnected": "disconnected"}
+_OBSERVED: set[Condition] = {"stored_state", "unknown", "disconnected"}
+_NIL: LiteralString = "'00000000-0000-0000-0000-000000000000'"
+# These are asked for all the time. How many there are is kept in gateway_counts by triggers; of all, under
+# the nil UUID, which is no factory's: who asks for its gateways finds none.
+_FREQUENT: dict[Conditions, LiteralString] = {
+    ("live",): _NIL,
+    ("live", "factory"): "nullif(%(factory_id)s::uuid, " + _NIL + ")",
+}
+
+# What was never heard of comes first. No index: each of the writes that keep last_seen_at fresh would have to
+# change it. This is one pass over two narrow columns; the rows themselves are fetched for the page alone.
+_LAST_SEEN: LiteralString = "coalesce(c.last_seen_at, '-infinity')"
+_ORDERS: dict[GatewaySort, Order] = {
+    "name": Order("g.name", "g.id", "text"),
+    "-name": Order("g.name", "g.id", "text", is_down=True),
+    "created_at": Order("g.created_at", "g.id", "timestamptz"),
+    "-created_at": Order("g.created_at", "g.id", "timestamptz", is_down=True),
+    "last_seen_at": Order(_LAST_SEEN, "g.id", "timestamptz"),
+    "-last_seen_at": Order(_LAST_SEEN, "g.id", "timestamptz", is_down=True),
+}
+_COLUMNS: LiteralString = """
+    g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email,
+    g.desired_state, g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at,
+    g.deleted_at, g.version, g.deleted_with_factory, g.password_is_confined,
+    (SELECT c.last_seen_at FROM gateway_connections AS c WHERE c.gateway_id = g.id) AS last_seen_at
+"""
+
+
+@cache
+def page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[ListedGateway]:
+    """A page, as rows."""
+    return Query(
+        "SELECT" + _COLUMNS + _of_page(sort, conditions, start),
+        ListedGateway,
+        reads_only=True,
+        is_planned_anew=_is_planned_anew(sort, conditions, start),
+    )
+
+
+@cache
+def rendered_page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[RenderedItem]:
+    """A page, as JSON."""
+    return Query(
+        "SELECT" + _total(conditions) + " AS total," + json_rows.GATEWAY + _of_page(sort, conditions, start),
+        RenderedItem,
+        reads_only=True,
+        is_planned_anew=_is_planned_anew(sort, conditions, start),
+    )
+
+
+@cache
+def count(conditions: Conditions) -> Query[Count]:
+    """How many there are, as far as they are counted."""
+    return Query(
+        "SELECT" + _total(conditions) + " AS count",
+        Count,
+        reads_only=True,
+        is_planned_anew=conditions not in _FREQUENT,
+    )
+
+
+@cache
+def id_batches(conditions: Conditions) -> Query[IdBatch]:
+    """All of them, in batches of `batch_rows`, whatever their number: for what is to be done to each.
+
+    One statement finds them, as they are at one moment; an object for each would keep a process busy.
+    """
+    numbered = "SELECT g.id, (row_number() OVER (ORDER BY g.id) - 1) / %(batch_rows)s::bigint AS batch"
+    found = "(" + numbered + _from(conditions) + where(_words(conditions)) + ") AS f"
+    return Query(
+        "SELECT array_agg(f.id ORDER BY f.id)::text AS ids FROM "  # noqa: S608 - of fragments of ours
+        + found
+        + " GROUP BY f.batch ORDER BY f.batch",
+        IdBatch,
+        reads_only=True,
+        is_planned_anew=True,
+    )
+
+
+def page_parameters(
+    start: PageStart, limit: int, which: GatewayFilter, workers: Sequence[WorkerLife] = ()
+) -> dict[str, object]:
+    """For a page."""
+    return {**which.parameters(workers), **start.parameters(), "limit": limit}
+
+
+def _of_page(sort: GatewaySort, conditions: Conditions, start: Start) -> LiteralString:
+    # What is shown of a row is made of the rows of the page alone. Where others have to be passed by, that is
+    # done in an index, or over narrow rows.
+    order, words = _ORDERS[sort], _words(conditions)
+    if order.key == _LAST_SEEN or start == "offset":
+        select = "SELECT g.id, " + order.key + " AS place"
+        source = _from(conditions, is_observed=order.key == _LAST_SEEN)
+        found = rows_of_page(select + source, words, order, start)
+        found = "SELECT g.*, p.place FROM gateways AS g JOIN (" + found + ") AS p ON p.id = g.id"  # noqa: S608
+        order = Order("g.place", "g.id", order.kind, order.is_down)
+    else:
+        found = rows_of_page("SELECT g.*" + _from(conditions), words, order, start)
+    return " FROM (" + found + ") AS g" + order.clause() + " LIMIT %(limit)s"
+
+
+def total_is_kept(conditions: Conditions) -> bool:
+    """Whether the number of rows is known, however many they are."""
+    return conditions in _FREQUENT
+
+
+def _total(conditions: Conditions) -> LiteralString:
+    if total_is_kept(conditions):
+        kept = " FROM gateway_counts WHERE factory_id = " + _FREQUENT[conditions]
+        return "(SELECT coalesce(sum(gateways), 0)::bigint" + kept + ")"
+    return counted(_from(conditions), _words(conditions))
+
+
+def _from(conditions: Conditions, *, is_observed: bool = False) -> LiteralString:
+    if is_observed or not _OBSERVED.isdisjoint(conditions):
+        return " FROM gateways AS g LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id"
+    return " FROM gateways AS g"
+
+
+def _words(conditions: Conditions) -> tuple[LiteralString, ...]:
+    return tuple(_CONDITIONS[condition] for condition in conditions)
+
+
+def _is_planned_anew(sort: GatewaySort, conditions: Conditions, start: Start) -> bool:
+    has_index = sort in ("name", "-name") or (
+        sort in ("created_at", "-created_at") and conditions == ("live",)
+    )
+    return conditions not in _FREQUENT or not has_index or start == "offset"

@@ -1,0 +1,1 @@
+"""The connection pool, and how statements run. Knows no table."""

@@ -1,0 +1,1 @@
+"""Observed state: what is. Written by workers alone."""

@@ -1,0 +1,100 @@
+"""Trials as workers do them: claimed, finished or released, and removed when nobody did."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from service.database.engine.notifications import announce_trial
+from service.database.engine.query import Command, Executor, Query
+from service.database.observed.workers import WorkerIdentity
+
+LEFTOVERS_AFTER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTrial:
+    """What a worker needs to do a trial; the password still sealed."""
+
+    id: UUID
+    url: str
+    email: str
+    sealed_password: bytes = field(repr=False)
+    sealed_for: UUID
+    password_is_confined: bool
+    """Sent only to addresses within GATEWAY_NETWORKS_ALLOWED."""
+    time_left: timedelta
+
+
+# What has hardly any time left is not begun: its result would say nothing about the gateway.
+CLAIM_TRIALS = Query(
+    """
+    UPDATE gateway_trials SET claimed_by = %(worker_id)s
+    WHERE id IN (
+        SELECT t.id
+        FROM gateway_trials AS t
+        WHERE t.claimed_by IS NULL
+            AND t.result IS NULL
+            AND t.expires_at > clock_timestamp() + interval '0.5 seconds'
+            AND EXISTS (
+                SELECT FROM workers AS w
+                WHERE w.id = %(worker_id)s AND w.epoch = %(epoch)s AND w.ended_at IS NULL
+            )
+        ORDER BY t.id
+        LIMIT %(limit)s
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING
+        id, url, email, sealed_password, sealed_for, password_is_confined,
+        expires_at - clock_timestamp() AS time_left
+    """,
+    ClaimedTrial,
+)
+
+FINISH_TRIAL = Command(
+    """
+    UPDATE gateway_trials SET result = %(result)s, sealed_password = ''
+    WHERE id = %(id)s AND claimed_by = %(worker_id)s AND result IS NULL
+    """
+)
+
+RELEASE_TRIAL = Command(
+    """
+    UPDATE gateway_trials SET claimed_by = NULL
+    WHERE id = %(id)s AND claimed_by = %(worker_id)s AND result IS NULL
+    """
+)
+
+PRUNE_TRIALS = Command(
+    "DELETE FROM gateway_trials WHERE expires_at < clock_timestamp() - make_interval(secs => %(after_s)s)"
+)
+
+
+class TrialWorkRepository:
+    """A worker's side. What it writes counts only for what it claimed."""
+
+    def __init__(self, executor: Executor, worker: WorkerIdentity) -> None:
+        self._executor = executor
+        self._worker = worker
+
+    def claim(self, limit: int) -> Sequence[ClaimedTrial]:
+        """At most `limit` trials that nobody does yet, oldest first; none for a worker that was ended."""
+        values = {"worker_id": self._worker.id, "epoch": self._worker.epoch, "limit": limit}
+        return self._executor.fetch_all(CLAIM_TRIALS, values)
+
+    def finish(self, trial_id: UUID, result: Mapping[str, Any]) -> None:
+        """Writes down what came of it; the password is gone with that."""
+        values = {"id": trial_id, "worker_id": self._worker.id, "result": Jsonb(result)}
+        self._executor.execute(FINISH_TRIAL, values)
+
+    def release(self, trial_id: UUID) -> None:
+        """Leaves it to another worker."""
+        self._executor.execute(RELEASE_TRIAL, {"id": trial_id, "worker_id": self._worker.id})
+        announce_trial(self._executor)
+
+    def prune(self) -> int:
+        """Removes what nobody waits for any more; tells how many."""
+        return self._executor.execute(PRUNE_TRIALS, {"after_s": LEFTOVERS_AFTER_S})

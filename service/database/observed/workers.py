@@ -1,0 +1,231 @@
+"""Workers: registration, the lease, and the end of a worker, which frees what it held."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from service.database.engine.notifications import announce_changes
+from service.database.engine.query import Command, Executor, Query, required
+
+UNBOUNDED = 2**31 - 1
+"""The capacity of a worker that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """Who writes: every report carries both, and counts only while the database knows them as live."""
+
+    id: UUID
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many gateways a live worker holds."""
+
+    worker_id: UUID
+    held: int
+    is_draining: bool = False
+    """It is about to stop, and claims nothing any more."""
+    capacity: int = UNBOUNDED
+    """How many it can carry at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuriedWorker:
+    """A worker that was ended because its lease had run out."""
+
+    id: UUID
+    host: str
+
+
+# The session that runs this is the one whose end tells everybody at once that the worker is gone.
+REGISTER = Query(
+    """
+    INSERT INTO workers (
+        host, pid, version, gateway_capacity,
+        session_pid, session_started_at, lease_duration, lease_expires_at
+    )
+    SELECT
+        %(host)s, %(pid)s, %(version)s, %(capacity)s, session.pid, session.backend_start,
+        make_interval(secs => %(lease_s)s), clock_timestamp() + make_interval(secs => %(lease_s)s)
+    FROM pg_stat_get_activity(pg_backend_pid()) AS session
+    RETURNING id, epoch
+    """,
+    WorkerIdentity,
+)
+
+RENEW = Command(
+    """
+    UPDATE workers SET
+        heartbeat_at = clock_timestamp(),
+        lease_expires_at = clock_timestamp() + lease_duration,
+        session_pid = session.pid,
+        session_started_at = session.backend_start,
+        gateways_held = %(gateways_held)s,
+        gateway_capacity = %(capacity)s,
+        is_draining = %(is_draining)s
+    FROM pg_stat_get_activity(pg_backend_pid()) AS session
+    WHERE workers.id = %(id)s AND workers.epoch = %(epoch)s AND workers.ended_at IS NULL
+    """
+)
+
+# A worker is ended once, in one update: whoever renews or claims at the same time waits for this row, and
+# then finds it ended. Three things must have been over for the time of a lease: its last renewal, the start
+# of the server, and the last statement on its session, which counts even if it failed because nothing can be
+# written. workers/gateway_manager/hold.py is the other side of it.
+BURY = Query(
+    """
+    UPDATE workers SET ended_at = clock_timestamp()
+    WHERE ended_at IS NULL
+        AND lease_expires_at < clock_timestamp()
+        AND pg_postmaster_start_time() + lease_duration < clock_timestamp()
+        AND NOT EXISTS (
+            SELECT FROM pg_stat_get_activity(session_pid) AS session
+            WHERE session.backend_start = session_started_at
+                AND session.state_change + lease_duration >= clock_timestamp()
+        )
+    RETURNING id, host
+    """,
+    BuriedWorker,
+)
+
+END = Command(
+    """
+    UPDATE workers SET ended_at = clock_timestamp()
+    WHERE id = %(id)s AND epoch = %(epoch)s AND ended_at IS NULL
+    """
+)
+
+# What an ended worker held is free. Where its state was not known to the end, the history says so: unknown
+# since it was last heard of, disconnected from now on.
+FREE_HELD_BY_ENDED = Command(
+    """
+    WITH freed AS (
+        UPDATE gateway_connections AS c SET
+            worker_id = NULL,
+            epoch = NULL,
+            state = 'disconnected',
+            state_since = clock_timestamp(),
+            reason_code = 'worker_lost',
+            reason_message = 'The worker that held this gateway is gone.',
+            reason_phase = 'claim',
+            reason_retryable = TRUE,
+            reason_at = clock_timestamp(),
+            next_attempt_at = NULL,
+            connected_since = NULL,
+            last_disconnected_at = CASE
+                WHEN c.state = 'connected' THEN greatest(w.heartbeat_at, c.state_since)
+                ELSE c.last_disconnected_at
+            END
+        FROM workers AS w
+        WHERE c.worker_id = w.id AND w.id = ANY(%(ids)s) AND w.ended_at IS NOT NULL
+        RETURNING
+            c.gateway_id, old.state AS old_state, old.worker_id AS old_worker_id, old.epoch AS old_epoch,
+            greatest(w.heartbeat_at, old.state_since) AS last_known_at, new.state_since AS freed_at,
+            c.attempt, c.observed_generation
+    )
+    INSERT INTO gateway_events (
+        gateway_id, at, from_state, to_state, reason_code, reason_message, reason_phase,
+        attempt, generation, worker_id, epoch
+    )
+    SELECT
+        f.gateway_id, step.at, step.from_state, step.to_state, 'worker_lost',
+        'The worker that held this gateway is gone.', 'claim',
+        f.attempt, f.observed_generation, f.old_worker_id, f.old_epoch
+    FROM freed AS f
+    CROSS JOIN LATERAL (
+        VALUES
+            (1, f.last_known_at, f.old_state, 'unknown'),
+            (2, f.freed_at, 'unknown', 'disconnected')
+    ) AS step (number, at, from_state, to_state)
+    WHERE f.old_state <> 'disconnected'
+    ORDER BY f.gateway_id, step.number
+    """
+)
+
+# A worker counts its own exactly, and of the others knows what they said with their last renewal: counting
+# everybody's would be a pass over the fleet.
+FIND_STANDINGS = Query(
+    """
+    SELECT
+        w.id AS worker_id,
+        CASE
+            WHEN w.id = %(id)s
+                THEN (SELECT count(*) FROM gateway_connections AS c WHERE c.worker_id = %(id)s)
+            ELSE w.gateways_held
+        END AS held,
+        w.is_draining,
+        CASE
+            WHEN w.id = %(id)s THEN %(capacity)s
+            ELSE coalesce(w.gateway_capacity, %(unbounded)s)
+        END AS capacity
+    FROM workers AS w
+    WHERE worker_is_live(w)
+    ORDER BY w.id
+    """,
+    Standing,
+    reads_only=True,
+)
+
+PRUNE = Command(
+    """
+    DELETE FROM workers AS w
+    WHERE w.ended_at < now() - interval '7 days'
+        AND NOT EXISTS (SELECT FROM gateway_connections AS c WHERE c.worker_id = w.id)
+    """
+)
+
+
+class WorkerRepository:
+    """Run `register` and `renew` on the session that stands for the worker, the rest in transactions."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def register(
+        self, host: str, pid: int, version: str, lease_s: float, capacity: int = UNBOUNDED
+    ) -> WorkerIdentity:
+        """A new worker, live for `lease_s` seconds from now."""
+        told = {"host": host, "pid": pid, "version": version, "lease_s": lease_s, "capacity": capacity}
+        return required(self._executor.fetch_one(REGISTER, told))
+
+    def renew(
+        self,
+        worker: WorkerIdentity,
+        gateways_held: int,
+        *,
+        capacity: int = UNBOUNDED,
+        is_draining: bool = False,
+    ) -> bool:
+        """Begins the lease anew. False: the worker was ended, its gateways may be held by others."""
+        told = {"gateways_held": gateways_held, "capacity": capacity, "is_draining": is_draining}
+        return self._executor.execute(RENEW, {"id": worker.id, "epoch": worker.epoch, **told}) == 1
+
+    def find_standings(self, worker: WorkerIdentity, capacity: int = UNBOUNDED) -> list[Standing]:
+        """All live workers, as this one sees them, whose own capacity is this at the moment."""
+        parameters = {"id": worker.id, "capacity": capacity, "unbounded": UNBOUNDED}
+        return self._executor.fetch_all(FIND_STANDINGS, parameters)
+
+    def bury(self) -> list[BuriedWorker]:
+        """Ends every worker whose lease has run out, and frees what it held."""
+        buried = self._executor.fetch_all(BURY, {})
+        if buried:
+            self._free([worker.id for worker in buried])
+        return buried
+
+    def end(self, worker: WorkerIdentity) -> None:
+        """Ends this worker, and frees what it still held."""
+        self._executor.execute(END, {"id": worker.id, "epoch": worker.epoch})
+        self._free([worker.id])
+
+    def announce_free(self) -> None:
+        """Tells all workers, with the end of the transaction: what is free is for those whose share it is."""
+        announce_changes(self._executor)
+
+    def prune(self) -> int:
+        """Removes workers that ended more than a week ago; tells how many."""
+        return self._executor.execute(PRUNE, {})
+
+    def _free(self, ended_ids: list[UUID]) -> None:
+        self._executor.execute(FREE_HELD_BY_ENDED, {"ids": ended_ids})
+        self.announce_free()

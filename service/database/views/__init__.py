@@ -1,0 +1,1 @@
+"""Desired and observed state read together, for the API. Writes nothing."""

@@ -1,0 +1,133 @@
+"""How much of the time that a gateway was wanted it was connected: from transitions and wishes to sums."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Generic, NamedTuple, TypeVar
+
+from service.database.views.history import PresentState, Step, Wish
+
+Value = TypeVar("Value")
+
+
+class Link(Enum):
+    """What a state says about the link to a gateway."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class Change(NamedTuple, Generic[Value]):
+    """From this time on it is this."""
+
+    at: datetime
+    value: Value
+
+
+class Span(NamedTuple, Generic[Value]):
+    """All this time it was this."""
+
+    begin: datetime
+    end: datetime
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Sums over the wanted time from `known_from` to the end; what was before is not known."""
+
+    known_from: datetime
+    wanted: timedelta
+    connected: timedelta
+    down: timedelta
+    unknown: timedelta
+    outages: Sequence[timedelta]
+    """An outage is a stretch of wanted time in which the gateway was known not to be connected. Time of which
+    nobody knows neither begins one nor ends one, and is not part of its length."""
+
+
+def link_of(state: str) -> Link:
+    """See Link."""
+    if state == "connected":
+        return Link.UP
+    return Link.UNKNOWN if state == "unknown" else Link.DOWN
+
+
+def measure(
+    present: PresentState, steps: Sequence[Step], wishes: Sequence[Wish], start: datetime, end: datetime
+) -> Availability:
+    """From `start` to `end`, which is not in the future. Steps and wishes are in the order of their ids."""
+    known_from = min(end, max(start, _known_since(present, start)))
+    links = spans(link_changes(present, steps), known_from, end)
+    wanted = spans([Change(wish.at, wish.is_wanted) for wish in wishes], known_from, end)
+    sums = {link: timedelta() for link in Link}
+    outages: list[timedelta] = []
+    is_open = False
+    for span in overlap(links, wanted):
+        length = span.end - span.begin
+        link, is_wanted = span.value
+        if is_wanted:
+            sums[link] += length
+        if not is_wanted or link is Link.UP:
+            is_open = False
+        elif link is Link.DOWN:
+            if not is_open:
+                outages.append(timedelta())
+            outages[-1] += length
+            is_open = True
+    total = sum(sums.values(), timedelta())
+    return Availability(known_from, total, sums[Link.UP], sums[Link.DOWN], sums[Link.UNKNOWN], outages)
+
+
+def link_changes(present: PresentState, steps: Sequence[Step]) -> list[Change[Link]]:
+    """When the link changed, from the beginning of what is known.
+
+    A step that does not begin where the one before it led to tells that something in between was lost: from
+    the one to the other nobody knows.
+    """
+    first = link_of(steps[0].from_state if steps else present.stored_state)
+    changes = [Change(present.created_at, first)]
+    for step in steps:
+        before = changes[-1]
+        at = max(step.at, before.at)
+        if before.value is not link_of(step.from_state):
+            changes[-1] = Change(before.at, Link.UNKNOWN)
+        changes.append(Change(at, link_of(step.to_state)))
+    if present.unknown_since is not None:
+        changes.append(Change(max(present.unknown_since, changes[-1].at), Link.UNKNOWN))
+    return changes
+
+
+def spans(changes: Sequence[Change[Value]], begin: datetime, end: datetime) -> list[Span[Value]]:
+    """What was what, between these times. Before the first change there is nothing."""
+    found: list[Span[Value]] = []
+    for number, change in enumerate(changes):
+        until = changes[number + 1].at if number + 1 < len(changes) else end
+        span = Span(max(change.at, begin), min(until, end), change.value)
+        if span.begin < span.end:
+            found.append(span)
+    return found
+
+
+def overlap(links: Sequence[Span[Link]], wanted: Sequence[Span[bool]]) -> Iterator[Span[tuple[Link, bool]]]:
+    """The stretches in which neither changes, where both are known; oldest first."""
+    left, right = 0, 0
+    while left < len(links) and right < len(wanted):
+        link, wish = links[left], wanted[right]
+        begin, end = max(link.begin, wish.begin), min(link.end, wish.end)
+        if begin < end:
+            yield Span(begin, end, (link.value, wish.value))
+        if link.end <= wish.end:
+            left += 1
+        else:
+            right += 1
+
+
+def _known_since(present: PresentState, start: datetime) -> datetime:
+    """Before it was created it was not wanted, and that is known."""
+    wishes_since = present.wishes_since
+    since_wishes = start if wishes_since == present.created_at else wishes_since or present.as_of
+    since_events = start if present.created_at > present.events_pruned_until else present.events_pruned_until
+    return max(since_wishes, since_events)

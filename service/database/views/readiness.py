@@ -1,0 +1,41 @@
+"""What has to be there before the service can keep its promises."""
+
+from dataclasses import dataclass
+
+from service.database.engine.query import Executor, Query, required
+
+
+@dataclass(frozen=True, slots=True)
+class LatestMigration:
+    """The newest migration that the database has."""
+
+    version: str | None
+
+
+LATEST_MIGRATION = Query(
+    "SELECT max(version::text) AS version FROM schema_migrations", LatestMigration, reads_only=True
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWorkers:
+    """How many workers hold a lease now."""
+
+    count: int
+
+
+COUNT_LIVE_WORKERS = Query(
+    "SELECT count(*) AS count FROM workers AS w WHERE w.ended_at IS NULL AND worker_is_live(w)",
+    LiveWorkers,
+    reads_only=True,
+)
+
+
+def latest_migration(executor: Executor) -> str | None:
+    """The version of the newest migration that was applied. Raises DatabaseError."""
+    return required(executor.fetch_one(LATEST_MIGRATION, {})).version
+
+
+def count_live_workers(executor: Executor) -> int:
+    """How many workers are live. Raises DatabaseError."""
+    return required(executor.fetch_one(COUNT_LIVE_WORKERS, {})).count
