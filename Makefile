@@ -38,10 +38,10 @@ bench: install-bench  ## Millgate beside its peers, into bench/RESULTS.md (ONLY=
 	@exec bench/.venv/bin/python -E -m bench --only '$(ONLY)' $(if $(QUICK),--quick)
 
 check: install-dev  ## formatting, types, import rules, migrations, Compose file, generated files
-	@exec $(RUN) -m devstack.check
+	@exec $(RUN) -m devstack.checks.check
 
 try-on:  ## the README's commands on fresh systems (SUITE="bookworm trixie"; needs root and debootstrap)
-	@exec $(PYTHON) -m devstack.try_on $(SUITE)
+	@exec $(PYTHON) -m devstack.checks.try_on $(SUITE)
 
 migrate: install  ## apply the migrations to DATABASE_URL
 	@exec $(RUN) -m devstack migrate
@@ -65,10 +65,10 @@ rotate-keys: install  ## seal every password anew with ENCRYPTION_KEY, while eve
 	@exec $(RUN) -m devstack rotate-keys
 
 types: install-dev  ## generate service/database/rows.py from the migrated schema
-	@exec $(RUN) -m devstack.generated rows
+	@exec $(RUN) -m devstack.checks.generated rows
 
 schema: install-dev  ## write db/schema.sql from the migrations
-	@exec $(RUN) -m devstack.generated schema
+	@exec $(RUN) -m devstack.checks.generated schema
 
 secrets:  ## write secrets/ for `docker compose up`, where there are none yet
 	@mkdir -p secrets && chmod 700 secrets
@@ -81,7 +81,7 @@ requirements: install-dev  ## run all tests and print which requirement rows the
 	@exec $(RUN) -m tests.requirements
 
 lock: install-dev  ## resolve the dependencies anew into requirements*.txt (ARGS=--upgrade for newer ones)
-	@exec $(RUN) -m devstack.lock $(ARGS)
+	@exec $(RUN) -m devstack.checks.lock $(ARGS)
 
 clean:  ## remove .venv, caches and what the bench installed; data and .env stay
 	@exec rm -rf .venv bench/.venv bench/peers/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

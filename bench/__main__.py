@@ -9,15 +9,15 @@ from pathlib import Path
 from time import monotonic
 
 from bench.catalogue import ROWS, Row
-from bench.house import House
+from bench.environment import House
 from bench.machine import describe
 from bench.results import Section, report
-from devstack.environment import drop_foreign
 from devstack.errors import StackError
-from devstack.household import Household, StopAskedError
+from devstack.harness.sandbox import Household, StopAskedError
+from devstack.harness.selection import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
+from devstack.processes.signals import StopRequest
 from devstack.project import PROJECT
-from devstack.rows import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
-from devstack.stop_request import StopRequest
+from devstack.run.environment import drop_foreign
 from devstack.terminal import say, show_any_character
 
 RESULTS = PROJECT / "bench" / "RESULTS.md"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from devstack.postgres_binaries import program
+from devstack.postgres.binaries import program
 from devstack.project import PROJECT
 
 DISTRIBUTIONS = (

@@ -10,12 +10,12 @@ from time import monotonic
 from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, table
-from devstack.environment import drop_foreign
 from devstack.errors import StackError
-from devstack.household import Household, StopAskedError
+from devstack.harness.sandbox import Household, StopAskedError
+from devstack.harness.selection import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
+from devstack.processes.signals import StopRequest
 from devstack.project import PROJECT
-from devstack.rows import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
-from devstack.stop_request import StopRequest
+from devstack.run.environment import drop_foreign
 from devstack.terminal import say, show_any_character
 
 AT_ONCE = 4

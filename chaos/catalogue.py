@@ -4,26 +4,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.findings import Findings
-from chaos.rows_api import api_kill
-from chaos.rows_capacity import few_files
-from chaos.rows_clients import slow_clients
-from chaos.rows_clock import clock
-from chaos.rows_crowds import login_rejected, long_away, restart_1000, site_hangs
-from chaos.rows_database import database_failover, database_kill, database_restart, database_stop
-from chaos.rows_fleets import worker_kill_5000, worker_term_5000
-from chaos.rows_gateways import dribble, gateway_cut, half_open
-from chaos.rows_messages import flood, memory
-from chaos.rows_model import lease_model
-from chaos.rows_neighbours import (
+from chaos.scenarios.api import api_kill
+from chaos.scenarios.capacity import few_files
+from chaos.scenarios.clients import slow_clients
+from chaos.scenarios.clock import clock
+from chaos.scenarios.crowds import login_rejected, long_away, restart_1000, site_hangs
+from chaos.scenarios.database import database_failover, database_kill, database_restart, database_stop
+from chaos.scenarios.fleets import worker_kill_5000, worker_term_5000
+from chaos.scenarios.gateways import dribble, gateway_cut, half_open
+from chaos.scenarios.lease_model import lease_model
+from chaos.scenarios.messages import flood, memory
+from chaos.scenarios.neighbours import (
     empty_pieces,
     hanging_logins,
     hanging_upgrades,
     huge_messages,
     silent_names,
 )
-from chaos.rows_refusals import disk_full, read_only
-from chaos.rows_workers import worker_added, worker_cut_off, worker_freeze, worker_kill, worker_term
-from devstack.household import Household
+from chaos.scenarios.refusals import disk_full, read_only
+from chaos.scenarios.workers import worker_added, worker_cut_off, worker_freeze, worker_kill, worker_term
+from devstack.harness.sandbox import Household
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devstack.postgres import EmbeddedPostgres
+from devstack.postgres.server import EmbeddedPostgres
 
 COMMAND = ("unshare", "--user", "--map-root-user", "--mount")
 SIZE_MB = 256

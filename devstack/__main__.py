@@ -5,7 +5,7 @@ import importlib
 import os
 
 from devstack.commands import PARTS, TOOLS
-from devstack.environment import drop_foreign
+from devstack.run.environment import drop_foreign
 from devstack.terminal import show_any_character
 
 
@@ -22,11 +22,11 @@ def main() -> int:
     if what in TOOLS or what in PARTS:
         # Of psycopg there is one implementation here; it looks for another when it is imported.
         os.environ.pop("PSYCOPG_IMPL", None)
-        from devstack.tools import run_part, run_tool  # noqa: PLC0415
+        from devstack.run.tools import run_part, run_tool  # noqa: PLC0415
 
         return run_tool(what, asked.arguments) if what in TOOLS else run_part(what)
     drop_foreign()
-    return int(getattr(importlib.import_module(f"devstack.{what}"), what)())
+    return int(getattr(importlib.import_module(f"devstack.run.{what}"), what)())
 
 
 if __name__ == "__main__":

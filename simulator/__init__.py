@@ -3,9 +3,9 @@
 Nothing here is imported from the service or its workers: what both sides understand differently must show.
 """
 
+from simulator.counters import SessionEnd
 from simulator.faults import Fault
 from simulator.gateway import Gateway
-from simulator.record import SessionEnd
 from simulator.settings import Credentials, SiteSettings
 from simulator.site import Site
 

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from threading import Condition
 from typing import Literal, Unpack
 
-from simulator.core import GatewayCore
+from simulator.connection.listener import Listener
+from simulator.counters import SessionEnd, wait_until
 from simulator.faults import Fault, FaultOptions, FaultPlan
-from simulator.listener import Listener
+from simulator.gateway_state import GatewayCore
 from simulator.loop_thread import LoopThread
 from simulator.messages import Json, encode
-from simulator.record import SessionEnd, wait_until
 from simulator.settings import Credentials
 
 Cut = Literal["rst", "fin", "close"]

@@ -8,13 +8,13 @@ from types import TracebackType
 from typing import Self, Unpack
 from urllib.parse import quote
 
-from simulator.core import GatewayCore
+from simulator.connection.listener import Listener
+from simulator.counters import Handshakes, Record, wait_until
 from simulator.faults import Fault, FaultOptions, FaultPlan
 from simulator.gateway import Gateway
-from simulator.listener import Listener
+from simulator.gateway_state import GatewayCore
 from simulator.loop_thread import LoopThread
-from simulator.notifications import Life, move
-from simulator.record import Handshakes, Record, wait_until
+from simulator.scheduler import Life, move
 from simulator.sensors import Fleet
 from simulator.settings import Credentials, SiteSettings
 

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from hypothesis import settings
 
-from devstack.environment import drop_foreign
-from devstack.postgres import EmbeddedPostgres
-from tests.database_server import SETTINGS, RunDirectory, SecretUrl, cloned_database, migrate
+from devstack.postgres.server import EmbeddedPostgres
+from devstack.run.environment import drop_foreign
+from tests.support.database_server import SETTINGS, RunDirectory, SecretUrl, cloned_database, migrate
 
 # How long an example takes on a shared machine says nothing.
 settings.register_profile("default", deadline=None)

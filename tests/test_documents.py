@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from devstack.checks.readme import README_URL, example_script
 from devstack.project import PROJECT
-from devstack.readme import README_URL, example_script
 from service.config import ApiConfig
 from service.environment import Environment
-from tests.api.server import ApiServer
+from tests.support.api_server import ApiServer
 from workers.config import WorkerConfig
 
 LIMIT_S = 60

@@ -2,7 +2,7 @@
 
 import pytest
 
-from devstack.check import checks, run_check
+from devstack.checks.check import checks, run_check
 
 
 @pytest.mark.parametrize(

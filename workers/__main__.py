@@ -21,21 +21,21 @@ from service.logs import configure_logging
 from service.threads import NoThreadError
 from workers.config import WorkerConfig
 from workers.gateway_manager.capacity import Capacity
-from workers.gateway_manager.connection import Surroundings
-from workers.gateway_manager.dial import Dialer
-from workers.gateway_manager.fence import Fence
-from workers.gateway_manager.gate import HandshakeLimiter
-from workers.gateway_manager.lease import Lease
-from workers.gateway_manager.listener import ChangeListener
+from workers.gateway_manager.change_listener import ChangeListener
+from workers.gateway_manager.connection.connection import Surroundings
+from workers.gateway_manager.connection.handshake_limiter import HandshakeLimiter
+from workers.gateway_manager.connection.recovery_groups import RecoveryGroups
+from workers.gateway_manager.connection_tests.connection_test import TrialSurroundings, trial_settings
+from workers.gateway_manager.connection_tests.runner import TrialDesk
+from workers.gateway_manager.lease.lease import Lease
+from workers.gateway_manager.lease.watchdog import Fence
 from workers.gateway_manager.manager import GatewayConnectionManager
-from workers.gateway_manager.pruner import Pruner
-from workers.gateway_manager.recovery_groups import RecoveryGroups
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.reporter import StatusReporter
-from workers.gateway_manager.resolver import Resolver
-from workers.gateway_manager.trial import TrialSurroundings, trial_settings
-from workers.gateway_manager.trials import TrialDesk
-from workers.gateway_manager.waker import WakerFactory
+from workers.gateway_manager.retention import Pruner
+from workers.gateway_manager.websocket.dialer import Dialer
+from workers.gateway_manager.websocket.resolver import Resolver
+from workers.gateway_manager.websocket.waker import WakerFactory
 from workers.interpreter import set_up_interpreter
 from workers.metrics import WorkerMetrics
 from workers.metrics_server import MetricsServer

@@ -9,10 +9,15 @@ from service.crypto import Secret
 from service.environment import Environment
 from service.errors import ConfigurationError
 from service.network.allowed_hosts import OwnHosts
-from workers.gateway_manager.backoff import BackoffPolicy
-from workers.gateway_manager.networks import NAT64_PREFIX_LENGTHS, Network, NetworkPolicy, unmap_network
+from workers.gateway_manager.connection.backoff import BackoffPolicy
 from workers.gateway_manager.settings import LeaseSettings, SessionSettings
-from workers.gateway_manager.tls import make_tls_context
+from workers.gateway_manager.websocket.address_policy import (
+    NAT64_PREFIX_LENGTHS,
+    Network,
+    NetworkPolicy,
+    unmap_network,
+)
+from workers.gateway_manager.websocket.tls import make_tls_context
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.gateway_manager.waker import WAKERS_PER_DESCRIPTOR
+from workers.gateway_manager.websocket.waker import WAKERS_PER_DESCRIPTOR
 
 BYTES_PER_GATEWAY = 64 * 1024
 """All in all, rounded up: its thread's stack, its session, its buffers in the kernel."""

@@ -4,11 +4,11 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from bench.api.seed import seed, settle
-from bench.house import House
+from bench.environment import House
 from bench.peers.fastapi.sealing import Sealer
 from bench.results import Section, median, number, table
 from devstack.errors import StackError
-from devstack.postgres_binaries import program
+from devstack.postgres.binaries import program
 
 GATEWAYS = 10_000
 CLIENTS = 16

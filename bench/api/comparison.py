@@ -11,7 +11,7 @@ from bench.api.equivalence import leave_out_different
 from bench.api.figures import Sample, section
 from bench.api.seed import seal_each, seed, settle
 from bench.api.wrk import Load, Wrk
-from bench.house import House
+from bench.environment import House
 from bench.peers.fastapi.sealing import Sealer
 from bench.processes import cpu_s, pss_bytes
 from bench.results import Section, ratio

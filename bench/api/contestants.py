@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.house import House
+from bench.environment import House
 from bench.tools import ToolMissingError, install_packages, node
-from devstack.child import Child
 from devstack.commands import API, local
 from devstack.errors import StackError
-from devstack.postgres import free_port
+from devstack.postgres.server import free_port
+from devstack.processes.child import Child
 from devstack.project import PROJECT
 
 PEERS = PROJECT / "bench" / "peers"

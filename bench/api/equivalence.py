@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from bench.api.answers import Answer, comparable, differences, request_lines
 from bench.api.contestants import REQUEST_LIMIT_S, Running
-from bench.house import House
+from bench.environment import House
 from bench.peers.fastapi.sealing import Sealer
 
 PROBE = "probe-1"

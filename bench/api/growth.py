@@ -14,7 +14,7 @@ import psycopg
 from bench.api.contestants import CONTESTANTS, REQUEST_LIMIT_S, Running, start
 from bench.api.growth_figures import Work, section
 from bench.api.seed import gateway_name, seed, settle
-from bench.house import House
+from bench.environment import House
 from bench.peers.fastapi.sealing import Sealer
 from bench.results import Section, median
 

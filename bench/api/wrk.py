@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.house import House
+from bench.environment import House
 from bench.tools import wrk
 from devstack.errors import StackError
 

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from bench.house import House
+from bench.environment import House
 from bench.processes import cpu_s
 from bench.results import Section, at_most, number, table
-from devstack.child import Child
 from devstack.commands import local
-from devstack.environment import new_encryption_key
 from devstack.errors import StackError
+from devstack.processes.child import Child
+from devstack.run.environment import new_encryption_key
 
 WORKERS, GATEWAYS, FACTORIES = 20, 100_000, 200
 QUICK_WORKERS, QUICK_GATEWAYS = 2, 1000
-GHOST = ("python", "-m", "bench.scaling.ghost")
+GHOST = ("python", "-m", "bench.scaling.simulated_worker")
 REGISTER_LIMIT_S = 120.0
 CONNECT_LIMIT_S = 400.0
 SETTLE_S, QUICK_SETTLE_S = 8.0, 1.0

@@ -2,11 +2,11 @@
 
 from itertools import cycle
 
-from bench.house import House
+from bench.environment import House
 from bench.results import Goal, Section
-from bench.worker.field import Field
 from bench.worker.figures import Measured, figures, goals, quantile, ratios
 from bench.worker.follow import Follower
+from bench.worker.gateway_fleet import Field
 from bench.worker.managers import ASYNCIO, Manager, contestants
 
 GATEWAYS, QUICK_GATEWAYS = 2000, 500

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from time import monotonic
 
-from bench.house import House
+from bench.environment import House
 from bench.processes import cpu_s, open_files, pss_bytes
 from bench.results import Section, at_most, number, table
-from bench.worker.field import Field
+from bench.worker.gateway_fleet import Field
 from bench.worker.managers import COUNT_CONNECTED, START_LIMIT_S
 from bench.worker.seed import seed
-from devstack.child import Child
 from devstack.commands import WORKER, WORKER_ENVIRONMENT, local
-from devstack.environment import new_encryption_key
 from devstack.errors import StackError
+from devstack.processes.child import Child
+from devstack.run.environment import new_encryption_key
 
 WORKERS = 4
 COUNTS, QUICK_COUNTS = (0, 1000, 10_000), (0, 1000)

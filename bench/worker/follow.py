@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import monotonic
 
-from bench.house import House
+from bench.environment import House
 from bench.worker.managers import Manager, Seen
 
 STEP_S = 0.005

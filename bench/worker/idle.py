@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from bench.house import House
+from bench.environment import House
 from bench.results import Section
-from bench.worker.field import Field
 from bench.worker.figures import Measured, figures, goals, ratios
+from bench.worker.gateway_fleet import Field
 from bench.worker.managers import ASYNCIO, Maker, Manager, contestants
 
 GATEWAYS, QUICK_GATEWAYS = 2000, 500

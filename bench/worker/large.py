@@ -7,19 +7,19 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from bench.house import House
+from bench.environment import House
 from bench.processes import cpu_s
 from bench.results import Section, at_most, number
-from bench.worker.field import Field
 from bench.worker.figures import Measured, figures, goals, quantile
 from bench.worker.follow import Follower
+from bench.worker.gateway_fleet import Field
 from bench.worker.idle import measure_empty
 from bench.worker.managers import COUNT_CONNECTED, MILLGATE, Millgate
 from bench.worker.seed import seed
-from devstack.child import Child
 from devstack.commands import WORKER, WORKER_ENVIRONMENT, local
-from devstack.environment import new_encryption_key
 from devstack.errors import StackError
+from devstack.processes.child import Child
+from devstack.run.environment import new_encryption_key
 
 GATEWAYS, QUICK_GATEWAYS = 10_000, 2000
 LIMIT_S = 120.0

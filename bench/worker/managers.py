@@ -12,17 +12,17 @@ from uuid import UUID
 import psycopg
 
 from bench import tools
-from bench.house import House
+from bench.environment import House
 from bench.processes import cpu_s, open_files, pss_bytes
 from bench.worker.client import Client
-from bench.worker.field import EMAIL, Field
+from bench.worker.gateway_fleet import EMAIL, Field
 from bench.worker.seed import seed
-from devstack.child import Child
 from devstack.commands import API, WORKER, WORKER_ENVIRONMENT, local
-from devstack.environment import new_encryption_key
 from devstack.errors import StackError
-from devstack.postgres import free_port
+from devstack.postgres.server import free_port
+from devstack.processes.child import Child
 from devstack.project import PROJECT
+from devstack.run.environment import new_encryption_key
 
 MILLGATE, NODE, ASYNCIO = "Millgate", "Node, ws", "asyncio, websockets"
 START_LIMIT_S = 30.0

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from time import monotonic
 
-from bench.house import House
+from bench.environment import House
 from bench.results import Goal, Section
-from bench.worker.field import MESSAGES_LIMIT_S, Field
 from bench.worker.figures import Measured, figures, goals, ratios
+from bench.worker.gateway_fleet import MESSAGES_LIMIT_S, Field
 from bench.worker.managers import ASYNCIO, Maker, Manager, Millgate, contestants
 from devstack.errors import StackError
 

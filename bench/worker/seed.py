@@ -5,7 +5,7 @@ from uuid import UUID
 import psycopg
 
 from bench.peers.fastapi.sealing import Sealer
-from bench.worker.field import EMAIL, Field
+from bench.worker.gateway_fleet import EMAIL, Field
 
 NEW_IDS = "SELECT uuidv7() FROM generate_series(1, %s)"
 INSERT_FACTORY = "INSERT INTO factories (name) VALUES ('Mill') RETURNING id"

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from bench.house import House
+from bench.environment import House
 from bench.processes import cpu_s
 from bench.results import Goal, Section
-from bench.worker.field import Field
 from bench.worker.figures import Measured, figures, goals, ratios
+from bench.worker.gateway_fleet import Field
 from bench.worker.managers import ASYNCIO, Maker, Millgate, contestants
 from devstack.errors import StackError
 

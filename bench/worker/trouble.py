@@ -1,9 +1,9 @@
 """Rows: gateways that hang beside healthy ones, and a site that comes back. Every manager in turn."""
 
-from bench.house import House
+from bench.environment import House
 from bench.results import Section
-from bench.worker.field import Field
 from bench.worker.figures import Measured, figures, goals, quantile, ratios
+from bench.worker.gateway_fleet import Field
 from bench.worker.managers import ASYNCIO, NODE, contestants
 
 HANGING, QUICK_HANGING = 1000, 200

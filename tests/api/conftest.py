@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from devstack.commands import API
-from tests.api.server import ApiServer
-from tests.database_server import cloned_database
+from tests.support.api_server import ApiServer
+from tests.support.database_server import cloned_database
 
 MODULE_API = tuple[ApiServer, psycopg.Connection]
 

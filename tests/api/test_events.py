@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from service.database.views.event_stream import WINDOW_ROWS
-from tests.api.server import REQUEST_LIMIT_S, STOP_LIMIT_S, ApiServer, Reply
-from tests.waiting import wait_until
+from tests.support.api_server import REQUEST_LIMIT_S, STOP_LIMIT_S, ApiServer, Reply
+from tests.support.waiting import wait_until
 
 FIELDS = {
     "id", "at", "from_state", "to_state", "reason", "attempt", "generation", "worker_id", "gateway",

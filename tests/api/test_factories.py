@@ -5,7 +5,7 @@ from datetime import datetime
 import psycopg
 import pytest
 
-from tests.api.server import ApiServer, gateway_body
+from tests.support.api_server import ApiServer, gateway_body
 
 DEFAULT_ORGANIZATION = "00000000-0000-7000-8000-000000000001"
 NOBODY = "00000000-0000-7000-8000-00000000dead"

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.api.server import ApiServer, gateway_body
+from tests.support.api_server import ApiServer, gateway_body
 
 NOBODY = "00000000-0000-7000-8000-00000000dead"
 FIELDS = {

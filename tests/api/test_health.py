@@ -13,8 +13,8 @@ import pytest
 
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.workers import WorkerRepository
-from tests.api.server import STOP_LIMIT_S, ApiServer
-from tests.waiting import wait_until
+from tests.support.api_server import STOP_LIMIT_S, ApiServer
+from tests.support.waiting import wait_until
 
 OTHER_KEY = base64.b64encode(b"x" * 32).decode()
 
@@ -147,7 +147,7 @@ def test_a_stop_is_not_held_up_by_connections_that_are_kept(start_api: Callable[
 
 def test_a_stop_reaches_a_process_that_was_just_forked(start_api: Callable[..., ApiServer]) -> None:
     """It has the signal handlers of its parent for a moment, and would wait for its end in vain."""
-    api = start_api(configuration="tests/api/slow_fork_conf.py", API_PROCESSES="1")
+    api = start_api(configuration="tests/support/slow_fork_conf.py", API_PROCESSES="1")
     assert api.process is not None
     server = psutil.Process(api.process.pid)
     [victim] = server.children()

@@ -19,9 +19,9 @@ from devstack.project import PROJECT
 from service.api.middleware import multiprocess_metrics
 from service.api.middleware.multiprocess_metrics import PREFIX, VARIABLE, make_directory
 from service.api.server.gunicorn_worker import ApiWorker
-from tests.api.server import ApiServer
-from tests.api.test_access import bearer, make_token
-from tests.waiting import wait_until
+from tests.api.middleware.test_authentication import bearer, make_token
+from tests.support.api_server import ApiServer
+from tests.support.waiting import wait_until
 
 DURATIONS = "millgate_http_request_duration_seconds"
 PROCESSES = 2

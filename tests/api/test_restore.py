@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.api.server import ApiServer, Reply
+from tests.support.api_server import ApiServer, Reply
 
 NOBODY = "00000000-0000-7000-8000-00000000dead"
 

@@ -14,11 +14,11 @@ import pytest
 from service.api.services.stored_passwords import PasswordMove, PasswordPolicy
 from service.crypto import Sealer, Secret
 from simulator import Credentials, Site
-from tests.api.server import KEY, ApiServer, Reply
-from tests.api.test_access import bearer, make_token
-from tests.waiting import wait_until
-from tests.workers.running import ThreadedWorker
-from tests.workers.settings import EMAIL, PASSWORD
+from tests.api.middleware.test_authentication import bearer, make_token
+from tests.support.api_server import KEY, ApiServer, Reply
+from tests.support.waiting import wait_until
+from tests.support.worker_process import ThreadedWorker
+from tests.support.worker_settings import EMAIL, PASSWORD
 
 WAIT_S = 10.0
 LOOPBACK = "127.0.0.1/32"

@@ -12,8 +12,8 @@ import pytest
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
-from tests.api.server import ApiServer
-from tests.waiting import wait_until
+from tests.support.api_server import ApiServer
+from tests.support.waiting import wait_until
 
 FIELDS = {
     "id", "host", "pid", "version", "is_live", "is_draining", "started_at", "heartbeat_at",

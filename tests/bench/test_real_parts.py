@@ -13,14 +13,14 @@ from bench.api.answers import differences
 from bench.api.contestants import CONTESTANTS, start
 from bench.api.equivalence import Examiner
 from bench.api.seed import PASSWORD, seal_each, seed
-from bench.house import House
+from bench.environment import House
 from bench.peers.fastapi.sealing import Sealer
-from devstack.household import Household
-from devstack.leftovers import marked_processes
+from devstack.harness.sandbox import Household
+from devstack.processes.orphans import marked_processes
 from devstack.project import PROJECT
 from service.crypto import Sealer as OurSealer
 from service.crypto import Secret
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 LIMIT_S = 60
 MILLGATE = CONTESTANTS[0]

@@ -7,11 +7,11 @@ import pytest
 
 from bench.__main__ import run
 from bench.catalogue import ROWS, Row
-from bench.house import House
+from bench.environment import House
 from bench.results import Section
 from devstack.errors import StackError
+from devstack.harness.selection import choose
 from devstack.project import PROJECT
-from devstack.rows import choose
 
 
 def find(house: House) -> Section:

@@ -6,10 +6,10 @@ from time import monotonic
 
 from bench.peers.asyncio_worker.manager import Gateway, Manager
 from bench.peers.asyncio_worker.status_server import find
-from bench.worker.farm.crowd import Crowd
-from bench.worker.farm.load import push
-from bench.worker.farm.messages import temperature_frames
-from bench.worker.farm.wire import GatewaySession
+from bench.worker.gateway_server.connection import GatewaySession
+from bench.worker.gateway_server.gateways import Crowd
+from bench.worker.gateway_server.load import push
+from bench.worker.gateway_server.messages import temperature_frames
 
 EMAIL, PASSWORD = "plant@example.com", "secret"
 NAMES = ["AP-00001", "AP-00002", "AP-00003"]

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from chaos.proxy import Mode, Proxy
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 SOON_S = 0.3
 LIMIT_S = 5.0

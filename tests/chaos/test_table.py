@@ -10,9 +10,9 @@ from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, per_second, table
 from devstack.errors import StackError
-from devstack.household import Household
+from devstack.harness.sandbox import Household
+from devstack.harness.selection import choose
 from devstack.project import PROJECT
-from devstack.rows import choose
 
 
 def keep(_household: Household, findings: Findings) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from devstack.advice import advice
-from devstack.directory_lock import DirectoryLock
 from devstack.errors import StackError
+from devstack.processes.directory_lock import DirectoryLock
 from devstack.project import PROJECT
 
 ME = pwd.getpwuid(os.geteuid()).pw_name

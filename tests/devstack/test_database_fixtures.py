@@ -7,7 +7,7 @@ import sys
 import psycopg
 import pytest
 
-from devstack.postgres import EmbeddedPostgres
+from devstack.postgres.server import EmbeddedPostgres
 from devstack.project import PROJECT
 
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from devstack.migration import tls_settings
-from devstack.postgres import EmbeddedPostgres
+from devstack.postgres.server import EmbeddedPostgres
 from devstack.project import PROJECT
-from tests.database_server import SETTINGS
+from devstack.run.migration import tls_settings
+from tests.support.database_server import SETTINGS
 
 LIMIT_S = 40
 pytestmark = pytest.mark.req("DB-01", "QUAL-06")

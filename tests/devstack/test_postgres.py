@@ -13,14 +13,14 @@ import psutil
 import psycopg
 import pytest
 
-from devstack import identity
 from devstack.errors import StackError
-from devstack.postgres import EmbeddedPostgres
-from devstack.postgres_cluster import may_try_again
+from devstack.postgres import run_as as identity
+from devstack.postgres.cluster import may_try_again
+from devstack.postgres.server import EmbeddedPostgres
 from devstack.project import PROJECT
-from tests.database_server import SETTINGS
 from tests.devstack.other_users import AS_NOBODY, open_up, reachable_by_nobody
-from tests.waiting import wait_until
+from tests.support.database_server import SETTINGS
+from tests.support.waiting import wait_until
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -122,7 +122,7 @@ def test_a_port_taken_at_the_last_moment_leads_to_another_one(
         taken.bind(("127.0.0.1", ports[0]))
         taken.listen()
         choices = iter(ports)
-        monkeypatch.setattr("devstack.postgres.free_port", lambda: next(choices))
+        monkeypatch.setattr("devstack.postgres.server.free_port", lambda: next(choices))
         with postgres:
             assert postgres.port == ports[1]
 
@@ -207,7 +207,7 @@ def test_what_an_interrupted_start_left_of_somebody_else_is_no_obstacle(postgres
 def test_files_that_can_not_be_made_leave_nothing(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devstack.postgres_cluster.OWNER", "pg_not_allowed")
+    monkeypatch.setattr("devstack.postgres.cluster.OWNER", "pg_not_allowed")
     with pytest.raises(StackError, match="PostgreSQL could not make its files"):
         postgres.start()
     assert not postgres.data_dir.exists()
@@ -225,7 +225,7 @@ def test_an_ordinary_user_runs_a_server_of_its_own(tmp_path: Path) -> None:
     home.mkdir()
     os.chown(home, 65534, 65534)
     program = (
-        "import sys; from pathlib import Path; from devstack.postgres import EmbeddedPostgres\n"
+        "import sys; from pathlib import Path; from devstack.postgres.server import EmbeddedPostgres\n"
         "with EmbeddedPostgres(Path(sys.argv[1]), {'fsync': 'off'}) as server: print(server)"
     )
     result = subprocess.run(

@@ -16,13 +16,13 @@ from urllib.parse import unquote, urlsplit
 import psutil
 import pytest
 
-from devstack.environment import Address, metrics_setting, new_encryption_key
-from devstack.leftovers import is_alive, read_record
-from devstack.postgres import free_port
+from devstack.postgres.server import free_port
+from devstack.processes.orphans import is_alive, read_record
 from devstack.project import PROJECT
-from devstack.stack import is_ready
+from devstack.run.environment import Address, metrics_setting, new_encryption_key
+from devstack.run.stack import is_ready
 from tests.devstack.other_users import AS_NOBODY, open_up, reachable_by_nobody
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 READY_LIMIT_S = 30.0
 pytestmark = pytest.mark.req("DB-01")

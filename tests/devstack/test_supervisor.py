@@ -13,15 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devstack.child import Child
-from devstack.directory_lock import DirectoryLock
 from devstack.errors import StackError
-from devstack.leftovers import MARK, describe, end_leftovers, is_alive, write_record
-from devstack.logfiles import bound_log, last_lines, open_log
+from devstack.processes.child import Child
+from devstack.processes.directory_lock import DirectoryLock
+from devstack.processes.log_files import bound_log, last_lines, open_log
+from devstack.processes.orphans import MARK, describe, end_leftovers, is_alive, write_record
+from devstack.processes.signals import StopRequest
+from devstack.processes.supervisor import STOP_TOTAL_S, StopAskedError, Supervisor
 from devstack.project import PROJECT
-from devstack.stop_request import StopRequest
-from devstack.supervisor import STOP_TOTAL_S, StopAskedError, Supervisor
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PATIENT = "import signal, sys; print('up', flush=True); signal.pause()"
 STUBBORN = (
@@ -40,7 +40,8 @@ NOTES_ITS_END = (
 )
 OWNER = (
     "import sys, signal; from pathlib import Path\n"
-    "from devstack.supervisor import Supervisor; from devstack.stop_request import StopRequest\n"
+    "from devstack.processes.supervisor import Supervisor\n"
+    "from devstack.processes.signals import StopRequest\n"
     "with StopRequest() as stopping, Supervisor(Path(sys.argv[1]), print, stopping) as supervisor:\n"
     "    for number in range(2):\n"
     "        command = (sys.executable, '-c', sys.argv[2])\n"
@@ -255,9 +256,9 @@ AS_SOMEBODY_ELSE = """
 import os, sys
 from pathlib import Path
 from devstack.errors import StackError
-from devstack.household import remove_dead_runs
-from devstack.leftovers import end_leftovers
-from devstack.postgres_cluster import end_server_of
+from devstack.harness.sandbox import remove_dead_runs
+from devstack.processes.orphans import end_leftovers
+from devstack.postgres.cluster import end_server_of
 
 what, path = sys.argv[1], Path()
 # Whoever is in a directory need not be let through those above it.
@@ -424,5 +425,9 @@ def start_owner(directory: Path, program: str) -> tuple[subprocess.Popen[str], l
 
 def leash_of(owner: subprocess.Popen[str]) -> int:
     """The process id of an owner's leash."""
-    (leash,) = [each for each in psutil.Process(owner.pid).children() if "devstack.leash" in each.cmdline()]
+    (leash,) = [
+        each
+        for each in psutil.Process(owner.pid).children()
+        if "devstack.processes.orphan_reaper" in each.cmdline()
+    ]
     return leash.pid

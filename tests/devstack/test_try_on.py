@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from devstack.fresh_system import Outcome, StepFailedError, run
-from devstack.readme import README_URL, debian_packages, example_script
-from devstack.try_on import NAMESPACES, NEEDED_PROGRAMS, end, find_problem, remove, table
-from tests.waiting import wait_until
+from devstack.checks.fresh_system import Outcome, StepFailedError, run
+from devstack.checks.readme import README_URL, debian_packages, example_script
+from devstack.checks.try_on import NAMESPACES, NEEDED_PROGRAMS, end, find_problem, remove, table
+from tests.support.waiting import wait_until
 
 LIMIT_S = 30.0
 
@@ -45,7 +45,7 @@ def test_it_starts_without_the_virtual_environment() -> None:
     assert found is None
     # Only the standard library is there: -S leaves out what is installed.
     started = subprocess.run(
-        [sys.executable, "-S", "-m", "devstack.try_on"],
+        [sys.executable, "-S", "-m", "devstack.checks.try_on"],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,

@@ -4,8 +4,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.tags import Tag, parse_tag
 
+from devstack.checks.wheels import PROMISES, key, lock_files, missing_wheels, read_pins, read_wheels, targets
 from devstack.project import PROJECT
-from devstack.wheels import PROMISES, key, lock_files, missing_wheels, read_pins, read_wheels, targets
 
 LINUX_X86 = "cp311-abi3-manylinux_2_28_x86_64"
 LINUX_ARM = "cp311-abi3-manylinux2014_aarch64"

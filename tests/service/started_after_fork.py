@@ -14,7 +14,7 @@ from service.api.services.context import services_of
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from workers.__main__ import Worker
 from workers.config import WorkerConfig
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from devstack.postgres import free_port
+from devstack.postgres.server import free_port
 from devstack.project import PROJECT
-from tests.api.server import ApiServer
-from tests.waiting import wait_until
-from tests.workers.running import WorkerProcess
+from tests.support.api_server import ApiServer
+from tests.support.waiting import wait_until
+from tests.support.worker_process import WorkerProcess
 from workers.metrics_server import MetricsServer
 
 LIMIT_S = 30.0

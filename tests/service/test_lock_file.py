@@ -6,9 +6,9 @@ import sys
 import pytest
 from packaging.utils import canonicalize_name
 
+from devstack.checks.wheels import read_pins
 from devstack.project import PROJECT
-from devstack.wheels import read_pins
-from tests.api.server import KEY
+from tests.support.api_server import KEY
 
 LIMIT_S = 60
 PROGRAMS = {
@@ -21,7 +21,12 @@ PROGRAMS = {
         "workers.__main__",
         "workers.health_check",
     ),
-    "requirements-local.txt": ("devstack.__main__", "devstack.run", "devstack.demo", "simulator.__main__"),
+    "requirements-local.txt": (
+        "devstack.__main__",
+        "devstack.run.run",
+        "devstack.run.demo",
+        "simulator.__main__",
+    ),
 }
 # Before anything of ours is imported: what Python itself brings along.
 SCRIPT = """

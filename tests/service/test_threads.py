@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from devstack.postgres import free_port
+from devstack.postgres.server import free_port
 from devstack.project import PROJECT
 from service.threads import BackgroundThread
-from tests.workers.settings import worker_environment
+from tests.support.worker_settings import worker_environment
 
 
 @pytest.mark.parametrize("part", ["api", "worker"])

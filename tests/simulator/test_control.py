@@ -11,9 +11,9 @@ import pytest
 import websocket
 
 from simulator import Credentials, Fault, Gateway, SessionEnd, Site
-from tests.certificates import make_certificate
 from tests.simulator.client import Client
 from tests.simulator.conftest import Connect
+from tests.support.certificates import make_certificate
 
 
 def _port(site: Site, gateway_id: str) -> int:

@@ -21,15 +21,15 @@ from urllib.parse import urlencode, urlsplit
 import psycopg
 from psycopg import sql
 
-from devstack.generated import SCHEMA
-from devstack.postgres import EmbeddedPostgres
+from devstack.checks.generated import SCHEMA
+from devstack.postgres.server import EmbeddedPostgres
 from devstack.project import PROJECT
 from simulator import Credentials, Site
-from tests.api.server import ApiServer
-from tests.database_server import SETTINGS, migrate
-from tests.waiting import wait_until
-from tests.workers.running import WorkerProcess
-from tests.workers.settings import EMAIL, PASSWORD
+from tests.support.api_server import ApiServer
+from tests.support.database_server import SETTINGS, migrate
+from tests.support.waiting import wait_until
+from tests.support.worker_process import WorkerProcess
+from tests.support.worker_settings import EMAIL, PASSWORD
 
 DEVICES = ["AP-1", "AP-2", "AP-3"]
 PLACEHOLDER = "127.0.0.1:5000"

@@ -17,15 +17,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from devstack.generated import SCHEMA
+from devstack.checks.generated import SCHEMA
 from simulator import Credentials, Site
-from tests.api.server import ApiServer, Reply
-from tests.database_server import cloned_database, migrate
-from tests.service.test_schema import dumped
+from tests.database.test_schema import dumped
+from tests.support.api_server import ApiServer, Reply
+from tests.support.database_server import cloned_database, migrate
+from tests.support.waiting import wait_until
+from tests.support.worker_process import WorkerProcess
+from tests.support.worker_settings import EMAIL, PASSWORD
 from tests.upgrade.record import DEVICES, LIMIT_S, PLACEHOLDER
-from tests.waiting import wait_until
-from tests.workers.running import WorkerProcess
-from tests.workers.settings import EMAIL, PASSWORD
 
 RELEASES = sorted(path.name for path in Path(__file__).parent.iterdir() if (path / "rows.sql").exists())
 # As if the rows were written here: no trigger computes anew what is in them, but those of gateway_counts.

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from simulator import Credentials, Site, SiteSettings
-from tests.workers.plant import Plant
-from tests.workers.running import ThreadedWorker, WorkerProcess
-from tests.workers.settings import EMAIL, PASSWORD
+from tests.support.testbed import Plant
+from tests.support.worker_process import ThreadedWorker, WorkerProcess
+from tests.support.worker_settings import EMAIL, PASSWORD
 
 StartSite = Callable[..., Site]
 StartWorker = Callable[..., ThreadedWorker]

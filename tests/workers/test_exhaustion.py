@@ -13,18 +13,18 @@ from uuid import UUID
 import pytest
 
 from service.threads import BackgroundThread, NoThreadError
-from tests.waiting import wait_until
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.support.worker_settings import worker_config
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
-from tests.workers.plant import Plant
-from tests.workers.settings import worker_config
-from tests.workers.test_trials import begin, result_of
+from tests.workers.connection_tests.test_connection_tests import begin, result_of
 from workers.gateway_manager import capacity as capacity_module
 from workers.gateway_manager.capacity import Capacity
-from workers.gateway_manager.dial import Dialer
-from workers.gateway_manager.fence import Fence
-from workers.gateway_manager.resolver import Resolver
+from workers.gateway_manager.lease.watchdog import Fence
 from workers.gateway_manager.states import Code, ConnectionFailedError, Phase
-from workers.gateway_manager.waker import WakerFactory
+from workers.gateway_manager.websocket.dialer import Dialer
+from workers.gateway_manager.websocket.resolver import Resolver
+from workers.gateway_manager.websocket.waker import WakerFactory
 from workers.system_limits import RESERVED_THREADS, gateways_within, read_system_capacity
 
 pytestmark = pytest.mark.req("ORCH-06")

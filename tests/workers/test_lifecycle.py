@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from simulator import Credentials, Site
-from tests.waiting import wait_until
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.support.worker_settings import EMAIL, PASSWORD, PATIENT
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
-from tests.workers.plant import Plant
-from tests.workers.settings import EMAIL, PASSWORD, PATIENT
 
 
 def add_all(plant: Plant, site: Site) -> list[UUID]:

@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from tests.waiting import wait_until
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
-from tests.workers.plant import Plant
 
 LOGGER = "millgate.connection"
 

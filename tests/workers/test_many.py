@@ -10,12 +10,12 @@ import pytest
 import workers.__main__ as worker_program
 from service.file_limit import raise_file_limit
 from simulator import Credentials, Site
-from tests.waiting import wait_until
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.support.worker_settings import EMAIL, PASSWORD, PATIENT
 from tests.workers.conftest import StartWorker
-from tests.workers.plant import Plant
-from tests.workers.settings import EMAIL, PASSWORD, PATIENT
-from workers.gateway_manager.gate import HandshakeLimiter
-from workers.gateway_manager.waker import Waker
+from workers.gateway_manager.connection.handshake_limiter import HandshakeLimiter
+from workers.gateway_manager.websocket.waker import Waker
 
 MAX_HANDSHAKES = 20
 LIMIT_S = 20.0

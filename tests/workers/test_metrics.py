@@ -10,12 +10,12 @@ from time import monotonic
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from devstack.postgres import free_port
+from devstack.postgres.server import free_port
 from service.errors import ConfigurationError
 from service.network.allowed_hosts import OwnHosts
-from tests.waiting import wait_until
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
-from tests.workers.plant import Plant
 from workers.metrics_server import CLIENT_TIMEOUT_S, MAX_CLIENTS, MetricsServer
 
 LIMIT_S = 30.0

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from simulator import Credentials, Fault
-from tests.secret_forms import forms_in
-from tests.waiting import wait_until
+from tests.support.secret_forms import forms_in
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.support.worker_settings import EMAIL, KEY
 from tests.workers.conftest import SpawnWorker, StartSite
-from tests.workers.plant import Plant
-from tests.workers.settings import EMAIL, KEY
 
 MARKER = 'Zq7-"marker"-\N{GREEK SMALL LETTER PI}\\-%41'
 

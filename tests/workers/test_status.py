@@ -13,10 +13,10 @@ import pytest
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.workers import WorkerRepository
 from simulator import Fault, Gateway
-from tests.waiting import wait_until
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
-from tests.workers.plant import Plant
-from tests.workers.running import ThreadedWorker
 from workers.gateway_manager.states import State
 
 TRANSITIONS = 300

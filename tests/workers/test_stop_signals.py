@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from devstack.project import PROJECT
-from tests.waiting import wait_until
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.support.worker_settings import worker_environment
 from tests.workers.conftest import SpawnWorker
-from tests.workers.plant import Plant
-from tests.workers.settings import worker_environment
 
 # A worker that gets a signal just while its main thread holds a lock, as it does for a moment in each wait.
 INTERRUPTED = """

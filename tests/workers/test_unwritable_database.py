@@ -6,12 +6,12 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from devstack.postgres import EmbeddedPostgres
-from tests.waiting import wait_until
+from devstack.postgres.server import EmbeddedPostgres
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import StartSite
-from tests.workers.plant import Plant
-from tests.workers.running import ThreadedWorker
-from workers.gateway_manager.guard import lease_clock
+from workers.gateway_manager.lease.watchdog_process import lease_clock
 
 LEASE_S = 2.0
 StartHere = Callable[[], ThreadedWorker]

@@ -12,16 +12,16 @@ from service.database.observed.connections import BEFORE_ALL, ConnectionReposito
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import NoThreadError
+from workers.gateway_manager.assignment.cost_limiter import Pace
+from workers.gateway_manager.assignment.desired import WantedGateways
+from workers.gateway_manager.assignment.drain import DrainWindow
+from workers.gateway_manager.assignment.quotas import Share, share_of
+from workers.gateway_manager.assignment.reconcile import make_plan
 from workers.gateway_manager.capacity import Capacity
-from workers.gateway_manager.connection import GatewayConnection, Surroundings
-from workers.gateway_manager.drain import DrainWindow
-from workers.gateway_manager.lease import Lease
-from workers.gateway_manager.pace import Pace
-from workers.gateway_manager.plan import make_plan
-from workers.gateway_manager.share import Share, share_of
+from workers.gateway_manager.connection.connection import GatewayConnection, Surroundings
+from workers.gateway_manager.lease.lease import Lease
 from workers.gateway_manager.states import NO_CAPACITY, REBALANCED, REQUESTED, WORKER_SHUTDOWN, State
-from workers.gateway_manager.transport import describe
-from workers.gateway_manager.wanted import WantedGateways
+from workers.gateway_manager.websocket.transport import describe
 
 log = logging.getLogger("millgate.manager")
 

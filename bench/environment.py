@@ -1,0 +1,125 @@
+"""One row's world: a database on the server that all rows share, a directory, and what is to be ended."""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from devstack.errors import StackError
+from devstack.harness.sandbox import Household, marked
+from devstack.processes.child import Child
+from devstack.project import PROJECT
+from devstack.run.environment import new_encryption_key
+
+ENDED_INTERVAL_S = 0.05
+
+
+class House:
+    """Open while its row is measured. For the row's thread; leaving it ends all that was started in it."""
+
+    def __init__(
+        self, household: Household, name: str, *, is_quick: bool = False, database_url: str | None = None
+    ) -> None:
+        """`is_quick`: a look in a fifth of the time is wanted, not numbers to keep.
+
+        `database_url`: a migrated database elsewhere, in place of one on the server that rows share.
+        """
+        self.household = household
+        self.is_quick = is_quick
+        self.directory = household.path / name
+        self.directory.mkdir()
+        self.key = new_encryption_key()
+        self._name = name
+        self._stack = ExitStack()
+        self._database_url = database_url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def on_close(self, end: Callable[[], object]) -> None:
+        """Has something ended with the house, before what was started earlier."""
+        self._stack.callback(end)
+
+    def say(self, text: str) -> None:
+        """Tells how far the row is."""
+        self.household.say(f"{self._name}: {text}")
+
+    @property
+    def database_url(self) -> str:
+        """The row's own database, made when first asked for. Raises StackError."""
+        if self._database_url is None:
+            self._database_url = self.household.new_database()
+        return self._database_url
+
+    @property
+    def postgres_pid(self) -> int:
+        """The process id of the server that the database is on."""
+        return self.household.server_pid
+
+    def connect(self) -> psycopg.Connection:
+        """A connection to the database, on autocommit, closed with the house."""
+        return self._stack.enter_context(psycopg.connect(self.database_url, autocommit=True))
+
+    def start(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        environment: Mapping[str, str],
+        directory: Path | None = None,
+    ) -> Child:
+        """A program of ours, writing to `name.log` in the house's directory, ended with the house.
+
+        `environment` is all that it sees, but for PATH, HOME and PYTHONPATH.
+        """
+        seen = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "PYTHONPATH": str(PROJECT),
+            **environment,
+        }
+        child = Child(
+            name,
+            command,
+            marked(self.household, seen),
+            self.directory / f"{name}.log",
+            # Not in the project's directory: a developer's .env is none of our business.
+            directory=directory or self.directory,
+        )
+        self.household.start_child(child)
+        self._stack.callback(child.stop, 2)
+        return child
+
+    def run(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        limit_s: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """What a program wrote that comes to an end by itself. Raises StackError, StopAskedError."""
+        log_path = self.directory / f"{name}.log"
+        log_path.unlink(missing_ok=True)
+        child = self.start(name, command, environment or {})
+        ended = self.household.wait_until(lambda: child.exit_code() is not None, limit_s, ENDED_INTERVAL_S)
+        written = log_path.read_text(errors="replace")
+        if ended is None or child.exit_code() != 0:
+            raise StackError(f"{name} failed: {written.strip()[-500:]}")
+        return written
+
+    def wait(self, holds: Callable[[], bool], limit_s: float) -> float | None:
+        """As Household.wait_until."""
+        return self.household.wait_until(holds, limit_s)
+
+    def pause(self, seconds: float) -> None:
+        """As Household.pause."""
+        self.household.pause(seconds)

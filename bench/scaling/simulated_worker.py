@@ -1,0 +1,133 @@
+"""`python -m bench.scaling.simulated_worker`: a worker whose gateways are not there, and the rest of it is.
+
+Lease, guard, claims, shares, polls, registry and reports are the worker's own, and so is what PostgreSQL has
+to do for them. Only a gateway's connection is none: it has no socket, no thread and no secret, is connected
+at once and stays so. After SIGUSR1 some lose their session and get another, as many a second as
+GHOST_FLAPS_PER_S says. So one machine can play a fleet whose connections would need twenty.
+"""
+
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from time import monotonic
+from uuid import UUID
+
+from service.database.observed.active_gateways import SealedLogin
+from workers import __main__ as worker
+from workers.gateway_manager import manager
+from workers.gateway_manager.connection.connection import Surroundings
+from workers.gateway_manager.registry import GatewayRegistry
+from workers.gateway_manager.states import Code, Phase, Reason, State
+
+TICK_S = 0.5
+PING_INTERVAL_S = 15.0
+LOST = Reason(Code.CONNECTION_LOST, "The connection was lost.", Phase.SESSION)
+
+
+class Ghosts:
+    """All connections of this worker, and the thread on which things happen to them."""
+
+    def __init__(self) -> None:
+        self.flaps_per_s = 0.0
+        self._lock = threading.Lock()
+        self._living: dict[UUID, GatewayRegistry] = {}
+        self._owed = 0.0
+        threading.Thread(target=self._run, name="ghosts", daemon=True).start()
+
+    def appear(self, gateway_id: UUID, registry: GatewayRegistry) -> None:
+        """It is connected."""
+        with self._lock:
+            connect(gateway_id, registry)
+            self._living[gateway_id] = registry
+
+    def vanish(self, gateway_id: UUID) -> None:
+        """It is not any more, without a word to the registry."""
+        with self._lock:
+            self._living.pop(gateway_id, None)
+
+    def leave(self, gateway_id: UUID, reason: Reason) -> None:
+        """It says goodbye."""
+        with self._lock:
+            registry = self._living.pop(gateway_id, None)
+            if registry is not None:
+                registry.move(gateway_id, State.DISCONNECTING, reason)
+                registry.move(gateway_id, State.DISCONNECTED, reason)
+
+    def _run(self) -> None:
+        forever = threading.Event()
+        while not forever.wait(TICK_S):
+            with self._lock:
+                self._tick(list(self._living))
+
+    def _tick(self, ids: list[UUID]) -> None:
+        for gateway_id in random.sample(ids, round(len(ids) * TICK_S / PING_INTERVAL_S)):
+            self._living[gateway_id].saw(gateway_id, message=False, at=monotonic())
+        self._owed += self.flaps_per_s * TICK_S
+        for gateway_id in random.sample(ids, min(len(ids), int(self._owed))):
+            self._living[gateway_id].move(gateway_id, State.RETRYING, LOST, retry_in_s=0.5)
+            connect(gateway_id, self._living[gateway_id])
+        self._owed %= 1
+
+
+GHOSTS = Ghosts()
+
+
+def begin_to_flap() -> None:
+    """From now on. A signal handler may call it."""
+    GHOSTS.flaps_per_s = float(os.environ["GHOST_FLAPS_PER_S"])
+
+
+def connect(gateway_id: UUID, registry: GatewayRegistry) -> None:
+    """The moves of a connection that succeeds."""
+    for state in (State.CONNECTING, State.AUTHENTICATING, State.CONNECTED):
+        registry.move(gateway_id, state)
+
+
+class GhostConnection:
+    """In the place of a GatewayConnection, as the manager knows it."""
+
+    def __init__(self, login: SealedLogin, surroundings: Surroundings, may_act: Callable[[], bool]) -> None:  # noqa: ARG002
+        self.id = login.id
+        self.login = login
+        self.is_stopping = False
+        self._around = surroundings
+
+    def start(self) -> None:
+        """Connected at once."""
+        GHOSTS.appear(self.id, self._around.registry)
+
+    def assign(self, login: SealedLogin) -> None:
+        """Another login: the session goes on, for what is a ghost's login."""
+        self.login = login
+
+    def stop(self, reason: Reason) -> None:
+        """Ends it, from a thread of its own: the manager does not expect to be told before this returns."""
+        self.is_stopping = True
+        threading.Thread(target=self._end, args=[reason], daemon=True).start()
+
+    def abort(self) -> None:
+        """Ends it without a word."""
+        self.is_stopping = True
+        GHOSTS.vanish(self.id)
+        threading.Thread(target=self._finish, daemon=True).start()
+
+    def join(self, timeout_s: float) -> bool:  # noqa: ARG002
+        """It has no thread that lasts."""
+        return True
+
+    def _end(self, reason: Reason) -> None:
+        GHOSTS.leave(self.id, reason)
+        self._finish()
+
+    def _finish(self) -> None:
+        self._around.registry.finish(self.id)
+        self._around.on_finished(self.id)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, lambda *_: begin_to_flap())
+    setattr(manager, "GatewayConnection", GhostConnection)  # noqa: B010 - a stand-in of another type
+    sys.exit(worker.main())

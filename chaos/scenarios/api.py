@@ -1,0 +1,89 @@
+"""Processes of the API that are killed while they write."""
+
+import http.client
+import threading
+from dataclasses import dataclass, field
+
+from chaos.findings import Findings
+from chaos.testbed import Plant
+from devstack.harness.sandbox import Household
+
+WRITERS = 4
+KILLS = 3
+BETWEEN_KILLS_S = 1.5
+
+
+@dataclass
+class Writers:
+    """Threads that create factories as fast as they can; each has one request in flight at most."""
+
+    plant: Plant
+    created: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    refused: int = 0
+
+    def __post_init__(self) -> None:
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._write, daemon=True) for _ in range(WRITERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends them."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(20)
+
+    def _write(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                reply = self.plant.api.call("POST", "/api/factories", {"name": "Written under fire"})
+            except ConnectionRefusedError:
+                self.refused += 1
+                self._stopping.wait(0.02)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self.failures.append(type(error).__name__)
+            else:
+                if reply.status == http.client.CREATED:
+                    self.created.append(reply.json["id"])
+                else:
+                    self.failures.append(str(reply.status))
+
+
+def api_kill(household: Household, findings: Findings) -> None:
+    """kill -9 of single processes, then of all of them."""
+    with Plant(household, "api-kill") as plant:
+        assert_answers(plant)
+        writers = Writers(plant)
+        try:
+            for number in range(KILLS):
+                plant.pause(BETWEEN_KILLS_S)
+                plant.say(f"kill -9 of a process, {number + 1} of {KILLS}")
+                plant.api.kill_a_process()
+            plant.pause(BETWEEN_KILLS_S)
+            single = len(writers.failures)
+            refused = writers.refused
+            plant.say("kill -9 of all")
+            plant.api.kill()
+            plant.api.start()
+            plant.pause(BETWEEN_KILLS_S)
+        finally:
+            writers.stop()
+        findings.holds(
+            f"{KILLS} processes killed: {single} requests lost of at most {WRITERS} in flight each, "
+            f"{refused} refused",
+            single <= KILLS * WRITERS and refused == 0,
+        )
+        stored = {str(row.id) for row in plant.rows("SELECT id FROM factories WHERE deleted_at IS NULL")}
+        missing = set(writers.created) - stored
+        findings.holds(f"{len(missing)} of {len(writers.created)} writes answered 201 missing", not missing)
+        unreadable = sum(
+            plant.api.call("GET", f"/api/factories/{each}").status != http.client.OK
+            for each in writers.created[-20:]
+        )
+        findings.holds("those asked for are readable", unreadable == 0)
+
+
+def assert_answers(plant: Plant) -> None:
+    """Starts the API."""
+    plant.api.call("GET", "/api/health")

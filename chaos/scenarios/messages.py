@@ -1,0 +1,179 @@
+"""Messages: too many of one gateway, and a day's worth of all."""
+
+import json
+import statistics
+import sys
+from time import monotonic
+from typing import Any
+
+from chaos.findings import Findings
+from chaos.testbed import EMAIL, Plant, since, urls_of
+from chaos.worker_process import WorkerProcess
+from devstack.harness.line_process import TalkingChild
+from devstack.harness.sandbox import Household
+from simulator import Gateway, Site
+
+FLOOD_PER_S = 5000
+OTHERS = 24
+TOLERATED_FACTOR = 2.0
+GIVE_UP_S = 30.0
+# Counts are written every ten seconds or so: over at least this long.
+COUNTED_S = 5.0
+
+DAY_GATEWAYS = 20
+DAY_MESSAGES = 172_800
+DAY_CUTS = 200
+DAY_TAKES_S = 40.0
+# Two days first: until the allocator of every thread has what it will ever need.
+WARM_UP_S = 75.0
+WARM_UP_CUTS_PER_S = 10.0
+DAY_LIMIT_S = 120.0
+TOLERATED_GROWTH = 0.05
+
+MESSAGES = "SELECT coalesce(sum(messages_received), 0)::bigint AS messages FROM gateway_connections"
+MESSAGES_OF = """
+SELECT messages_received AS messages, extract(epoch FROM last_message_at)::float8 AS at
+FROM gateway_connections WHERE gateway_id = %s
+"""
+COUNT_EVENTS = "SELECT count(*) AS events FROM gateway_events"
+
+
+class OtherSite:
+    """Gateways in a process of their own: what they send costs us no time."""
+
+    def __init__(self, plant: Plant, count: int, prefix: str) -> None:
+        command = (sys.executable, "-m", "simulator", "--email", EMAIL, "--notify-every-s", "0")
+        counted = (*command, "--gateways", str(count), "--prefix", prefix)
+        environment = {"SIMULATOR_PASSWORD": plant.password}
+        self._child = TalkingChild(
+            plant.household, f"simulator-{prefix}", counted, plant.directory, environment
+        )
+        plant.on_close(self._child.close)
+        self.urls: dict[str, str] = {
+            each["gateway_id"]: each["url"] for each in self._child.greeting["gateways"]
+        }
+
+    def tell(self, **command: object) -> dict[str, Any]:
+        """A command of the simulator; its answer."""
+        return self._child.ask(json.dumps(command))
+
+    def flood(self, messages_per_s: int) -> None:
+        """From their next connections on, which they get at once, all send without end."""
+        for gateway_id in self.urls:
+            self.tell(fault=gateway_id, kind="flood", messages_per_s=messages_per_s)
+            self.tell(drop=gateway_id, how="rst")
+
+
+def flood(household: Household, findings: Findings) -> None:
+    """One gateway that sends 5,000 messages a second; how soon the others' statuses follow meanwhile."""
+    with Plant(household, "flood") as plant:
+        others = plant.start_site(OTHERS)
+        loud = OtherSite(plant, 1, "LOUD-")
+        plant.register({**urls_of(others), **loud.urls})
+        plant.start_worker()
+        plant.await_connected(plant.ids)
+        plant.say("delays without a flood")
+        calm_s = _delays_s(plant, others)
+        plant.await_connected(plant.ids)
+        loud.flood(FLOOD_PER_S)
+        gateway_id = next(iter(loud.urls))
+        plant.wait(lambda: _count(plant, gateway_id)[0] > 0, GIVE_UP_S)
+        before = _count(plant, gateway_id)
+        plant.say("delays with a flood")
+        flooded_s = _delays_s(plant, others)
+        plant.wait(lambda: _count(plant, gateway_id)[1] > before[1] + COUNTED_S, GIVE_UP_S)
+        after = _count(plant, gateway_id)
+        rate = (after[0] - before[0]) / max(0.001, after[1] - before[1])
+        status = plant.status(gateway_id)
+        dropped = status["state"] != "connected" and status.get("reason") is not None
+        findings.holds(
+            f"of {FLOOD_PER_S} messages/s {rate:.0f} are read" + (", then dropped" if dropped else ""),
+            dropped or 0 < rate < FLOOD_PER_S / 2,
+        )
+        calm, flooded = statistics.median(calm_s), statistics.median(flooded_s)
+        findings.holds(
+            f"the others' status delay {calm * 1000:.0f} ms without, {flooded * 1000:.0f} ms with the flood "
+            f"(medians of {OTHERS}; longest {max(calm_s) * 1000:.0f} and {max(flooded_s) * 1000:.0f} ms)",
+            flooded <= TOLERATED_FACTOR * calm,
+        )
+
+
+def _count(plant: Plant, gateway_id: str) -> tuple[int, float]:
+    row = plant.rows(MESSAGES_OF, plant.ids[gateway_id])[0]
+    return int(row.messages), float(row.at or 0)
+
+
+def _delays_s(plant: Plant, site: Site) -> list[float]:
+    return [_delay_s(plant, gateway) for gateway in site.gateways]
+
+
+def _delay_s(plant: Plant, gateway: Gateway) -> float:
+    """From a cut at the gateway to the status that says so."""
+    gateway.stop_listening()
+    began = monotonic()
+    gateway.drop("rst")
+    told = plant.household.wait_until(
+        lambda: plant.status(gateway.gateway_id)["state"] != "connected", GIVE_UP_S, poll_interval_s=0.002
+    )
+    gateway.start_listening()
+    delay_s = since(began, told)
+    return GIVE_UP_S if delay_s is None else delay_s
+
+
+def memory(household: Household, findings: Findings) -> None:
+    """A day: 20 gateways, each with a message every 10 s and ten cuts; in 40 s."""
+    with Plant(household, "memory", {"BACKOFF_MAX_S": "0.1", "BACKOFF_INITIAL_S": "0.1"}) as plant:
+        site = OtherSite(plant, DAY_GATEWAYS, "DAY-")
+        site.flood(round(DAY_MESSAGES / DAY_GATEWAYS / DAY_TAKES_S))
+        plant.register(site.urls)
+        worker = plant.start_worker()
+        plant.await_connected(plant.ids)
+        plant.say("warming up")
+        _live(plant, site, WARM_UP_CUTS_PER_S, until=monotonic() + WARM_UP_S)
+        before_bytes = _rss_bytes(plant, worker)
+        began, messages, events = monotonic(), _messages(plant), _events(plant)
+        plant.say("a day begins")
+        while monotonic() < began + DAY_LIMIT_S:
+            _live(plant, site, DAY_CUTS / DAY_TAKES_S, until=monotonic() + 5)
+            if _messages(plant) - messages >= DAY_MESSAGES and _events(plant) - events >= 4 * DAY_CUTS:
+                break
+        took_s = monotonic() - began
+        after_bytes = _rss_bytes(plant, worker)
+        messages, events = _messages(plant) - messages, _events(plant) - events
+        findings.note(
+            f"a day = {DAY_GATEWAYS} gateways, a message each 10 s, 10 cuts a gateway: "
+            f"{messages:,} messages, {events:,} transitions in {took_s:.0f} s"
+        )
+        findings.holds("that is a whole day", messages >= DAY_MESSAGES and events >= 4 * DAY_CUTS)
+        growth = after_bytes / before_bytes - 1
+        findings.holds(
+            f"RSS {before_bytes / 2**20:.1f} MiB after warm-up, {after_bytes / 2**20:.1f} MiB at the end "
+            f"({growth:+.1%}, ±5 %)",
+            abs(growth) <= TOLERATED_GROWTH,
+        )
+
+
+def _live(plant: Plant, site: OtherSite, cuts_per_s: float, until: float) -> None:
+    """Cuts one gateway after the other."""
+    gateway_ids = list(site.urls)
+    while monotonic() < until:
+        gateway_ids.append(gateway_ids.pop(0))
+        site.tell(drop=gateway_ids[0], how="rst")
+        plant.pause(1 / cuts_per_s)
+
+
+def _rss_bytes(plant: Plant, worker: WorkerProcess) -> float:
+    """The mean of a few looks."""
+    looks = []
+    for _ in range(5):
+        looks.append(worker.rss_bytes)
+        plant.pause(0.2)
+    return statistics.mean(looks)
+
+
+def _messages(plant: Plant) -> int:
+    return int(plant.rows(MESSAGES)[0].messages)
+
+
+def _events(plant: Plant) -> int:
+    return int(plant.rows(COUNT_EVENTS)[0].events)

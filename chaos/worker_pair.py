@@ -1,0 +1,86 @@
+"""Two workers on one plant, one of which is to be lost."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from chaos.testbed import Plant, Status, urls_of
+from chaos.worker_process import WorkerProcess
+from devstack.errors import StackError
+from simulator import Gateway, Site
+
+GATEWAYS = 12
+CALM_S = 5.0
+CALM_LIMIT_S = 60.0
+
+LEASE = """
+SELECT id::text, extract(epoch FROM lease_expires_at - clock_timestamp())::float8 AS left_s
+FROM workers WHERE pid = %s AND ended_at IS NULL
+"""
+
+
+class Pair(NamedTuple):
+    """What the victim holds at the moment is `lost`: at least one gateway."""
+
+    site: Site
+    victim: WorkerProcess
+    victim_id: str
+    heir: WorkerProcess
+    heir_id: str
+    lost: list[str]
+
+    @property
+    def lost_gateways(self) -> list[Gateway]:
+        """The same, as the simulator knows them."""
+        return [self.site.gateway(gateway_id) for gateway_id in self.lost]
+
+
+def start_pair(
+    plant: Plant,
+    *,
+    victims_url: str | None = None,
+    victims_clock_error_s: float = 0,
+    heirs_clock_error_s: float = 0,
+) -> Pair:
+    """Both running, everything connected, and nothing changing hands any more. Raises StackError."""
+    site = plant.start_site(GATEWAYS)
+    plant.register(urls_of(site))
+    victim = plant.start_worker(database_url=victims_url, clock_error_s=victims_clock_error_s)
+    plant.await_connected(plant.ids)
+    heir = plant.start_worker(clock_error_s=heirs_clock_error_s)
+    await_calm(plant, site)
+    lost = plant.held_by(victim)
+    if not lost:
+        raise StackError("the first worker holds nothing")
+    return Pair(site, victim, id_of(plant, victim), heir, id_of(plant, heir), lost)
+
+
+def await_calm(plant: Plant, site: Site, calm_s: float = CALM_S) -> None:
+    """Waits until all gateways are connected and none logged in for a while. Raises StackError."""
+
+    def is_calm() -> bool:
+        logins = site.summary()["logins"]
+        plant.pause(calm_s)
+        seen = site.summary()
+        return seen["logins"] == logins and seen["open_sessions"] == len(site.gateways)
+
+    if plant.wait(is_calm, CALM_LIMIT_S) is None:
+        raise StackError("the gateways do not come to rest")
+
+
+def id_of(plant: Plant, worker: WorkerProcess) -> str:
+    """The id of a live worker."""
+    return str(plant.rows(LEASE, worker.pid)[0].id)
+
+
+def is_with(worker_id: str) -> Callable[[Status], bool]:
+    """Asks a status whether this worker has the gateway connected."""
+
+    def holds(status: Status) -> bool:
+        return bool(status["state"] == "connected" and (status["worker"] or {}).get("id") == worker_id)
+
+    return holds
+
+
+def is_unknown(status: Status) -> bool:
+    """Asks a status whether it says that nobody can say."""
+    return bool(status["state"] == "unknown")

@@ -1,0 +1,1 @@
+"""`make check`, generated files, lock files, and the README's commands on fresh systems."""

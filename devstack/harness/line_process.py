@@ -1,0 +1,58 @@
+"""A program of ours that answers each line with a line."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from devstack.errors import StackError
+from devstack.harness.sandbox import Household, marked
+from devstack.processes.child import Child
+from devstack.project import PROJECT
+
+
+class TalkingChild:
+    """Started when made; `greeting` is its first line. For one thread. All lines are JSON objects."""
+
+    def __init__(
+        self,
+        household: Household,
+        name: str,
+        command: tuple[str, ...],
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Raises StackError when it does not greet."""
+        seen = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **(environment or {})}
+        self._child = Child(
+            name, command, marked(household, seen), directory / f"{name}.log", talks=True, directory=directory
+        )
+        household.start_child(self._child)
+        self.greeting = self._listen()
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Says a line; its answer. Raises StackError when it is gone."""
+        process = self._child.process
+        if process is None or process.stdin is None:
+            raise StackError(f"{self._child.name} is gone")
+        try:
+            process.stdin.write(line.encode() + b"\n")
+            process.stdin.flush()
+        except OSError:
+            raise StackError(f"{self._child.name} is gone") from None
+        return self._listen()
+
+    def close(self) -> None:
+        """Ends it by force. Harmless twice."""
+        self._child.stop(0)
+
+    def _listen(self) -> dict[str, Any]:
+        process = self._child.process
+        line = process.stdout.readline() if process is not None and process.stdout is not None else b""
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            log = self._child.log_path.read_text(errors="replace").strip()
+            raise StackError(f"{self._child.name} does not answer: {log[-200:]}") from None
+        return answer

@@ -1,0 +1,1 @@
+"""Child processes: started, supervised, logged, and ended even when their owner was killed."""

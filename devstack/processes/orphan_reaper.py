@@ -1,0 +1,73 @@
+"""A small process that ends the children of an owner who died without ending them (`kill -9`).
+
+It reads a pipe that only the owner holds open. When the pipe ends, it ends what the record still names; after
+an orderly stop the record is gone and nothing is left to do. It holds the data directory's lock with its
+owner, so that nobody starts on the directory before it is done.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from devstack.processes.orphans import RunningChild, end_leftovers, write_record
+from devstack.project import PROJECT
+
+END_LIMIT_S = 20.0
+
+
+class Leash:
+    """The owner's side. Not thread-safe. `mark` is the value of the children's mark in their environment."""
+
+    def __init__(self, record: Path, mark: str, lock: int | None = None) -> None:
+        """`lock` is an open file descriptor that the leash process keeps open too."""
+        self._record = record
+        write_record(record, [])
+        reading_end, self._writing_end = os.pipe()
+        keep = () if lock is None else (lock,)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "devstack.processes.orphan_reaper", str(record), mark],
+                stdin=reading_end,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=PROJECT,
+                start_new_session=True,
+                pass_fds=keep,
+            )
+        finally:
+            os.close(reading_end)
+
+    def hold(self, children: Sequence[RunningChild]) -> None:
+        """Say which children are to be ended if their owner dies now."""
+        write_record(self._record, children)
+
+    def is_alive(self) -> bool:
+        """Whether the leash process is there."""
+        return self._process.poll() is None
+
+    def release(self) -> None:
+        """Let go: all children were ended. Waits until the leash process has ended too."""
+        self._record.unlink(missing_ok=True)
+        os.close(self._writing_end)
+        try:
+            self._process.wait(END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def main(record: Path, mark: str) -> None:
+    """Wait for the owner's end, then end what it left."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    if record.exists():
+        end_leftovers(record, mark)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,1 @@
+"""`make run`, `make demo` and the single parts: Millgate on this machine."""

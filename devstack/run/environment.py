@@ -1,0 +1,149 @@
+"""What `make run` takes from the environment and `.env`, and what it gives to its children."""
+
+import base64
+import errno
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.errors import StackError
+from devstack.postgres.server import write_secret
+
+# A person has these for other purposes, and what reads them (Python and its libraries, libpq, dbmate) would
+# take them before what we say.
+FOREIGN = ("PG", "DBMATE_", "PYTHON", "GUNICORN_", "GEVENT_", "FLASK_", "PSYCOPG_", "PROMETHEUS_")
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = "3000"
+ENV_FILE_TEXT = """\
+# Written by `make run`. Every variable, with unit and default, is explained in .env.example.
+
+# Seals the gateways' passwords: 32 random bytes in base64. Keep a copy: without it they cannot be read again.
+ENCRYPTION_KEY={key}
+
+# The API listens here.
+HOST={host}
+PORT={port}
+
+# `make run` brings its own PostgreSQL. For one of yours, with make migrate, make api and make worker:
+# DATABASE_URL=postgresql://user:password@localhost:5432/millgate
+"""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the API listens."""
+
+    host: str
+    port: int
+
+    @property
+    def reachable_host(self) -> str:
+        """The host for a client on this machine."""
+        return {"0.0.0.0": DEFAULT_HOST, "": DEFAULT_HOST, "::": "::1"}.get(self.host, self.host)  # noqa: S104
+
+    @property
+    def base_url(self) -> str:
+        """The API's address for a person on this machine."""
+        host = self.reachable_host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def write_env_file(path: Path) -> bool:
+    """Write a first `.env` with a fresh key, for its owner alone; False if there is one already."""
+    if path.exists():
+        return False
+    text = ENV_FILE_TEXT.format(key=new_encryption_key(), host=DEFAULT_HOST, port=DEFAULT_PORT)
+    write_secret(path, text)
+    return True
+
+
+def new_encryption_key() -> str:
+    """32 random bytes in base64."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def read_address(settings: Mapping[str, str]) -> Address:
+    """HOST and PORT. Raises StackError if PORT is not one."""
+    port = settings.get("PORT") or DEFAULT_PORT
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65_535):
+        raise StackError("PORT must be a whole number from 1 to 65535.")
+    return Address(settings.get("HOST") or DEFAULT_HOST, int(port))
+
+
+def check_address_is_free(address: Address) -> None:
+    """Raises StackError with one line if nobody, or somebody else, can listen there."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                advice = f"Port {address.port} is in use by another program: choose another one"
+            elif error.errno == errno.EACCES:
+                advice = f"This user may not listen on port {address.port}: choose another one"
+            else:
+                raise StackError(
+                    f"Cannot listen on HOST {address.host} ({error.strerror}): it has to be an address of "
+                    "this machine, such as 127.0.0.1, or 0.0.0.0 for all of them."
+                ) from None
+            raise StackError(f"{advice}, for example PORT=3001 make run.") from None
+
+
+def check_metrics_ports(settings: Mapping[str, str], address: Address, workers: int) -> None:
+    """Raises StackError if a worker's port for metrics would be the API's."""
+    first = settings.get("METRICS_PORT") or ""
+    if first.isdecimal() and int(first) <= address.port < int(first) + workers:
+        raise StackError(
+            f"PORT {address.port} is also a port for workers' metrics (METRICS_PORT {first} and up): "
+            "choose another one for either."
+        )
+
+
+def child_environment(
+    environment: Mapping[str, str], database_url: str, address: Address, **more: str
+) -> dict[str, str]:
+    """What migrations, API and worker see: our environment, with the embedded database in it."""
+    own = {"HOST": address.host, "PORT": str(address.port)}
+    given = with_secret(environment, "DATABASE_URL", database_url)
+    return {**given, "PYTHONUNBUFFERED": "1", **own, **more}
+
+
+def with_secret(environment: Mapping[str, str], name: str, value: str) -> dict[str, str]:
+    """The environment with the secret in it, and no file that would name another."""
+    others = {key: text for key, text in environment.items() if key != f"{name}_FILE"}
+    return {**others, name: value}
+
+
+def metrics_setting(settings: Mapping[str, str], position: int) -> dict[str, str]:
+    """METRICS_PORT of the worker at this position: the first has the one that is set, others follow."""
+    port = settings.get("METRICS_PORT") or ""
+    if position == 0 or not port.isdecimal() or int(port) == 0:
+        return {}
+    return {"METRICS_PORT": str(int(port) + position)}
+
+
+def data_directory(settings: Mapping[str, str], default: Path) -> Path:
+    """MILLGATE_DATA_DIR, or the default."""
+    return Path(os.path.expandvars(settings.get("MILLGATE_DATA_DIR") or default)).expanduser().absolute()
+
+
+def without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what changes the programs that we start behind our back."""
+    return {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
+
+
+def drop_foreign() -> None:
+    """The same for this process and all that it starts from here on; libpq in it reads its variables, too."""
+    for name in os.environ.keys() - without_foreign(os.environ).keys():
+        del os.environ[name]
+
+
+def own_server(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same for a person's own PostgreSQL, for which what libpq reads (PG…) is said."""
+    theirs = {name: value for name, value in environment.items() if name.startswith("PG")}
+    return {**without_foreign(environment), **theirs}

@@ -1,0 +1,71 @@
+"""The opening handshake, right or wrong. Hooks for the WebSocket library, in the site's event loop."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import cast
+
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
+
+from simulator.connection.connection import SimulatedConnection
+from simulator.faults import MIB, Fault, FaultPlan, padding_headers
+from simulator.gateway_state import GatewayCore
+
+
+class Upgrade:
+    """Decides to which gateway a request belongs, and what is answered."""
+
+    def __init__(self, find: Callable[[str], GatewayCore | None], *, counts_attempts: bool) -> None:
+        """`find` maps a path to its gateway. `counts_attempts`: nobody else has counted the connection."""
+        self._find = find
+        self._counts_attempts = counts_attempts
+
+    async def process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a request that gets no WebSocket; None lets the library accept it."""
+        simulated = cast("SimulatedConnection", connection)
+        core = self._find(request.path)
+        if core is None:
+            return connection.respond(HTTPStatus.NOT_FOUND, "No such gateway\n")
+        if self._counts_attempts:
+            core.record.connection_seen()
+        simulated.core = core
+        core.adopt(simulated)
+        if core.is_frozen:
+            await core.until_thawed(simulated)
+        plan = simulated.plan
+        if plan is not None and plan.kind is Fault.SILENT_UPGRADE:
+            await connection.wait_closed()
+        if plan is not None and plan.kind is Fault.REJECT_UPGRADE:
+            return _rejection(connection, plan)
+        return None
+
+    async def process_response(
+        self, connection: ServerConnection, _request: Request, response: Response
+    ) -> Response | None:
+        """Spoil the library's answer, if that is the plan."""
+        simulated = cast("SimulatedConnection", connection)
+        plan = simulated.plan
+        if plan is not None and plan.kind is Fault.HUGE_UPGRADE_HEADERS:
+            for name, value in padding_headers(plan.size_bytes or MIB):
+                response.headers[name] = value
+        if plan is not None and plan.kind is Fault.DRIBBLE_UPGRADE:
+            await _dribble(simulated, response.serialize(), plan.byte_interval_s)
+        return None
+
+
+def _rejection(connection: ServerConnection, plan: FaultPlan) -> Response:
+    response = connection.respond(plan.status, "No.\n")
+    if plan.location is not None:
+        response.headers["Location"] = plan.location
+    return response
+
+
+async def _dribble(connection: SimulatedConnection, answer: bytes, byte_interval_s: float) -> None:
+    """Send all but the last byte; the library sends the rest and then counts the connection as open."""
+    for index in range(len(answer) - 1):
+        if connection.has_ended:
+            return
+        connection.write_raw(answer[index : index + 1])
+        await asyncio.sleep(byte_interval_s)
+    connection.upgrade_bytes_sent = len(answer) - 1

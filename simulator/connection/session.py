@@ -1,0 +1,191 @@
+"""One client's session: its commands, in order, to answers. Used in the site's event loop only."""
+
+from datetime import date
+
+from simulator.connection.connection import SimulatedConnection
+from simulator.connection.fault_injection import Misbehaviour
+from simulator.counters import SessionEnd, Side
+from simulator.faults import Fault
+from simulator.gateway_state import GatewayCore
+from simulator.messages import (
+    Command,
+    Json,
+    Violation,
+    encode,
+    failure,
+    login_answer,
+    outgoing,
+    parse_command,
+)
+from simulator.sensors import Measurement, Quantity, Sensor, history
+from simulator.settings import Rejection
+
+CLOSE_OF_A_FAILED_HANDLER = 1011
+DEFAULT_HISTORY_LIMIT = 25
+
+
+class Session:
+    """What one open WebSocket has said so far. It works from `start` until the connection ends."""
+
+    def __init__(self, core: GatewayCore, connection: SimulatedConnection) -> None:
+        self.connection = connection
+        self.logged_in = False
+        self.subscribed = False
+        self._core = core
+        self._unsubscribed = False
+        self._misbehaviour = Misbehaviour(connection, connection.plan)
+
+    def start(self) -> None:
+        """Begin to answer, or to misbehave."""
+        if self.connection.has_ended:
+            return
+        self.connection.on_end = self._ended
+        self._core.sessions.add(self)
+        if self._misbehaviour.kind is Fault.CLOSE_BEFORE_LOGIN:
+            self._misbehaviour.close()
+        self.connection.deliver_to(self._receive)
+
+    def _ended(self, by: Side, code: int, reason: str) -> None:
+        self._core.sessions.discard(self)
+        self._misbehaviour.stop()
+        if self.logged_in:
+            self._core.record.session_ended(SessionEnd(code, reason, self._unsubscribed, by))
+
+    def _receive(self, message: str | bytes) -> None:
+        try:
+            command = parse_command(message)
+            self._check_order(command)
+            self._obey(command)
+        except Violation as violation:
+            self._core.record.violated(str(violation))
+            self.connection.begin_close(CLOSE_OF_A_FAILED_HANDLER)
+
+    def _check_order(self, command: Command) -> None:
+        if self.logged_in == (command.type == "POST_LOGIN"):
+            raise Violation(f"{command.type} {'after' if self.logged_in else 'before'} the login")
+
+    def _answer(self, message: dict[str, Json]) -> None:
+        self.connection.push(encode(message))
+
+    def _obey(self, command: Command) -> None:
+        match command.type.split("_"):
+            case ["POST", "LOGIN"]:
+                self._log_in(command)
+            case ["POST", "SUB", _]:
+                self._subscribe(command)
+            case ["POST", "UNSUB", _]:
+                self.subscribed, self._unsubscribed = False, True
+                self._answer_subscription("RTN_UNSUB_CHANGES")
+            case ["TAKE", _, quantity]:
+                self._take(command, Quantity(quantity))
+            case ["GET", "DYN"]:
+                self._describe(command)
+            case ["GET", "DYN", "CONNECTED"]:
+                self._answer_sensors(self._core.fleet.connected_to(self._core.gateway_id))
+            case ["GET", _, plural]:
+                self._look_back(command, Quantity(plural.removesuffix("S")))
+
+    # Login and subscription.
+
+    def _log_in(self, command: Command) -> None:
+        email, kind = command.text("Email"), self._misbehaviour.kind
+        if kind is Fault.SILENT_LOGIN:
+            return
+        if kind in {Fault.REJECT_LOGIN, Fault.ERROR_LOGIN} or not self._core.credentials.accept(
+            email, command.text("Password")
+        ):
+            self._core.record.login_rejected()
+            self._answer(self._rejection(email))
+            return
+        if self._misbehaviour.replaces_login_answer():
+            return
+        self.logged_in = True
+        self._core.handshakes.ended(self.connection)
+        self._core.record.login_accepted()
+        answer = encode(login_answer(email, success=True))
+        if kind is Fault.DRIBBLE_LOGIN:
+            self._misbehaviour.dribble(answer)
+        else:
+            self.connection.push(answer)
+            self._misbehaviour.after_login()
+
+    def _rejection(self, email: str) -> dict[str, Json]:
+        plan, rejection = self.connection.plan, self._core.settings.rejection
+        if plan is not None and plan.kind is Fault.ERROR_LOGIN:
+            return failure(plan.attempt_of("POST_LOGIN"), "Login failed")
+        if rejection is Rejection.SUCCESS_FALSE or self._misbehaviour.kind is Fault.REJECT_LOGIN:
+            return login_answer(email, success=False)
+        return failure("POST_LOGIN" if rejection is Rejection.ERROR else None, "Invalid email or password")
+
+    def _subscribe(self, command: Command) -> None:
+        plan = self.connection.plan
+        if plan is not None and plan.kind is Fault.ERROR_SUBSCRIBE:
+            self._answer(failure(plan.attempt_of(command.type), "Cannot subscribe"))
+            return
+        self.subscribed, self._unsubscribed = True, False
+        self._answer_subscription("RTN_SUB_CHANGES")
+        self._core.record.subscribed()
+        self._misbehaviour.after_subscription()
+
+    def _answer_subscription(self, message_type: str) -> None:
+        if self._core.settings.answers_subscription:
+            self._answer(outgoing(message_type, {"Success": True}))
+
+    # Sensors.
+
+    def _take(self, command: Command, quantity: Quantity) -> None:
+        sensor = self._core.fleet.seen_by(self._core.gateway_id).get(command.number("Serial"))
+        if sensor is None:
+            self._answer(failure(command.type, "Unknown serial"))
+        elif sensor.at_gateway != self._core.gateway_id:
+            self._answer(failure(command.type, "Sensor is not connected"))
+        else:
+            self._core.take(sensor, quantity)
+
+    def _describe(self, command: Command) -> None:
+        sensors = self._chosen(command)
+        if sensors is not None:
+            self._answer_sensors(sensors)
+
+    def _answer_sensors(self, sensors: list[Sensor]) -> None:
+        rows = {str(sensor.serial): sensor.describe(self._core.gateway_id) for sensor in sensors}
+        self._answer(outgoing("RTN_DYN", rows or []))
+
+    def _look_back(self, command: Command, quantity: Quantity) -> None:
+        sensors, today = self._chosen(command), self._core.now().date()
+        if sensors is None:
+            return
+        try:
+            start = date.fromisoformat(str(command.data.get("Start", date.min.isoformat())))
+            end = date.fromisoformat(str(command.data.get("End", date.max.isoformat())))
+        except ValueError:
+            self._answer(failure(command.type, "Start and End must be yyyy-mm-dd"))
+            return
+        limit = command.number("Max", DEFAULT_HISTORY_LIMIT)
+        if limit < 1:
+            self._answer(failure(command.type, "Max must be at least 1"))
+            return
+        rows = _history_rows(history(sensors, quantity, (start, end), today)[:limit])
+        keyed = {str(index): row for index, row in enumerate(rows)}
+        data: Json = keyed if self._core.settings.history_keyed else rows
+        self._answer(outgoing(f"RTN_DYN_{quantity.value}S", data))
+
+    def _chosen(self, command: Command) -> list[Sensor] | None:
+        """Return the sensors that the command names, all if none; None when that was answered as an error."""
+        seen = self._core.fleet.seen_by(self._core.gateway_id)
+        serials = command.serials() or list(seen)
+        if not set(serials) <= seen.keys():
+            self._answer(failure(command.type, "Unknown serial"))
+            return None
+        return [seen[serial] for serial in dict.fromkeys(serials)]
+
+
+def _history_rows(measurements: list[Measurement]) -> list[dict[str, Json]]:
+    """Return rows in all allowed forms: serial as string or integer, with time of day or without."""
+    return [
+        measurement.as_data(
+            measurement.serial if measurement.id % 2 else str(measurement.serial),
+            date_only=measurement.id % 3 == 0,
+        )
+        for measurement in measurements
+    ]

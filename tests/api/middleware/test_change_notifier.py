@@ -1,0 +1,149 @@
+"""Workers are told of what the API wrote: after the commit, soon, and once for many."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+import psycopg
+import pytest
+
+from service.api.services.change_notifier import Herald
+from service.api.services.context import services_of
+from service.app import create_app
+from service.config import ApiConfig
+from service.database.engine.pool import Database
+from service.environment import Environment
+from tests.support.api_server import KEY, ApiServer, gateway_body
+from tests.support.waiting import wait_until
+
+WAIT_S = 10
+NEVER_S = 3600.0
+POSTS = 50
+
+
+@pytest.fixture
+def listener(database_url: str) -> Iterator[psycopg.Connection]:
+    """Hears what workers hear."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("LISTEN gateways_changed")
+        yield connection
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A pool as the API has it."""
+    database = Database(config_for(database_url).database, "test", tells_later=True)
+    database.open()
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def config_for(url: str) -> ApiConfig:
+    """The API's settings."""
+    return ApiConfig.read(Environment({"DATABASE_URL": url, "ENCRYPTION_KEY": KEY}))
+
+
+def await_one(listener: psycopg.Connection) -> None:
+    """Returns with the next notification."""
+    heard = list(listener.notifies(timeout=WAIT_S, stop_after=1))
+    assert len(heard) == 1, "workers are told"
+
+
+def told_until_now(listener: psycopg.Connection) -> int:
+    """How often the listener was told before now."""
+    listener.execute("SELECT pg_notify('gateways_changed', 'mark')")
+    for told, notice in enumerate(listener.notifies(timeout=WAIT_S)):
+        if notice.payload == "mark":
+            return told
+    raise AssertionError("the mark never came")
+
+
+def test_a_write_wakes_workers(start_api: Callable[..., ApiServer], listener: psycopg.Connection) -> None:
+    api = start_api()
+    factory = api.factory()
+    await_one(listener)
+    gateway = api.gateway(factory["id"])
+    await_one(listener)
+    assert api.call("DELETE", f"/api/gateways/{gateway['id']}").status == 204
+    await_one(listener)
+    # Neither a read nor what was refused tells anybody, and the process tells what is left when it ends.
+    assert api.call("GET", "/api/gateways").status == 200
+    assert api.call("POST", "/api/gateways", {}).status == 400
+    assert api.stop() == 0
+    assert told_until_now(listener) == 0
+
+
+def test_many_writes_wake_workers_less_often(
+    start_api: Callable[..., ApiServer], listener: psycopg.Connection
+) -> None:
+    api = start_api()
+    factory = api.factory()
+    await_one(listener)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: api.gateway(factory["id"], f"CTC-{number}"), range(POSTS)))
+    assert api.stop() == 0
+    assert 0 < told_until_now(listener) < POSTS
+
+
+def test_the_sessions_of_the_api_leave_telling_to_the_herald(
+    database_url: str, listener: psycopg.Connection
+) -> None:
+    app = create_app(config_for(database_url))
+    services, client = services_of(app), app.test_client()
+
+    def write() -> int:
+        factory = client.post("/api/factories", json={"name": "Here"}).get_json()
+        return client.post("/api/gateways", json=gateway_body(factory["id"])).status_code
+
+    services.database.open()
+    try:
+        # A request sets its context a deadline, which is not to be that of the tests that follow.
+        assert copy_context().run(write) == 201
+        assert told_until_now(listener) == 0, "not by the trigger"
+        services.herald.start()
+        await_one(listener)
+    finally:
+        services.herald.stop(WAIT_S)
+        services.database.close()
+    assert told_until_now(listener) == 0, "once for all that was written"
+
+
+def test_what_is_pending_when_it_is_to_stop_is_told(database: Database, listener: psycopg.Connection) -> None:
+    herald = Herald(database, interval_s=NEVER_S)
+    herald.start()
+    herald.tell()
+    await_one(listener)
+    for _ in range(POSTS):
+        herald.tell()
+    assert told_until_now(listener) == 0, "not before the interval is over"
+    herald.stop(WAIT_S)
+    assert told_until_now(listener) == 1
+
+
+def test_a_herald_that_has_nothing_to_tell_says_nothing(
+    database: Database, listener: psycopg.Connection
+) -> None:
+    herald = Herald(database)
+    herald.start()
+    herald.stop(WAIT_S)
+    assert told_until_now(listener) == 0
+
+
+def test_it_goes_on_when_the_database_comes_back(
+    database_url: str, listener: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "millgate.api")
+    database = Database(config_for(database_url).database, "test", tells_later=True)
+    herald = Herald(database)
+    herald.start()
+    try:
+        herald.tell()
+        wait_until(lambda: "workers are not told" in caplog.text, WAIT_S, "the herald to fail")
+        database.open()
+        herald.tell()
+        await_one(listener)
+    finally:
+        herald.stop(WAIT_S)
+        database.close()

@@ -1,0 +1,1 @@
+"""The OpenAPI document: complete, valid, and usable by generated clients."""

@@ -1,0 +1,163 @@
+"""The description of the API: complete, and valid."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from service.api.openapi.document import write_document
+from service.api.openapi.operation import operation_of
+from service.app import create_app
+from service.config import ApiConfig
+from service.environment import Environment
+from tests.support.api_server import KEY, ApiServer, gateway_body
+
+PARTS = ["favicon-32x32.png", "start.js", "swagger-ui-bundle.js", "swagger-ui.css"]
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def application(**extra: str) -> Flask:
+    """The API, without its database."""
+    values = {"DATABASE_URL": "postgresql://localhost/never", "ENCRYPTION_KEY": KEY, **extra}
+    return create_app(ApiConfig.read(Environment(values)))
+
+
+def test_every_route_says_what_it_does() -> None:
+    app = application()
+    mute = [
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if operation_of(app.view_functions[rule.endpoint]) is None
+    ]
+    assert mute == []
+
+
+def test_a_route_that_says_nothing_is_no_part_of_a_document() -> None:
+    app = Flask("mute")
+    app.add_url_rule("/mute", view_func=lambda: "nothing")
+    with pytest.raises(ValueError, match="is not described"):
+        write_document(app)
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    paths = write_document(application())["paths"]
+    names = [operation["operationId"] for path in paths.values() for operation in path.values()]
+    assert len(set(names)) == len(names) >= 20
+    assert all(set(path) <= METHODS for path in paths.values())
+
+
+def test_what_any_request_may_meet_is_told() -> None:
+    document = write_document(application())
+    shared = document["components"]["responses"]["MethodNotAllowed"]
+    assert set(shared["headers"]) >= {"Allow", "X-Request-ID"}
+    assert "METHOD_NOT_ALLOWED" in shared["description"]
+    assert "METHOD_NOT_ALLOWED" in document["info"]["description"]
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    overloaded = [
+        each["operationId"] for each in operations if "OVERLOADED" in str(each["responses"].get("503"))
+    ]
+    for each in operations:
+        asks_database = "DATABASE_UNAVAILABLE" in str(each["responses"]["500"])
+        assert (each["operationId"] in overloaded) == asks_database, each["operationId"]
+    assert len(overloaded) >= 20
+
+
+def test_the_document_is_served_to_all_and_only_when_it_is_news(api: ApiServer) -> None:
+    reply = api.call("GET", "/api/openapi.json")
+    assert (reply.status, reply.json["openapi"]) == (200, "3.1.1")
+    again = api.call("GET", "/api/openapi.json", headers={"If-None-Match": reply.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_nothing_inline(api: ApiServer) -> None:
+    page = api.call("GET", "/api/docs")
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    text = page.body.decode()
+    links = re.findall(r'(?:src|href)="([^"]+)"', text)
+    assert sorted(links) == [f"docs/{name}" for name in PARTS]
+    assert re.findall(r"<script[^>]*>([^<]+)|<style| style=| on\w+=", text) == []
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";"))
+    assert (policy["default-src"], policy["script-src"], policy["style-src"]) == (
+        "'none'",
+        "'self'",
+        "'self'",
+    )
+    assert not re.search(r"unsafe|http|\*", page.headers["Content-Security-Policy"])
+    for link in links:
+        reply = api.call("GET", f"/api/{link}")
+        assert reply.status == 200
+        assert reply.body
+        again = api.call("GET", f"/api/{link}", headers={"If-None-Match": reply.headers["ETag"]})
+        assert again.status == 304
+    start = api.call("GET", "/api/docs/start.js").body.decode()
+    assert "openapi.json" in start
+    assert "http" not in start
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "index.template.html", "..%2f__init__.py", "swagger-ui.js"])
+def test_of_the_package_only_what_the_page_needs_is_shown(api: ApiServer, name: str) -> None:
+    assert api.call("GET", f"/api/docs/{name}").status == 404
+
+
+@pytest.mark.parametrize("path", ["/api/openapi.json", "/api/docs", "/api/docs/start.js"])
+def test_the_description_is_open_to_all(start_api: Callable[..., ApiServer], path: str) -> None:
+    assert start_api(AUTH="required").call("GET", path).status == 200
+
+
+@pytest.mark.req("API-05")
+def test_the_document_says_whether_this_server_asks_for_tokens() -> None:
+    def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+        return [operation for path in document["paths"].values() for operation in path.values()]
+
+    guarded = write_document(application(AUTH="required"))
+    asking = [one for one in operations(guarded) if {"token": []} in one["security"]]
+    assert len(asking) > 20
+    assert all("401" in one["responses"] for one in asking)
+    assert "token" in guarded["components"]["securitySchemes"]
+    open_to_all = write_document(application(AUTH="off"))
+    for one in operations(open_to_all):
+        assert one["security"] == []
+        assert "401" not in one["responses"], one["operationId"]
+        forbidden = one["responses"].get("403", {"content": {"application/json": {"examples": {}}}})
+        assert set(forbidden["content"]["application/json"]["examples"]) <= {"CROSS_ORIGIN"}
+        refusals = [name for answer in one["responses"].values() for name in _examples(answer)]
+        assert "TOO_MANY_FAILURES" not in refusals
+    assert "securitySchemes" not in open_to_all["components"]
+
+
+def _examples(answer: dict[str, Any]) -> list[str]:
+    return list(answer.get("content", {}).get("application/json", {}).get("examples", {}))
+
+
+@pytest.mark.req("API-04")
+def test_paths_begin_with_what_a_trusted_proxy_took_away(start_api: Callable[..., ApiServer]) -> None:
+    api = start_api(TRUSTED_PROXIES="1")
+    for sent, prefix in (
+        ("/millgate", "/millgate"), ("/millgate/", "/millgate"), ("plants/north", "/plants/north"),
+        ("/a, /b", "/b"), ("/", ""), ("", ""), ("//evil.example/x", "/evil.example/x"),
+        ("/../x", ""), ("/a b", ""), ("/a?b", ""), ("/a#b", ""), ("/\\evil", ""),
+        ("https://evil.example", ""), ("/\xff", ""),
+    ):  # fmt: skip
+        behind = {"X-Forwarded-Prefix": sent}
+        factory = api.call("POST", "/api/factories", {"name": "x"}, headers=behind)
+        assert factory.headers["Location"] == f"{prefix}/api/factories/{factory.json['id']}", sent
+        row = json.dumps(gateway_body(factory.json["id"], f"CTC {factory.json['id']}")).encode()
+        lines = {**behind, "Content-Type": "application/x-ndjson"}
+        imported = api.call("POST", "/api/gateways/import", body=row, headers=lines)
+        assert imported.headers["Location"] == f"{prefix}/api/gateways"
+        document = api.call("GET", "/api/openapi.json", headers=behind)
+        assert document.json["servers"] == [{"url": prefix or "/"}]
+        known = {**behind, "If-None-Match": document.headers["ETag"]}
+        assert api.call("GET", "/api/openapi.json", headers=known).status == 304
+    page = api.call("GET", "/api/docs", headers={"X-Forwarded-Prefix": "/millgate"}).body.decode()
+    assert not re.search(r'(?:src|href)="/', page), "its links are relative"
+
+
+def test_nobody_else_says_where_paths_begin(api: ApiServer) -> None:
+    claim = {"X-Forwarded-Prefix": "/millgate", "Script-Name": "/millgate"}
+    location = api.call("POST", "/api/factories", {"name": "x"}, headers=claim).headers["Location"]
+    assert location.startswith("/api/factories/")
+    assert api.call("GET", "/api/openapi.json", headers=claim).json["servers"] == [{"url": "/"}]

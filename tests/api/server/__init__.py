@@ -1,0 +1,1 @@
+"""The processes: slow clients, faults underneath, fairness between requests."""

@@ -1,0 +1,47 @@
+"""Nothing preempts a greenlet: what computes or waits has to let the others go on."""
+
+import json
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from devstack.project import PROJECT
+from tests.support.api_server import KEY
+
+LONGEST_TURN_S = 0.1
+
+
+def run(module: str, database_url: str) -> str:
+    """What a module prints, in a process of its own: it replaces parts of the standard library."""
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(PROJECT),
+        "DATABASE_URL": database_url,
+        "ENCRYPTION_KEY": KEY,
+        "LOG_LEVEL": "error",
+    }
+    process = subprocess.run(
+        [sys.executable, "-m", module],
+        env=environment,
+        # Not in the project's directory: a developer's .env is none of a test's business.
+        cwd=tempfile.gettempdir(),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+@pytest.mark.req("API-02")
+def test_no_request_keeps_a_process_from_its_other_clients(database_url: str) -> None:
+    measured = json.loads(run("tests.api.server.blocking_times", database_url))
+    assert {name: longest for name, longest in measured.items() if longest > LONGEST_TURN_S} == {}, measured
+
+
+@pytest.mark.req("API-02")
+def test_what_waits_lets_the_others_go_on(database_url: str) -> None:
+    run("tests.api.server.greenlets", database_url)

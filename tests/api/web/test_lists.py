@@ -1,0 +1,256 @@
+"""Lists: narrowed down, in every order, by page and by cursor."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.api_server import ApiServer
+
+STATES = ("connected", "retrying", "auth_failed", "disconnecting", "connecting", "authenticating")
+SORTS = ("name", "-name", "created_at", "-created_at", "last_seen_at", "-last_seen_at")
+
+
+def listed(api: ApiServer, path: str) -> list[dict[str, Any]]:
+    """All rows of a list, which has to be there; and the total, which has to be their number."""
+    reply = api.call("GET", path)
+    assert reply.status == 200, reply.body
+    data: list[dict[str, Any]] = reply.json["data"]
+    assert reply.json["pagination"]["total"] == len(data)
+    return data
+
+
+def names(api: ApiServer, query: str, kind: str = "gateways") -> list[str]:
+    """The names in a list."""
+    return [row["name"] for row in listed(api, f"/api/{kind}?{query}")]
+
+
+@pytest.fixture
+def sessions(api: ApiServer) -> Iterator[ExitStack]:
+    """Where workers' sessions are held open."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def worker(api: ApiServer, sessions: ExitStack, lease: str) -> tuple[str, int]:
+    """A worker whose session is open, and whose lease ends then."""
+    session = sessions.enter_context(psycopg.connect(api.database_url, autocommit=True))
+    row = session.execute(
+        """
+        INSERT INTO workers (
+            host, pid, version, session_pid, session_started_at, lease_duration, lease_expires_at
+        )
+        SELECT 'h', 1, '1', pid, backend_start, interval '9 s', now() + %s::interval
+        FROM pg_stat_get_activity(pg_backend_pid())
+        RETURNING id::text, epoch
+        """,
+        [lease],
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def observe(
+    database: psycopg.Connection, gateway: dict[str, Any], holder: tuple[str, int] | None, state: str
+) -> None:
+    """Has a worker say this of a gateway."""
+    database.execute(
+        """
+        INSERT INTO gateway_connections (
+            gateway_id, worker_id, epoch, state, connected_since, next_attempt_at
+        ) VALUES (
+            %(id)s, %(worker)s, %(epoch)s, %(state)s, CASE WHEN %(state)s = 'connected' THEN now() END,
+            CASE WHEN %(state)s IN ('retrying', 'auth_failed') THEN now() END
+        )
+        """,
+        {
+            "id": gateway["id"],
+            "worker": holder and holder[0],
+            "epoch": holder and holder[1],
+            "state": state,
+        },
+    )
+
+
+@pytest.mark.req("STATUS-01")
+def test_a_list_by_state_tells_what_each_status_tells(
+    api: ApiServer, database: psycopg.Connection, sessions: ExitStack
+) -> None:
+    factory_id = api.factory()["id"]
+    live, lost = worker(api, sessions, "60 s"), worker(api, sessions, "-1 s")
+    for number, state in enumerate((*STATES, "disconnected")):
+        for word, holder in (("live", live), ("lost", lost)):
+            made = api.gateway(factory_id, f"{word}-{number}", name=f"{word} {state}")
+            observe(database, made, holder, state)
+    api.gateway(factory_id, "never", name="never")
+    observe(database, api.gateway(factory_id, "freed", name="freed"), None, "disconnected")
+    everything = listed(api, "/api/gateways?limit=100")
+    told = {
+        row["id"]: api.call("GET", f"/api/gateways/{row['id']}/status").json["state"] for row in everything
+    }
+    found = {}
+    for state in (*STATES, "disconnected", "unknown"):
+        for row in listed(api, f"/api/gateways?state={state}&limit=100"):
+            found[row["id"]] = state
+    assert found == told
+    assert set(names(api, "state=disconnected")) == {"freed", "live disconnected", "never"}
+    assert len(names(api, "state=unknown")) == len(STATES) + 1
+    assert names(api, "state=retrying") == ["live retrying"]
+
+
+def test_filters_are_all_meant(api: ApiServer) -> None:
+    mill, plant = api.factory(name="Mill")["id"], api.factory(name="Plant")["id"]
+    api.gateway(mill, "CTC-1", name="Press")
+    off = api.gateway(mill, "CTC-2", name="press 2")
+    api.gateway(plant, "XPRESSO", name="Dryer")
+    api.call("POST", f"/api/gateways/{off['id']}/disconnect")
+    assert names(api, "q=press") == ["Dryer", "Press", "press 2"]
+    assert names(api, "q=PRESS&sort=-name") == ["press 2", "Press", "Dryer"]
+    assert names(api, f"q=press&factory_id={mill}") == ["Press", "press 2"]
+    assert names(api, f"q=press&factory_id={mill}&desired_state=disconnected") == ["press 2"]
+    assert names(api, f"q=press&factory_id={mill}&desired_state=connected") == ["Press"]
+    assert names(api, f"factory_id={mill}&state=connected") == []
+    assert names(api, "q=mIl", "factories") == ["Mill"]
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("50%25", ["50% mix"]),
+        ("_", ["a_b"]),
+        ("%5C", ["back\\slash"]),
+        ("%C3%84", ["Ähre", "ähre"]),
+        ("%20", ["50% mix"]),
+        ("x", ["50% mix"]),
+        ("'", []),
+        ("%25%25", []),
+    ],
+)
+def test_what_is_looked_for_is_taken_letter_by_letter(api: ApiServer, word: str, found: list[str]) -> None:
+    factory_id = api.factory()["id"]
+    for number, name in enumerate(("50% mix", "a_b", "back\\slash", "Ähre", "ähre")):
+        api.gateway(factory_id, f"CTC-{number}", name=name)
+        api.factory(name=name)
+    assert sorted(names(api, f"q={word}")) == found
+    assert sorted(names(api, f"q={word}", "factories")) == found
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_every_order_is_walked_by_cursor_and_by_offset(
+    api: ApiServer, database: psycopg.Connection, sort: str
+) -> None:
+    factory_id = api.factory()["id"]
+    made = [api.gateway(factory_id, f"CTC-{n}", name=f"n{n * 5 % 3}") for n in range(11)]
+    database.execute(
+        "UPDATE gateways SET created_at = date_trunc('day', now()) - interval '1 day' * ascii(name)"
+    )
+    for number, gateway in enumerate(made[:8]):
+        database.execute(
+            "INSERT INTO gateway_connections (gateway_id, last_seen_at)"
+            " VALUES (%s, CASE WHEN %s > 1 THEN now() - %s * interval '1 s' END)",
+            [gateway["id"], number, number // 2],
+        )
+    rows = listed(api, "/api/gateways?limit=100")
+    column = sort.removeprefix("-")
+    expected = sorted(rows, key=lambda row: (row[column] or "", row["id"]), reverse=sort.startswith("-"))
+    assert listed(api, f"/api/gateways?limit=100&sort={sort}") == expected
+    walked, page = [], api.call("GET", f"/api/gateways?limit=3&sort={sort}").json
+    walked += page["data"]
+    while cursor := page["pagination"]["next_cursor"]:
+        page = api.call("GET", f"/api/gateways?limit=3&sort={sort}&cursor={cursor}").json
+        assert page["pagination"]["total"] == 11
+        walked += page["data"]
+    assert walked == expected
+    by_offset = [
+        row
+        for offset in range(0, 12, 3)
+        for row in api.call("GET", f"/api/gateways?limit=3&sort={sort}&offset={offset}").json["data"]
+    ]
+    assert by_offset == expected
+
+
+@pytest.mark.parametrize("sort", ["name", "-name", "created_at", "-created_at"])
+def test_factories_are_ordered_in_the_same_ways(api: ApiServer, sort: str) -> None:
+    rows = [api.factory(name=name) for name in ("b", "a", "c", "a")]
+    column = sort.removeprefix("-")
+    expected = sorted(rows, key=lambda row: (row[column], row["id"]), reverse=sort.startswith("-"))
+    page = api.call("GET", f"/api/factories?limit=2&sort={sort}").json
+    cursor = page["pagination"]["next_cursor"]
+    rest = api.call("GET", f"/api/factories?limit=2&sort={sort}&cursor={cursor}").json
+    assert page["data"] + rest["data"] == expected
+
+
+@pytest.mark.req("GATEWAY-02", "API-05")
+def test_a_cursor_of_another_list_order_or_filter_is_refused(api: ApiServer) -> None:
+    factory = api.factory()
+    for number in range(3):
+        api.gateway(factory["id"], f"CTC-{number}")
+        api.factory()
+    asked = (
+        "/api/gateways?limit=1",
+        "/api/gateways?limit=1&sort=-name",
+        "/api/gateways?limit=1&sort=created_at",
+        "/api/gateways?limit=1&sort=last_seen_at",
+        "/api/gateways?limit=1&q=c",
+        "/api/gateways?limit=1&q=ct",
+        "/api/gateways?limit=1&desired_state=connected",
+        f"/api/gateways?limit=1&factory_id={factory['id']}",
+        "/api/factories?limit=1",
+        "/api/factories?limit=1&sort=-created_at",
+        "/api/status/summary?limit=1",
+    )
+    cursors = [api.call("GET", path).json["pagination"]["next_cursor"] for path in asked]
+    assert len(set(cursors)) == len(asked)
+    for made_by, cursor in zip(asked, cursors, strict=True):
+        for path in asked:
+            reply = api.call("GET", f"{path}&cursor={cursor}")
+            if path == made_by:
+                assert reply.status == 200
+            else:
+                assert (reply.status, reply.fields) == (400, ["cursor"]), (made_by, path)
+    assert api.call("GET", f"/api/gateways?limit=2&cursor={cursors[0]}").status == 200, (
+        "another limit is fine"
+    )
+    both = api.call("GET", f"{asked[0]}&offset=0&cursor={cursors[0]}")
+    assert (both.status, both.fields) == (400, ["query"])
+    # A key that is no time, under the digest of a list that is ordered by time.
+    forged = api.call("GET", f"{asked[2]}&cursor={forge(cursors[2], b'tomorrow')}")
+    assert (forged.status, forged.fields) == (400, ["cursor"])
+    assert api.call("GET", f"{asked[2]}&cursor={forge(cursors[2], b'infinity')}").status == 400
+    assert api.call("GET", f"{asked[2]}&cursor={forge(cursors[2], b'2026-01-01T00:00:00')}").status == 400
+    assert api.call("GET", f"{asked[0]}&cursor={forge(cursors[0], b'a' + bytes(1))}").status == 400
+
+
+def forge(cursor: str, key: bytes) -> str:
+    """The same cursor with another key."""
+    decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    return base64.urlsafe_b64encode(decoded[:24] + key).rstrip(b"=").decode()
+
+
+@pytest.mark.req("GATEWAY-02", "API-05")
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("state=", "state"),
+        ("state=up", "state"),
+        ("state=connected&state=retrying", "state"),
+        ("desired_state=unknown", "desired_state"),
+        ("factory_id=x", "factory_id"),
+        ("q=", "q"),
+        ("q=" + "x" * 101, "q"),
+        ("q=%00", "q"),
+        ("sort=updated_at", "sort"),
+        ("sort=--name", "sort"),
+        ("sort=", "sort"),
+        ("deleted=", "deleted"),
+        ("deleted=ONLY", "deleted"),
+        ("order=name", "order"),
+        ("sort=x&cursor=AAAA", "sort,cursor"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_refused(api: ApiServer, query: str, field: str) -> None:
+    reply = api.call("GET", f"/api/gateways?{query}")
+    assert (reply.status, reply.error["code"], reply.fields) == (400, "VALIDATION_ERROR", field.split(","))

@@ -1,0 +1,102 @@
+"""A row against the real parts, and what is left when somebody stops it."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chaos.__main__ import run_row
+from chaos.catalogue import Row
+from chaos.findings import Findings, Verdict
+from chaos.scenarios import fleets as rows_fleets
+from chaos.scenarios import gateways as rows_gateways
+from chaos.scenarios.fleets import worker_kill_5000, worker_term_5000
+from chaos.scenarios.gateways import gateway_cut
+from chaos.testbed import Plant
+from devstack.harness.sandbox import Household
+from devstack.processes.orphans import marked_processes
+from devstack.project import PROJECT
+from tests.support.waiting import wait_until
+
+LIMIT_S = 60
+
+
+def test_a_row_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_gateways, "DOWN_S", 0.2)
+    lines: list[str] = []
+    row = Row("gateway-cut", "a cut", "a promise", gateway_cut, 1)
+    with Household(tmp_path / "chaos-test", lines.append) as household:
+        outcome = run_row(row, household)
+        # What was killed is gone when the system comes to it.
+        wait_until(lambda: not list(marked_processes(household.mark)), what="all processes to be gone")
+        assert household.path.exists()
+    assert outcome.measured.count("said after") == 3
+    # Whether it is in time is for `make chaos` to say: this machine may be busy with other tests.
+    assert "not at all" not in outcome.measured, outcome.measured
+    assert "could not" not in outcome.measured, outcome.measured
+    assert "the other gateway undisturbed" in outcome.measured
+    assert lines[0] == "gateway-cut: begins"
+    assert lines[-1].startswith("gateway-cut: ")
+    assert not (tmp_path / "chaos-test").exists()
+    assert not list(marked_processes(str(tmp_path / "chaos-test")))
+
+
+def test_a_false_promise_is_found_out(tmp_path: Path) -> None:
+    def measure(household: Household, findings: Findings) -> None:
+        with Plant(household, "false") as plant:
+            site = plant.start_site(1)
+            plant.register({"AP-0001": site.url("AP-0001")})
+            # Nobody is there who could connect it.
+            findings.within("connected", plant.wait_for(["AP-0001"], _is_connected, 0.2), 0.1)
+            findings.holds("no worker", plant.status("AP-0001")["reason"]["code"] == "no_worker")
+
+    with Household(tmp_path / "chaos-test", lambda _text: None) as household:
+        outcome = run_row(Row("false", "none", "connected", measure, 1), household)
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.measured == "✗ connected not at all (≤ 0.1 s); no worker"
+
+
+def _is_connected(status: dict[str, object]) -> bool:
+    return status["state"] == "connected"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_when_it_is_stopped(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "chaos", "--only", "half-open"],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        directory = PROJECT / ".data" / f"chaos-{process.pid}"
+        try:
+            for line in process.stdout:
+                if "goes dark" in line:
+                    break
+            assert directory.exists()
+            assert list(marked_processes(str(directory)))
+            process.send_signal(number)
+            assert process.wait(LIMIT_S) == 130
+        finally:
+            process.kill()
+    assert not directory.exists()
+    assert not list(marked_processes(str(directory)))
+
+
+@pytest.mark.parametrize("measure", [worker_term_5000, worker_kill_5000])
+def test_a_worker_with_many_gateways_leaves_them_to_another(
+    measure: Callable[[Household, Findings], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows with 5,000 gateways, with a few hundred; whether it is in time is for `make chaos` to say."""
+    monkeypatch.setattr(rows_fleets, "GATEWAYS", 300)
+    with Household(tmp_path / "chaos-test", lambda _text: None) as household:
+        outcome = run_row(Row("many", "a worker's end", "taken over", measure, 1), household)
+    assert "not at all" not in outcome.measured, outcome.measured
+    assert "could not" not in outcome.measured, outcome.measured
+    assert "at most 1 session a gateway" in outcome.measured
+    assert "300 sessions in the end" in outcome.measured

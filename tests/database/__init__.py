@@ -1,0 +1,1 @@
+"""Statements, repositories, the schema and its migrations, on a real PostgreSQL."""

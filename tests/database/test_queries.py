@@ -1,0 +1,214 @@
+"""Every statement is prepared on the migrated schema, and its columns are held against its row type."""
+
+import ast
+import dataclasses
+import importlib
+import itertools
+import pkgutil
+import re
+import typing
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from types import UnionType
+from typing import Any, get_args
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.pq import ExecStatus
+
+import service.database
+from devstack.checks.generated import ROWS
+from devstack.checks.row_types import read_columns, render_module
+from devstack.project import PROJECT
+from service.database.desired import factory_lists, gateway_lists
+from service.database.engine.paging import Start
+from service.database.engine.query import Command, Query
+from tests.support.database_server import cloned_database
+
+Statement = Query[Any] | Command
+PYTHON_TYPES: dict[str, object] = {
+    "bigint": int,
+    "boolean": bool,
+    "bytea": bytes,
+    "integer": int,
+    "interval": timedelta,
+    "json": bytes,
+    "jsonb": dict[str, Any],
+    "text": str,
+    "timestamp with time zone": datetime,
+    "uuid": UUID,
+}
+# Only a column of a table tells whether it may be null; views and expressions tell nothing.
+TYPE_AND_NULLABILITY = """
+    SELECT
+        format_type(%(type)s::oid, NULL),
+        (
+            SELECT NOT a.attnotnull
+            FROM pg_attribute AS a JOIN pg_class AS c ON a.attrelid = c.oid
+            WHERE c.oid = %(table)s::oid AND c.relkind = 'r' AND a.attnum = %(column)s::int2
+        )
+"""
+
+
+def constant_statements() -> dict[str, Statement]:
+    """Every Query and Command that is a constant of a module of the database package, by `module.NAME`."""
+    package = "service.database."
+    return {
+        f"{module.name.removeprefix(package)}.{name}": value
+        for module in pkgutil.walk_packages(service.database.__path__, package)
+        for name, value in vars(importlib.import_module(module.name)).items()
+        if isinstance(value, Query | Command)
+    }
+
+
+def list_statements() -> dict[str, Statement]:
+    """Every statement of lists, in every order, from every start, with each condition and with all."""
+    starts: tuple[Start, ...] = get_args(Start)
+    of_gateways: list[gateway_lists.Conditions] = [
+        *((condition,) for condition in get_args(gateway_lists.Condition)),
+        get_args(gateway_lists.Condition),
+    ]
+    of_factories: list[factory_lists.Conditions] = [
+        *((condition,) for condition in get_args(factory_lists.Condition)),
+        get_args(factory_lists.Condition),
+    ]
+    statements: dict[str, Statement] = {}
+    for some in of_gateways:
+        statements[f"gateway_lists.count {some}"] = gateway_lists.count(some)
+        statements[f"gateway_lists.id_batches {some}"] = gateway_lists.id_batches(some)
+        for order, start in itertools.product(get_args(gateway_lists.GatewaySort), starts):
+            name = f"gateway_lists.page {some} {order} {start}"
+            statements[name] = gateway_lists.page(order, some, start)
+            statements[f"{name}, rendered"] = gateway_lists.rendered_page(order, some, start)
+    for few in of_factories:
+        statements[f"factory_lists.count {few}"] = factory_lists.count(few)
+        for sort, start in itertools.product(get_args(factory_lists.FactorySort), starts):
+            name = f"factory_lists.page {few} {sort} {start}"
+            statements[name] = factory_lists.page(sort, few, start)
+            statements[f"{name}, rendered"] = factory_lists.rendered_page(sort, few, start)
+    return statements
+
+
+# The functions that put statements together.
+BUILDERS = {
+    ("gateway_lists", "page"),
+    ("gateway_lists", "rendered_page"),
+    ("gateway_lists", "count"),
+    ("gateway_lists", "id_batches"),
+    ("factory_lists", "page"),
+    ("factory_lists", "rendered_page"),
+    ("factory_lists", "count"),
+}
+CONSTANTS = constant_statements()
+STATEMENTS = CONSTANTS | list_statements()
+
+
+@pytest.fixture(scope="module")
+def connection(server_admin: psycopg.Connection, server_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to a migrated database; preparing changes nothing in it."""
+    with (
+        cloned_database(server_admin, server_url) as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        yield connection
+
+
+def numbered(sql: str) -> bytes:
+    """As psycopg sends it to the server."""
+    numbers: dict[str, int] = {}
+    text = re.sub(r"%\((\w+)\)s", lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", sql)
+    assert "%" not in text.replace("%%", ""), "a percent sign that is no parameter has to be doubled"
+    return text.replace("%%", "%").encode()
+
+
+def described_columns(
+    connection: psycopg.Connection, statement: Statement
+) -> dict[str, tuple[object, bool | None]]:
+    """Column name → Python type, and whether it may be null (None: PostgreSQL does not tell)."""
+    prepared = connection.pgconn.prepare(b"checked", numbered(statement.sql))
+    assert prepared.status == ExecStatus.COMMAND_OK, prepared.error_message.decode()
+    shape = connection.pgconn.describe_prepared(b"checked")
+    connection.execute("DEALLOCATE checked")
+    columns: dict[str, tuple[object, bool | None]] = {}
+    for index in range(shape.nfields):
+        parameters = {
+            "type": shape.ftype(index),
+            "table": shape.ftable(index),
+            "column": shape.ftablecol(index),
+        }
+        row = connection.execute(TYPE_AND_NULLABILITY, parameters).fetchone()
+        assert row is not None
+        name = (shape.fname(index) or b"").decode()
+        assert name not in columns, f"two columns are named {name}"
+        columns[name] = (PYTHON_TYPES[row[0]], row[1])
+    return columns
+
+
+def declared_columns(row: type[Any]) -> dict[str, tuple[object, bool]]:
+    """Field name → type, and whether it may be None."""
+    return {name: without_none(kind) for name, kind in typing.get_type_hints(row).items()}
+
+
+def without_none(kind: object) -> tuple[object, bool]:
+    """The type without `| None`, and whether that was there."""
+    if not isinstance(kind, UnionType):
+        return kind, False
+    (only,) = [part for part in kind.__args__ if part is not type(None)]
+    return only, True
+
+
+@pytest.mark.req("REPO-06", "QUAL-02")
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_fits_the_schema_and_its_row_type(connection: psycopg.Connection, name: str) -> None:
+    statement = STATEMENTS[name]
+    described = described_columns(connection, statement)
+    if isinstance(statement, Command):
+        assert described == {}, "a command returns no rows"
+        return
+    assert dataclasses.is_dataclass(statement.row)
+    declared = declared_columns(statement.row)
+    told = {
+        column: (kind, declared[column][1] if nullable is None and column in declared else nullable)
+        for column, (kind, nullable) in described.items()
+    }
+    # In the same order, too: rows are made of their columns by position.
+    assert list(told.items()) == list(declared.items())
+
+
+@pytest.mark.req("REPO-06", "QUAL-02")
+def test_no_statement_escapes_the_collection() -> None:
+    """Every statement is a constant of a module of the database package, or made by one of BUILDERS."""
+    assert len(CONSTANTS) >= 40
+    places = [
+        (path, node, tree)
+        for package in ("service", "workers")
+        for path in (PROJECT / package).rglob("*.py")
+        for tree in [ast.parse(path.read_text())]
+        for node in makers(tree)
+    ]
+    assert all(path.is_relative_to(PROJECT / "service" / "database") for path, _, _ in places), places
+    built = {
+        (path.stem, function.name)
+        for path, node, tree in places
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and node in ast.walk(function)
+    }
+    assert built == BUILDERS
+    assert len(places) == len(CONSTANTS) + len(BUILDERS)
+
+
+def makers(tree: ast.Module) -> list[ast.Call]:
+    """Where a module makes statements."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"Query", "Command"}
+    ]
+
+
+@pytest.mark.req("REPO-02")
+def test_row_types_are_what_the_schema_says(database_url: str) -> None:
+    assert (PROJECT / ROWS).read_text() == render_module(read_columns(database_url))

@@ -1,0 +1,108 @@
+"""The rows of a plant, written as the API writes them, and statuses, read as the API reads them."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import namedtuple_row
+
+from service.crypto import Sealer, Secret
+from service.database.desired.factories import FactoryRepository
+from service.database.desired.gateways import GatewayRepository
+from service.database.engine.ids import new_id
+from service.database.engine.pool import Database
+from service.database.views.statuses import GatewayStatus, StatusRepository
+from tests.support.waiting import wait_until
+from tests.support.worker_settings import EMAIL, KEY, PASSWORD, worker_config
+
+
+class Plant:
+    """One factory in a database. For one thread."""
+
+    def __init__(self, database_url: str) -> None:
+        self.database_url = database_url
+        self.database = Database(worker_config(database_url).database, "tests")
+        self.sealer = Sealer(Secret(KEY))
+        self._gateways = GatewayRepository(self.database)
+        self._statuses = StatusRepository(self.database)
+
+    def __enter__(self) -> Self:
+        self.database.open()
+        self.factory_id = FactoryRepository(self.database).create({"name": "Mill"}).id
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.database.close()
+
+    def add(self, gateway_id: str, url: str, password: str = PASSWORD, email: str = EMAIL) -> UUID:
+        """A new gateway, wanted connected."""
+        return self.add_all([(gateway_id, url)], password, email)[0]
+
+    def add_all(
+        self, gateways: Iterable[tuple[str, str]], password: str = PASSWORD, email: str = EMAIL
+    ) -> list[UUID]:
+        """New gateways, in one transaction: identifiers with URLs."""
+        added = []
+        with self.database.transaction() as transaction:
+            repository = GatewayRepository(transaction)
+            for gateway_id, url in gateways:
+                row_id = new_id()
+                values = {
+                    "factory_id": self.factory_id,
+                    "gateway_id": gateway_id,
+                    "name": gateway_id,
+                    "url": url,
+                    "email": email,
+                }
+                repository.create(row_id, self.sealer.seal(Secret(password), row_id), values)
+                added.append(row_id)
+        return added
+
+    def change(self, row_id: UUID, password: str | None = None, **changes: object) -> None:
+        """As PATCH does."""
+        sealed = None if password is None else self.sealer.seal(Secret(password), row_id)
+        with self.database.transaction() as transaction:
+            GatewayRepository(transaction).update(row_id, changes, sealed)
+
+    def delete(self, row_id: UUID) -> None:
+        """As DELETE does."""
+        self._gateways.soft_delete(row_id)
+
+    def connect(self, row_id: UUID) -> None:
+        """As POST …/connect does."""
+        self._gateways.want_connected(row_id)
+
+    def disconnect(self, row_id: UUID) -> None:
+        """As POST …/disconnect does."""
+        self._gateways.want_disconnected(row_id)
+
+    def status(self, row_id: UUID) -> GatewayStatus:
+        """What GET …/status shows."""
+        return self._statuses.find_by_id(row_id)
+
+    def wait_for_state(self, row_id: UUID, state: str, timeout_s: float = 8.0) -> GatewayStatus:
+        """Waits until the status says so, and returns it."""
+        seen: list[GatewayStatus] = []
+
+        def shown() -> bool:
+            seen[:] = [self.status(row_id)]
+            return seen[0].state == state
+
+        wait_until(shown, timeout_s, f"the status {state}")
+        return seen[0]
+
+    def rows(self, statement: str, *parameters: object) -> list[Any]:
+        """What a statement returns."""
+        with psycopg.connect(self.database_url, autocommit=True, row_factory=namedtuple_row) as connection:
+            cursor = connection.execute(statement.encode(), parameters)
+            return [] if cursor.description is None else cursor.fetchall()
+
+    def events(self, row_id: UUID) -> list[Any]:
+        """A gateway's history, oldest first."""
+        return self.rows("SELECT * FROM gateway_events WHERE gateway_id = %s ORDER BY id", row_id)
+
+    def is_free(self, row_id: UUID) -> bool:
+        """Whether no worker holds it."""
+        held = "SELECT FROM gateway_connections WHERE gateway_id = %s AND worker_id IS NOT NULL"
+        return not self.rows(held, row_id)

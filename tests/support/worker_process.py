@@ -1,0 +1,100 @@
+"""Real workers: in a thread of the test, or as a process of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+from devstack.project import PROJECT
+from tests.support.worker_settings import worker_config, worker_environment
+from workers.__main__ import Worker
+from workers.gateway_manager.registry import GatewayRegistry
+from workers.gateway_manager.states import State
+
+STOP_LIMIT_S = 12.0
+
+
+class ThreadedWorker:
+    """A worker in this process. Started when made; `stop` may be called twice."""
+
+    def __init__(self, database_url: str, changes: Mapping[str, str]) -> None:
+        self.worker = Worker(worker_config(database_url, **changes))
+        self._thread = threading.Thread(target=self.worker.run, name="worker-under-test", daemon=True)
+        self._thread.start()
+
+    @property
+    def registry(self) -> GatewayRegistry:
+        """What it knows."""
+        return self.worker._registry
+
+    def state(self, row_id: UUID) -> State | None:
+        """What it knows of a gateway; None: it does not hold it."""
+        observation = self.registry.find(row_id)
+        return None if observation is None or observation.is_over else observation.state
+
+    def stop(self) -> None:
+        """Ends it as SIGTERM does."""
+        self.worker.request_stop()
+        self._thread.join(STOP_LIMIT_S)
+        assert not self._thread.is_alive(), "the worker did not stop in time"
+
+
+class WorkerProcess:
+    """`python -m workers`. Started when made."""
+
+    def __init__(
+        self,
+        database_url: str,
+        directory: Path,
+        changes: Mapping[str, str],
+        file_limit: int | None = None,
+    ) -> None:
+        """`file_limit`: how many files it may have open."""
+        limit = [] if file_limit is None else ["sh", "-c", f'ulimit -n {file_limit} && exec "$@"', "sh"]
+        self.log_path = directory / "worker.log"
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*limit, sys.executable, "-m", "workers"],
+                # Not in the project's directory: a developer's .env is none of a test's business.
+                cwd=directory,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONPATH": str(PROJECT),
+                    **worker_environment(database_url, changes),
+                },
+                stdout=log,
+                stderr=log,
+                # With its guard in a process group of its own: together they are frozen like a machine.
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        """All that it wrote."""
+        return self.log_path.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self.process.send_signal(number)
+
+    def send_to_all(self, number: signal.Signals) -> None:
+        """Sends it and its guard a signal."""
+        os.killpg(self.process.pid, number)
+
+    def terminate(self) -> int:
+        """Ends it as an operator does; returns its exit status."""
+        self.send(signal.SIGTERM)
+        return self.process.wait(STOP_LIMIT_S)
+
+    def kill(self) -> None:
+        """Ends it at once, if it has not ended; also a frozen one."""
+        self.process.kill()
+        self.process.wait(STOP_LIMIT_S)
+        with suppress(ProcessLookupError):
+            # A frozen guard does not see that it is alone.
+            self.send_to_all(signal.SIGCONT)

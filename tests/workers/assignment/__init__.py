@@ -1,0 +1,1 @@
+"""Which gateways are a worker's."""

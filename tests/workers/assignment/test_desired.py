@@ -1,0 +1,110 @@
+"""What a worker knows of what it holds, brought up to date without reading everything again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from service.database.engine.pool import ConnectionExecutor
+from service.database.observed.connections import ConnectionRepository
+from service.database.observed.workers import WorkerIdentity, WorkerRepository
+from tests.support.testbed import Plant
+from workers.gateway_manager.assignment.desired import WantedGateways
+
+pytestmark = pytest.mark.req("ORCH-01")
+NEVER_S = 1_000_000.0
+
+
+@dataclass
+class Holder:
+    """A worker that claims, and looks; all by hand. It reads everything only when it has to."""
+
+    identity: WorkerIdentity
+    connections: ConnectionRepository
+    wanted: WantedGateways
+
+    def look(self) -> list[UUID]:
+        """Looks once; returns what it read."""
+        self.wanted.notice(self.identity)
+        return sorted(gateway.id for gateway in self.wanted.read(self.identity))
+
+    def release(self, row_id: UUID) -> None:
+        """Writes that it is over."""
+        over = {"gateway_id": str(row_id), "is_over": True, "state": "disconnected", "state_age_s": 0}
+        counters = {"attempt": 0, "connects": 0, "messages_received": 0, "rejected_logins": 0}
+        assert self.connections.report([over | counters]) == {row_id}
+
+
+@pytest.fixture
+def holder(plant: Plant) -> Iterator[Holder]:
+    """It has looked at everything, which was nothing."""
+    with psycopg.connect(plant.database_url, autocommit=True) as connection:
+        executor = ConnectionExecutor(connection)
+        identity = WorkerRepository(executor).register("here", 1, "test", lease_s=30)
+        made = Holder(identity, ConnectionRepository(executor, identity), WantedGateways(executor, NEVER_S))
+        assert made.look() == []
+        yield made
+
+
+@pytest.fixture
+def row_ids(plant: Plant) -> list[UUID]:
+    return sorted(plant.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(3)))
+
+
+def test_what_is_claimed_is_read_and_all_that_is_wanted_is_counted(
+    holder: Holder, row_ids: list[UUID]
+) -> None:
+    holder.wanted.look_again(holder.connections.claim(2))
+    assert holder.look() == row_ids[:2]
+    assert sorted(holder.wanted.versions) == row_ids[:2]
+    assert holder.wanted.count == 3
+
+
+def test_a_change_shows_without_any_notification(holder: Holder, plant: Plant, row_ids: list[UUID]) -> None:
+    holder.wanted.look_again(holder.connections.claim(3))
+    holder.look()
+    before = dict(holder.wanted.versions)
+    plant.rows("UPDATE gateways SET url = 'ws://127.0.0.2:9' WHERE id = %s", row_ids[0])
+    plant.rows("UPDATE gateways SET desired_state = 'disconnected' WHERE id = %s", row_ids[1])
+    assert row_ids[0] in holder.look()
+    assert sorted(holder.wanted.versions) == [row_ids[0], row_ids[2]]
+    assert holder.wanted.versions[row_ids[0]] > before[row_ids[0]]
+    assert holder.wanted.versions[row_ids[2]] == before[row_ids[2]]
+
+
+def test_what_is_not_wanted_any_more_when_it_is_claimed_is_read_to_be_freed(
+    holder: Holder, plant: Plant, row_ids: list[UUID]
+) -> None:
+    claimed = holder.connections.claim(3)
+    plant.disconnect(row_ids[0])
+    plant.delete(row_ids[1])
+    holder.wanted.look_again(claimed)
+    assert holder.look() == row_ids
+    assert list(holder.wanted.versions) == [row_ids[2]]
+
+
+def test_what_was_released_is_held_no_more_unless_it_was_claimed_anew(
+    holder: Holder, row_ids: list[UUID]
+) -> None:
+    holder.wanted.look_again(holder.connections.claim(3))
+    holder.look()
+    for row_id in row_ids[:2]:
+        holder.release(row_id)
+    holder.connections.claim(1)
+    holder.wanted.look_again(row_ids[:2])
+    assert row_ids[0] in holder.look(), "the claim was as early as it can be: before the release was told of"
+    assert sorted(holder.wanted.versions) == [row_ids[0], row_ids[2]]
+
+
+def test_what_nobody_tells_of_is_found_by_looking_at_all(
+    holder: Holder, plant: Plant, row_ids: list[UUID]
+) -> None:
+    holder.wanted.look_again(holder.connections.claim(3))
+    holder.look()
+    assert sorted(holder.wanted.versions) == row_ids
+    plant.rows("UPDATE factories SET deleted_at = now()")
+    holder.wanted.look_at_all()
+    holder.look()
+    assert holder.wanted.versions == {}

@@ -1,0 +1,138 @@
+"""A worker that is told to stop hands over what it has, as fast as others take it up."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator import Fault
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.workers.conftest import StartSite, StartWorker
+from workers.gateway_manager.assignment.drain import GAP_S, LEAST_AT_ONCE, PATIENCE_S, DrainWindow
+
+COUNT = 100
+# Of those that the worker let go because it was to end.
+MOVED = """
+SELECT extract(epoch FROM gone.at)::float8 AS gone_at, extract(epoch FROM back.at)::float8 AS back_at
+FROM (
+    SELECT gateway_id, at FROM gateway_events
+    WHERE from_state = 'connected' AND reason_code = 'worker_shutdown'
+) AS gone
+JOIN (
+    SELECT gateway_id, max(at) AS at FROM gateway_events WHERE to_state = 'connected' GROUP BY gateway_id
+) AS back USING (gateway_id)
+"""
+
+
+def ids(count: int) -> list[UUID]:
+    return [UUID(int=number) for number in range(count)]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 1000), st.floats(5, 1000), st.floats(0.01, 0.4))
+def test_no_gateway_waits_long_whether_the_others_are_fast_or_slow(
+    count: int, rate: float, latency_s: float
+) -> None:
+    """The others take up `rate` a second, each `latency_s` after it was let go at the earliest."""
+    now, step_s, credit = 0.0, 0.05, 0.0
+    window, connected = DrainWindow(now), ids(count)
+    let_go_at: dict[UUID, float] = {}
+    gaps: list[float] = []
+    while connected or let_go_at:
+        now += step_s
+        credit = min(rate, credit + rate * step_s)
+        ready = [each for each, at in let_go_at.items() if now - at >= latency_s][: int(credit)]
+        credit -= len(ready)
+        gaps += [now - let_go_at.pop(each) for each in ready]
+        window.take_up(ready, now)
+        for each in window.let_go(connected, now):
+            let_go_at[each] = now
+        connected = [each for each in connected if each not in let_go_at]
+        assert now < 60 + 4 * count / rate, "it comes to an end"
+    longest_s = latency_s + max(GAP_S, LEAST_AT_ONCE / rate) + 3 * step_s
+    assert max(gaps) <= 2 * longest_s
+
+
+def test_nothing_more_is_let_go_while_nobody_takes_it_up() -> None:
+    window, connected = DrainWindow(0.0), ids(100)
+    first = window.let_go(connected, 0.0)
+    assert len(first) == LEAST_AT_ONCE
+    rest = connected[LEAST_AT_ONCE:]
+    for now in (1.0, PATIENCE_S + 1, 10 * PATIENCE_S):
+        assert window.let_go(rest, now) == []
+    assert set(window.waiting) == set(first)
+    window.take_up(first, 10 * PATIENCE_S)
+    assert len(window.let_go(rest, 10 * PATIENCE_S)) == LEAST_AT_ONCE
+
+
+def test_a_gateway_that_nobody_can_take_up_keeps_no_place_for_ever() -> None:
+    window, connected = DrainWindow(0.0), ids(100)
+    dead, *others = window.let_go(connected, 0.0)
+    window.take_up(others, PATIENCE_S)
+    window.let_go(connected[LEAST_AT_ONCE:], PATIENCE_S + 0.1)
+    assert dead not in window.waiting
+
+
+@pytest.mark.req("LIFECYCLE-04")
+def test_sessions_end_only_as_fast_as_another_worker_takes_them_up(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    site = start_site(COUNT)
+    first = start_worker(LEASE_S="30", DRAIN_TIMEOUT_S="60")
+    plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    wait_until(lambda: connected(plant) == COUNT, 30, "all to be connected")
+    # One login after the other, and each takes its time.
+    for gateway in site.gateways:
+        gateway.fault(Fault.DRIBBLE_LOGIN, byte_interval_s=0.0002)
+    start_worker(LEASE_S="30", MAX_HANDSHAKES="1", LOGIN_TIMEOUT_S="5", LIVENESS_TIMEOUT_S="5")
+    wait_until(lambda: len(plant.rows("SELECT FROM workers AS w WHERE worker_is_live(w)")) == 2)
+    first.worker.request_stop()
+    wait_until(lambda: plant.rows("SELECT FROM workers WHERE ended_at IS NOT NULL"), 60, "the first to end")
+    wait_until(lambda: connected(plant) == COUNT, 60, "all to be connected again")
+    moved = plant.rows(MOVED)
+    assert len(moved) >= COUNT / 2
+    gaps = sorted(row.back_at - row.gone_at for row in moved)
+    took_s = max(row.back_at for row in moved) - min(row.gone_at for row in moved)
+    # Let go all at once, they would wait for half of that time.
+    assert gaps[len(gaps) // 2] < took_s / 3
+    seen = site.summary()
+    assert (seen["max_open_sessions"], seen["open_sessions"]) == (1, COUNT)
+
+
+@pytest.mark.req("LIFECYCLE-05")
+def test_a_worker_that_nobody_can_follow_ends_at_once(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    site = start_site(60)
+    worker = start_worker(LEASE_S="30", DRAIN_TIMEOUT_S="600")
+    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    wait_until(lambda: connected(plant) == len(row_ids), 30, "all to be connected")
+    worker.stop()
+    assert all(plant.is_free(row_id) for row_id in row_ids)
+
+
+@pytest.mark.req("LIFECYCLE-05")
+def test_a_second_request_to_stop_ends_the_handing_over(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    site = start_site(COUNT)
+    first = start_worker(LEASE_S="30", DRAIN_TIMEOUT_S="600")
+    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    wait_until(lambda: connected(plant) == COUNT, 30, "all to be connected")
+    for gateway in site.gateways:
+        gateway.fault(Fault.SILENT_LOGIN)
+    # It takes gateways, and gets nowhere with them.
+    start_worker(LEASE_S="30", LOGIN_TIMEOUT_S="60", LIVENESS_TIMEOUT_S="60")
+    wait_until(lambda: len(plant.rows("SELECT FROM workers AS w WHERE worker_is_live(w)")) == 2)
+    first.worker.request_stop()
+    wait_until(lambda: plant.rows("SELECT FROM workers WHERE is_draining"), 8, "it to say so")
+    assert connected(plant) > 0
+    first.stop()
+    assert plant.rows("SELECT FROM workers WHERE ended_at IS NOT NULL")
+    assert not any(plant.status(row_id).state == "connected" for row_id in row_ids)
+
+
+def connected(plant: Plant) -> int:
+    return len(plant.rows("SELECT FROM gateway_statuses WHERE state = 'connected'"))

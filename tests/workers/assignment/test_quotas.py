@@ -1,0 +1,188 @@
+"""Every worker's share: worked out by each alone, even in the end, and then left alone."""
+
+import math
+import random
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.database.observed.workers import Standing
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.support.worker_process import ThreadedWorker
+from tests.workers.conftest import StartSite, StartWorker
+from workers.gateway_manager.assignment.quotas import TOLERANCE, quotas, share_of
+
+counts = st.lists(st.integers(0, 400), min_size=1, max_size=12)
+
+
+capacities = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=12)
+
+
+def standings(held: list[int]) -> list[Standing]:
+    return [Standing(UUID(int=number), count) for number, count in enumerate(held)]
+
+
+def limited(workers: list[tuple[int, int]]) -> list[Standing]:
+    """Workers that hold so many, and can carry so many."""
+    return [
+        Standing(UUID(int=number), held, capacity=capacity) for number, (held, capacity) in enumerate(workers)
+    ]
+
+
+@dataclass
+class Fleet:
+    """Workers that act one after the other, each on what it sees."""
+
+    wanted: int
+    held: list[int]
+    handed_over: int = 0
+    order: random.Random = field(default_factory=lambda: random.Random(7))
+
+    def turn(self) -> None:
+        """Each acts once, in any order."""
+        for number in self.order.sample(range(len(self.held)), len(self.held)):
+            share = share_of(UUID(int=number), self.wanted, standings(self.held))
+            free = max(0, self.wanted - sum(self.held))
+            self.held[number] += min(share.may_claim, free) - share.hand_over
+            self.handed_over += share.hand_over
+
+    def is_even(self) -> bool:
+        """No two differ by more than one gateway, or the tolerance."""
+        return max(self.held) - min(self.held) <= max(1, TOLERANCE * self.wanted / len(self.held))
+
+
+@given(counts, st.integers(0, 3000))
+def test_quotas_add_up_and_differ_by_one_at_most(held: list[int], wanted: int) -> None:
+    numbers = quotas(wanted, standings(held)).values()
+    assert sum(numbers) == wanted
+    assert max(numbers) - min(numbers) <= 1
+
+
+@given(capacities, st.integers(0, 3000))
+def test_no_quota_is_beyond_what_a_worker_can_carry(workers: list[tuple[int, int]], wanted: int) -> None:
+    fleet = limited(workers)
+    shares = quotas(wanted, fleet)
+    assert sum(shares.values()) == min(wanted, sum(capacity for _, capacity in workers))
+    open_to_more = [shares[each.worker_id] for each in fleet if shares[each.worker_id] < each.capacity]
+    for each in fleet:
+        assert 0 <= shares[each.worker_id] <= each.capacity
+        # Who is full has no more than those who are not, but for what does not divide evenly.
+        assert all(shares[each.worker_id] <= other + 1 for other in open_to_more)
+    if open_to_more:
+        assert max(open_to_more) - min(open_to_more) <= 1
+
+
+@given(capacities, st.integers(0, 1000))
+def test_a_fleet_of_limited_workers_holds_all_that_it_can_and_comes_to_rest(
+    workers: list[tuple[int, int]], free: int
+) -> None:
+    wanted = sum(held for held, _ in workers) + free
+    held = [count for count, _ in workers]
+
+    def turn() -> int:
+        moved = 0
+        for number in range(len(held)):
+            fleet = limited(list(zip(held, (capacity for _, capacity in workers), strict=True)))
+            share = share_of(UUID(int=number), wanted, fleet)
+            assert share.is_overloaded == (held[number] > fleet[number].capacity)
+            claimed = min(share.may_claim, wanted - sum(held))
+            held[number] += claimed - share.hand_over
+            moved += claimed + share.hand_over
+        return moved
+
+    for _ in range(4):
+        turn()
+    assert sum(held) == min(wanted, sum(capacity for _, capacity in workers))
+    assert all(count <= capacity for count, (_, capacity) in zip(held, workers, strict=True))
+    assert turn() == 0
+
+
+@given(counts, st.integers(0, 500))
+def test_a_fleet_becomes_even_and_stays_as_it_is(held: list[int], free: int) -> None:
+    fleet = Fleet(sum(held) + free, held)
+    for _ in range(3):
+        fleet.turn()
+    assert sum(fleet.held) == fleet.wanted
+    assert fleet.is_even()
+    before, handed_over = list(fleet.held), fleet.handed_over
+    fleet.turn()
+    assert (fleet.held, fleet.handed_over) == (before, handed_over)
+
+
+@given(st.integers(1, 12), st.integers(0, 1000))
+def test_what_a_new_worker_lacks_is_all_that_moves(others: int, wanted: int) -> None:
+    even = [wanted // others + (number < wanted % others) for number in range(others)]
+    fleet = Fleet(wanted, [*even, 0])
+    for _ in range(3):
+        fleet.turn()
+    assert fleet.handed_over <= math.ceil(wanted / (others + 1))
+
+
+@given(counts, st.integers(1, 500))
+def test_nothing_is_handed_over_while_enough_is_free(held: list[int], free: int) -> None:
+    wanted = sum(held) + free
+    lacking = sum(max(0, quota - held[i.int]) for i, quota in quotas(wanted, standings(held)).items())
+    if lacking <= free:
+        assert all(
+            share_of(UUID(int=number), wanted, standings(held)).hand_over == 0 for number in range(len(held))
+        )
+
+
+def test_a_worker_that_does_not_count_leaves_things_as_they_are() -> None:
+    share = share_of(UUID(int=99), 10, standings([4, 4]))
+    assert (share.may_claim, share.hand_over) == (0, 0)
+    assert share_of(UUID(int=99), 10, []) == share
+
+
+def shares(*workers: ThreadedWorker) -> list[int]:
+    return sorted(len(worker.registry.ids()) for worker in workers)
+
+
+@pytest.mark.req("LIFECYCLE-04", "LIFECYCLE-05")
+def test_workers_that_join_get_their_share_by_close_then_connect(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    count = 12
+    site = start_site(count)
+    first = start_worker(LEASE_S="30")
+    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    site.wait(lambda seen: seen.summary()["open_sessions"] == count)
+    second = start_worker(LEASE_S="30")
+    site.wait(lambda seen: seen.summary()["logins"] == count + 6)
+    wait_until(lambda: shares(first, second) == [6, 6])
+    third = start_worker(LEASE_S="30")
+    wait_until(lambda: shares(first, second, third) == [4, 4, 4])
+    for row_id in row_ids:
+        plant.wait_for_state(row_id, "connected")
+    seen = site.summary()
+    assert (seen["logins"], seen["open_sessions"], seen["max_open_sessions"]) == (count + 6 + 4, count, 1)
+    ends = [end for gateway in site.gateways for end in gateway.sessions_closed]
+    assert {(end.code, end.unsubscribed, end.by) for end in ends} == {(1000, True, "client")}
+    moved = plant.rows(
+        "SELECT from_state, to_state FROM gateway_events WHERE reason_code = 'rebalanced' ORDER BY id"
+    )
+    steps = [("connected", "disconnecting"), ("disconnecting", "disconnected")]
+    assert sorted(set(moved)) == steps
+    assert len(moved) == 2 * (6 + 4)
+
+
+@pytest.mark.req("LIFECYCLE-04")
+def test_a_worker_that_is_about_to_stop_gets_nothing_new(
+    plant: Plant, start_site: StartSite, start_worker: StartWorker
+) -> None:
+    site = start_site(2)
+    first = start_worker(LEASE_S="30", CLOSE_TIMEOUT_S="3")
+    row_id = plant.add("AP-1", site.gateway("AP-1").url)
+    plant.wait_for_state(row_id, "connected")
+    second = start_worker(LEASE_S="30")
+    wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
+    # It takes its time to stop: a frozen gateway does not answer the goodbye.
+    site.gateway("AP-1").freeze()
+    first.worker.request_stop()
+    wait_until(lambda: plant.rows("SELECT FROM workers WHERE is_draining") != [])
+    other_id = plant.add("AP-2", site.gateway("AP-2").url)
+    assert plant.wait_for_state(other_id, "connected").worker_id == second.worker._lease.worker.id  # type: ignore[union-attr]

@@ -1,0 +1,1 @@
+"""One gateway's connection, and how connections share a worker."""

@@ -1,0 +1,94 @@
+"""A gateway that accepts a login and takes it back, at once or in the middle of the session."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.raw_server import Peer, RawServer
+from tests.support.testbed import Plant
+from tests.support.waiting import wait_until
+from tests.workers.conftest import StartWorker
+from tests.workers.connection_tests.test_connection_tests import put, result_of
+from tests.workers.websocket.test_hostile_peer_worker import UNHURRIED, message
+
+pytestmark = pytest.mark.req("ORCH-06")
+ACCEPTED = message("RTN_LOGIN", {"Success": True})
+TAKEN_BACK = [
+    pytest.param(message("RTN_LOGIN", {"Success": False}), "took the login back.", id="answer"),
+    pytest.param(
+        message("RTN_ERR", {"Attempt": "POST_LOGIN", "Error": "session expired"}),
+        "took the login back: session expired.",
+        id="error",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Fickle:
+    """Accepts, and takes back: in one segment, or once it has sent something else."""
+
+    refusal: bytes
+    at_once: bool
+
+    def __call__(self, peer: Peer) -> None:
+        peer.receive()
+        if self.at_once:
+            peer.send(ACCEPTED + self.refusal)
+        else:
+            peer.send(ACCEPTED)
+            peer.receive()
+            peer.send(message("NOT_AP_CONN", {"Serial": 1, "Connected": 1}))
+            peer.receive()  # a ping: the session has lasted a while
+            peer.send(self.refusal)
+        while True:
+            peer.receive()
+
+
+def failures(plant: Plant, row_id: Any, count: int) -> list[Any]:
+    def so_many() -> list[Any]:
+        found = [event for event in plant.events(row_id) if event.reason_code is not None]
+        return found if len(found) >= count else []
+
+    return wait_until(so_many, 15, f"{count} failures")
+
+
+@pytest.mark.parametrize(("refusal", "words"), TAKEN_BACK)
+def test_taken_back_at_once_it_counts_as_rejected(
+    refusal: bytes, words: str, plant: Plant, start_worker: StartWorker
+) -> None:
+    start_worker(**UNHURRIED, LOGIN_TRIES="2")
+    with RawServer(Fickle(refusal, at_once=True)) as server:
+        row_id = plant.add("fickle", server.url)
+        first, second = failures(plant, row_id, 2)[:2]
+        plant.delete(row_id)
+    assert (first.reason_code, first.reason_phase) == ("login_rejected", "login")
+    assert words in first.reason_message
+    assert (first.from_state, first.to_state, second.to_state) == (
+        "authenticating",
+        "retrying",
+        "auth_failed",
+    )
+
+
+@pytest.mark.parametrize(("refusal", "words"), TAKEN_BACK)
+def test_a_trial_tells(refusal: bytes, words: str, plant: Plant, start_worker: StartWorker) -> None:
+    start_worker(**{**UNHURRIED, "SUBSCRIBE_GRACE_S": "3"})
+    with RawServer(Fickle(refusal, at_once=True)) as server:
+        failure = result_of(plant, put(plant, server.url))["failure"]
+    assert (failure["step"], failure["code"]) == ("subscribe", "login_rejected")
+    assert words in failure["message"]
+
+
+@pytest.mark.parametrize(("refusal", "words"), TAKEN_BACK)
+def test_taken_back_later_it_ends_the_session_and_says_nothing_against_the_credentials(
+    refusal: bytes, words: str, plant: Plant, start_worker: StartWorker
+) -> None:
+    start_worker(**UNHURRIED, LOGIN_TRIES="1")
+    with RawServer(Fickle(refusal, at_once=False)) as server:
+        row_id = plant.add("fickle", server.url)
+        for event in failures(plant, row_id, 2):
+            assert (event.from_state, event.to_state) == ("connected", "retrying")
+            assert (event.reason_code, event.reason_phase) == ("login_rejected", "login")
+            assert words in event.reason_message
+        plant.delete(row_id)

@@ -1,0 +1,1 @@
+"""The lease, the watchdog, and taking over."""

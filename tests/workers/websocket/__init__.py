@@ -1,0 +1,1 @@
+"""The WebSocket client, against good peers and hostile ones."""

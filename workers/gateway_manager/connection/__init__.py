@@ -1,0 +1,1 @@
+"""One gateway's connection: one thread, its login, keepalive, backoff and recovery."""

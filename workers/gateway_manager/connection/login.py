@@ -1,0 +1,111 @@
+"""From an open WebSocket to a session: the login and the subscription, each with its deadline and reasons."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
+from time import monotonic
+
+from service.crypto import Secret
+from service.errors import SealError
+from workers.ctc.codec import ProtocolViolationError
+from workers.ctc.session import (
+    LoginRejectedError,
+    LoginTakenBackError,
+    Session,
+    Stage,
+    SubscriptionRejectedError,
+)
+from workers.gateway_manager.connection.gateway_text import known_words, without_numbers
+from workers.gateway_manager.settings import SessionSettings
+from workers.gateway_manager.states import Code, Phase, Reason, failed
+from workers.gateway_manager.websocket.progress import UNWATCHED, Watch
+from workers.gateway_manager.websocket.transport import Kind, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a gateway is sent, and may quote."""
+
+    email: str
+    password: Secret
+
+
+class SignIn:
+    """For the thread that owns the transport. Methods raise ConnectionFailedError, InterruptedWaitError."""
+
+    def __init__(
+        self, transport: Transport, session: Session, settings: SessionSettings, credentials: Credentials
+    ) -> None:
+        self._transport = transport
+        self._session = session
+        self._settings = settings
+        self._credentials = credentials
+
+    def log_in(self, watch: Watch = UNWATCHED) -> None:
+        """Raises LoginRejectedError, too."""
+        watch.on_phase(Phase.LOGIN)
+        self._transport.send_text(
+            self._session.log_in(self._credentials.email, self._credentials.password.reveal()),
+            Phase.LOGIN,
+        )
+        deadline = watch.bounded(monotonic() + self._settings.login_timeout_s)
+        if not self._receive_while(Stage.LOGGING_IN, deadline, Phase.LOGIN, deadline):
+            message = "The gateway did not answer the login in time."
+            raise failed(Code.LOGIN_TIMEOUT, Phase.LOGIN, message)
+
+    def subscribe(self, watch: Watch = UNWATCHED) -> None:
+        """Asks for the subscription, and does not wait for an answer."""
+        watch.on_phase(Phase.SUBSCRIBE)
+        self._transport.send_text(self._session.subscribe(), Phase.SUBSCRIBE)
+
+    def await_consent(self, watch: Watch = UNWATCHED) -> None:
+        """The answer to the subscription. Silence is consent. Raises LoginRejectedError, too."""
+        deadline = watch.bounded(monotonic() + self._settings.subscribe_grace_s)
+        finish_by = None if watch.finish_by == inf else watch.finish_by
+        if not self._receive_while(Stage.SUBSCRIBING, deadline, Phase.SUBSCRIBE, finish_by):
+            self._session.assume_subscribed()
+
+    def _receive_while(self, stage: Stage, deadline: float, phase: Phase, finish_by: float | None) -> bool:
+        """Receives until the session leaves the stage (True) or the time is up (False)."""
+        while self._session.stage is stage:
+            if monotonic() >= deadline:
+                return False
+            received = self._transport.receive(deadline, phase, finish_by)
+            if received is not None and received.kind is Kind.MESSAGE:
+                take(self._session, received.payload, phase, lambda: self._credentials)
+        return True
+
+
+def take(session: Session, payload: bytes, phase: Phase, credentials: Callable[[], Credentials]) -> None:
+    """Hands a message to the session. Raises ConnectionFailedError, and LoginRejectedError as it is."""
+    try:
+        session.receive(payload)
+    except ProtocolViolationError as violation:
+        message = f"The gateway broke the protocol: {violation}."
+        raise failed(Code.PROTOCOL_ERROR, phase, message) from None
+    except SubscriptionRejectedError as rejection:
+        what = quoting("The gateway rejected the subscription", str(rejection), credentials())
+        raise failed(Code.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, what, retryable=False) from None
+
+
+def rejected_login(rejection: LoginRejectedError, credentials: Credentials) -> Reason:
+    """The reason in a login that was rejected, or accepted and taken back."""
+    is_taken_back = isinstance(rejection, LoginTakenBackError)
+    what = "The gateway took the login back" if is_taken_back else "The gateway rejected the login"
+    message = quoting(what, str(rejection), credentials)
+    return Reason(Code.LOGIN_REJECTED, message, Phase.LOGIN, retryable=is_taken_back)
+
+
+def without_password(reason: Reason, password: Callable[[], Secret]) -> Reason:
+    """The same reason: a gateway may tell the password, if that is a number, as a code or a status."""
+    try:
+        message = without_numbers(reason.message, [password().reveal()])
+    except SealError:
+        return reason
+    return replace(reason, message=message)
+
+
+def quoting(sentence: str, gateway_text: str, credentials: Credentials) -> str:
+    """The sentence, with as much of the gateway's own words as may be shown."""
+    words = known_words(gateway_text, credentials.email, credentials.password.reveal())
+    return sentence + (f": {words}" if words else "") + "."
