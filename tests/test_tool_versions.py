@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from devstack.commands import PROJECT
-from devstack.wheels import PYTHONS, read_pins
+from devstack.checks.wheels import PYTHONS, read_pins
+from devstack.project import PROJECT
 
 WORKFLOW = PROJECT / ".github" / "workflows" / "ci.yml"
 HOOKS = PROJECT / ".pre-commit-config.yaml"
