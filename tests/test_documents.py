@@ -1,5 +1,6 @@
-"""What the documents promise: the README's examples run, and every setting is listed with its default."""
+"""What the documents promise: examples run, and what is listed, drawn or named is what the code has."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,10 +9,13 @@ import pytest
 
 from devstack.checks.readme import README_URL, example_script
 from devstack.project import PROJECT
+from service.api.openapi.document import write_document
+from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
-from tests.support.api_server import ApiServer
+from tests.support.api_server import KEY, ApiServer
 from workers.config import WorkerConfig
+from workers.gateway_manager.states import MOVES, Code
 
 LIMIT_S = 60
 COMPOSE_ONLY = {
@@ -19,7 +23,29 @@ COMPOSE_ONLY = {
     "SITE_ADDRESS": "localhost",
     "DATABASE_SUBNET": "172.16.94.0/24",
 }
-NEEDED = {"DATABASE_URL": "postgresql://127.0.0.1/none", "ENCRYPTION_KEY": "none"}
+NEEDED = {"DATABASE_URL": "postgresql://127.0.0.1/none", "ENCRYPTION_KEY": KEY}
+DOCUMENTS = (
+    *(PROJECT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((PROJECT / "docs").glob("*.md")),
+    PROJECT / "bench" / "README.md",
+)
+CODE_FOLDERS = ("service", "workers", "devstack", "simulator", "chaos", "bench", "tests", "db")
+NAME = re.compile(r"(?<![A-Z0-9_{-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![A-Z0-9_(])")
+OTHER_NAMES = {
+    # Of `make`, of the system, of libpq and of Compose.
+    *("DEMO_SECONDS", "MILLGATE_DATA_DIR", "MILLGATE_DEMO_DIR"),
+    *("CLOCK_BOOTTIME", "GLIBC_TUNABLES"),
+}
+"""Written in capitals in a document, and neither a setting nor a code of an error."""
+MADE_LATER = {"secrets/"}
+
+
+def settings_read() -> dict[str, str]:
+    """Every setting that API and workers read, with its default."""
+    environment = Environment(NEEDED)
+    ApiConfig.read(environment)
+    WorkerConfig.read(environment)
+    return {name: default or "" for name, default in environment.asked.items()}
 
 
 @pytest.mark.req("QUAL-07")
@@ -59,8 +85,95 @@ def listed_settings() -> dict[str, str]:
 
 @pytest.mark.req("QUAL-06")
 def test_every_setting_is_listed_with_its_default() -> None:
-    environment = Environment(NEEDED)
-    ApiConfig.read(environment)
-    WorkerConfig.read(environment)
-    asked = {name: default or "" for name, default in environment.asked.items()}
-    assert listed_settings() == asked | COMPOSE_ONLY
+    assert listed_settings() == settings_read() | COMPOSE_ONLY
+
+
+def section(path: str, heading: str) -> str:
+    """What a document says below a heading, up to the next one."""
+    text = (PROJECT / path).read_text()
+    return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+
+
+def test_every_endpoint_is_listed() -> None:
+    listed = {
+        f"{method} {path}"
+        for row in section("docs/api.md", "Endpoints").splitlines()
+        for methods, path in re.findall(r"((?:`[A-Z]+`, )*`[A-Z]+) (/[^`]*)`", row.partition(" | ")[0])
+        for method in re.findall("[A-Z]+", methods)
+    }
+    paths = write_document(create_app(ApiConfig.read(Environment(NEEDED))))["paths"]
+    offered = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    assert listed == offered
+
+
+def test_every_state_and_reason_is_explained() -> None:
+    explained = set(re.findall(r"`(\w+)`", section("docs/api.md", "States")))
+    assert {*MOVES, "unknown", *Code, "no_worker"} <= explained
+
+
+def test_the_drawn_transitions_are_those_of_the_code() -> None:
+    drawn = {
+        (before, after)
+        for many, others in re.findall(
+            r"^    (.+) --> (.+)$", section("ARCHITECTURE.md", "States"), re.MULTILINE
+        )
+        for before in many.split(" & ")
+        for after in others.split(" & ")
+    }
+    assert drawn == {(before, after) for before, afters in MOVES.items() for after in afters}
+
+
+def test_every_package_is_on_the_map() -> None:
+    packages = {
+        f"{path.parent.relative_to(PROJECT)}/"
+        for folder in ("service", "workers")
+        for path in (PROJECT / folder).rglob("__init__.py")
+    }
+    # A package of packages alone has nothing of its own to tell.
+    listed = set(re.findall(r"`([\w/]+/)`", section("ARCHITECTURE.md", "Packages")))
+    assert packages - listed == {"service/api/", "service/database/"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_document_names_exists(document: Path) -> None:
+    text = document.read_text()
+    codes = NAME.findall(str(write_document(create_app(ApiConfig.read(Environment(NEEDED))))))
+    known = {*settings_read(), *COMPOSE_ONLY, *OTHER_NAMES, *codes}
+    assert set(NAME.findall(text)) - known == set()
+    files = [
+        str(path.relative_to(PROJECT)) + "/" * path.is_dir()
+        for folder in CODE_FOLDERS
+        for path in (PROJECT / folder).rglob("*")
+        if not {"node_modules", ".venv"} & set(path.parts)
+    ]
+    named = re.findall(r"`((?:[\w-]+/)*[\w.-]+\.(?:py|sql|toml|lua)|(?:[a-z_]+/)+)`", text)
+    missing = [
+        name
+        for name in named
+        if name not in MADE_LATER
+        and not (PROJECT / name).exists()
+        and not any(f"/{file}".endswith(f"/{name}") for file in files)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    dead = []
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text()):
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            dead.append(link)
+    assert dead == []
+
+
+def anchors(text: str) -> set[str]:
+    """What can be linked to in a document: its headings, as the hosts of repositories name them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(("name", "most"), [("README.md", 120), ("ARCHITECTURE.md", 150)])
+def test_what_is_read_first_is_short(name: str, most: int) -> None:
+    assert len((PROJECT / name).read_text().splitlines()) <= most
