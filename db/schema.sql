@@ -50,6 +50,46 @@ $$;
 
 
 --
+-- Name: bump_gateway_versions(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.bump_gateway_versions() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    compared gateways;
+BEGIN
+    -- Sealing the same password with another key is no change of a gateway. Nothing else changes with it, whatever the
+    -- statement says.
+    IF current_setting('millgate.seals_anew', TRUE) = 'yes' THEN
+        compared := NEW;
+        NEW := OLD;
+        NEW.sealed_password := compared.sealed_password;
+        RETURN NEW;
+    END IF;
+    -- What sessions are opened with.
+    IF (
+        NEW.url, NEW.email, NEW.sealed_password, NEW.password_is_confined, NEW.desired_state, NEW.deleted_at
+    ) IS DISTINCT FROM (
+        OLD.url, OLD.email, OLD.sealed_password, OLD.password_is_confined, OLD.desired_state, OLD.deleted_at
+    )
+    THEN
+        NEW.generation := OLD.generation + 1;
+    END IF;
+    -- What clients read. That somebody asked for an attempt is no change; what is generated is not there yet in NEW.
+    compared := NEW;
+    compared.connect_requested_at := OLD.connect_requested_at;
+    compared.written_by := OLD.written_by;
+    IF compared *<> OLD THEN
+        NEW.version := OLD.version + 1;
+        NEW.updated_at := now();
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+
+--
 -- Name: complete_event(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -162,53 +202,16 @@ CREATE FUNCTION public.notify_gateways_changed() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.generation = OLD.generation
+        AND NEW.connect_requested_at = OLD.connect_requested_at
+    THEN
+        RETURN NULL;
+    END IF;
     IF current_setting('millgate.tells_later', TRUE) = 'on' THEN
         RETURN NULL;
     END IF;
     NOTIFY gateways_changed;
     RETURN NULL;
-END;
-$$;
-
-
---
--- Name: raise_gateway_generation(); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.raise_gateway_generation() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    IF (
-        NEW.url, NEW.email, NEW.sealed_password, NEW.password_is_confined, NEW.desired_state, NEW.deleted_at
-    ) IS DISTINCT FROM (
-        OLD.url, OLD.email, OLD.sealed_password, OLD.password_is_confined, OLD.desired_state, OLD.deleted_at
-    )
-    THEN
-        NEW.generation := OLD.generation + 1;
-    END IF;
-    RETURN NEW;
-END;
-$$;
-
-
---
--- Name: raise_gateway_version(); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.raise_gateway_version() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    compared gateways := NEW;
-BEGIN
-    compared.connect_requested_at := OLD.connect_requested_at;
-    compared.written_by := OLD.written_by;
-    IF compared *<> OLD THEN
-        NEW.version := OLD.version + 1;
-        NEW.updated_at := now();
-    END IF;
-    RETURN NEW;
 END;
 $$;
 
@@ -238,10 +241,14 @@ CREATE FUNCTION public.refuse_retired_key() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    wanted text := key_id_of(NEW.sealed_password);
+    wanted text;
     is_first boolean;
     is_there boolean;
 BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.sealed_password = OLD.sealed_password THEN
+        RETURN NULL;
+    END IF;
+    wanted := key_id_of(NEW.sealed_password);
     LOOP
         PERFORM FROM encryption_canaries WHERE key_id = wanted FOR KEY SHARE;
         EXIT WHEN FOUND;
@@ -268,12 +275,15 @@ $$;
 CREATE FUNCTION public.remember_gateway_wish() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
+DECLARE
+    is_wanted CONSTANT boolean := NEW.deleted_at IS NULL AND NEW.desired_state = 'connected';
 BEGIN
+    IF TG_OP = 'UPDATE' AND is_wanted = (OLD.deleted_at IS NULL AND OLD.desired_state = 'connected') THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO gateway_wishes (gateway_id, at, is_wanted)
     VALUES (
-        NEW.id,
-        CASE WHEN TG_OP = 'INSERT' THEN NEW.created_at ELSE clock_timestamp() END,
-        NEW.deleted_at IS NULL AND NEW.desired_state = 'connected'
+        NEW.id, CASE WHEN TG_OP = 'INSERT' THEN NEW.created_at ELSE clock_timestamp() END, is_wanted
     );
     RETURN NULL;
 END;
@@ -321,25 +331,6 @@ CREATE FUNCTION public.set_updated_at() RETURNS trigger
     AS $$
 BEGIN
     NEW.updated_at := now();
-    RETURN NEW;
-END;
-$$;
-
-
---
--- Name: undo_all_but_the_seal(); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.undo_all_but_the_seal() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    sealed_anew bytea := NEW.sealed_password;
-BEGIN
-    IF current_setting('millgate.seals_anew', TRUE) = 'yes' THEN
-        NEW := OLD;
-        NEW.sealed_password := sealed_anew;
-    END IF;
     RETURN NEW;
 END;
 $$;
@@ -1120,6 +1111,13 @@ CREATE TRIGGER gateway_events_remember_pruned AFTER DELETE ON public.gateway_eve
 
 
 --
+-- Name: gateways gateways_bump_versions; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_bump_versions BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.bump_gateway_versions();
+
+
+--
 -- Name: gateways gateways_count_changed; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -1159,63 +1157,21 @@ ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_removed;
 -- Name: gateways gateways_notify_changed; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER gateways_notify_changed AFTER UPDATE ON public.gateways FOR EACH ROW WHEN (((old.generation IS DISTINCT FROM new.generation) OR (old.connect_requested_at IS DISTINCT FROM new.connect_requested_at))) EXECUTE FUNCTION public.notify_gateways_changed();
-
-
---
--- Name: gateways gateways_notify_created; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER gateways_notify_created AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.notify_gateways_changed();
-
-
---
--- Name: gateways gateways_raise_generation; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER gateways_raise_generation BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_gateway_generation();
-
-
---
--- Name: gateways gateways_raise_version; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER gateways_raise_version BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.raise_gateway_version();
+CREATE TRIGGER gateways_notify_changed AFTER INSERT OR UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.notify_gateways_changed();
 
 
 --
 -- Name: gateways gateways_refuse_retired_key; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER gateways_refuse_retired_key AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.refuse_retired_key();
-
-
---
--- Name: gateways gateways_refuse_retired_key_later; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER gateways_refuse_retired_key_later AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((old.sealed_password IS DISTINCT FROM new.sealed_password)) EXECUTE FUNCTION public.refuse_retired_key();
-
-
---
--- Name: gateways gateways_remember_first_wish; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER gateways_remember_first_wish AFTER INSERT ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.remember_gateway_wish();
+CREATE TRIGGER gateways_refuse_retired_key AFTER INSERT OR UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.refuse_retired_key();
 
 
 --
 -- Name: gateways gateways_remember_wish; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER gateways_remember_wish AFTER UPDATE ON public.gateways FOR EACH ROW WHEN ((((old.deleted_at IS NULL) AND (old.desired_state = 'connected'::text)) IS DISTINCT FROM ((new.deleted_at IS NULL) AND (new.desired_state = 'connected'::text)))) EXECUTE FUNCTION public.remember_gateway_wish();
-
-
---
--- Name: gateways gateways_undo_all_but_the_seal; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER gateways_undo_all_but_the_seal BEFORE UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.undo_all_but_the_seal();
+CREATE TRIGGER gateways_remember_wish AFTER INSERT OR UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.remember_gateway_wish();
 
 
 --
@@ -1304,4 +1260,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261125000700'),
     ('20261125000701'),
     ('20261125000702'),
-    ('20261125000703');
+    ('20261125000703'),
+    ('20261125000704');

@@ -374,6 +374,36 @@ def test_a_deleted_registration_frees_its_identifier(filled: psycopg.Connection)
 
 
 @pytest.mark.req("DB-05")
+def test_gateways_have_one_trigger_for_each_event_and_purpose(filled: psycopg.Connection) -> None:
+    triggers = filled.execute(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = 'gateways'::regclass AND NOT tgisinternal ORDER BY 1"
+    ).fetchall()
+    assert [name for (name,) in triggers] == [
+        "gateways_bump_versions",
+        "gateways_count_changed",
+        "gateways_count_created",
+        "gateways_count_none",
+        "gateways_count_removed",
+        "gateways_notify_changed",
+        "gateways_refuse_retired_key",
+        "gateways_remember_wish",
+    ]
+
+
+@pytest.mark.parametrize("column", ["name", "url", "connect_requested_at"])
+def test_every_update_is_written_by_its_transaction(database_url: str, column: str) -> None:
+    """Also one of columns that written_by is not made of: workers would miss it."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(FIXED)
+        value = "now()" if column == "connect_requested_at" else "'ws://other'"
+        row = connection.execute(
+            f"UPDATE gateways SET {column} = {value} WHERE id = '{GATEWAY}'"
+            " RETURNING written_by = pg_current_xact_id(), old.written_by <> new.written_by".encode()
+        ).fetchone()
+    assert row == (True, True)
+
+
+@pytest.mark.req("DB-05")
 @pytest.mark.parametrize(
     ("column", "value", "rise"),
     [

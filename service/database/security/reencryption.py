@@ -47,7 +47,7 @@ LOCK_BATCH = Query(
     SealedPassword,
 )
 
-# See undo_all_but_the_seal in the schema.
+# See bump_gateway_versions in the schema.
 SAY_THAT_SEALS_ONLY = Command("SET LOCAL millgate.seals_anew = 'yes'")
 
 SEAL_ANEW = Command(
