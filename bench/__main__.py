@@ -1,16 +1,18 @@
-"""`python -m bench`: measures the rows, one after the other; a run of all of them writes bench/RESULTS.md."""
+"""`python -m bench`: measures rows, one after the other, and writes what it found into bench/RESULTS.md."""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
 from bench.catalogue import ROWS, Row
 from bench.environment import House
-from bench.machine import describe
+from bench.kept_results import merge
+from bench.machine import commit, describe
 from bench.results import Section, report
 from devstack.errors import StackError
 from devstack.harness.sandbox import Household, StopAskedError
@@ -39,7 +41,7 @@ def measure_all(
     rows: Sequence[Row],
     household: Household,
     stopping: StopRequest,
-    keep: Callable[[list[Section], list[str]], object],
+    keep: Callable[[dict[str, Section], list[str]], object],
     *,
     is_quick: bool,
 ) -> list[str]:
@@ -47,13 +49,13 @@ def measure_all(
 
     `keep` is given what was found so far, and those names, after each row.
     """
-    sections: list[Section] = []
+    sections: dict[str, Section] = {}
     failed: list[str] = []
     with ThreadPoolExecutor(1, thread_name_prefix="row") as pool:
         for row in rows:
             running = pool.submit(measure, row, household, is_quick=is_quick)
             try:
-                sections.append(await_result(running, household, stopping))
+                sections[row.name] = replace(await_result(running, household, stopping), commit=commit())
             except StopAskedError:
                 raise
             except Exception as error:  # noqa: BLE001 - a row that can not be measured; the others go on
@@ -79,11 +81,14 @@ def run(only: str, *, is_quick: bool, rows: Sequence[Row] = ROWS, results: Path 
         return 0
     text = ""
 
-    def keep(sections: list[Section], failed: list[str]) -> None:
+    def keep(sections: dict[str, Section], failed: list[str]) -> None:
         nonlocal text
-        text = report(machine, command_line(only, is_quick=is_quick), sections, failed)
-        if not (only or is_quick):
-            results.write_text(text)
+        command = command_line(only, is_quick=is_quick)
+        text = report(machine, command, list(sections.values()), failed)
+        if not is_quick:
+            known = merge(results.with_suffix(".json"), machine, sections, failed)
+            ordered = [known[row.name] for row in rows if row.name in known]
+            results.write_text(report(machine, "make bench", ordered, failed))
 
     try:
         chosen = choose(only, rows)
@@ -113,8 +118,8 @@ def main() -> int:
     drop_foreign()
     parser = argparse.ArgumentParser(
         prog="bench",
-        description="Measures Millgate beside what a user would pick instead. A run of all rows that is not "
-        "quick writes bench/RESULTS.md.",
+        description="Measures Millgate beside what a user would pick instead. What is not quick goes into "
+        "bench/RESULTS.md, beside what earlier runs found on the same machine.",
         epilog="Rows:\n" + listing(ROWS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -29,10 +29,12 @@ def describe() -> str:
         "Node " + _said("node", "--version").removeprefix("v"),
     ]
     libraries = [f"{name} {version(name)}" for name in DISTRIBUTIONS if _is_installed(name)]
-    return (
-        f"Machine: {machine}.  \nPrograms: {', '.join(programs)}.  \nLibraries: {', '.join(libraries)}.  \n"
-        f"Commit: {_commit()}."
-    )
+    return f"Machine: {machine}.  \nPrograms: {', '.join(programs)}.  \nLibraries: {', '.join(libraries)}."
+
+
+def commit() -> str:
+    """The commit that is checked out, marked where files differ from it."""
+    return _said("git", "-C", str(PROJECT), "describe", "--always", "--dirty")
 
 
 def _is_installed(name: str) -> bool:
@@ -48,10 +50,6 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    return _said("git", "-C", str(PROJECT), "describe", "--always", "--dirty")
 
 
 def _said(*command: str) -> str:

@@ -25,6 +25,8 @@ class Section:
     figures: str = ""
     """Absolute numbers: they are of this machine, and are shown behind all ratios."""
     goals: tuple[Goal, ...] = ()
+    commit: str = ""
+    """What was measured."""
 
 
 def at_least(work: str, measured: float, wanted: float) -> Goal:
@@ -87,7 +89,10 @@ def report(machine: str, command: str, sections: Sequence[Section], failed: Sequ
     if goals:
         parts += ["## Goals", goals_table(goals)]
     for section in sections:
-        parts += [f"## {section.title}", section.ratios]
+        parts.append(f"## {section.title}")
+        if section.commit:
+            parts.append(f"Measured on commit {section.commit}.")
+        parts.append(section.ratios)
     for section in sections:
         if section.figures:
             parts += [f"## Figures: {section.title}", section.figures]

@@ -8,7 +8,8 @@ import pytest
 from bench.__main__ import run
 from bench.catalogue import ROWS, Row
 from bench.environment import House
-from bench.results import Section
+from bench.kept_results import merge
+from bench.results import Section, at_least
 from devstack.errors import StackError
 from devstack.harness.selection import choose
 from devstack.project import PROJECT
@@ -23,21 +24,22 @@ def fail(_house: House) -> Section:
     raise StackError("it did not start")
 
 
+GOAL = at_least("work", 2, 1)
 FINDS, FAILS = Row("finds", "something", find), Row("fails", "nothing", fail)
 
 
 def test_a_run_of_all_rows_writes_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "RESULTS.md"
     assert run("", is_quick=False, rows=[FINDS], results=results) == 0
-    assert "## Found\n\nthorough" in results.read_text()
+    assert "\n\nthorough" in results.read_text()
     assert results.read_text() in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("only", "is_quick", "rows", "status"),
-    [("", True, [FINDS], 0), ("finds", False, [FINDS, FAILS], 0), ("", True, [FINDS, FAILS], 1)],
+    [("", True, [FINDS], 0), ("finds", True, [FINDS, FAILS], 0), ("", True, [FINDS, FAILS], 1)],
 )
-def test_any_other_run_shows_what_it_found(
+def test_a_quick_run_only_shows_what_it_found(
     only: str,
     is_quick: bool,
     rows: list[Row],
@@ -51,6 +53,26 @@ def test_any_other_run_shows_what_it_found(
     shown = capsys.readouterr().out
     assert "## Found" in shown
     assert ("fails: could not be measured: StackError: it did not start" in shown) == (status == 1)
+
+
+def test_some_rows_replace_their_results_alone(tmp_path: Path) -> None:
+    results = tmp_path / "RESULTS.md"
+    other = Row("other", "something else", lambda _house: Section("Other", "still there", goals=(GOAL,)))
+    assert run("", is_quick=False, rows=[FINDS, other], results=results) == 0
+    again = Row("finds", "something", lambda _house: Section("Found", "better"))
+    assert run("finds", is_quick=False, rows=[again, other], results=results) == 0
+    text = results.read_text()
+    assert "thorough" not in text
+    assert text.index("better") < text.index("still there")
+    assert "| work | ≥ 1 | 2.00 | yes |" in text
+    assert text.count("Measured on commit ") == 2
+
+
+def test_results_of_another_machine_are_dropped(tmp_path: Path) -> None:
+    results = tmp_path / "RESULTS.json"
+    merge(results, "one machine", {"finds": Section("Found", "old")}, [])
+    assert merge(results, "another machine", {"other": Section("Other", "new")}, []).keys() == {"other"}
+    assert "old" not in results.read_text()
 
 
 def test_what_could_not_be_measured_is_named_in_the_results(tmp_path: Path) -> None:
