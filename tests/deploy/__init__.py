@@ -1,0 +1,1 @@
+"""What is in deploy/: checked by the tools that read it, and held against the code."""
