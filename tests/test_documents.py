@@ -15,9 +15,10 @@ from service.api.openapi.document import write_document
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
+from service.gateway_states import UNKNOWN, ReasonCode, State
 from tests.support.api_server import KEY, ApiServer
 from workers.config import WorkerConfig
-from workers.gateway_manager.states import MOVES, Code
+from workers.gateway_manager.states import MOVES
 
 LIMIT_S = 60
 COMPOSE_ONLY = {
@@ -110,7 +111,7 @@ def test_every_endpoint_is_listed() -> None:
 
 def test_every_state_and_reason_is_explained() -> None:
     explained = set(re.findall(r"`(\w+)`", section("docs/api.md", "States")))
-    assert {*MOVES, "unknown", *Code, "no_worker"} <= explained
+    assert {*State, UNKNOWN, *ReasonCode} <= explained
 
 
 def test_the_drawn_transitions_are_those_of_the_code() -> None:

@@ -9,8 +9,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from service.database.engine.pool import PoolUse
+from service.gateway_states import State
 from workers.gateway_manager.registry import GatewayRegistry
-from workers.gateway_manager.states import State
 
 
 @dataclass(frozen=True)

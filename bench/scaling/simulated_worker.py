@@ -16,15 +16,15 @@ from time import monotonic
 from uuid import UUID
 
 from service.database.observed.active_gateways import SealedLogin
+from service.gateway_states import Phase, Reason, ReasonCode, State
 from workers import __main__ as worker
 from workers.gateway_manager import manager
 from workers.gateway_manager.connection.connection import Surroundings
 from workers.gateway_manager.registry import GatewayRegistry
-from workers.gateway_manager.states import Code, Phase, Reason, State
 
 TICK_S = 0.5
 PING_INTERVAL_S = 15.0
-LOST = Reason(Code.CONNECTION_LOST, "The connection was lost.", Phase.SESSION)
+LOST = Reason(ReasonCode.CONNECTION_LOST, "The connection was lost.", Phase.SESSION)
 
 
 class Ghosts:

@@ -11,10 +11,10 @@ from pathlib import Path
 from uuid import UUID
 
 from devstack.project import PROJECT
+from service.gateway_states import State
 from tests.support.worker_settings import worker_config, worker_environment
 from workers.__main__ import Worker
 from workers.gateway_manager.registry import GatewayRegistry
-from workers.gateway_manager.states import State
 
 STOP_LIMIT_S = 12.0
 

@@ -8,12 +8,12 @@ from time import monotonic
 import pytest
 
 from devstack.postgres.server import EmbeddedPostgres
+from service.gateway_states import State
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import StartSite
 from workers.gateway_manager.lease.watchdog_process import lease_clock
-from workers.gateway_manager.states import State
 
 RECOVERY_S = 2.0
 LEASE_S = 4.0

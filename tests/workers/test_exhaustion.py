@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 
+from service.gateway_states import Phase, ReasonCode
 from service.threads import BackgroundThread, NoThreadError
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
@@ -21,7 +22,7 @@ from tests.workers.connection_tests.test_connection_tests import begin, result_o
 from workers.gateway_manager import capacity as capacity_module
 from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.lease.watchdog import Fence
-from workers.gateway_manager.states import Code, ConnectionFailedError, Phase
+from workers.gateway_manager.states import ConnectionFailedError
 from workers.gateway_manager.websocket.dialer import Dialer
 from workers.gateway_manager.websocket.resolver import Resolver
 from workers.gateway_manager.websocket.waker import WakerFactory
@@ -147,7 +148,7 @@ def test_a_socket_that_is_not_to_be_had_has_a_reason_of_its_own() -> None:
         url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
         with no_files(), pytest.raises(ConnectionFailedError) as failure:
             dialer.dial(url, waker, lambda: False)
-    assert (failure.value.reason.code, failure.value.reason.phase) == (Code.NO_CAPACITY, Phase.TCP)
+    assert (failure.value.reason.code, failure.value.reason.phase) == (ReasonCode.NO_CAPACITY, Phase.TCP)
 
 
 def test_a_lease_is_renewed_on_a_socket_of_any_number(

@@ -9,12 +9,13 @@ import pytest
 
 from service.database.observed.active_gateways import HeldGateway
 from service.database.observed.workers import WorkerIdentity
+from service.gateway_states import QUEUED, Phase, Reason, ReasonCode, State
 from workers.gateway_manager import registry as registry_module
 from workers.gateway_manager.registry import GatewayRegistry
-from workers.gateway_manager.states import MOVES, QUEUED, Code, IllegalMoveError, Phase, Reason, State
+from workers.gateway_manager.states import MOVES, IllegalMoveError
 
 ROW_ID = UUID(int=1)
-REASON = Reason(Code.CONNECTION_LOST, "Gone.", Phase.SESSION)
+REASON = Reason(ReasonCode.CONNECTION_LOST, "Gone.", Phase.SESSION)
 
 
 def registry_with(*row_ids: UUID) -> GatewayRegistry:

@@ -12,12 +12,12 @@ import pytest
 
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.workers import WorkerRepository
+from service.gateway_states import State
 from simulator import Fault, Gateway
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
-from workers.gateway_manager.states import State
 
 TRANSITIONS = 300
 BLOCKED = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -11,6 +11,7 @@ from service.database.observed.active_gateways import ActiveGatewayRepository, S
 from service.database.observed.connections import BEFORE_ALL, ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
+from service.gateway_states import State
 from service.threads import NoThreadError
 from workers.gateway_manager.assignment.cost_limiter import Pace
 from workers.gateway_manager.assignment.desired import WantedGateways
@@ -20,7 +21,7 @@ from workers.gateway_manager.assignment.reconcile import make_plan
 from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.connection.connection import GatewayConnection, Surroundings
 from workers.gateway_manager.lease.lease import Lease
-from workers.gateway_manager.states import NO_CAPACITY, REBALANCED, REQUESTED, WORKER_SHUTDOWN, State
+from workers.gateway_manager.states import NO_CAPACITY, REBALANCED, REQUESTED, WORKER_SHUTDOWN
 from workers.gateway_manager.websocket.transport import describe
 
 log = logging.getLogger("millgate.manager")

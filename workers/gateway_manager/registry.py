@@ -13,7 +13,8 @@ from uuid import UUID
 
 from service.database.observed.active_gateways import HeldGateway
 from service.database.observed.workers import WorkerIdentity
-from workers.gateway_manager.states import QUEUED, WORKER_LOST, Code, Reason, State, check_move
+from service.gateway_states import QUEUED, Reason, ReasonCode, State
+from workers.gateway_manager.states import WORKER_LOST, check_move
 
 log = logging.getLogger("millgate.status")
 
@@ -95,7 +96,7 @@ class Tally:
     attempts: int = 0
     connects: int = 0
     messages: int = 0
-    failures: Counter[Code] = field(default_factory=Counter)
+    failures: Counter[ReasonCode] = field(default_factory=Counter)
 
 
 class GatewayRegistry:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
 from service.api.schemas.base import RequestModel, ResponseModel, absent
-from service.api.schemas.fields import Id, OnlyTrue, State
+from service.api.schemas.fields import Id, OnlyTrue
 from service.api.schemas.pagination import NoQuery
 from service.api.services.context import services
 from service.api.web.parsing import parse_body, parse_query
@@ -19,6 +19,7 @@ from service.database.desired.bulk_updates import BulkWishRepository
 from service.database.desired.gateway_lists import GatewayFilter
 from service.database.engine.deadline import BULK_LIMIT_S, answer_within
 from service.errors import FactoryUnknownError
+from service.gateway_states import ReportedState
 
 blueprint = Blueprint("bulk", __name__, url_prefix="/api/gateways")
 
@@ -37,7 +38,7 @@ class BulkWish(RequestModel):
     model_config = ConfigDict(json_schema_extra=_WHICH)
 
     factory_id: Id = Field(default_factory=absent)
-    state: State = Field(default_factory=absent)
+    state: ReportedState = Field(default_factory=absent)
     all: OnlyTrue = Field(default_factory=absent)
 
     @model_validator(mode="after")

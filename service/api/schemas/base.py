@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.schemas.fields import (
-    DesiredState,
     DeviceId,
     Email,
     Id,
@@ -16,13 +15,13 @@ from service.api.schemas.fields import (
     Name,
     Password,
     ShortText,
-    State,
     Timezone,
     WebSocketUrl,
 )
 from service.database.rows import Factory
 from service.database.views.statuses import GatewayStatus
 from service.database.views.workers import RunningWorker
+from service.gateway_states import DesiredState, ReportedState
 
 
 def absent() -> Any:
@@ -191,7 +190,7 @@ class StatusResponse(ResponseModel):
 
     id: UUID
     desired_state: DesiredState
-    state: State
+    state: ReportedState
     state_since: datetime
     reason: StatusReason | None
     attempt: int

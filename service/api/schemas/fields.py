@@ -113,14 +113,3 @@ Metadata = Annotated[
 Id = Annotated[UUID, BeforeValidator(trimmed)]
 """In a body: as a text, it may have white space around it."""
 OnlyTrue = Annotated[Literal[True], BeforeValidator(check_true)]
-DesiredState = Literal["connected", "disconnected"]
-State = Literal[
-    "disconnected",
-    "connecting",
-    "authenticating",
-    "connected",
-    "retrying",
-    "auth_failed",
-    "disconnecting",
-    "unknown",
-]

@@ -4,10 +4,11 @@ from typing import ClassVar, Literal
 from uuid import UUID
 
 from service.api.schemas.base import FactoryResponse, GatewayResponse, ResponseModel, WorkerResponse
-from service.api.schemas.fields import DesiredState, SearchText, State
+from service.api.schemas.fields import SearchText
 from service.api.schemas.pagination import CursorText, ListQuery, Pagination
 from service.database.desired.factory_lists import FactoryFilter, FactorySort
 from service.database.desired.gateway_lists import GatewayFilter, GatewaySort
+from service.gateway_states import DesiredState, ReportedState
 
 
 class FactoryListQuery(ListQuery):
@@ -32,7 +33,7 @@ class GatewayListQuery(ListQuery):
     KIND: ClassVar[str] = "gateways"
 
     factory_id: UUID | None = None
-    state: State | None = None
+    state: ReportedState | None = None
     desired_state: DesiredState | None = None
     q: SearchText | None = None
     deleted: Literal["only"] | None = None

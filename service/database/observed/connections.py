@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from service.database.engine.query import Command, Executor, Query
 from service.database.observed.workers import WorkerIdentity
+from service.gateway_states import QUEUED, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ CLAIM = Query(
     )
     SELECT
         free.id, me.id, me.epoch, 'disconnected',
-        'queued', 'Waiting for its turn to connect.', 'claim', TRUE, clock_timestamp()
+        %(reason_code)s::text, %(reason_message)s::text, %(reason_phase)s::text,
+        %(reason_retryable)s::boolean, clock_timestamp()
     FROM free CROSS JOIN me
     ON CONFLICT (gateway_id) DO UPDATE SET
         worker_id = EXCLUDED.worker_id,
@@ -132,6 +134,8 @@ REPORT = Query(
     is_planned_anew=True,
 )
 
+FIRST_ATTEMPT = [State.DISCONNECTED, State.CONNECTING, State.AUTHENTICATING]
+
 # Another worker holds it, and its first attempt is over, however it ended.
 FIND_TAKEN_UP = Query(
     """
@@ -139,7 +143,7 @@ FIND_TAKEN_UP = Query(
     FROM gateway_statuses AS s
     WHERE s.id = ANY(%(ids)s)
         AND s.worker_id <> %(worker_id)s
-        AND s.state NOT IN ('disconnected', 'connecting', 'authenticating')
+        AND s.state <> ALL(%(first_attempt)s)
     """,
     Written,
     reads_only=True,
@@ -222,7 +226,8 @@ class ConnectionRepository:
 
         Looks at one after the other, from the one behind `after`, until it has as many or there are no more.
         """
-        claimed = self._executor.fetch_all(CLAIM, {**self._writer, "limit": limit, "after_id": after})
+        parameters = {**self._writer, **QUEUED.parameters(), "limit": limit, "after_id": after}
+        claimed = self._executor.fetch_all(CLAIM, parameters)
         return sorted(row.gateway_id for row in claimed)
 
     def report(self, reports: Sequence[dict[str, Any]]) -> set[UUID]:
@@ -236,7 +241,11 @@ class ConnectionRepository:
 
     def find_taken_up(self, gateway_ids: Sequence[UUID]) -> list[UUID]:
         """Which of these gateways another worker has tried to connect since it took them over."""
-        parameters = {"worker_id": self._writer["worker_id"], "ids": list(gateway_ids)}
+        parameters = {
+            "worker_id": self._writer["worker_id"],
+            "ids": list(gateway_ids),
+            "first_attempt": FIRST_ATTEMPT,
+        }
         return [row.gateway_id for row in self._executor.fetch_all(FIND_TAKEN_UP, parameters)]
 
     def record_transitions(self, transitions: Sequence[dict[str, Any]]) -> int:

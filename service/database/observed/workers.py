@@ -5,6 +5,7 @@ from uuid import UUID
 
 from service.database.engine.notifications import announce_changes
 from service.database.engine.query import Command, Executor, Query, required
+from service.gateway_states import WORKER_ENDED
 
 UNBOUNDED = 2**31 - 1
 """The capacity of a worker that names none."""
@@ -106,10 +107,10 @@ FREE_HELD_BY_ENDED = Command(
             epoch = NULL,
             state = 'disconnected',
             state_since = clock_timestamp(),
-            reason_code = 'worker_lost',
-            reason_message = 'The worker that held this gateway is gone.',
-            reason_phase = 'claim',
-            reason_retryable = TRUE,
+            reason_code = %(reason_code)s,
+            reason_message = %(reason_message)s,
+            reason_phase = %(reason_phase)s,
+            reason_retryable = %(reason_retryable)s,
             reason_at = clock_timestamp(),
             next_attempt_at = NULL,
             connected_since = NULL,
@@ -129,8 +130,8 @@ FREE_HELD_BY_ENDED = Command(
         attempt, generation, worker_id, epoch
     )
     SELECT
-        f.gateway_id, step.at, step.from_state, step.to_state, 'worker_lost',
-        'The worker that held this gateway is gone.', 'claim',
+        f.gateway_id, step.at, step.from_state, step.to_state,
+        %(reason_code)s, %(reason_message)s, %(reason_phase)s,
         f.attempt, f.observed_generation, f.old_worker_id, f.old_epoch
     FROM freed AS f
     CROSS JOIN LATERAL (
@@ -227,5 +228,5 @@ class WorkerRepository:
         return self._executor.execute(PRUNE, {})
 
     def _free(self, ended_ids: list[UUID]) -> None:
-        self._executor.execute(FREE_HELD_BY_ENDED, {"ids": ended_ids})
+        self._executor.execute(FREE_HELD_BY_ENDED, {**WORKER_ENDED.parameters(), "ids": ended_ids})
         self.announce_free()

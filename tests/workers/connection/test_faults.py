@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from devstack.postgres.server import free_port
+from service.gateway_states import State
 from simulator import Credentials, Fault, Gateway, Site
 from tests.support.database_server import cloned_database
 from tests.support.testbed import Plant
@@ -20,7 +21,6 @@ from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.support.worker_settings import EMAIL, PASSWORD
 from tests.workers.conftest import StartSite, StartWorker
-from workers.gateway_manager.states import State
 
 pytestmark = pytest.mark.req("ORCH-06")
 NOTIFICATION: dict[str, Any] = {

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from service.gateway_states import Phase, Reason, ReasonCode
 from tests.support.raw_server import PING, PONG, TEXT, WAIT_S, Peer, RawServer, frame
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
 from tests.workers.conftest import StartWorker
 from tests.workers.websocket.test_hostile_peer_worker import UNHURRIED, Gateway, message
-from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason
+from workers.gateway_manager.states import ConnectionFailedError
 from workers.gateway_manager.websocket.dialer import Dialer
 from workers.gateway_manager.websocket.resolver import Resolver
 from workers.gateway_manager.websocket.transport import Transport
@@ -84,7 +85,7 @@ def test_the_end_is_seen_before_what_lies_before_it_is_read(
     receive(transport, 2 * PER_S)
     began = monotonic()
     end(peer)
-    assert end_of(transport).code is Code.CONNECTION_LOST
+    assert end_of(transport).code is ReasonCode.CONNECTION_LOST
     # To read it all would take 18 s.
     assert monotonic() - began < 5
 

@@ -10,13 +10,13 @@ from typing import Self
 import psutil
 import pytest
 
+from service.gateway_states import State
 from simulator import Gateway
 from tests.support.raw_server import CONT, TEXT, Peer, RawServer, frame
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import PATIENT
 from tests.workers.conftest import StartSite, StartWorker
-from workers.gateway_manager.states import State
 
 pytestmark = pytest.mark.req("ORCH-06")
 

@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow
 
 from service.database.engine.notifications import notify_returns
 from service.database.engine.pool import ConnectionExecutor
+from service.gateway_states import ReasonCode
 from workers.gateway_manager.connection.backoff import BackoffPolicy, Record, after_failure, delay_s
 from workers.gateway_manager.connection.recovery import (
     CALLS_EACH,
@@ -32,7 +33,6 @@ from workers.gateway_manager.connection.recovery import (
     groups_of,
 )
 from workers.gateway_manager.connection.recovery_groups import RecoveryGroups
-from workers.gateway_manager.states import Code
 
 pytestmark = pytest.mark.req("ORCH-04")
 POLICY = BackoffPolicy(
@@ -358,16 +358,16 @@ def test_one_that_is_not_back_yet_is_called_again_after_a_pause_and_not_for_ever
 
 def test_who_shares_what() -> None:
     factory, other_factory = UUID(int=1), UUID(int=2)
-    here = set(groups_of("10.0.0.1", factory, Code.CONNECT_TIMEOUT))
-    assert here & set(groups_of("10.0.0.1", other_factory, Code.CONNECTION_REFUSED))
-    assert here & set(groups_of("10.0.0.2", factory, Code.CONNECT_TIMEOUT))
-    assert not here & set(groups_of("10.0.0.2", factory, Code.CONNECTION_REFUSED))
+    here = set(groups_of("10.0.0.1", factory, ReasonCode.CONNECT_TIMEOUT))
+    assert here & set(groups_of("10.0.0.1", other_factory, ReasonCode.CONNECTION_REFUSED))
+    assert here & set(groups_of("10.0.0.2", factory, ReasonCode.CONNECT_TIMEOUT))
+    assert not here & set(groups_of("10.0.0.2", factory, ReasonCode.CONNECTION_REFUSED))
     for own in (
-        Code.LOGIN_REJECTED,
-        Code.TLS_FAILED,
-        Code.PROTOCOL_ERROR,
-        Code.NO_CAPACITY,
-        Code.INTERNAL_ERROR,
+        ReasonCode.LOGIN_REJECTED,
+        ReasonCode.TLS_FAILED,
+        ReasonCode.PROTOCOL_ERROR,
+        ReasonCode.NO_CAPACITY,
+        ReasonCode.INTERNAL_ERROR,
     ):
         assert not groups_of("10.0.0.1", factory, own)
 

@@ -14,13 +14,13 @@ from service.database.desired.connection_tests import MOST_IN_ALL, StoredLogin, 
 from service.database.engine.pool import ConnectionExecutor, connect
 from service.database.observed.workers import WorkerRepository
 from service.errors import GatewayNotFoundError, NoWorkerError, TooManyTrialsError
+from service.gateway_states import Phase, Reason, ReasonCode
 from simulator import Fault
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import EMAIL, PASSWORD, worker_config
 from tests.workers.conftest import StartSite, StartWorker
 from workers.gateway_manager.connection_tests.steps import STEPS, StepRecorder
-from workers.gateway_manager.states import Code, Phase, Reason
 from workers.gateway_manager.websocket.progress import UNWATCHED, Watch
 
 PATIENT = {
@@ -249,7 +249,7 @@ def test_steps_are_timed_one_by_one() -> None:
     for phase, lasted_s in [(Phase.RESOLVE, 0.25), (Phase.TCP, 0.5), (Phase.UPGRADE, 1.0)]:
         recorder.begin(phase)
         clock.now += lasted_s
-    recorder.fail(Reason(Code.UPGRADE_REJECTED, "No.", Phase.UPGRADE))
+    recorder.fail(Reason(ReasonCode.UPGRADE_REJECTED, "No.", Phase.UPGRADE))
     clock.now += 5
     assert told(recorder) == [
         ("resolve", "ok", 250.0),
@@ -276,7 +276,7 @@ def test_all_steps_may_go_well() -> None:
 
 def test_a_mistake_of_ours_before_the_first_step_fails_the_first() -> None:
     recorder = StepRecorder(Clock())
-    recorder.fail(Reason(Code.INTERNAL_ERROR, "Ours.", Phase.CLAIM))
+    recorder.fail(Reason(ReasonCode.INTERNAL_ERROR, "Ours.", Phase.CLAIM))
     assert [status for _, status, _ in told(recorder)] == ["failed", *["skipped"] * 5]
 
 

@@ -16,6 +16,7 @@ from devstack.postgres.server import EmbeddedPostgres, free_port
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
+from service.gateway_states import State
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
@@ -23,7 +24,6 @@ from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
 from workers.gateway_manager.lease.database_probe import is_refusing
 from workers.gateway_manager.lease.lease import Lease
 from workers.gateway_manager.settings import LeaseSettings
-from workers.gateway_manager.states import State
 
 LEASE_S = 30.0
 

@@ -17,6 +17,7 @@ from time import monotonic, thread_time
 
 import pytest
 
+from service.gateway_states import Phase, Reason, ReasonCode
 from tests.support.certificates import make_certificate
 from tests.support.raw_server import (
     BINARY,
@@ -35,7 +36,7 @@ from tests.support.raw_server import (
 )
 from tests.support.worker_settings import worker_config
 from workers.ctc.codec import ProtocolViolationError, decode_message
-from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason
+from workers.gateway_manager.states import ConnectionFailedError
 from workers.gateway_manager.websocket.bounded_websocket import KEPT_BYTES, MAX_FRAGMENTS, BoundedWebSocket
 from workers.gateway_manager.websocket.dialer import MAX_UPGRADE_ANSWER_BYTES, Dialer
 from workers.gateway_manager.websocket.resolver import Resolver
@@ -65,7 +66,7 @@ class Case:
     name: str
     frames: bytes
     messages: tuple[bytes, ...] = ()
-    code: Code = Code.CLOSED_BY_GATEWAY
+    code: ReasonCode = ReasonCode.CLOSED_BY_GATEWAY
     words: str = "with code 1000"
 
     @property
@@ -79,19 +80,19 @@ def delivered(name: str, frames: bytes, *messages: bytes) -> Case:
 
 
 def too_many(name: str, frames: bytes) -> Case:
-    return Case(name, frames, (), Code.MESSAGE_TOO_BIG, f"in more than {MAX_FRAGMENTS} frames")
+    return Case(name, frames, (), ReasonCode.MESSAGE_TOO_BIG, f"in more than {MAX_FRAGMENTS} frames")
 
 
 def broken(name: str, frames: bytes, words: str, *messages: bytes) -> Case:
-    return Case(name, frames, messages, Code.PROTOCOL_ERROR, words)
+    return Case(name, frames, messages, ReasonCode.PROTOCOL_ERROR, words)
 
 
 def too_big(name: str, frames: bytes) -> Case:
-    return Case(name, frames, (), Code.MESSAGE_TOO_BIG, "100000 bytes")
+    return Case(name, frames, (), ReasonCode.MESSAGE_TOO_BIG, "100000 bytes")
 
 
 def closed(name: str, frames: bytes, words: str) -> Case:
-    return Case(name, frames, (), Code.CLOSED_BY_GATEWAY, words)
+    return Case(name, frames, (), ReasonCode.CLOSED_BY_GATEWAY, words)
 
 
 def padded(first: int, form: int, payload: bytes) -> bytes:
@@ -483,7 +484,7 @@ def test_upgrade_that_is_accepted(answer: Callable[[bytes], bytes], client: Clie
     with RawServer(lambda peer: peer.send(rest), answer) as server:
         messages, reason = converse(client.dial(server.url))
     assert messages == [payload]
-    assert reason.code is Code.CLOSED_BY_GATEWAY
+    assert reason.code is ReasonCode.CLOSED_BY_GATEWAY
 
 
 @pytest.mark.parametrize(("answer", "words"), REFUSED.values(), ids=REFUSED.keys())
@@ -493,7 +494,7 @@ def test_upgrade_that_is_refused(answer: Callable[[bytes], bytes], words: str, c
             client.dial(server.url)
         assert server.accepted == 1
     reason = failure.value.reason
-    assert (reason.code, reason.phase) == (Code.UPGRADE_REJECTED, Phase.UPGRADE)
+    assert (reason.code, reason.phase) == (ReasonCode.UPGRADE_REJECTED, Phase.UPGRADE)
     assert words in reason.message
     assert len(reason.message) < 150
 
@@ -504,7 +505,7 @@ def test_upgrade_that_is_refused(answer: Callable[[bytes], bytes], words: str, c
 def test_upgrade_that_breaks_off(answer: bytes, client: Client) -> None:
     with RawServer(Peer.end, lambda _: answer) as server, pytest.raises(ConnectionFailedError) as failure:
         client.dial(server.url)
-    assert failure.value.reason.code is Code.CONNECTION_LOST
+    assert failure.value.reason.code is ReasonCode.CONNECTION_LOST
 
 
 # Time. A deadline holds against one who always has another byte, and waiting costs no processor.
@@ -547,7 +548,7 @@ def test_dribbling_does_not_outlast_the_deadline(head: bytes, client: Client) ->
     with pytest.raises(ConnectionFailedError) as failure:
         transport.receive(began + WAIT_S, Phase.LOGIN, finish_by=began + SHORT_S)
     assert monotonic() - began < SHORT_S + 2
-    assert failure.value.reason.code is Code.LOGIN_TIMEOUT
+    assert failure.value.reason.code is ReasonCode.LOGIN_TIMEOUT
 
 
 def test_dribbling_does_not_hold_us_when_we_leave(client: Client) -> None:

@@ -20,9 +20,10 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from service.gateway_states import Phase, Reason, ReasonCode
 from tests.support.raw_server import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_frame, frame
 from tests.support.worker_settings import worker_config
-from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason
+from workers.gateway_manager.states import ConnectionFailedError
 from workers.gateway_manager.websocket.bounded_websocket import BoundedWebSocket
 from workers.gateway_manager.websocket.stream import Stream
 from workers.gateway_manager.websocket.transport import Kind, Transport
@@ -33,7 +34,12 @@ SETTINGS = worker_config(
     "postgresql://nobody@127.0.0.1:1/x", PING_INTERVAL_S="9", LIVENESS_TIMEOUT_S="10"
 ).session
 DATA = {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}
-ENDS = {Code.CLOSED_BY_GATEWAY, Code.CONNECTION_LOST, Code.PROTOCOL_ERROR, Code.MESSAGE_TOO_BIG}
+ENDS = {
+    ReasonCode.CLOSED_BY_GATEWAY,
+    ReasonCode.CONNECTION_LOST,
+    ReasonCode.PROTOCOL_ERROR,
+    ReasonCode.MESSAGE_TOO_BIG,
+}
 
 
 class Run:
@@ -152,7 +158,7 @@ def test_sound_streams_arrive_whole(stream: tuple[bytes, list[bytes]], cuts: lis
     data, messages = stream
     run = check(data, cuts)
     assert run.messages == messages
-    assert run.reason.code is Code.CLOSED_BY_GATEWAY
+    assert run.reason.code is ReasonCode.CLOSED_BY_GATEWAY
 
 
 @given(st.lists(any_frame, max_size=12).map(b"".join), cuts_anywhere)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from service.gateway_states import State
 from tests.support.raw_server import (
     BINARY,
     CLOSE,
@@ -26,7 +27,6 @@ from tests.support.raw_server import (
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
-from workers.gateway_manager.states import State
 
 pytestmark = pytest.mark.req("ORCH-06")
 

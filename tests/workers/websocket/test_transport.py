@@ -15,9 +15,10 @@ from time import monotonic
 import pytest
 from websocket import ABNF
 
+from service.gateway_states import Phase, ReasonCode
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
-from workers.gateway_manager.states import Code, ConnectionFailedError, Phase
+from workers.gateway_manager.states import ConnectionFailedError
 from workers.gateway_manager.websocket import resolver as resolver_module
 from workers.gateway_manager.websocket.dialer import Dialer
 from workers.gateway_manager.websocket.resolver import Address, Resolver
@@ -286,7 +287,7 @@ def test_broken_frames_are_a_protocol_error(server: RawServer, transport: Transp
     server.send(frames)
     with pytest.raises(ConnectionFailedError) as failure:
         receive(transport)
-    assert failure.value.reason.code is Code.PROTOCOL_ERROR
+    assert failure.value.reason.code is ReasonCode.PROTOCOL_ERROR
 
 
 @BREAKS
@@ -303,20 +304,20 @@ def test_messages_have_a_limit(server: RawServer, transport: Transport, frames: 
     server.send(frames)
     with pytest.raises(ConnectionFailedError) as failure:
         receive(transport)
-    assert failure.value.reason.code is Code.MESSAGE_TOO_BIG
+    assert failure.value.reason.code is ReasonCode.MESSAGE_TOO_BIG
 
 
 @BREAKS
 @pytest.mark.parametrize(
     ("frames", "code", "words"),
     [
-        (text(struct.pack("!H", 1000) + b"bye", first=CLOSE), Code.CLOSED_BY_GATEWAY, "1000"),
-        (text(struct.pack("!H", 4321), first=CLOSE), Code.CLOSED_BY_GATEWAY, "4321"),
-        (text(b"", first=CLOSE), Code.CLOSED_BY_GATEWAY, "without a code"),
+        (text(struct.pack("!H", 1000) + b"bye", first=CLOSE), ReasonCode.CLOSED_BY_GATEWAY, "1000"),
+        (text(struct.pack("!H", 4321), first=CLOSE), ReasonCode.CLOSED_BY_GATEWAY, "4321"),
+        (text(b"", first=CLOSE), ReasonCode.CLOSED_BY_GATEWAY, "without a code"),
     ],
 )
 def test_closes_are_told_by_their_code(
-    server: RawServer, transport: Transport, frames: bytes, code: Code, words: str
+    server: RawServer, transport: Transport, frames: bytes, code: ReasonCode, words: str
 ) -> None:
     server.send(frames)
     with pytest.raises(ConnectionFailedError) as failure:
@@ -360,7 +361,7 @@ def test_a_host_of_such_addresses_alone_is_told_as_that(
     monkeypatch.setattr(resolver_module, "_look_up", lambda _host, _flags: [(NO_FAMILY, ("::1", 0, 0, 0))])
     with pytest.raises(ConnectionFailedError) as failure:
         client.dial("ws://gateway.example:5000")
-    assert failure.value.reason.code is Code.CONNECT_FAILED
+    assert failure.value.reason.code is ReasonCode.CONNECT_FAILED
     assert "Address family not supported" in failure.value.reason.message
 
 
@@ -370,7 +371,7 @@ def test_the_end_in_the_middle_of_a_frame(server: RawServer, transport: Transpor
     server.close()
     with pytest.raises(ConnectionFailedError) as failure:
         receive(transport)
-    assert failure.value.reason.code is Code.CONNECTION_LOST
+    assert failure.value.reason.code is ReasonCode.CONNECTION_LOST
 
 
 @BREAKS
@@ -409,7 +410,7 @@ def test_what_is_no_websocket_server_is_told(client: Client, answer: bytes) -> N
         server._client.shutdown(socket.SHUT_WR)
         thread.join(5)
         (failure,) = ended
-    assert failure.reason.code in {Code.UPGRADE_REJECTED, Code.CONNECTION_LOST}
+    assert failure.reason.code in {ReasonCode.UPGRADE_REJECTED, ReasonCode.CONNECTION_LOST}
     assert failure.reason.phase is Phase.UPGRADE
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from service.crypto import Sealer
 from service.database.observed.active_gateways import SealedLogin
 from service.errors import SealError
+from service.gateway_states import Phase, Reason, ReasonCode, State
 from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.connection.backoff import (
@@ -38,11 +39,7 @@ from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import (
     CONFIGURATION_CHANGED,
     LOGIN_REJECTED_BEFORE,
-    Code,
     ConnectionFailedError,
-    Phase,
-    Reason,
-    State,
     failed,
 )
 from workers.gateway_manager.websocket.dialer import Dialer
@@ -53,7 +50,7 @@ from workers.gateway_manager.websocket.waker import InterruptedWaitError, WakerF
 
 log = logging.getLogger("millgate.connection")
 
-_INTERNAL_ERROR = Reason(Code.INTERNAL_ERROR, "A mistake of ours; the log has more.", Phase.SESSION)
+_INTERNAL_ERROR = Reason(ReasonCode.INTERNAL_ERROR, "A mistake of ours; the log has more.", Phase.SESSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +220,7 @@ class GatewayConnection:
             self._is_suspect = connected_at is None and monotonic() - began_at >= SLOT_S
             self._count_failure(connected_at)
             reason = without_password(failure.reason, lambda: self._credentials().password)
-            if reason.code is Code.NO_CAPACITY:
+            if reason.code is ReasonCode.NO_CAPACITY:
                 self._around.on_exhausted(reason.message)
         except Exception:
             # A thread must not die silently, and one gateway's trouble must stay its own.
@@ -241,7 +238,7 @@ class GatewayConnection:
             credentials = self._credentials()
         except SealError:
             message = "The stored password does not open with this ENCRYPTION_KEY: store it anew."
-            raise failed(Code.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
+            raise failed(ReasonCode.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
         sign_in = SignIn(transport, session, self._around.session, credentials)
         sign_in.log_in(self._watch)
         sign_in.subscribe(self._watch)
@@ -266,7 +263,7 @@ class GatewayConnection:
                 message = f"Neither a frame nor a pong came for {limit_s:g} s."
                 if transport.is_behind:
                     message = f"What the gateway sends arrives over {limit_s:g} s late: it sends too much."
-                raise failed(Code.PING_TIMEOUT, Phase.SESSION, message)
+                raise failed(ReasonCode.PING_TIMEOUT, Phase.SESSION, message)
             if clock.ping_is_due(now):
                 transport.ping()
 
@@ -319,7 +316,7 @@ class GatewayConnection:
         return self._around.recovery.failed(self.id, groups, now + retry_in_s, self._call) - now
 
     def _hung(self) -> Reason:
-        code = Code.CONNECT_TIMEOUT if self._state() is State.CONNECTING else Code.LOGIN_TIMEOUT
+        code = ReasonCode.CONNECT_TIMEOUT if self._state() is State.CONNECTING else ReasonCode.LOGIN_TIMEOUT
         message = "The gateway had not answered yet when others of its site came back: it is tried again."
         return Reason(code, message, self._phase)
 

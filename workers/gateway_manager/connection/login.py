@@ -7,6 +7,7 @@ from time import monotonic
 
 from service.crypto import Secret
 from service.errors import SealError
+from service.gateway_states import Phase, Reason, ReasonCode
 from workers.ctc.codec import ProtocolViolationError
 from workers.ctc.session import (
     LoginRejectedError,
@@ -17,7 +18,7 @@ from workers.ctc.session import (
 )
 from workers.gateway_manager.connection.gateway_text import known_words, without_numbers
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.states import Code, Phase, Reason, failed
+from workers.gateway_manager.states import failed
 from workers.gateway_manager.websocket.progress import UNWATCHED, Watch
 from workers.gateway_manager.websocket.transport import Kind, Transport
 
@@ -51,7 +52,7 @@ class SignIn:
         deadline = watch.bounded(monotonic() + self._settings.login_timeout_s)
         if not self._receive_while(Stage.LOGGING_IN, deadline, Phase.LOGIN, deadline):
             message = "The gateway did not answer the login in time."
-            raise failed(Code.LOGIN_TIMEOUT, Phase.LOGIN, message)
+            raise failed(ReasonCode.LOGIN_TIMEOUT, Phase.LOGIN, message)
 
     def subscribe(self, watch: Watch = UNWATCHED) -> None:
         """Asks for the subscription, and does not wait for an answer."""
@@ -82,10 +83,10 @@ def take(session: Session, payload: bytes, phase: Phase, credentials: Callable[[
         session.receive(payload)
     except ProtocolViolationError as violation:
         message = f"The gateway broke the protocol: {violation}."
-        raise failed(Code.PROTOCOL_ERROR, phase, message) from None
+        raise failed(ReasonCode.PROTOCOL_ERROR, phase, message) from None
     except SubscriptionRejectedError as rejection:
         what = quoting("The gateway rejected the subscription", str(rejection), credentials())
-        raise failed(Code.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, what, retryable=False) from None
+        raise failed(ReasonCode.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, what, retryable=False) from None
 
 
 def rejected_login(rejection: LoginRejectedError, credentials: Credentials) -> Reason:
@@ -93,7 +94,7 @@ def rejected_login(rejection: LoginRejectedError, credentials: Credentials) -> R
     is_taken_back = isinstance(rejection, LoginTakenBackError)
     what = "The gateway took the login back" if is_taken_back else "The gateway rejected the login"
     message = quoting(what, str(rejection), credentials)
-    return Reason(Code.LOGIN_REJECTED, message, Phase.LOGIN, retryable=is_taken_back)
+    return Reason(ReasonCode.LOGIN_REJECTED, message, Phase.LOGIN, retryable=is_taken_back)
 
 
 def without_password(reason: Reason, password: Callable[[], Secret]) -> Reason:

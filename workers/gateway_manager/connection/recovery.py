@@ -11,7 +11,7 @@ from collections import Counter
 from math import inf
 from uuid import UUID
 
-from workers.gateway_manager.states import Code
+from service.gateway_states import ReasonCode
 
 FIRST_CALLS = 16
 """So many are called when a return begins."""
@@ -36,21 +36,21 @@ Call = tuple[Member, float]
 
 SHARED_REASONS = frozenset(
     {
-        Code.DNS_FAILED,
-        Code.CONNECTION_REFUSED,
-        Code.CONNECT_FAILED,
-        Code.CONNECT_TIMEOUT,
-        Code.UPGRADE_REJECTED,
-        Code.LOGIN_TIMEOUT,
-        Code.PING_TIMEOUT,
-        Code.CLOSED_BY_GATEWAY,
-        Code.CONNECTION_LOST,
+        ReasonCode.DNS_FAILED,
+        ReasonCode.CONNECTION_REFUSED,
+        ReasonCode.CONNECT_FAILED,
+        ReasonCode.CONNECT_TIMEOUT,
+        ReasonCode.UPGRADE_REJECTED,
+        ReasonCode.LOGIN_TIMEOUT,
+        ReasonCode.PING_TIMEOUT,
+        ReasonCode.CLOSED_BY_GATEWAY,
+        ReasonCode.CONNECTION_LOST,
     }
 )
 """What a site without power, network or name server looks like. Other reasons are a gateway's own."""
 
 
-def groups_of(host: str, factory_id: UUID, code: Code) -> list[str]:
+def groups_of(host: str, factory_id: UUID, code: ReasonCode) -> list[str]:
     """Whose fate a gateway shares: those at the same host, and those of its factory that fail as it does."""
     return [f"host {host}", f"factory {factory_id} {code}"] if code in SHARED_REASONS else []
 

@@ -11,12 +11,13 @@ from uuid import UUID
 from service.crypto import Sealer
 from service.database.observed.connection_tests import ClaimedTrial
 from service.errors import SealError
+from service.gateway_states import Phase, Reason, ReasonCode
 from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session
 from workers.gateway_manager.connection.login import Credentials, SignIn, rejected_login, without_password
 from workers.gateway_manager.connection_tests.steps import StepRecorder
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, Reason, failed
+from workers.gateway_manager.states import ConnectionFailedError, failed
 from workers.gateway_manager.websocket.dialer import Dialer
 from workers.gateway_manager.websocket.progress import Watch
 from workers.gateway_manager.websocket.transport import Transport
@@ -26,7 +27,9 @@ log = logging.getLogger("millgate.connection_test")
 
 LONGEST_TRIAL_S = 10.0
 LONGEST_GOODBYE_S = 1.0
-INTERNAL_ERROR = Reason(Code.INTERNAL_ERROR, "A mistake of ours; the worker's log has more.", Phase.CLAIM)
+INTERNAL_ERROR = Reason(
+    ReasonCode.INTERNAL_ERROR, "A mistake of ours; the worker's log has more.", Phase.CLAIM
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ class Trial:
         except SealError:
             way.on_phase(Phase.LOGIN)
             message = "The password does not open with the worker's ENCRYPTION_KEY."
-            raise failed(Code.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
+            raise failed(ReasonCode.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
         credentials = Credentials(order.email, password)
         sign_in = SignIn(transport, session, self._around.session, credentials)
         try:

@@ -10,18 +10,20 @@ from service.database.engine.pool import Database
 from service.database.observed.connection_tests import ClaimedTrial, TrialWorkRepository
 from service.database.observed.workers import WorkerIdentity
 from service.errors import DatabaseError
+from service.gateway_states import Phase, Reason, ReasonCode
 from service.threads import BackgroundThread, NoThreadError
 from workers.gateway_manager.connection_tests.connection_test import Trial, TrialSurroundings
 from workers.gateway_manager.connection_tests.steps import StepRecorder
 from workers.gateway_manager.lease.lease import Lease
-from workers.gateway_manager.states import Code, Phase, Reason
 from workers.gateway_manager.websocket.transport import describe
 
 log = logging.getLogger("millgate.connection_test")
 
 _CLOSE_LIMIT_S = 5.0
 NO_ROOM = Reason(
-    Code.NO_CAPACITY, "The worker's system has no room for a test at the moment. Try again.", Phase.CLAIM
+    ReasonCode.NO_CAPACITY,
+    "The worker's system has no room for a test at the moment. Try again.",
+    Phase.CLAIM,
 )
 
 

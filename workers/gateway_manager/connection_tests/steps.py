@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from workers.gateway_manager.states import Phase, Reason
+from service.gateway_states import Phase, Reason
 
 STEPS = {
     Phase.RESOLVE: "resolve",

@@ -7,9 +7,10 @@ import ssl
 from collections.abc import Callable, Iterator
 from time import monotonic
 
+from service.gateway_states import Phase, ReasonCode
 from workers.gateway_manager.capacity import is_exhausted
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.states import Code, Phase, failed
+from workers.gateway_manager.states import failed
 from workers.gateway_manager.websocket.address_policy import NetworkPolicy
 from workers.gateway_manager.websocket.bounded_websocket import BoundedWebSocket
 from workers.gateway_manager.websocket.handshake import (
@@ -90,13 +91,13 @@ class Dialer:
             return self._resolver.resolve(target.host, target.port, deadline, waker, interrupted)
         except ResolveTimeoutError:
             message = "The name of the gateway's host was not resolved in time."
-            raise failed(Code.DNS_FAILED, Phase.RESOLVE, message) from None
+            raise failed(ReasonCode.DNS_FAILED, Phase.RESOLVE, message) from None
         except ResolverBusyError:
             message = "The host name was not looked up in time: too many other lookups are pending."
-            raise failed(Code.CONNECT_FAILED, Phase.RESOLVE, message) from None
+            raise failed(ReasonCode.CONNECT_FAILED, Phase.RESOLVE, message) from None
         except OSError as error:
             message = f"The name of the gateway's host does not resolve: {describe(error)}."
-            raise failed(Code.DNS_FAILED, Phase.RESOLVE, message) from None
+            raise failed(ReasonCode.DNS_FAILED, Phase.RESOLVE, message) from None
 
     def _only_allowed(self, addresses: list[Address], is_confined: bool) -> list[Address]:
         # Where any network is allowed by name, no address outside those passes the next line.
@@ -105,32 +106,32 @@ class Dialer:
                 "The password was given for another address, and this worker has no"
                 " GATEWAY_NETWORKS_ALLOWED. Set that, or send the password again."
             )
-            raise failed(Code.PASSWORD_REQUIRED, Phase.TCP, message, retryable=False)
+            raise failed(ReasonCode.PASSWORD_REQUIRED, Phase.TCP, message, retryable=False)
         allowed = [one for one in addresses if self._networks.allows(one[1][0])]
         if addresses and not allowed:
             denied = ", ".join(sorted({str(address[0]) for _, address in addresses})[:_MOST_ADDRESSES_SHOWN])
             message = f"This address is not allowed for gateways: {denied}."
-            raise failed(Code.ADDRESS_DENIED, Phase.TCP, message, retryable=False)
+            raise failed(ReasonCode.ADDRESS_DENIED, Phase.TCP, message, retryable=False)
         return allowed
 
     def _start_tls(self, stream: Stream, target: Target) -> None:
         try:
             stream.start_tls(self._tls, target.server_name)
         except DeadlinePassedError:
-            raise failed(Code.CONNECT_TIMEOUT, Phase.TLS, "TLS was not set up in time.") from None
+            raise failed(ReasonCode.CONNECT_TIMEOUT, Phase.TLS, "TLS was not set up in time.") from None
         except ssl.SSLCertVerificationError as error:
             message = f"The gateway's certificate is not accepted: {certificate_problem(error)}."
-            raise failed(Code.TLS_FAILED, Phase.TLS, message, retryable=False) from None
+            raise failed(ReasonCode.TLS_FAILED, Phase.TLS, message, retryable=False) from None
         except OSError as error:
             message = f"TLS could not be set up: {getattr(error, 'reason', None) or describe(error)}."
-            raise failed(Code.TLS_FAILED, Phase.TLS, message) from None
+            raise failed(ReasonCode.TLS_FAILED, Phase.TLS, message) from None
 
 
 def _connect(
     addresses: list[Address], deadline: float, waker: Waker, interrupted: Callable[[], bool]
 ) -> Stream:
     """Tries one address after the other, each with its share of the time that is left."""
-    last_failure = failed(Code.DNS_FAILED, Phase.RESOLVE, "The host has no address.")
+    last_failure = failed(ReasonCode.DNS_FAILED, Phase.RESOLVE, "The host has no address.")
     for position, (family, address) in enumerate(addresses):
         share_s = (deadline - monotonic()) / (len(addresses) - position)
         try:
@@ -138,21 +139,23 @@ def _connect(
         except OSError as error:
             if is_exhausted(error):
                 message = f"The worker's system has no room for another socket: {describe(error)}."
-                raise failed(Code.NO_CAPACITY, Phase.TCP, message) from None
+                raise failed(ReasonCode.NO_CAPACITY, Phase.TCP, message) from None
             # The system may lack this address's family, and have that of the next.
             message = f"Cannot create a socket: {describe(error)}."
-            last_failure = failed(Code.CONNECT_FAILED, Phase.TCP, message)
+            last_failure = failed(ReasonCode.CONNECT_FAILED, Phase.TCP, message)
             continue
         stream.deadline = monotonic() + share_s
         try:
             stream.connect(address)
         except DeadlinePassedError:
-            last_failure = failed(Code.CONNECT_TIMEOUT, Phase.TCP, "The gateway's host does not answer.")
+            last_failure = failed(
+                ReasonCode.CONNECT_TIMEOUT, Phase.TCP, "The gateway's host does not answer."
+            )
         except ConnectionRefusedError:
-            last_failure = failed(Code.CONNECTION_REFUSED, Phase.TCP, "The gateway's port is closed.")
+            last_failure = failed(ReasonCode.CONNECTION_REFUSED, Phase.TCP, "The gateway's port is closed.")
         except OSError as error:
             message = f"Cannot reach the gateway's host: {describe(error)}."
-            last_failure = failed(Code.CONNECT_FAILED, Phase.TCP, message)
+            last_failure = failed(ReasonCode.CONNECT_FAILED, Phase.TCP, message)
         except BaseException:
             stream.close()
             raise
@@ -168,18 +171,18 @@ def _upgrade(stream: Stream, target: Target) -> None:
         _ask_for_upgrade(stream, target)
     except DeadlinePassedError:
         message = "The gateway did not answer the upgrade in time."
-        raise failed(Code.CONNECT_TIMEOUT, Phase.UPGRADE, message) from None
+        raise failed(ReasonCode.CONNECT_TIMEOUT, Phase.UPGRADE, message) from None
     except TooManyBytesError:
         message = f"The gateway answered the upgrade with over {MAX_UPGRADE_ANSWER_BYTES} bytes."
-        raise failed(Code.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
+        raise failed(ReasonCode.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
     except UpgradeRefusedError as refusal:
-        raise failed(Code.UPGRADE_REJECTED, Phase.UPGRADE, str(refusal)) from None
+        raise failed(ReasonCode.UPGRADE_REJECTED, Phase.UPGRADE, str(refusal)) from None
     except EOFError:
         message = "The connection ended during the upgrade."
-        raise failed(Code.CONNECTION_LOST, Phase.UPGRADE, message) from None
+        raise failed(ReasonCode.CONNECTION_LOST, Phase.UPGRADE, message) from None
     except OSError as error:
         message = f"The connection was lost during the upgrade: {describe(error)}."
-        raise failed(Code.CONNECTION_LOST, Phase.UPGRADE, message) from None
+        raise failed(ReasonCode.CONNECTION_LOST, Phase.UPGRADE, message) from None
 
 
 def _ask_for_upgrade(stream: Stream, target: Target) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-from workers.gateway_manager.states import Phase
+from service.gateway_states import Phase
 
 
 def _ignore(_: Phase) -> None:

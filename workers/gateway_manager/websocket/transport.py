@@ -10,8 +10,9 @@ from time import monotonic
 import websocket
 from websocket import ABNF
 
+from service.gateway_states import Phase, ReasonCode
 from workers.gateway_manager.settings import SessionSettings
-from workers.gateway_manager.states import Code, ConnectionFailedError, Phase, failed
+from workers.gateway_manager.states import ConnectionFailedError, failed
 from workers.gateway_manager.websocket.bounded_websocket import BoundedWebSocket, MessageTooBigError
 from workers.gateway_manager.websocket.read_budget import ReadBudget
 from workers.gateway_manager.websocket.stream import DeadlinePassedError, Stream
@@ -83,7 +84,7 @@ class Transport:
         """
         try:
             if self._read_at > monotonic() and self._stream.wait_hung_up(min(until, self._read_at)):
-                raise failed(Code.CONNECTION_LOST, phase, _ENDED_UNREAD)
+                raise failed(ReasonCode.CONNECTION_LOST, phase, _ENDED_UNREAD)
             if self._read_at > until:
                 return None
             if self.is_behind and not self._stream.wait_readable(monotonic()):
@@ -100,10 +101,10 @@ class Transport:
         if pause_s := self._budget.take(now, *self._web_socket.take_counts()):
             self._read_at, self.is_behind = now + pause_s, True
         if opcode == ABNF.OPCODE_CLOSE:
-            raise failed(Code.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
+            raise failed(ReasonCode.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
         if opcode == ABNF.OPCODE_BINARY:
             self._web_socket.send_close(_UNSUPPORTED_DATA)
-            raise failed(Code.PROTOCOL_ERROR, phase, "The gateway sent a binary frame.")
+            raise failed(ReasonCode.PROTOCOL_ERROR, phase, "The gateway sent a binary frame.")
         return Received(Kind.MESSAGE, frame.data) if opcode == ABNF.OPCODE_TEXT else _CONTROL
 
     def leave(self, last_words: str | None, interrupted: Callable[[], bool]) -> None:
@@ -155,12 +156,12 @@ class Transport:
     def _failure(self, error: Exception, phase: Phase) -> ConnectionFailedError:
         """The reason in what websocket-client and the socket raise."""
         if isinstance(error, DeadlinePassedError):
-            code = Code.LOGIN_TIMEOUT if phase is Phase.LOGIN else Code.PING_TIMEOUT
+            code = ReasonCode.LOGIN_TIMEOUT if phase is Phase.LOGIN else ReasonCode.PING_TIMEOUT
             return failed(code, phase, "The gateway stalled in the middle of a frame.")
         if isinstance(error, MessageTooBigError):
-            return failed(Code.MESSAGE_TOO_BIG, phase, f"The gateway sent a message {error}.")
+            return failed(ReasonCode.MESSAGE_TOO_BIG, phase, f"The gateway sent a message {error}.")
         if isinstance(error, websocket.WebSocketConnectionClosedException):
-            return failed(Code.CONNECTION_LOST, phase, "The connection ended without a close.")
+            return failed(ReasonCode.CONNECTION_LOST, phase, "The connection ended without a close.")
         if isinstance(error, _VIOLATIONS):
             # The library has no text of the peer's in one of these, but in the other.
             is_of_frames = isinstance(error, websocket.WebSocketProtocolException)
@@ -168,8 +169,8 @@ class Transport:
                 str(error).rstrip(".").replace("close opcode", "close code") if is_of_frames else "its text"
             )
             message = f"The gateway broke the WebSocket protocol: {what}."
-            return failed(Code.PROTOCOL_ERROR, phase, message)
-        return failed(Code.CONNECTION_LOST, phase, f"The connection was lost: {describe(error)}.")
+            return failed(ReasonCode.PROTOCOL_ERROR, phase, message)
+        return failed(ReasonCode.CONNECTION_LOST, phase, f"The connection was lost: {describe(error)}.")
 
 
 def describe(error: Exception) -> str:
