@@ -73,7 +73,7 @@ RENEW = Command(
 # A worker is ended once, in one update: whoever renews or claims at the same time waits for this row, and
 # then finds it ended. Three things must have been over for the time of a lease: its last renewal, the start
 # of the server, and the last statement on its session, which counts even if it failed because nothing can be
-# written. workers/gateway_manager/hold.py is the other side of it.
+# written. workers/gateway_manager/lease/expiry.py is the other side of it.
 BURY = Query(
     """
     UPDATE workers SET ended_at = clock_timestamp()
