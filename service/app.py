@@ -89,7 +89,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
         ),
     )
     log_requests(app)
-    measure(app)
+    measure(app, database)
     handle_errors(app)
     check_origins(app, config)
     guard(app, config)

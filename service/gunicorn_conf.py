@@ -10,11 +10,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from service.api.middleware.metrics import count_pool
+from service.api.middleware.metrics import count_clients, count_pool
 from service.api.middleware.multiprocess_metrics import forget_process, make_directory, remove_directory
 from service.api.server.gunicorn_worker import ApiWorker, JsonLogger, connection_limit
 from service.api.server.startup_checks import check_encryption_key, check_port
@@ -125,11 +124,18 @@ def post_worker_init(worker: Any) -> None:
     services.herald.start()
     services.token_uses.start()
     worker.on_stop = services.end_waits
-    worker.on_tick = partial(count_pool, worker.app.wsgi())
+    worker.on_tick = lambda: count(worker)
     # A stop that came since the fork would be lost, and waited for in vain until `graceful_timeout`.
     while not worker.inherited_signals.empty():
         if worker.inherited_signals.get_nowait() in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def count(worker: Any) -> None:
+    """About once a second: what costs too much to count with each request."""
+    app = worker.app.wsgi()
+    count_pool(app)
+    count_clients(app, worker.client_count, worker_connections)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -210,7 +210,13 @@ class Worker:
     def _metrics_server(self, config: WorkerConfig) -> MetricsServer | None:
         if not config.metrics_port:
             return None
-        metrics = WorkerMetrics(self._registry, self._lease.left_s, self._database.use)
+        metrics = WorkerMetrics(
+            registry=self._registry,
+            lease_left_s=self._lease.left_s,
+            capacity=self._capacity.current,
+            is_database_up=lambda: self._lease.is_answered,
+            pool_use=self._database.use,
+        )
         return MetricsServer(
             config.metrics_host, config.metrics_port, metrics.text, config.metrics_hosts.include
         )

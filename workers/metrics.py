@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from service.database.engine.pool import PoolUse
-from service.gateway_states import State
+from service.gateway_states import ReasonCode, State
 from workers.gateway_manager.registry import GatewayRegistry
 
 
@@ -19,6 +19,8 @@ class WorkerMetrics(Collector):
 
     registry: GatewayRegistry
     lease_left_s: Callable[[], float]
+    capacity: Callable[[], int]
+    is_database_up: Callable[[], bool]
     pool_use: Callable[[], PoolUse]
 
     def text(self) -> bytes:
@@ -42,6 +44,9 @@ class WorkerMetrics(Collector):
             "How long sockets may stay open without another renewal; 0 without a lease.",
             self.lease_left_s(),
         )
+        yield GaugeMetricFamily(
+            "millgate_database_up", "1 if PostgreSQL answers, else 0.", int(self.is_database_up())
+        )
 
     def _gateways(self) -> Iterator[Metric]:
         held = GaugeMetricFamily("millgate_gateways", "Gateways held, by state.", labels=["state"])
@@ -49,6 +54,9 @@ class WorkerMetrics(Collector):
         for state in State:
             held.add_metric([state.value], states.get(state, 0))
         yield held
+        yield GaugeMetricFamily(
+            "millgate_gateway_capacity", "Gateways that the system's limits leave room for.", self.capacity()
+        )
         tally = self.registry.tally()
         yield CounterMetricFamily("millgate_attempts", "Attempts to connect.", tally.attempts)
         yield CounterMetricFamily("millgate_connects", "Sessions that were logged in.", tally.connects)
@@ -56,8 +64,9 @@ class WorkerMetrics(Collector):
         failures = CounterMetricFamily(
             "millgate_failures", "Attempts and sessions that failed, by reason.", labels=["reason"]
         )
-        for code, count in tally.failures.items():
-            failures.add_metric([code.value], count)
+        # From zero on: Prometheus sees no increase in a series that begins with its first failure.
+        for code in ReasonCode:
+            failures.add_metric([code.value], tally.failures[code])
         yield failures
 
     def _pool(self) -> Iterator[Metric]:
@@ -73,5 +82,6 @@ class WorkerMetrics(Collector):
             ("queued", "Connections that had to be waited for.", use.queued),
             ("wait_seconds", "How long connections were waited for.", use.waited_s),
             ("errors", "Connections that were waited for in vain.", use.errors),
+            ("connection_errors", "New connections that PostgreSQL did not take.", use.connection_errors),
         ):
             yield CounterMetricFamily(f"millgate_db_pool_{name}", what, value)

@@ -94,7 +94,7 @@ def test_a_route_is_one_label_whatever_is_asked_of_it(api: ApiServer) -> None:
     assert answered(series, "none", "404") == 5
     assert answered(series, "none", "405", "other") + answered(series, "/api/factories", "405", "other") == 5
     labels = {name for _, pairs in series for name, _ in pairs}
-    assert labels <= {"method", "route", "status", "le", "use"}
+    assert labels <= {"method", "route", "status", "le", "use", "state"}
     assert not [pairs for _, pairs in series if "MADEUP" in str(pairs) or "/nothing" in str(pairs)]
 
 

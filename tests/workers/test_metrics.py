@@ -70,6 +70,10 @@ def test_it_says_what_is(plant: Plant, start_site: StartSite, start_worker: Star
     assert said["millgate_connects_total"] == 1
     assert said["millgate_attempts_total"] >= 2
     assert said["millgate_failures_total:connection_refused"] >= 1
+    assert said["millgate_failures_total:login_rejected"] == 0
+    assert said["millgate_gateway_capacity"] > 2
+    assert said["millgate_database_up"] == 1
+    assert said["millgate_db_pool_connection_errors_total"] == 0
     assert 0 < said["millgate_lease_margin_seconds"] < 2
     assert said["millgate_report_delay_seconds"] < LIMIT_S
     assert said["millgate_db_pool_requests_total"] > 0

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.values import MultiProcessValue, MutexValue
 
+from service.api.middleware.fleet_metrics import FleetMetrics
 from service.api.middleware.multiprocess_metrics import (
     directory,
     give_up_files,
@@ -23,7 +24,7 @@ from service.api.middleware.multiprocess_metrics import (
     keep_files,
 )
 from service.api.services.context import services_of
-from service.database.engine.pool import PoolUse
+from service.database.engine.pool import Database, PoolUse
 from service.errors import MetricsUnavailableError
 
 log = logging.getLogger("millgate.api")
@@ -40,7 +41,7 @@ _EXTENSION = "millgate-metrics"
 class ApiMetrics:
     """What an API process counts. Any thread may call."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: Database) -> None:
         self._is_shared = directory() is not None
         values.ValueClass = _shared_value() if self._is_shared else MutexValue
         self.registry = CollectorRegistry()
@@ -59,10 +60,15 @@ class ApiMetrics:
             multiprocess_mode="livesum",
             registry=self.registry,
         )
+        self._clients = self._gauge("connections", "Connections that clients have open.")
+        self._clients_limit = self._gauge("connections_limit", "Connections that clients may have open.")
         self._taken = self._counter("requests", "Connections that were asked for.")
         self._queued = self._counter("queued", "Connections that had to be waited for.")
         self._waited = self._counter("wait_seconds", "How long connections were waited for.")
         self._failed = self._counter("errors", "Connections that were waited for in vain.")
+        self._refused = self._counter("connection_errors", "New connections that PostgreSQL did not take.")
+        self._fleet = CollectorRegistry()
+        self._fleet.register(FleetMetrics(database))
 
     def count_request(self, method: str, route: str | None, status: int, duration_s: float) -> None:
         """Counts an answer."""
@@ -92,6 +98,7 @@ class ApiMetrics:
                 (self._queued, use.queued),
                 (self._waited, use.waited_s),
                 (self._failed, use.errors),
+                (self._refused, use.connection_errors),
             ):
                 if more:
                     counter.inc(more)
@@ -99,8 +106,22 @@ class ApiMetrics:
             log.warning(NOT_COUNTED, exc_info=True)
             give_up_files()
 
+    def count_clients(self, count: int, limit: int) -> None:
+        """Notes how many clients this process has, and how many it may have."""
+        if not self._can_count():
+            return
+        try:
+            self._clients.set(count)
+            self._clients_limit.set(limit)
+        except Exception:
+            log.warning(NOT_COUNTED, exc_info=True)
+            give_up_files()
+
     def text(self) -> bytes:
-        """All processes' numbers, in Prometheus's text format. Raises MetricsUnavailableError."""
+        """All processes' numbers and the fleet's, in Prometheus's format. Raises MetricsUnavailableError."""
+        return self._own_text() + generate_latest(self._fleet)
+
+    def _own_text(self) -> bytes:
         if not self._is_shared:
             return generate_latest(self.registry)
         merged = CollectorRegistry()
@@ -114,6 +135,9 @@ class ApiMetrics:
 
     def _can_count(self) -> bool:
         return not self._is_shared or has_files() or keep_files()
+
+    def _gauge(self, name: str, what: str) -> Gauge:
+        return Gauge(f"millgate_http_{name}", what, multiprocess_mode="livesum", registry=self.registry)
 
     def _counter(self, name: str, what: str) -> Counter:
         return Counter(f"millgate_db_pool_{name}", what, registry=self.registry)
@@ -141,9 +165,9 @@ def _has_begun(path: Path) -> bool:
         return False
 
 
-def measure(app: Flask) -> None:
+def measure(app: Flask, database: Database) -> None:
     """Counts every request of an application. Call it after `log_requests`, which notes when one began."""
-    metrics = ApiMetrics()
+    metrics = ApiMetrics(database)
     app.extensions[_EXTENSION] = metrics
 
     def finish(response: Response) -> Response:
@@ -165,3 +189,8 @@ def metrics_of(app: Flask) -> ApiMetrics:
 def count_pool(app: Flask) -> None:
     """Counts what its pool did meanwhile: now and then, for it takes as long as to count a request."""
     metrics_of(app).count_pool(services_of(app).database.take_use())
+
+
+def count_clients(app: Flask, count: int, limit: int) -> None:
+    """Notes how many clients this process has, and how many it may have."""
+    metrics_of(app).count_clients(count, limit)

@@ -128,6 +128,11 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         finally:
             self._clients.remove(wrapped)
 
+    @property
+    def client_count(self) -> int:
+        """How many connections clients have to this process."""
+        return len(self._clients)
+
     def timeout_ctx(self) -> AbstractContextManager[None]:
         """Nothing: a ClientSocket has deadlines of its own."""
         return nullcontext()

@@ -40,6 +40,7 @@ class PoolUse:
     queued: int
     waited_s: float
     errors: int
+    connection_errors: int
 
     @classmethod
     def of(cls, counted: Mapping[str, int]) -> "PoolUse":
@@ -52,6 +53,7 @@ class PoolUse:
             queued=counted.get("requests_queued", 0),
             waited_s=counted.get("requests_wait_ms", 0) / 1000,
             errors=counted.get("requests_errors", 0),
+            connection_errors=counted.get("connections_errors", 0),
         )
 
 
@@ -112,6 +114,15 @@ class Database:
     def take_use(self) -> PoolUse:
         """What the pool did since this was last asked."""
         return PoolUse.of(self._pool.pop_stats())
+
+    def answers(self) -> bool:
+        """Whether the server answers on a new connection, beside the pool."""
+        try:
+            with connect(self._config, self._pool.name) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
 
     def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
         """See Executor. A query that only reads is tried again once over a fresh connection."""

@@ -75,6 +75,8 @@ class Lease:
         self._stopping = threading.Event()
         self._nudged = threading.Event()
         self._told_unreachable = False
+        self.is_answered = True
+        """Whether the database answered when it was last asked, be it with an error."""
         self._renewing = BackgroundThread(self._renew, "lease")
         self._ending = BackgroundThread(self._watch_the_end, "lease-end")
 
@@ -175,9 +177,10 @@ class Lease:
                 return False
         except (DatabaseError, psycopg.Error) as error:
             self._tell_unreachable(error)
-            self._count_failure(worker, sent_at, was_answered=_sqlstate(error) is not None)
+            self.is_answered = _sqlstate(error) is not None
+            self._count_failure(worker, sent_at, was_answered=self.is_answered)
             return False
-        self._is_standing = True
+        self._is_standing = self.is_answered = True
         self._told_unreachable = False
         return True
 

@@ -1,0 +1,106 @@
+"""A real Prometheus on loopback, with the rules of deploy/monitoring: only it waits for nothing."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from devstack.postgres.server import free_port
+from tests.monitoring.files import RULES, load_yaml
+from tests.support.waiting import wait_until
+
+LIMIT_S = 30.0
+
+
+class Prometheus:
+    """Scrapes an API and workers every half second."""
+
+    def __init__(self, directory: Path, api_port: int, worker_ports: list[int]) -> None:
+        self._directory = directory
+        self._ports = {"millgate-api": [api_port], "millgate-worker": worker_ports}
+        self._port = free_port()
+
+    def __enter__(self) -> Self:
+        self._directory.mkdir()
+        self._write("rules.yml", impatient_rules())
+        self._write(
+            "prometheus.yml",
+            {
+                "global": {
+                    "scrape_interval": "500ms",
+                    "scrape_timeout": "500ms",
+                    "evaluation_interval": "500ms",
+                },
+                "rule_files": ["rules.yml"],
+                "scrape_configs": [
+                    {
+                        "job_name": job,
+                        "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}],
+                    }
+                    for job, ports in self._ports.items()
+                ],
+            },
+        )
+        with (self._directory / "prometheus.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    "prometheus",
+                    f"--config.file={self._directory / 'prometheus.yml'}",
+                    f"--storage.tsdb.path={self._directory / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{self._port}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(LIMIT_S)
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series that an expression results in now; none before Prometheus is ready."""
+        result: list[dict[str, Any]] = self._get("query", query=expression).get("result", [])
+        return result
+
+    def value(self, expression: str) -> float | None:
+        """The value of the one series; None without one."""
+        result = self.query(expression)
+        return float(result[0]["value"][1]) if result else None
+
+    def firing(self) -> set[str]:
+        """The alerts that fire."""
+        return {
+            alert["labels"]["alertname"]
+            for alert in self._get("alerts").get("alerts", [])
+            if alert["state"] == "firing"
+        }
+
+    def wait_until_firing(self, *names: str) -> None:
+        """Waits until all these alerts fire."""
+        wait_until(lambda: set(names) <= self.firing(), LIMIT_S, f"{names} to fire")
+
+    def _get(self, path: str, **parameters: str) -> dict[str, Any]:
+        assert self._process.poll() is None, (self._directory / "prometheus.log").read_text()
+        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urlencode(parameters)}"
+        try:
+            with urlopen(url, timeout=LIMIT_S) as response:
+                data: dict[str, Any] = json.load(response)["data"]
+        except OSError:
+            return {}
+        return data
+
+    def _write(self, name: str, document: object) -> None:
+        # JSON is YAML.
+        (self._directory / name).write_text(json.dumps(document))
+
+
+def impatient_rules() -> dict[str, Any]:
+    """The rules, but for how long what they look for has to last."""
+    rules = load_yaml(RULES)
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            rule["for"] = "500ms"
+    return rules

@@ -1,0 +1,99 @@
+"""The alerts: valid, tested one by one, and each with a section of the runbook that says what to do."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from devstack.project import PROJECT
+from tests.monitoring.files import (
+    DIRECTORY,
+    RULE_TESTS,
+    RULES,
+    alerts,
+    load_yaml,
+    metrics_in,
+    needs_prometheus,
+    targets,
+)
+
+RUNBOOK = "docs/runbook.md"
+
+
+def promtool(*arguments: str | Path) -> None:
+    """Runs it, in the directory of the rules; it has to be content."""
+    result = subprocess.run(
+        ["promtool", *arguments], cwd=DIRECTORY, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@needs_prometheus
+def test_the_rules_are_valid() -> None:
+    promtool("check", "rules", "--lint=all", "--lint-fatal", RULES)
+
+
+@needs_prometheus
+def test_the_example_configuration_is_valid() -> None:
+    promtool("check", "config", "--syntax-only", DIRECTORY / "prometheus.yml")
+
+
+@needs_prometheus
+def test_each_alert_fires_when_it_should_and_then_only() -> None:
+    promtool("test", "rules", RULE_TESTS)
+
+
+@needs_prometheus
+def test_the_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
+    rules = [{"record": f"query_{number}", "expr": expr} for number, (_, expr, _) in enumerate(targets())]
+    file = tmp_path / "queries.yml"
+    # JSON is YAML.
+    file.write_text(str({"groups": [{"name": "dashboard", "rules": rules}]}))
+    promtool("check", "rules", file)
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_each_alert_has_a_firing_and_a_silent_case(alert: dict[str, str]) -> None:
+    cases = [case for test in load_yaml(RULE_TESTS)["tests"] for case in test["alert_rule_test"]]
+    expected = [bool(case["exp_alerts"]) for case in cases if case["alertname"] == alert["alert"]]
+    assert set(expected) == {True, False}
+
+
+def runbook_sections() -> dict[str, str]:
+    """By the anchor that Markdown makes of their heading."""
+    parts = re.split(r"^## (.+)$", (PROJECT / RUNBOOK).read_text(), flags=re.MULTILINE)
+    return {
+        heading.lower().replace(" ", "-"): body
+        for heading, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_each_alert_says_how_bad_it_is_and_what_to_do(
+    alert: dict[str, dict[str, str]],
+) -> None:
+    assert alert["labels"]["severity"] in {"critical", "warning"}
+    assert alert["annotations"]["summary"]
+    file, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+    assert file == RUNBOOK
+    section = runbook_sections()[anchor]
+    assert re.findall(r"^\*\*(.+?)\.\*\*", section, re.MULTILINE) == ["Means", "Look at", "Do"]
+
+
+def test_each_section_of_the_runbook_has_an_alert_and_each_link_a_section() -> None:
+    anchors = {alert["annotations"]["runbook_url"].partition("#")[2] for alert in alerts()}
+    assert anchors == set(runbook_sections())
+    assert set(re.findall(r"\]\(#([\w-]+)\)", (PROJECT / RUNBOOK).read_text())) <= anchors
+
+
+def test_what_an_expression_asks_for_is_found() -> None:
+    expression = (
+        'sum by (le) (rate(a_total{x="1", y!~"[^ab]"}[5m] offset 1h)) / on () b > 2e3 and c unless absent(d)'
+    )
+    assert metrics_in(expression) == [
+        ("a_total", [("x", "=", "1"), ("y", "!~", "[^ab]")]),
+        ("b", []),
+        ("c", []),
+        ("d", []),
+    ]
