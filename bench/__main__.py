@@ -14,8 +14,8 @@ from bench.environment import House
 from bench.kept_results import merge
 from bench.machine import commit, describe
 from bench.results import Section, report
-from devstack.errors import StackError
-from devstack.harness.sandbox import Household, StopAskedError
+from devstack.errors import StackError, StopAskedError
+from devstack.harness.sandbox import Household
 from devstack.harness.selection import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
 from devstack.processes.signals import StopRequest
 from devstack.project import PROJECT

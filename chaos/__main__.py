@@ -10,8 +10,8 @@ from time import monotonic
 from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, table
-from devstack.errors import StackError
-from devstack.harness.sandbox import Household, StopAskedError
+from devstack.errors import StackError, StopAskedError
+from devstack.harness.sandbox import Household
 from devstack.harness.selection import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
 from devstack.processes.signals import StopRequest
 from devstack.project import PROJECT

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import unified_diff
@@ -32,12 +33,7 @@ LIMIT_S = 120
 @contextmanager
 def migrated_database() -> Iterator[str]:
     """The URL of a migrated database on a server that ends with the block."""
-    scratch = PROJECT / ".data"
-    scratch.mkdir(exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="generate-", dir=scratch) as directory,
-        leashed_postgres(Path(directory), THROW_AWAY) as server,
-    ):
+    with leashed_postgres(PROJECT / ".data" / f"migrated-{uuid.uuid4().hex}", THROW_AWAY) as server:
         output_of(local(MIGRATE), DATABASE_URL=server.url())
         yield server.url()
 

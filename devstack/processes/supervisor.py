@@ -6,22 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from devstack.errors import StackError
+from devstack.errors import StackError, StopAskedError
 from devstack.processes.child import Child, Part
-from devstack.processes.directory_lock import DirectoryLock
 from devstack.processes.log_files import bound_log, last_lines, size_of
-from devstack.processes.orphan_reaper import END_LIMIT_S, Leash
-from devstack.processes.orphans import MARK, RunningChild, describe, end_leftovers
+from devstack.processes.orphans import MARK, RunningChild, describe
+from devstack.processes.owner import ProcessOwner
 from devstack.processes.restart_backoff import RestartPlan, stop_limits
 from devstack.processes.signals import StopRequest
 
 STOP_TOTAL_S = 8.0
 STOP_LEAST_SHARE = 0.19
 POLL_INTERVAL_S = 0.05
-
-
-class StopAskedError(Exception):
-    """Somebody asked us to stop while we were waiting for something."""
 
 
 @dataclass
@@ -51,37 +46,31 @@ class Supervisor:
     ) -> None:
         """`say` shows a person one line; `stop_total_s` is for all parts together, before force."""
         self._stop_total_s = stop_total_s
-        self.data_dir = data_dir.absolute()
+        self._owner = ProcessOwner(data_dir)
+        self.data_dir = self._owner.directory
         self.log_dir = self.data_dir / "log"
-        self.mark = str(self.data_dir)
         self._say = say
         self._stopping = stopping
-        self._record = self.data_dir / "children.json"
-        self._lock = DirectoryLock(self.data_dir / "lock")
-        self._leash: Leash | None = None
         self._watched: list[Watched] = []
 
     def __enter__(self) -> Self:
-        self._lock.acquire(wait_s=END_LIMIT_S)
+        self._owner.__enter__()
         if self.log_dir.exists():
             # An earlier version left it open to others; a new one is made with the first log.
             self.log_dir.chmod(0o700)
-        if end_leftovers(self._record, self.mark):
+        if self._owner.leftovers:
             self._say("Ended what an earlier run had left running.")
-        self._leash = Leash(self._record, self.mark, self._lock.file)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop_all()
-        if self._leash is not None:
-            self._leash.release()
-        self._lock.release()
+        self._owner.__exit__()
 
     def child(
         self, name: str, command: tuple[str, ...], environment: dict[str, str], **more: object
     ) -> Child:
         """A program that logs into this data directory and carries its mark, not yet started."""
-        marked = {**environment, MARK: self.mark}
+        marked = {**environment, MARK: self._owner.mark}
         return Child(name, command, marked, self.log_dir / f"{name}.log", **more)  # type: ignore[arg-type]
 
     def start(self, part: Part) -> None:
@@ -117,10 +106,7 @@ class Supervisor:
             elif watched.restart_at is not None and now >= watched.restart_at:
                 self._restart(watched)
             bound_log(watched.part.log_path)
-        if self._leash is not None and not self._leash.is_alive():
-            self._leash.release()
-            self._leash = Leash(self._record, self.mark, self._lock.file)
-            self._hold()
+        self._owner.replace_dead_reaper()
 
     def _start(self, watched: Watched) -> None:
         watched.log_start = size_of(watched.part.log_path)
@@ -177,8 +163,7 @@ class Supervisor:
             self._stopping.wait(POLL_INTERVAL_S)
 
     def _hold(self) -> None:
-        if self._leash is not None:
-            self._leash.hold([each.running for each in self._watched if each.running is not None])
+        self._owner.hold([each.running for each in self._watched if each.running is not None])
 
     def _stop_all(self) -> None:
         parts = [watched.part for watched in reversed(self._watched)]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devstack.advice import advice
-from devstack.errors import StackError
+from devstack.errors import StackError, StopAskedError
 from devstack.processes.signals import StopRequest
-from devstack.processes.supervisor import StopAskedError, Supervisor
+from devstack.processes.supervisor import Supervisor
 from devstack.project import PROJECT
 from devstack.run.environment import (
     check_address_is_free,

@@ -13,13 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devstack.errors import StackError
+from devstack.errors import StackError, StopAskedError
 from devstack.processes.child import Child
 from devstack.processes.directory_lock import DirectoryLock
 from devstack.processes.log_files import bound_log, last_lines, open_log
 from devstack.processes.orphans import MARK, describe, end_leftovers, is_alive, write_record
 from devstack.processes.signals import StopRequest
-from devstack.processes.supervisor import STOP_TOTAL_S, StopAskedError, Supervisor
+from devstack.processes.supervisor import STOP_TOTAL_S, Supervisor
 from devstack.project import PROJECT
 from tests.support.waiting import wait_until
 
@@ -256,7 +256,7 @@ AS_SOMEBODY_ELSE = """
 import os, sys
 from pathlib import Path
 from devstack.errors import StackError
-from devstack.harness.sandbox import remove_dead_runs
+from devstack.processes.owner import remove_dead_runs
 from devstack.processes.orphans import end_leftovers
 from devstack.postgres.cluster import end_server_of
 

@@ -1,8 +1,6 @@
 """The PostgreSQL server of a test run: a migrated template database, and a clone of it for each test."""
 
-import fcntl
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -14,9 +12,7 @@ from psycopg import sql
 
 from devstack.commands import MIGRATE, local
 from devstack.postgres.server import EmbeddedPostgres
-from devstack.processes.directory_lock import DirectoryLock
-from devstack.processes.orphan_reaper import Leash
-from devstack.processes.orphans import describe, end_leftovers
+from devstack.processes.owner import TemporaryOwner
 from devstack.project import PROJECT
 
 TEMPLATE = "millgate_template"
@@ -43,48 +39,24 @@ class RunDirectory:
     """`.data/test-<process id>`: everything that one test run writes, removed at its end."""
 
     def __init__(self) -> None:
-        self.path = PROJECT / ".data" / f"test-{os.getpid()}"
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = DirectoryLock(self.path / "lock")
-        with (self.path.parent / "tests.lock").open("w") as one_at_a_time:
-            fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-            self._lock.acquire(wait_s=1)
-            remove_dead_runs(self.path.parent)
+        self._owner = TemporaryOwner(PROJECT / ".data" / f"test-{os.getpid()}")
+        self._owner.__enter__()
+        self.path = self._owner.directory
         self._server: EmbeddedPostgres | None = None
-        self._leash: Leash | None = None
 
     def server_url(self) -> str:
         """Start the server and make the template, the first time; returns the URL of database `postgres`."""
         if self._server is None:
-            self._leash = Leash(self.path / "children.json", str(self.path), self._lock.file)
-            self._server = EmbeddedPostgres(self.path / "postgres", SETTINGS)
-            self._server.start(on_spawn=self._hold)
-            migrate(self._server.url(TEMPLATE))
+            server = self._server = EmbeddedPostgres(self.path / "postgres", SETTINGS)
+            server.start(on_spawn=lambda pid: self._owner.add(server, pid))
+            migrate(server.url(TEMPLATE))
         return self._server.url("postgres")
 
     def remove(self) -> None:
         """Stop the server and remove everything."""
         if self._server is not None:
             self._server.stop()
-        if self._leash is not None:
-            self._leash.release()
-        self._lock.release()
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    def _hold(self, pid: int) -> None:
-        child = describe("postgres", pid, EmbeddedPostgres.stop_signal, EmbeddedPostgres.stop_limit_s)
-        if self._leash is not None and child is not None:
-            self._leash.hold([child])
-
-
-def remove_dead_runs(data: Path) -> None:
-    """Remove what test runs left that were killed."""
-    for directory in data.glob("test-*"):
-        lock = DirectoryLock(directory / "lock")
-        if directory.is_dir() and lock.try_acquire():
-            with lock:
-                end_leftovers(directory / "children.json", str(directory))
-                shutil.rmtree(directory, ignore_errors=True)
+        self._owner.__exit__()
 
 
 def migrate(url: str, project: Path = PROJECT) -> None:
