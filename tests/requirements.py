@@ -3,19 +3,21 @@
 A row that no test names, or one of whose tests did not pass, makes the exit code 1.
 """
 
-import json
 import subprocess
 import sys
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from devstack.project import PROJECT
-from tests.requirements_plugin import OUTCOMES_FILE
+from tests.requirements_plugin import PROPERTY_NAME
 
+REPORT_FILE = PROJECT / ".data" / "requirements.xml"
 TITLES_FILE = Path(__file__).with_name("requirements.toml")
+SEVERITY = ("passed", "skipped", "failed")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,28 @@ def read_titles(path: Path = TITLES_FILE) -> dict[str, str]:
     return {identifier: title for group in groups.values() for identifier, title in group.items()}
 
 
+def read_outcomes(report: Path) -> dict[str, dict[str, str]]:
+    """Row identifier → test → its worst outcome, from pytest's report.
+
+    A test that fails and whose fixtures fail at its end, too, is in it twice.
+    """
+    outcomes: dict[str, dict[str, str]] = defaultdict(dict)
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it
+        test = f"{case.get('classname')}::{case.get('name')}"
+        for rows in case.iterfind(f"properties/property[@name='{PROPERTY_NAME}']"):
+            for row in rows.get("value", "").split():
+                outcomes[row][test] = max(
+                    outcomes[row].get(test, "passed"), _outcome(case), key=SEVERITY.index
+                )
+    return dict(outcomes)
+
+
+def _outcome(case: ET.Element) -> str:
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "failed"
+    return "passed" if case.find("skipped") is None else "skipped"
+
+
 def table(titles: Mapping[str, str], outcomes: Mapping[str, Mapping[str, str]]) -> list[Row]:
     """One row each, in the order of the titles. Raises ValueError if a test names a row that there is not."""
     unknown = sorted(set(outcomes) - set(titles))
@@ -59,11 +83,12 @@ def table(titles: Mapping[str, str], outcomes: Mapping[str, Mapping[str, str]]) 
 
 def main() -> int:
     """Run the tests, print the table; returns the exit code."""
-    OUTCOMES_FILE.unlink(missing_ok=True)
-    tests = subprocess.run([sys.executable, "-m", "pytest", "-n", "2", "-q"], cwd=PROJECT, check=False)
-    if not OUTCOMES_FILE.exists():
+    REPORT_FILE.unlink(missing_ok=True)
+    command = (sys.executable, "-m", "pytest", "-n", "2", "-q", f"--junit-xml={REPORT_FILE}")
+    tests = subprocess.run(command, cwd=PROJECT, check=False)
+    if not REPORT_FILE.exists():
         return 1
-    rows = table(read_titles(), json.loads(OUTCOMES_FILE.read_text()))
+    rows = table(read_titles(), read_outcomes(REPORT_FILE))
     print("\nrow           verdict  tests  what holds")
     print("\n".join(str(row) for row in rows))
     proved = sum(row.verdict == "passed" for row in rows)

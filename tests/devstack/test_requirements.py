@@ -1,6 +1,5 @@
 """The table of requirement rows tells the truth."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from devstack.project import PROJECT
-from tests.requirements import read_titles, table
+from tests.requirements import read_outcomes, read_titles, table
 
 SAMPLE = """
 import pytest
@@ -59,19 +58,15 @@ def test_outcomes_are_collected_from_a_full_run(tmp_path: Path, options: list[st
     (tmp_path / "test_sample.py").write_text(SAMPLE)
     settings = '[tool.pytest.ini_options]\ntestpaths = ["."]\nmarkers = ["req(id): rows"]\n'
     (tmp_path / "pyproject.toml").write_text(settings)
-    target = tmp_path / "outcomes.json"
-    (tmp_path / "conftest.py").write_text(
-        "import pathlib, tests.requirements_plugin as plugin\n"
-        f"plugin.OUTCOMES_FILE = pathlib.Path({str(target)!r})\n"
-        "pytest_plugins = ['tests.requirements_plugin']\n"
-    )
+    (tmp_path / "conftest.py").write_text("pytest_plugins = ['tests.requirements_plugin']\n")
+    report = tmp_path / "report.xml"
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *options],
+        [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", *options],
         cwd=tmp_path,
         env={"PYTHONPATH": str(PROJECT)},
         capture_output=True,
         timeout=60,
         check=False,
     )
-    outcomes = {row: set(tests.values()) for row, tests in json.loads(target.read_text()).items()}
+    outcomes = {row: set(tests.values()) for row, tests in read_outcomes(report).items()}
     assert outcomes == {"A-1": {"passed"}, "A-2": {"passed", "failed"}, "A-3": {"skipped"}, "A-4": {"failed"}}
