@@ -12,6 +12,7 @@ from devstack.terminal import show_any_character
 
 AT_ONCE = 2
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.tls.yml")
+CI_WORKFLOW = ".github/workflows/ci.yml"
 LIMIT_S = 600
 
 
@@ -34,6 +35,7 @@ def checks() -> dict[str, tuple[str, ...]]:
         "generated files": ("python", "-m", "devstack.checks.generated", "check"),
         "import rules": ("lint-imports", "--no-cache"),
         "Compose files": ("check-jsonschema", "--builtin-schema", compose, *COMPOSE_FILES),
+        "CI workflow": ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", CI_WORKFLOW),
         "Dockerfile": ("hadolint", "Dockerfile"),
         "migrations": ("squawk", *migrations),
         "wheels": ("python", "-m", "devstack.checks.wheels"),

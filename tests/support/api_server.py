@@ -15,6 +15,7 @@ from typing import Any, Self
 from devstack.commands import API, local
 from devstack.postgres.server import free_port
 from devstack.project import PROJECT
+from tests.support.inherited import inherited
 from tests.support.waiting import wait_until
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -68,7 +69,7 @@ class ApiServer:
     def environment(self) -> dict[str, str]:
         """All that the server sees."""
         return {
-            "PATH": os.environ["PATH"],
+            **inherited(),
             "PYTHONPATH": str(PROJECT),
             "DATABASE_URL": self.database_url,
             "ENCRYPTION_KEY": KEY,

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from devstack.project import PROJECT
 from service.gateway_states import State
+from tests.support.inherited import inherited
 from tests.support.worker_settings import worker_config, worker_environment
 from workers.__main__ import Worker
 from workers.gateway_manager.registry import GatewayRegistry
@@ -63,7 +64,7 @@ class WorkerProcess:
                 # Not in the project's directory: a developer's .env is none of a test's business.
                 cwd=directory,
                 env={
-                    "PATH": os.environ["PATH"],
+                    **inherited(),
                     "PYTHONPATH": str(PROJECT),
                     **worker_environment(database_url, changes),
                 },

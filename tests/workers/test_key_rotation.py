@@ -1,7 +1,6 @@
 """Keys are rotated while everything runs: nobody is refused, nobody has to connect again, nothing is lost."""
 
 import base64
-import os
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from service.database.security.key_checks import check_key, find_keys_in_use
 from service.errors import ConfigurationError, DatabaseError
 from service.rotate_keys import BATCH, Rotation
 from tests.support.api_server import ApiServer
+from tests.support.inherited import inherited
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import KEY, PASSWORD
@@ -67,7 +67,7 @@ def rotate(database_url: str, **environment: str) -> subprocess.Popen[str]:
         [sys.executable, "-m", "service.rotate_keys"],
         cwd=PROJECT,
         env={
-            "PATH": os.environ["PATH"],
+            **inherited(),
             "DATABASE_URL": database_url,
             # Some of these tests make it wait.
             "DB_STATEMENT_TIMEOUT_S": str(LIMIT_S),

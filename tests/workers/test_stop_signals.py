@@ -1,6 +1,5 @@
 """SIGTERM and SIGINT reach a worker whatever its main thread does at that moment."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from devstack.project import PROJECT
+from tests.support.inherited import inherited
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_environment
@@ -40,7 +40,7 @@ def test_a_signal_may_come_while_the_main_thread_holds_a_lock(
         [sys.executable, "-c", INTERRUPTED.format(signal=number.name)],
         cwd=tmp_path,
         env={
-            "PATH": os.environ["PATH"],
+            **inherited(),
             "PYTHONPATH": str(PROJECT),
             **worker_environment(plant.database_url, {}),
         },
