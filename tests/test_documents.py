@@ -18,7 +18,7 @@ from service.environment import Environment
 from service.gateway_states import UNKNOWN, ReasonCode, State
 from tests.support.api_server import KEY, ApiServer
 from workers.config import WorkerConfig
-from workers.gateway_manager.states import MOVES
+from workers.gateway_manager.states import TRANSITIONS
 
 LIMIT_S = 60
 COMPOSE_ONLY = {
@@ -123,7 +123,7 @@ def test_the_drawn_transitions_are_those_of_the_code() -> None:
         for before in many.split(" & ")
         for after in others.split(" & ")
     }
-    assert drawn == {(before, after) for before, afters in MOVES.items() for after in afters}
+    assert drawn == {(before, after) for before, afters in TRANSITIONS.items() for after in afters}
 
 
 def test_every_package_is_on_the_map() -> None:

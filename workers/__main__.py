@@ -22,13 +22,16 @@ from service.threads import NoThreadError
 from workers.config import WorkerConfig
 from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.change_listener import ChangeListener
-from workers.gateway_manager.connection.connection import Surroundings
+from workers.gateway_manager.connection.connection import ConnectionContext
 from workers.gateway_manager.connection.handshake_limiter import HandshakeLimiter
 from workers.gateway_manager.connection.recovery_groups import RecoveryGroups
-from workers.gateway_manager.connection_tests.connection_test import TrialSurroundings, trial_settings
-from workers.gateway_manager.connection_tests.runner import TrialDesk
+from workers.gateway_manager.connection_tests.connection_test import (
+    ConnectionTestContext,
+    connection_test_settings,
+)
+from workers.gateway_manager.connection_tests.runner import ConnectionTestRunner
 from workers.gateway_manager.lease.lease import Lease
-from workers.gateway_manager.lease.watchdog import Fence
+from workers.gateway_manager.lease.watchdog import Watchdog
 from workers.gateway_manager.manager import GatewayConnectionManager
 from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.reporter import StatusReporter
@@ -47,15 +50,17 @@ log = logging.getLogger("millgate.worker")
 VERSION = "0.1.0"
 STARTUP_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 6.0
-# A look-up may hang longer than the trial that wanted it.
-MAX_TRIAL_LOOK_UPS = 64
+# A lookup may hang for longer than the test that needs it.
+MAX_TEST_LOOKUPS = 64
 
 
 class Worker:
     """Everything that runs in a worker process, started and stopped in order."""
 
-    def __init__(self, config: WorkerConfig, fence: Callable[[float | None], None] = lambda _: None) -> None:
-        """`fence` is told until when sockets may be open; see `Lease`."""
+    def __init__(
+        self, config: WorkerConfig, publish_deadline: Callable[[float | None], None] = lambda _: None
+    ) -> None:
+        """`publish_deadline` receives the time until which sockets may be open; see `Lease`."""
         self._database_config = config.database
         self._database = Database(config.database, "millgate-worker")
         self._sealer = Sealer(config.encryption_key, config.old_encryption_keys)
@@ -65,22 +70,22 @@ class Worker:
         self._capacity = Capacity(self._system.gateways)
         self._recovery = RecoveryGroups()
         self._resolver = Resolver()
-        # Of their own: names that nobody answers for shall hold up trials alone.
-        self._trial_resolver = Resolver(MAX_TRIAL_LOOK_UPS)
+        # A resolver of their own: names that do not resolve delay connection tests only.
+        self._test_resolver = Resolver(MAX_TEST_LOOKUPS)
         self._lease = Lease(
             database=config.database,
             settings=config.lease,
             version=VERSION,
             gateways_held=lambda: len(self._registry),
             capacity=self._capacity.current,
-            on_gain=self._lease_gained,
-            on_loss=self._lease_lost,
-            fence=fence,
+            on_acquired=self._lease_acquired,
+            on_lost=self._lease_lost,
+            publish_deadline=publish_deadline,
         )
         self._manager = GatewayConnectionManager(
             self._database,
             self._lease,
-            Surroundings(
+            ConnectionContext(
                 registry=self._registry,
                 limiter=HandshakeLimiter(config.max_handshakes),
                 dialer=Dialer(self._resolver, config.session, config.networks, config.tls),
@@ -102,26 +107,26 @@ class Worker:
             interval_s=config.report_interval_s,
             freshness_s=config.freshness_s,
             on_released=self._manager.released,
-            take_returns=self._recovery.take_begun,
+            take_recoveries=self._recovery.take_started,
         )
-        self._trials = self._trial_desk(config)
+        self._connection_tests = self._make_test_runner(config)
         self._listener = ChangeListener(
             config.database,
-            {"gateways_changed": self._manager.wake, "gateway_trials": self._trials.wake},
-            {"gateways_returning": self._recovery.returned_elsewhere},
+            {"gateways_changed": self._manager.wake, "gateway_trials": self._connection_tests.wake},
+            {"gateways_returning": self._recovery.recovery_started_elsewhere},
         )
         self._pruner = Pruner(self._database, lambda: self._lease.worker, config.event_retention_days)
-        self._metrics = self._metrics_server(config)
+        self._metrics = self._make_metrics_server(config)
         self._stopping = threading.Event()
-        self._hurried = threading.Event()
+        self._hurry = threading.Event()
         self._drain_timeout_s = config.drain_timeout_s
         self.has_crashed = False
-        """Whether a thread of ours ended by a mistake: this worker can not keep its promises any more."""
+        """Whether a thread crashed: the worker can no longer be trusted and has to stop."""
 
     def run(self) -> None:
         """Blocks until `request_stop`. Raises ConfigurationError when the key is not the stored one.
 
-        Raises NoThreadError where the system has no room for the worker's own threads.
+        Raises NoThreadError when the system cannot start the worker's own threads.
         """
         try:
             self._check_key()
@@ -130,36 +135,40 @@ class Worker:
             if self._metrics is not None:
                 self._metrics.start()
             try:
-                for part in (self._lease, self._reporter, self._trials, self._listener, self._pruner):
+                for part in (
+                    self._lease,
+                    self._reporter,
+                    self._connection_tests,
+                    self._listener,
+                    self._pruner,
+                ):
                     part.start()
                 self._manager.run(self._stopping)
-                self._hand_over()
+                self._drain()
             finally:
                 self._stop()
         finally:
             self._resolver.close()
-            self._trial_resolver.close()
+            self._test_resolver.close()
             self._database.close()
 
     def request_stop(self) -> None:
-        """Makes `run` return soon; asked again, at once. It takes locks: for no signal handler."""
+        """Makes `run` return soon; a second call skips the drain. Takes locks, so not for signal handlers."""
         if self._stopping.is_set():
-            self._hurried.set()
+            self._hurry.set()
         self._stopping.set()
         self._manager.wake()
 
     def report_crash(self, crash: threading.ExceptHookArgs) -> None:
-        """Takes the place of `threading.excepthook`: no thread dies silently, a crash ends the worker."""
+        """Replaces `threading.excepthook`: a thread that crashes stops the worker."""
         name = crash.thread.name if crash.thread else "a thread"
-        log.critical(
-            "%s crashed: stopping, so that another worker takes over", name, exc_info=crash.exc_value
-        )
+        log.critical("%s crashed: stopping so that another worker takes over", name, exc_info=crash.exc_value)
         self.has_crashed = True
         self.request_stop()
 
     def _log_start(self) -> None:
         about = {"version": VERSION, "capacity": self._system.gateways, "limit": self._system.limit}
-        log.info("worker starts", extra=about)
+        log.info("worker starting", extra=about)
 
     def _check_key(self) -> None:
         check_first(
@@ -171,48 +180,48 @@ class Worker:
             pause=self._stopping.wait,
         )
 
-    def _hand_over(self) -> None:
-        """Before the end, as long as everything works: others take over while this worker holds the rest."""
+    def _drain(self) -> None:
+        """Releases gateways to other workers while everything still works."""
         self._lease.drain()
-        self._trials.begin_stop()
+        self._connection_tests.begin_stop()
         if not self.has_crashed:
-            self._manager.hand_over_all(self._drain_timeout_s, self._hurried)
+            self._manager.drain(self._drain_timeout_s, self._hurry)
 
     def _stop(self) -> None:
         started_at = monotonic()
         self._lease.drain()
-        self._trials.begin_stop()
+        self._connection_tests.begin_stop()
         if not self._manager.stop_all(STOP_TIMEOUT_S):
-            log.error("some sessions did not end in time; their sockets end with this process")
-        self._trials.stop(timeout_s=1)
+            log.error("some sessions did not close in time; the end of this process closes their sockets")
+        self._connection_tests.stop(timeout_s=1)
         self._pruner.stop(timeout_s=1)
         self._listener.stop(timeout_s=1)
         self._reporter.stop(timeout_s=1)
-        self._hand_back()
+        self._end_lease()
         self._lease.stop(timeout_s=1)
         if self._metrics is not None:
             self._metrics.stop(timeout_s=1)
         log.info("worker stopped", extra={"seconds": round(monotonic() - started_at, 3)})
 
-    def _hand_back(self) -> None:
-        """The last reports, then the end of the lease: others may take over at once."""
+    def _end_lease(self) -> None:
+        """Writes the last reports and ends the lease, so that other workers can take over immediately."""
         worker = self._lease.worker
         if worker is None:
             return
         try:
             if not self._reporter.flush():
-                raise DatabaseUnavailableError("the last states could not be written")
+                raise DatabaseUnavailableError("cannot write the last states")
             with self._database.transaction() as transaction:
                 WorkerRepository(transaction).end(worker)
         except DatabaseError as error:
-            log.warning("gateways could not be handed back (%s): others wait for the lease to end", error)
+            log.warning("cannot end the lease (%s): other workers take over when it expires", error)
 
-    def _metrics_server(self, config: WorkerConfig) -> MetricsServer | None:
+    def _make_metrics_server(self, config: WorkerConfig) -> MetricsServer | None:
         if not config.metrics_port:
             return None
         metrics = WorkerMetrics(
             registry=self._registry,
-            lease_left_s=self._lease.left_s,
+            lease_remaining_s=self._lease.remaining_s,
             capacity=self._capacity.current,
             is_database_up=lambda: self._lease.is_answered,
             pool_use=self._database.use,
@@ -221,19 +230,19 @@ class Worker:
             config.metrics_host, config.metrics_port, metrics.text, config.metrics_hosts.include
         )
 
-    def _trial_desk(self, config: WorkerConfig) -> TrialDesk:
-        settings = trial_settings(config.session)
-        dialer = Dialer(self._trial_resolver, settings, config.networks, config.tls)
-        surroundings = TrialSurroundings(dialer, self._wakers, self._sealer, settings)
-        return TrialDesk(self._database, self._lease, surroundings, config.poll_interval_s)
+    def _make_test_runner(self, config: WorkerConfig) -> ConnectionTestRunner:
+        settings = connection_test_settings(config.session)
+        dialer = Dialer(self._test_resolver, settings, config.networks, config.tls)
+        context = ConnectionTestContext(dialer, self._wakers, self._sealer, settings)
+        return ConnectionTestRunner(self._database, self._lease, context, config.poll_interval_s)
 
-    def _lease_gained(self) -> None:
+    def _lease_acquired(self) -> None:
         self._manager.wake()
-        self._trials.wake()
+        self._connection_tests.wake()
 
     def _lease_lost(self) -> None:
         self._manager.abort_all()
-        self._trials.close_all()
+        self._connection_tests.close_all()
         self._manager.wake()
 
     def _system_exhausted(self, what: str) -> None:
@@ -245,7 +254,7 @@ class Worker:
 
 
 def main() -> int:
-    """The exit status of the process."""
+    """Run the worker; returns the exit status of the process."""
     try:
         config = WorkerConfig.read(read_environment())
         configure_logging(config.log_level)
@@ -253,9 +262,9 @@ def main() -> int:
             log.warning(unknown)
         set_up_interpreter()
         raise_file_limit()
-        # Half of the margin is for closing the sockets, half for the guard.
-        with Fence(config.lease.margin_s / 2) as fence:
-            worker = Worker(config, fence.hold_until)
+        # Half of the margin is for closing sockets, half for the watchdog.
+        with Watchdog(config.lease.margin_s / 2) as watchdog:
+            worker = Worker(config, watchdog.set_deadline)
             threading.excepthook = worker.report_crash
             with stop_signals(worker.request_stop):
                 worker.run()

@@ -18,7 +18,7 @@ class WorkerMetrics(Collector):
     """Everything that a worker tells of itself. Any thread may collect. Labels: states and reasons only."""
 
     registry: GatewayRegistry
-    lease_left_s: Callable[[], float]
+    lease_remaining_s: Callable[[], float]
     capacity: Callable[[], int]
     is_database_up: Callable[[], bool]
     pool_use: Callable[[], PoolUse]
@@ -42,7 +42,7 @@ class WorkerMetrics(Collector):
         yield GaugeMetricFamily(
             "millgate_lease_margin_seconds",
             "How long sockets may stay open without another renewal; 0 without a lease.",
-            self.lease_left_s(),
+            self.lease_remaining_s(),
         )
         yield GaugeMetricFamily(
             "millgate_database_up", "1 if PostgreSQL answers, else 0.", int(self.is_database_up())
@@ -57,16 +57,16 @@ class WorkerMetrics(Collector):
         yield GaugeMetricFamily(
             "millgate_gateway_capacity", "Gateways that the system's limits leave room for.", self.capacity()
         )
-        tally = self.registry.tally()
-        yield CounterMetricFamily("millgate_attempts", "Attempts to connect.", tally.attempts)
-        yield CounterMetricFamily("millgate_connects", "Sessions that were logged in.", tally.connects)
-        yield CounterMetricFamily("millgate_messages", "Messages received.", tally.messages)
+        counters = self.registry.counters()
+        yield CounterMetricFamily("millgate_attempts", "Attempts to connect.", counters.attempts)
+        yield CounterMetricFamily("millgate_connects", "Sessions that were logged in.", counters.connects)
+        yield CounterMetricFamily("millgate_messages", "Messages received.", counters.messages)
         failures = CounterMetricFamily(
             "millgate_failures", "Attempts and sessions that failed, by reason.", labels=["reason"]
         )
         # From zero on: Prometheus sees no increase in a series that begins with its first failure.
         for code in ReasonCode:
-            failures.add_metric([code.value], tally.failures[code])
+            failures.add_metric([code.value], counters.failures[code])
         yield failures
 
     def _pool(self) -> Iterator[Metric]:

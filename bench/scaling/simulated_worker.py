@@ -19,7 +19,7 @@ from service.database.observed.active_gateways import SealedLogin
 from service.gateway_states import Phase, Reason, ReasonCode, State
 from workers import __main__ as worker
 from workers.gateway_manager import manager
-from workers.gateway_manager.connection.connection import Surroundings
+from workers.gateway_manager.connection.connection import ConnectionContext
 from workers.gateway_manager.registry import GatewayRegistry
 
 TICK_S = 0.5
@@ -53,8 +53,8 @@ class Ghosts:
         with self._lock:
             registry = self._living.pop(gateway_id, None)
             if registry is not None:
-                registry.move(gateway_id, State.DISCONNECTING, reason)
-                registry.move(gateway_id, State.DISCONNECTED, reason)
+                registry.transition(gateway_id, State.DISCONNECTING, reason)
+                registry.transition(gateway_id, State.DISCONNECTED, reason)
 
     def _run(self) -> None:
         forever = threading.Event()
@@ -64,10 +64,10 @@ class Ghosts:
 
     def _tick(self, ids: list[UUID]) -> None:
         for gateway_id in random.sample(ids, round(len(ids) * TICK_S / PING_INTERVAL_S)):
-            self._living[gateway_id].saw(gateway_id, message=False, at=monotonic())
+            self._living[gateway_id].record_activity(gateway_id, message=False, at=monotonic())
         self._owed += self.flaps_per_s * TICK_S
         for gateway_id in random.sample(ids, min(len(ids), int(self._owed))):
-            self._living[gateway_id].move(gateway_id, State.RETRYING, LOST, retry_in_s=0.5)
+            self._living[gateway_id].transition(gateway_id, State.RETRYING, LOST, retry_in_s=0.5)
             connect(gateway_id, self._living[gateway_id])
         self._owed %= 1
 
@@ -83,21 +83,26 @@ def begin_to_flap() -> None:
 def connect(gateway_id: UUID, registry: GatewayRegistry) -> None:
     """The moves of a connection that succeeds."""
     for state in (State.CONNECTING, State.AUTHENTICATING, State.CONNECTED):
-        registry.move(gateway_id, state)
+        registry.transition(gateway_id, state)
 
 
 class GhostConnection:
     """In the place of a GatewayConnection, as the manager knows it."""
 
-    def __init__(self, login: SealedLogin, surroundings: Surroundings, may_act: Callable[[], bool]) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        login: SealedLogin,
+        context: ConnectionContext,
+        lease_valid: Callable[[], bool],  # noqa: ARG002
+    ) -> None:
         self.id = login.id
         self.login = login
         self.is_stopping = False
-        self._around = surroundings
+        self._context = context
 
     def start(self) -> None:
         """Connected at once."""
-        GHOSTS.appear(self.id, self._around.registry)
+        GHOSTS.appear(self.id, self._context.registry)
 
     def assign(self, login: SealedLogin) -> None:
         """Another login: the session goes on, for what is a ghost's login."""
@@ -123,8 +128,8 @@ class GhostConnection:
         self._finish()
 
     def _finish(self) -> None:
-        self._around.registry.finish(self.id)
-        self._around.on_finished(self.id)
+        self._context.registry.finish(self.id)
+        self._context.on_finished(self.id)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class ThreadedWorker:
     def state(self, row_id: UUID) -> State | None:
         """What it knows of a gateway; None: it does not hold it."""
         observation = self.registry.find(row_id)
-        return None if observation is None or observation.is_over else observation.state
+        return None if observation is None or observation.is_finished else observation.state
 
     def stop(self) -> None:
         """Ends it as SIGTERM does."""

@@ -21,7 +21,7 @@ from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
 from tests.workers.connection_tests.test_connection_tests import begin, result_of
 from workers.gateway_manager import capacity as capacity_module
 from workers.gateway_manager.capacity import Capacity
-from workers.gateway_manager.lease.watchdog import Fence
+from workers.gateway_manager.lease.watchdog import Watchdog
 from workers.gateway_manager.states import ConnectionFailedError
 from workers.gateway_manager.websocket.dialer import Dialer
 from workers.gateway_manager.websocket.resolver import Resolver
@@ -169,18 +169,18 @@ def test_a_lease_is_renewed_on_a_socket_of_any_number(
 
 
 def test_a_guard_that_can_not_be_replaced_now_is_replaced_later() -> None:
-    with Fence(60) as fence:
-        first = fence._guard
+    with Watchdog(60) as watchdog:
+        first = watchdog._process
         assert first is not None
         first.kill()
         first.wait()
         with no_files():
-            fence.hold_until(1e9)
-            fence.hold_until(1e9)
-        fence.hold_until(1e9)
-        assert fence._guard is not None
-        assert fence._guard.pid != first.pid
-        assert fence._guard.poll() is None
+            watchdog.set_deadline(1e9)
+            watchdog.set_deadline(1e9)
+        watchdog.set_deadline(1e9)
+        assert watchdog._process is not None
+        assert watchdog._process.pid != first.pid
+        assert watchdog._process.poll() is None
 
 
 # Threads.

@@ -12,7 +12,7 @@ from service.database.observed.workers import WorkerIdentity
 from service.gateway_states import QUEUED, Phase, Reason, ReasonCode, State
 from workers.gateway_manager import registry as registry_module
 from workers.gateway_manager.registry import GatewayRegistry
-from workers.gateway_manager.states import MOVES, IllegalMoveError
+from workers.gateway_manager.states import TRANSITIONS, IllegalTransitionError
 
 ROW_ID = UUID(int=1)
 REASON = Reason(ReasonCode.CONNECTION_LOST, "Gone.", Phase.SESSION)
@@ -42,7 +42,7 @@ def registry_in(state: State) -> GatewayRegistry:
         State.DISCONNECTING: [State.CONNECTING, State.AUTHENTICATING, State.DISCONNECTING],
     }
     for following in ways[state]:
-        registry.move(ROW_ID, following)
+        registry.transition(ROW_ID, following)
     return registry
 
 
@@ -52,8 +52,8 @@ def test_every_move(current: State, following: State) -> None:
     registry = registry_in(current)
     registry.take_changes(100)
     before = registry.find(ROW_ID)
-    if following in MOVES[current]:
-        registry.move(ROW_ID, following, REASON, generation=7, attempt=2)
+    if following in TRANSITIONS[current]:
+        registry.transition(ROW_ID, following, REASON, generation=7, attempt=2)
         after = registry.find(ROW_ID)
         assert after is not None
         assert (after.state, after.reason, after.generation, after.attempt) == (following, REASON, 7, 2)
@@ -61,20 +61,20 @@ def test_every_move(current: State, following: State) -> None:
         (transition,) = registry.take_changes(100).transitions
         assert (transition.from_state, transition.to_state) == (current, following)
     else:
-        with pytest.raises(IllegalMoveError):
-            registry.move(ROW_ID, following, REASON, generation=7, attempt=2)
+        with pytest.raises(IllegalTransitionError):
+            registry.transition(ROW_ID, following, REASON, generation=7, attempt=2)
         assert registry.find(ROW_ID) == before
         assert not registry.has_changes()
 
 
 @pytest.mark.req("ORCH-02")
 def test_the_table_leads_back_from_everywhere() -> None:
-    assert set(MOVES) == set(State)
+    assert set(TRANSITIONS) == set(State)
     reached = {State.DISCONNECTED}
-    while more := {state for state in State if MOVES[state] & reached} - reached:
+    while more := {state for state in State if TRANSITIONS[state] & reached} - reached:
         reached |= more
     assert reached == set(State)
-    assert all(state not in following for state, following in MOVES.items())
+    assert all(state not in following for state, following in TRANSITIONS.items())
 
 
 @pytest.mark.req("ORCH-06")
@@ -103,13 +103,13 @@ def test_times_and_counters_of_a_session() -> None:
     assert connected.connected_since == connected.last_connected_at
     # Whoever hears it says when: a connection does so before it calls it connected.
     assert connected.last_seen_at is None
-    registry.saw(ROW_ID, message=False, at=7.0)
+    registry.record_activity(ROW_ID, message=False, at=7.0)
     assert registry.find(ROW_ID) == connected._replace(last_seen_at=7.0)
-    registry.saw(ROW_ID, message=True, at=8.0)
+    registry.record_activity(ROW_ID, message=True, at=8.0)
     heard = registry.find(ROW_ID)
     assert heard is not None
     assert (heard.messages_received, heard.last_message_at) == (10, 8.0)
-    registry.move(ROW_ID, State.RETRYING, REASON, retry_in_s=5)
+    registry.transition(ROW_ID, State.RETRYING, REASON, retry_in_s=5)
     lost = registry.find(ROW_ID)
     assert lost is not None
     assert lost.connected_since is None
@@ -123,7 +123,7 @@ def test_what_could_not_be_written_is_taken_again_in_its_order() -> None:
     registry = registry_in(State.AUTHENTICATING)
     taken = registry.take_changes(100)
     assert not registry.has_changes()
-    registry.move(ROW_ID, State.CONNECTED)
+    registry.transition(ROW_ID, State.CONNECTED)
     registry.give_back(taken)
     again = registry.take_changes(100)
     assert [one.to_state for one in again.transitions] == [
@@ -139,20 +139,20 @@ def test_what_was_taken_under_a_lost_lease_changes_nothing_under_the_next() -> N
     """The reporter may learn late what became of its last batch."""
     first, second = (WorkerIdentity(uuid4(), epoch) for epoch in (1, 2))
     registry = registry_with()
-    registry.start_anew(first)
+    registry.reset(first)
     registry.add([held(ROW_ID)])
-    registry.move(ROW_ID, State.CONNECTING)
+    registry.transition(ROW_ID, State.CONNECTING)
     registry.finish(ROW_ID)
     taken = registry.take_changes(100)
-    assert (taken.holder, len(taken.transitions)) == (first, 2)
-    registry.start_anew(second)
+    assert (taken.owner, len(taken.transitions)) == (first, 2)
+    registry.reset(second)
     registry.add([held(ROW_ID)])
     registry.give_back(taken)
     assert not registry.has_changes()
     assert registry.forget_released(taken) == []
     assert registry.is_waiting(ROW_ID)
-    registry.move(ROW_ID, State.CONNECTING)
-    assert registry.take_changes(100).holder == second
+    registry.transition(ROW_ID, State.CONNECTING)
+    assert registry.take_changes(100).owner == second
 
 
 @pytest.mark.req("STATUS-04")
@@ -160,7 +160,7 @@ def test_changes_are_taken_in_bounded_batches() -> None:
     ids = [uuid4() for _ in range(5)]
     registry = registry_with(*ids)
     for row_id in ids:
-        registry.move(row_id, State.CONNECTING)
+        registry.transition(row_id, State.CONNECTING)
     sizes = []
     while registry.has_changes():
         changes = registry.take_changes(2)
@@ -173,7 +173,7 @@ def test_only_what_was_heard_of_is_touched() -> None:
     registry = registry_in(State.CONNECTED)
     registry.take_changes(100)
     assert not registry.take_touched(0.000_001)
-    registry.saw(ROW_ID, message=False, at=7.0)
+    registry.record_activity(ROW_ID, message=False, at=7.0)
     touched = registry.take_touched(0.000_000_001)
     assert [one.gateway_id for one in touched.touched] == [ROW_ID]
     assert not registry.take_touched(0.000_000_001)
@@ -189,7 +189,7 @@ def test_what_is_over_is_disconnected_however_it_ended(state: State) -> None:
     registry.finish(ROW_ID)
     over = registry.find(ROW_ID)
     assert over is not None
-    assert over.is_over
+    assert over.is_finished
     assert (over.state, over.connected_since) == (State.DISCONNECTED, None)
     assert not registry.is_waiting(ROW_ID)
     changes = registry.take_changes(100)
@@ -209,7 +209,7 @@ def test_a_held_gateway_waits_for_its_turn() -> None:
     assert found is not None
     assert (found.state, found.reason, found.generation) == (State.DISCONNECTED, QUEUED, 3)
     assert registry.is_waiting(ROW_ID)
-    registry.start_anew(None)
+    registry.reset(None)
     assert registry.ids() == set()
     assert not registry.has_changes()
 
@@ -220,8 +220,8 @@ def test_history_that_nobody_takes_is_bounded(
     monkeypatch.setattr(registry_module, "MAX_PENDING_EVENTS", 3)
     registry = registry_with(ROW_ID)
     for _ in range(3):
-        registry.move(ROW_ID, State.CONNECTING)
-        registry.move(ROW_ID, State.RETRYING, REASON)
+        registry.transition(ROW_ID, State.CONNECTING)
+        registry.transition(ROW_ID, State.RETRYING, REASON)
     kept = registry.take_changes(10).transitions
     assert [one.to_state for one in kept] == [State.RETRYING, State.CONNECTING, State.RETRYING]
     assert len(caplog.records) == 1
@@ -236,8 +236,8 @@ def test_every_loss_of_history_is_logged_and_how_much_was_lost(
     def lose() -> None:
         """Three of six, and the rest is written after the second attempt."""
         for _ in range(3):
-            registry.move(ROW_ID, State.CONNECTING)
-            registry.move(ROW_ID, State.RETRYING, REASON)
+            registry.transition(ROW_ID, State.CONNECTING)
+            registry.transition(ROW_ID, State.RETRYING, REASON)
         registry.give_back(registry.take_changes(10))
         registry.forget_released(registry.take_changes(10))
 

@@ -247,7 +247,7 @@ def assert_agreement(plant: Plant, worker: ThreadedWorker, row_ids: list[UUID]) 
             status = plant.status(row_id)
             if worker.registry.find(row_id) != before:
                 return False
-            if before is None or before.is_over:
+            if before is None or before.is_finished:
                 return status.worker_id is None and status.state == "disconnected"
             reason = None if before.reason is None else before.reason.code.value
             return (status.state, status.reason_code, status.attempt, status.observed_generation) == (

@@ -30,7 +30,7 @@ class LoginRejectedError(Exception):
     """The gateway refused the credentials; the text is the gateway's."""
 
 
-class LoginTakenBackError(LoginRejectedError):
+class LoginRevokedError(LoginRejectedError):
     """The gateway had accepted the credentials before."""
 
 
@@ -67,7 +67,7 @@ class Session:
     def receive(self, payload: bytes) -> Message:
         """Takes a text frame and moves on to the stage that it brings.
 
-        Raises LoginRejectedError (LoginTakenBackError after a success), SubscriptionRejectedError,
+        Raises LoginRejectedError (LoginRevokedError after a success), SubscriptionRejectedError,
         ProtocolViolationError.
         """
         message = decode_message(payload)
@@ -87,13 +87,13 @@ class Session:
         if message.type == RTN_ERR:
             error = CommandError.of(message)
             if error.attempt == POST_LOGIN:
-                raise LoginTakenBackError(error.text)
+                raise LoginRevokedError(error.text)
             # An error without a name is the answer to the one command that has none yet.
             unnamed = error.attempt is None and self.stage is Stage.SUBSCRIBING
             if unnamed or error.attempt == POST_SUB_CHANGES:
                 raise SubscriptionRejectedError(error.text)
         elif message.type == RTN_LOGIN and not login_succeeded(message):
-            raise LoginTakenBackError(CommandError.of(message).text)
+            raise LoginRevokedError(CommandError.of(message).text)
         elif message.is_answer or message.is_notification:
             self.stage = Stage.LIVE
 

@@ -13,7 +13,7 @@ from service.threads import BackgroundThread
 
 log = logging.getLogger("millgate.worker")
 
-_LOOK_AROUND_S = 0.5
+_POLL_S = 0.5
 
 
 class ChangeListener:
@@ -23,15 +23,15 @@ class ChangeListener:
         self,
         database: DatabaseConfig,
         told: Mapping[str, Callable[[], None]],
-        told_what: Mapping[str, Callable[[str], None]],
+        payload_callbacks: Mapping[str, Callable[[str], None]],
     ) -> None:
         """`told`: by channel, who is called, from the listener's thread, also after each (re)connect.
 
-        `told_what`: by channel, who is called with the text of a notification.
+        `payload_callbacks`: by channel, who is called with the text of a notification.
         """
         self._database = database
         self._told = told
-        self._told_what = told_what
+        self._payload_callbacks = payload_callbacks
         self._stopping = threading.Event()
         self._thread = BackgroundThread(self._run, "listener")
 
@@ -50,18 +50,18 @@ class ChangeListener:
                 self._listen()
             except psycopg.Error:
                 # The lease tells that the database is away; this only comes back.
-                self._stopping.wait(_LOOK_AROUND_S)
+                self._stopping.wait(_POLL_S)
 
     def _listen(self) -> None:
         options = connection_options(self._database, "millgate-listener")
         with psycopg.connect(self._database.url, **options) as connection:
-            for channel in (*self._told, *self._told_what):
+            for channel in (*self._told, *self._payload_callbacks):
                 connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             for tell in self._told.values():
                 tell()
             while not self._stopping.is_set():
-                for notification in connection.notifies(timeout=_LOOK_AROUND_S, stop_after=1):
+                for notification in connection.notifies(timeout=_POLL_S, stop_after=1):
                     if notification.channel in self._told:
                         self._told[notification.channel]()
                     else:
-                        self._told_what[notification.channel](notification.payload)
+                        self._payload_callbacks[notification.channel](notification.payload)

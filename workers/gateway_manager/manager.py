@@ -13,13 +13,13 @@ from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.gateway_states import State
 from service.threads import NoThreadError
-from workers.gateway_manager.assignment.cost_limiter import Pace
-from workers.gateway_manager.assignment.desired import WantedGateways
+from workers.gateway_manager.assignment.cost_limiter import CostLimiter
+from workers.gateway_manager.assignment.desired import DesiredGateways
 from workers.gateway_manager.assignment.drain import DrainWindow
-from workers.gateway_manager.assignment.quotas import Share, share_of
+from workers.gateway_manager.assignment.quotas import Quota, quota_for
 from workers.gateway_manager.assignment.reconcile import make_plan
 from workers.gateway_manager.capacity import Capacity
-from workers.gateway_manager.connection.connection import GatewayConnection, Surroundings
+from workers.gateway_manager.connection.connection import ConnectionContext, GatewayConnection
 from workers.gateway_manager.lease.lease import Lease
 from workers.gateway_manager.states import NO_CAPACITY, REBALANCED, REQUESTED, WORKER_SHUTDOWN
 from workers.gateway_manager.websocket.transport import describe
@@ -27,10 +27,10 @@ from workers.gateway_manager.websocket.transport import describe
 log = logging.getLogger("millgate.manager")
 
 _CLAIM_BATCH = 500
-_HAND_OVERS_AT_ONCE = 50
+_MAX_HAND_OVERS = 50
 _LOGIN_BATCH = 500
-_LEAST_PAUSE_S = 0.02
-_MOST_PAUSE_S = 0.5
+_MIN_PAUSE_S = 0.02
+_MAX_PAUSE_S = 0.5
 _HAND_OVER_PAUSE_S = 0.05
 
 
@@ -41,24 +41,24 @@ class GatewayConnectionManager:
         self,
         database: Database,
         lease: Lease,
-        surroundings: Surroundings,
+        context: ConnectionContext,
         capacity: Capacity,
         poll_interval_s: float,
     ) -> None:
         self._database = database
         self._lease = lease
-        self._around = surroundings
+        self._context = context
         self._capacity = capacity
         self._poll_interval_s = poll_interval_s
-        self._wanted = WantedGateways(database, poll_interval_s)
-        self._claim_pace = Pace()
+        self._desired = DesiredGateways(database, poll_interval_s)
+        self._claim_limiter = CostLimiter()
         self._may_be_free = True
         """It seems so by the workers' own count, or somebody woke us: gateways that nobody holds."""
         self._woken = threading.Event()
         self._lock = threading.Lock()
         self._connections: dict[UUID, GatewayConnection] = {}
-        self._holder: WorkerIdentity | None = None
-        self._told_failing = False
+        self._owner: WorkerIdentity | None = None
+        self._warned_failing = False
 
     def wake(self) -> None:
         """Something changed: look at once."""
@@ -66,7 +66,7 @@ class GatewayConnectionManager:
 
     def released(self, gateway_ids: Iterable[UUID]) -> None:
         """The database knows that these are free."""
-        self._wanted.look_again(gateway_ids)
+        self._desired.mark_stale(gateway_ids)
         self.wake()
 
     def forget(self, gateway_id: UUID) -> None:
@@ -76,7 +76,7 @@ class GatewayConnectionManager:
 
     def reduce_capacity(self, what: str) -> None:
         """The system had no room for one of the connections that there are. Any thread may call."""
-        connected = self._around.registry.count_states()[State.CONNECTED]
+        connected = self._context.registry.count_states()[State.CONNECTED]
         self._capacity.reduce(max(connected, min(len(self._running()), self._capacity.current()) - 1), what)
         self.wake()
 
@@ -86,19 +86,19 @@ class GatewayConnectionManager:
             began_at = monotonic()
             try:
                 self._reconcile()
-                self._told_failing = False
+                self._warned_failing = False
             except DatabaseError as error:
-                if not self._told_failing:
+                if not self._warned_failing:
                     log.warning("wanted gateways are not known (%s); running sessions go on", error)
-                self._told_failing = True
-                self._wanted.look_at_all()
+                self._warned_failing = True
+                self._desired.mark_all_stale()
             # A burst of changes is one look, not one each; and it takes half of the time at most.
-            stopping.wait(max(_LEAST_PAUSE_S, min(monotonic() - began_at, _MOST_PAUSE_S)))
+            stopping.wait(max(_MIN_PAUSE_S, min(monotonic() - began_at, _MAX_PAUSE_S)))
             if self._woken.wait(self._pause_s()):
                 self._may_be_free = True
             self._woken.clear()
 
-    def hand_over_all(self, timeout_s: float, hurried: threading.Event) -> None:
+    def drain(self, timeout_s: float, hurried: threading.Event) -> None:
         """Ends sessions a few at a time, as other workers take the gateways over.
 
         Returns when none is left, when no other worker has room, when the time is up, or once `hurried`. For
@@ -108,30 +108,30 @@ class GatewayConnectionManager:
         window = DrainWindow(monotonic())
         while monotonic() < deadline and not hurried.is_set():
             try:
-                if not self._hand_over_some(window):
+                if not self._drain_step(window):
                     return
             except DatabaseError as error:
                 log.warning("no gateways are handed over at the moment (%s)", error)
             self._woken.wait(_HAND_OVER_PAUSE_S)
             self._woken.clear()
 
-    def _hand_over_some(self, window: DrainWindow) -> bool:
+    def _drain_step(self, window: DrainWindow) -> bool:
         """One round; whether there is to be another."""
         worker = self._lease.worker
-        ids = self._around.registry.ids_connected()
+        ids = self._context.registry.ids_connected()
         connected = [each for each in self._running() if each.id in ids and not each.is_stopping]
         if worker is None or not connected:
             return False
-        self._wanted.notice(worker)
-        self._follow_wishes(worker)
-        standings = WorkerRepository(self._database).find_standings(worker)
-        others = [one for one in standings if one.worker_id != worker.id and not one.is_draining]
+        self._desired.poll(worker)
+        self._reconcile_connections(worker)
+        loads = WorkerRepository(self._database).find_standings(worker)
+        others = [one for one in loads if one.worker_id != worker.id and not one.is_draining]
         if not any(one.held < one.capacity for one in others):
             return False
-        taken_up = ConnectionRepository(self._database, worker).find_taken_up(window.waiting)
+        acknowledged = ConnectionRepository(self._database, worker).find_taken_up(window.unacknowledged)
         now = monotonic()
-        window.take_up(taken_up, now)
-        following = set(window.let_go((each.id for each in connected), now))
+        window.acknowledge(acknowledged, now)
+        following = set(window.release((each.id for each in connected), now))
         for connection in connected:
             if connection.id in following:
                 connection.stop(WORKER_SHUTDOWN)
@@ -154,41 +154,41 @@ class GatewayConnectionManager:
 
     def _pause_s(self) -> float:
         """Until the next poll, or until what was put off for its cost may be done."""
-        claim_in_s = self._claim_pace.left_s() if self._may_be_free else self._poll_interval_s
-        return min(self._poll_interval_s, claim_in_s, self._wanted.due_in_s())
+        claim_in_s = self._claim_limiter.wait_s() if self._may_be_free else self._poll_interval_s
+        return min(self._poll_interval_s, claim_in_s, self._desired.due_in_s())
 
     def _reconcile(self) -> None:
         worker = self._lease.worker
-        if worker != self._holder:
-            self._start_anew(worker)
+        if worker != self._owner:
+            self._reset(worker)
         if worker is None:
             return
-        self._bury()
-        self._wanted.notice(worker)
+        self._reap()
+        self._desired.poll(worker)
         # Asked before the database is: what it releases meanwhile has left, and is not to be replaced.
         leaving = self._count_leaving()
-        standings = WorkerRepository(self._database).find_standings(worker, self._capacity.current())
-        share = share_of(worker.id, self._wanted.count, [one for one in standings if not one.is_draining])
-        if self._wanted.count > sum(one.held for one in standings) or self._wanted.is_looking_whole:
+        loads = WorkerRepository(self._database).find_standings(worker, self._capacity.current())
+        quota = quota_for(worker.id, self._desired.count, [one for one in loads if not one.is_draining])
+        if self._desired.count > sum(one.held for one in loads) or self._desired.needs_full_read:
             self._may_be_free = True
-        if self._may_be_free and self._claim_pace.is_due():
+        if self._may_be_free and self._claim_limiter.is_due():
             self._may_be_free = False
-            self._claim(worker, share.may_claim)
-        self._follow_wishes(worker)
-        self._hand_over(share, leaving)
+            self._claim(worker, quota.may_claim)
+        self._reconcile_connections(worker)
+        self._hand_over(quota, leaving)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         with self._database.transaction() as transaction:
             for buried in WorkerRepository(transaction).bury():
                 about = {"worker": str(buried.id), "host": buried.host}
                 log.warning("worker ended: its lease ran out; its gateways are taken over", extra=about)
 
-    def _start_anew(self, worker: WorkerIdentity | None) -> None:
+    def _reset(self, worker: WorkerIdentity | None) -> None:
         """The lease was lost, or gained again: nothing from before may go on."""
         self.abort_all()
-        self._around.registry.start_anew(worker)
-        self._wanted.forget()
-        self._holder = worker
+        self._context.registry.reset(worker)
+        self._desired.forget()
+        self._owner = worker
 
     def _claim(self, worker: WorkerIdentity, limit: int) -> None:
         last = BEFORE_ALL
@@ -197,9 +197,9 @@ class GatewayConnectionManager:
             started_at = monotonic()
             with self._database.transaction() as transaction:
                 claimed = ConnectionRepository(transaction, worker).claim(batch, last)
-            self._wanted.look_again(claimed)
+            self._desired.mark_stale(claimed)
             if not claimed:
-                return self._claim_pace.took(monotonic() - started_at)
+                return self._claim_limiter.charge(monotonic() - started_at)
             log.info("gateways claimed", extra={"gateways": len(claimed)})
             if len(claimed) < batch:
                 return None
@@ -210,27 +210,27 @@ class GatewayConnectionManager:
     def _count_leaving(self) -> int:
         """How many gateways are on their way out, but may still be ours in the database's eyes."""
         stopping = {connection.id for connection in self._running() if connection.is_stopping}
-        return len(stopping | self._around.registry.ids_over())
+        return len(stopping | self._context.registry.ids_finished())
 
-    def _hand_over(self, share: Share, leaving: int) -> None:
+    def _hand_over(self, quota: Quota, leaving: int) -> None:
         """Ends sessions until that many have left for other workers, a few at a time, idle ones first."""
-        count = share.hand_over
+        count = quota.hand_over
         if count <= leaving:
             return
         staying = [connection for connection in self._running() if not connection.is_stopping]
-        connected = self._around.registry.ids_connected()
+        connected = self._context.registry.ids_connected()
         staying.sort(key=lambda connection: connection.id in connected)
-        handed_over = staying[: max(0, min(count, _HAND_OVERS_AT_ONCE) - leaving)]
+        handed_over = staying[: max(0, min(count, _MAX_HAND_OVERS) - leaving)]
         for connection in handed_over:
-            connection.stop(NO_CAPACITY if share.is_overloaded else REBALANCED)
+            connection.stop(NO_CAPACITY if quota.is_overloaded else REBALANCED)
         if handed_over:
             log.info("handing over to other workers", extra={"gateways": len(handed_over)})
 
-    def _follow_wishes(self, worker: WorkerIdentity) -> None:
+    def _reconcile_connections(self, worker: WorkerIdentity) -> None:
         # Asked before the database is: what is in neither is newly held, not just released.
-        known = self._around.registry.ids()
-        self._around.registry.add(one for one in self._wanted.read(worker) if one.id not in known)
-        wanted = self._wanted.versions
+        known = self._context.registry.ids()
+        self._context.registry.add(one for one in self._desired.read(worker) if one.id not in known)
+        wanted = self._desired.versions
         running = {connection.id: connection for connection in self._running()}
         plan = make_plan(
             wanted,
@@ -254,7 +254,7 @@ class GatewayConnectionManager:
     ) -> None:
         if connection is not None:
             connection.assign(login)
-        elif self._around.registry.is_waiting(login.id):
+        elif self._context.registry.is_waiting(login.id):
             self._start(worker, login)
 
     def _start(self, worker: WorkerIdentity, login: SealedLogin) -> None:
@@ -263,7 +263,7 @@ class GatewayConnectionManager:
             running = len(self._connections)
         if running < self._capacity.current():
             try:
-                connection = GatewayConnection(login, self._around, lambda: self._lease.holds(worker))
+                connection = GatewayConnection(login, self._context, lambda: self._lease.holds(worker))
                 with self._lock:
                     connection.start()
                     self._connections[login.id] = connection
@@ -271,14 +271,14 @@ class GatewayConnectionManager:
                 self._capacity.reduce(running, describe(error))
             else:
                 return
-        self._around.registry.finish(login.id, NO_CAPACITY)
+        self._context.registry.finish(login.id, NO_CAPACITY)
 
     def _release_unwanted(self, wanted: Iterable[UUID]) -> None:
         """A gateway that was claimed but is no longer wanted, before it got a connection."""
-        registry = self._around.registry
+        registry = self._context.registry
         with self._lock:
             held = set(self._connections)
-        for gateway_id in registry.ids().difference(wanted, held, registry.ids_over()):
+        for gateway_id in registry.ids().difference(wanted, held, registry.ids_finished()):
             registry.finish(gateway_id, REQUESTED)
 
     def _running(self) -> list[GatewayConnection]:

@@ -14,7 +14,7 @@ from uuid import UUID
 from service.database.observed.active_gateways import HeldGateway
 from service.database.observed.workers import WorkerIdentity
 from service.gateway_states import QUEUED, Reason, ReasonCode, State
-from workers.gateway_manager.states import WORKER_LOST, check_move
+from workers.gateway_manager.states import WORKER_LOST, check_transition
 
 log = logging.getLogger("millgate.status")
 
@@ -48,12 +48,12 @@ class Observation(NamedTuple):
     last_rejected_at: float | None = None
     was_failing: bool = False
     """It was out of reach, by all that is known, when this worker got it."""
-    is_over: bool = False
+    is_finished: bool = False
     """The connection has ended for good: once this is written down, the gateway is free."""
 
 
 @dataclass(slots=True)
-class Pulse:
+class Activity:
     """What every frame changes of an observation; by far the most of what is written here."""
 
     last_seen_at: float | None = None
@@ -75,10 +75,10 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class PendingReport:
     """What the database does not know yet: the newest of each, and every transition on the way there."""
 
-    holder: WorkerIdentity | None = None
+    owner: WorkerIdentity | None = None
     """Under whose lease they were seen: in nobody else's name may they be written."""
     observations: list[Observation] = field(default_factory=list)
     touched: list[Observation] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Changes:
 
 
 @dataclass(slots=True)
-class Tally:
+class Counters:
     """What happened since this worker started, however often the lease was lost."""
 
     attempts: int = 0
@@ -104,16 +104,16 @@ class GatewayRegistry:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._holder: WorkerIdentity | None = None
+        self._owner: WorkerIdentity | None = None
         self._observations: dict[UUID, Observation] = {}
-        """As of the last move; what was heard since is in the pulse."""
-        self._pulses: dict[UUID, Pulse] = {}
+        """As of the last move; what was heard since is in the activity."""
+        self._activity: dict[UUID, Activity] = {}
         self._reported_seen_at: dict[UUID, float] = {}
         self._unreported: dict[UUID, None] = {}
         self._transitions: deque[Transition] = deque()
         self._dropped = 0
         """Transitions, since the history was last written to its end."""
-        self._tally = Tally()
+        self._counters = Counters()
         self._closed = False
 
     def add(self, gateways: Iterable[HeldGateway]) -> None:
@@ -123,7 +123,7 @@ class GatewayRegistry:
         now = monotonic()
         with self._changed:
             for gateway in gateways:
-                self._pulses[gateway.id] = Pulse(messages_received=gateway.messages_received)
+                self._activity[gateway.id] = Activity(messages_received=gateway.messages_received)
                 self._observations[gateway.id] = Observation(
                     gateway.id,
                     State.DISCONNECTED,
@@ -139,7 +139,7 @@ class GatewayRegistry:
                     was_failing=_was_failing(gateway, newest),
                 )
 
-    def move(  # noqa: PLR0913 - what a move brings with it, each by its name
+    def transition(  # noqa: PLR0913 - what a move brings with it, each by its name
         self,
         gateway_id: UUID,
         state: State,
@@ -150,11 +150,11 @@ class GatewayRegistry:
         retry_in_s: float | None = None,
         rejected_logins: int = 0,
     ) -> None:
-        """Moves a connection to another state. Raises IllegalMoveError and changes nothing."""
+        """Moves a connection to another state. Raises IllegalTransitionError and changes nothing."""
         now = monotonic()
         with self._changed:
             before = self._observations[gateway_id]
-            check_move(before.state, state)
+            check_transition(before.state, state)
             after = before._replace(
                 state=state,
                 state_since=now,
@@ -167,34 +167,34 @@ class GatewayRegistry:
                 last_rejected_at=now if rejected_logins > before.rejected_logins else before.last_rejected_at,
             )
             self._observations[gateway_id] = _with_connection_times(before, after, now)
-            self._count(state, reason)
-            self._remember(
+            self._count_transition(state, reason)
+            self._record_transition(
                 Transition(gateway_id, now, before.state, state, reason, after.attempt, after.generation)
             )
-            self._mark(gateway_id)
+            self._mark_unreported(gateway_id)
 
     def adopt(self, gateway_id: UUID, generation: int) -> None:
         """A connection goes on as it is under a newer generation of its gateway."""
         with self._changed:
             self._observations[gateway_id] = self._observations[gateway_id]._replace(generation=generation)
-            self._mark(gateway_id)
+            self._mark_unreported(gateway_id)
 
     def reschedule(self, gateway_id: UUID, next_attempt_at: float) -> None:
         """The next attempt is at another time than was said."""
         with self._changed:
             before = self._observations[gateway_id]
             self._observations[gateway_id] = before._replace(next_attempt_at=next_attempt_at)
-            self._mark(gateway_id)
+            self._mark_unreported(gateway_id)
 
-    def saw(self, gateway_id: UUID, *, message: bool, at: float) -> None:
+    def record_activity(self, gateway_id: UUID, *, message: bool, at: float) -> None:
         """Something was read: a message, or a ping or pong. `at`: as of when the gateway was there."""
         with self._changed:
-            pulse = self._pulses[gateway_id]
-            pulse.last_seen_at = at
+            activity = self._activity[gateway_id]
+            activity.last_seen_at = at
             if message:
-                pulse.last_message_at = at
-                pulse.messages_received += 1
-                self._tally.messages += 1
+                activity.last_message_at = at
+                activity.messages_received += 1
+                self._counters.messages += 1
 
     def finish(self, gateway_id: UUID, reason: Reason | None = None) -> None:
         """The connection has ended for good; it stays until the database knows.
@@ -205,18 +205,18 @@ class GatewayRegistry:
         with self._changed:
             before = self._observations.get(gateway_id)
             if before is not None:
-                over = before._replace(is_over=True)
+                finished = before._replace(is_finished=True)
                 if before.state is not State.DISCONNECTED:
-                    over = self._broken_off(over, now)
+                    finished = self._interrupted(finished, now)
                 elif reason is not None and reason != before.reason:
-                    over = over._replace(reason=reason, reason_at=now)
-                self._observations[gateway_id] = _with_connection_times(before, over, now)
-                self._mark(gateway_id)
+                    finished = finished._replace(reason=reason, reason_at=now)
+                self._observations[gateway_id] = _with_connection_times(before, finished, now)
+                self._mark_unreported(gateway_id)
 
-    def tally(self) -> Tally:
+    def counters(self) -> Counters:
         """What happened so far."""
         with self._changed:
-            return replace(self._tally, failures=Counter(self._tally.failures))
+            return replace(self._counters, failures=Counter(self._counters.failures))
 
     def ids_connected(self) -> set[UUID]:
         """Those that have a session."""
@@ -226,7 +226,7 @@ class GatewayRegistry:
     def count_states(self) -> Counter[State]:
         """How many gateways this worker holds in each state."""
         with self._changed:
-            return Counter(one.state for one in self._observations.values() if not one.is_over)
+            return Counter(one.state for one in self._observations.values() if not one.is_finished)
 
     def oldest_unwritten_s(self) -> float:
         """How long ago the oldest transition was that the database does not know; 0 without one."""
@@ -242,7 +242,7 @@ class GatewayRegistry:
         """Whether this worker holds the gateway and its connection has not ended for good."""
         with self._changed:
             observation = self._observations.get(gateway_id)
-            return observation is not None and not observation.is_over
+            return observation is not None and not observation.is_finished
 
     def has_changes(self) -> bool:
         """Whether there is something to report."""
@@ -256,41 +256,41 @@ class GatewayRegistry:
     def find(self, gateway_id: UUID) -> Observation | None:
         """What is true of a connection now."""
         with self._changed:
-            return self._with_pulse(gateway_id) if gateway_id in self._observations else None
+            return self._with_activity(gateway_id) if gateway_id in self._observations else None
 
-    def ids_over(self) -> set[UUID]:
+    def ids_finished(self) -> set[UUID]:
         """Those whose connection has ended for good, which the database does not know yet."""
         with self._changed:
-            return {gateway_id for gateway_id, one in self._observations.items() if one.is_over}
+            return {gateway_id for gateway_id, one in self._observations.items() if one.is_finished}
 
-    def take_changes(self, limit: int) -> Changes:
+    def take_changes(self, limit: int) -> PendingReport:
         """At most `limit` of each kind, oldest first; give them back if they could not be written."""
         with self._changed:
             taken = list(islice(self._unreported, limit))
             for gateway_id in taken:
                 del self._unreported[gateway_id]
-            observations = [self._with_pulse(gateway_id) for gateway_id in taken]
+            observations = [self._with_activity(gateway_id) for gateway_id in taken]
             for observation in observations:
                 self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
             transitions = [self._transitions.popleft() for _ in range(min(limit, len(self._transitions)))]
-            return Changes(self._holder, observations, transitions=transitions)
+            return PendingReport(self._owner, observations, transitions=transitions)
 
-    def take_touched(self, freshness_s: float) -> Changes:
+    def take_touched(self, freshness_s: float) -> PendingReport:
         """All that were heard of `freshness_s` after it was last reported, or later."""
         with self._changed:
             touched = [
-                self._with_pulse(gateway_id)
-                for gateway_id, pulse in self._pulses.items()
-                if (pulse.last_seen_at or 0.0) - self._reported_seen_at.get(gateway_id, 0.0) >= freshness_s
+                self._with_activity(gateway_id)
+                for gateway_id, activity in self._activity.items()
+                if (activity.last_seen_at or 0.0) - self._reported_seen_at.get(gateway_id, 0.0) >= freshness_s
             ]
             for observation in touched:
                 self._reported_seen_at[observation.gateway_id] = observation.last_seen_at or 0.0
-            return Changes(self._holder, touched=touched)
+            return PendingReport(self._owner, touched=touched)
 
-    def give_back(self, changes: Changes) -> None:
+    def give_back(self, changes: PendingReport) -> None:
         """These could not be written: they are the first to be taken again, unless all was forgotten."""
         with self._changed:
-            if changes.holder != self._holder:
+            if changes.owner != self._owner:
                 return
             self._transitions.extendleft(reversed(changes.transitions))
             for observation in changes.observations:
@@ -299,34 +299,34 @@ class GatewayRegistry:
             for observation in changes.touched:
                 self._reported_seen_at.pop(observation.gateway_id, None)
 
-    def forget_released(self, changes: Changes) -> list[UUID]:
-        """The database knows these: forgets those of them that are over, and tells which."""
+    def forget_released(self, changes: PendingReport) -> list[UUID]:
+        """The database knows these: forgets those of them that are finished, and tells which."""
         with self._changed:
-            if changes.holder != self._holder:
+            if changes.owner != self._owner:
                 return []
             if not self._transitions:
-                self._tell_dropped()
-            released = [one.gateway_id for one in changes.observations if one.is_over]
+                self._log_dropped()
+            released = [one.gateway_id for one in changes.observations if one.is_finished]
             for gateway_id in released:
                 self._observations.pop(gateway_id, None)
-                self._pulses.pop(gateway_id, None)
+                self._activity.pop(gateway_id, None)
                 self._reported_seen_at.pop(gateway_id, None)
                 self._unreported.pop(gateway_id, None)
             return released
 
-    def start_anew(self, holder: WorkerIdentity | None) -> None:
+    def reset(self, owner: WorkerIdentity | None) -> None:
         """Forgets everything: the lease is lost, and nothing of it may be written any more.
 
-        What is added from now on is held by `holder`; None: nothing will be.
+        What is added from now on is held by `owner`; None: nothing will be.
         """
         with self._changed:
-            self._holder = holder
+            self._owner = owner
             self._observations.clear()
-            self._pulses.clear()
+            self._activity.clear()
             self._reported_seen_at.clear()
             self._unreported.clear()
             self._transitions.clear()
-            self._tell_dropped()
+            self._log_dropped()
 
     def wait_for_changes(self, timeout_s: float) -> None:
         """Returns when there is something to report, when the time is up, or after `close`."""
@@ -341,32 +341,32 @@ class GatewayRegistry:
             self._closed = True
             self._changed.notify_all()
 
-    def _with_pulse(self, gateway_id: UUID) -> Observation:
-        pulse = self._pulses[gateway_id]
+    def _with_activity(self, gateway_id: UUID) -> Observation:
+        activity = self._activity[gateway_id]
         return self._observations[gateway_id]._replace(
-            last_seen_at=pulse.last_seen_at,
-            last_message_at=pulse.last_message_at,
-            messages_received=pulse.messages_received,
+            last_seen_at=activity.last_seen_at,
+            last_message_at=activity.last_message_at,
+            messages_received=activity.messages_received,
         )
 
-    def _broken_off(self, over: Observation, now: float) -> Observation:
+    def _interrupted(self, finished: Observation, now: float) -> Observation:
         """Its thread ended in the middle: the lease was lost, or we made a mistake.
 
         The database takes no state but disconnected of what nobody holds, and would refuse the reports of all
         others with it.
         """
-        self._remember(
+        self._record_transition(
             Transition(
-                over.gateway_id,
+                finished.gateway_id,
                 now,
-                over.state,
+                finished.state,
                 State.DISCONNECTED,
                 WORKER_LOST,
-                over.attempt,
-                over.generation,
+                finished.attempt,
+                finished.generation,
             )
         )
-        return over._replace(
+        return finished._replace(
             state=State.DISCONNECTED,
             state_since=now,
             reason=WORKER_LOST,
@@ -374,15 +374,15 @@ class GatewayRegistry:
             next_attempt_at=None,
         )
 
-    def _count(self, state: State, reason: Reason | None) -> None:
+    def _count_transition(self, state: State, reason: Reason | None) -> None:
         if state is State.CONNECTING:
-            self._tally.attempts += 1
+            self._counters.attempts += 1
         elif state is State.CONNECTED:
-            self._tally.connects += 1
+            self._counters.connects += 1
         elif state in (State.RETRYING, State.AUTH_FAILED) and reason is not None:
-            self._tally.failures[reason.code] += 1
+            self._counters.failures[reason.code] += 1
 
-    def _remember(self, transition: Transition) -> None:
+    def _record_transition(self, transition: Transition) -> None:
         self._transitions.append(transition)
         if len(self._transitions) > MAX_PENDING_EVENTS:
             self._transitions.popleft()
@@ -390,13 +390,13 @@ class GatewayRegistry:
                 log.error("history not written for so long that its oldest transitions are dropped")
             self._dropped += 1
 
-    def _tell_dropped(self) -> None:
+    def _log_dropped(self) -> None:
         """From now on nothing is dropped; the next time it is said again."""
         if self._dropped:
             log.error("history has a gap: %d transitions were dropped", self._dropped)
         self._dropped = 0
 
-    def _mark(self, gateway_id: UUID) -> None:
+    def _mark_unreported(self, gateway_id: UUID) -> None:
         self._unreported.setdefault(gateway_id)
         self._changed.notify_all()
 

@@ -14,7 +14,7 @@ from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
-from workers.gateway_manager.registry import Changes, GatewayRegistry, Observation, Transition
+from workers.gateway_manager.registry import GatewayRegistry, Observation, PendingReport, Transition
 from workers.gateway_manager.states import REQUESTED
 
 log = logging.getLogger("millgate.status")
@@ -35,11 +35,11 @@ class StatusReporter:
         interval_s: float,
         freshness_s: float,
         on_released: Callable[[list[UUID]], None],
-        take_returns: Callable[[], list[str]],
+        take_recoveries: Callable[[], list[str]],
     ) -> None:
         """`on_released` is told, from the reporter's thread, which gateways are free now.
 
-        `take_returns`: of which groups of gateways other workers are to be notified that they return.
+        `take_recoveries`: of which groups of gateways other workers are to be notified that they return.
         """
         self._database = database
         self._registry = registry
@@ -47,10 +47,10 @@ class StatusReporter:
         self._interval_s = interval_s
         self._freshness_s = freshness_s
         self._on_released = on_released
-        self._take_returns = take_returns
+        self._take_recoveries = take_recoveries
         self._stopping = threading.Event()
         self._touched_at = monotonic()
-        self._told_failing = False
+        self._warned_failing = False
         self._thread = BackgroundThread(self._run, "reporter")
 
     def start(self) -> None:
@@ -86,7 +86,7 @@ class StatusReporter:
             self._touch_when_due()
             is_written = self.report_now()
             if is_written:
-                self._notify_returns()
+                self._notify_recoveries()
             self._stopping.wait(max(0.0, began + self._interval_s - monotonic()) if is_written else _RETRY_S)
 
     def _touch_when_due(self) -> None:
@@ -96,37 +96,37 @@ class StatusReporter:
         self._touched_at = now
         self._write(self._registry.take_touched(self._freshness_s))
 
-    def _notify_returns(self) -> None:
+    def _notify_recoveries(self) -> None:
         """A hint: what is lost of it costs the others their back-off, as if nobody had told them."""
-        if groups := self._take_returns():
+        if groups := self._take_recoveries():
             with suppress(DatabaseError):
                 notify_returns(self._database, groups)
 
-    def _write(self, changes: Changes) -> bool:
+    def _write(self, changes: PendingReport) -> bool:
         """Writes what was taken, or gives it back; tells whether there is nothing left of it to write."""
         if not changes:
             return True
         worker = self._worker()
         # The lease may have been lost since, and gained anew, before the registry heard of it.
-        if worker is None or worker != changes.holder or not self._is_written(worker, changes):
+        if worker is None or worker != changes.owner or not self._is_written(worker, changes):
             self._registry.give_back(changes)
             return False
         if released := self._registry.forget_released(changes):
             self._on_released(released)
         return True
 
-    def _is_written(self, worker: WorkerIdentity, changes: Changes) -> bool:
+    def _is_written(self, worker: WorkerIdentity, changes: PendingReport) -> bool:
         try:
             self._send(worker, changes)
         except DatabaseError as error:
-            if not self._told_failing:
+            if not self._warned_failing:
                 log.warning("states are not written (%s); they wait and are written later", error)
-            self._told_failing = True
+            self._warned_failing = True
             return False
-        self._told_failing = False
+        self._warned_failing = False
         return True
 
-    def _send(self, worker: WorkerIdentity, changes: Changes) -> None:
+    def _send(self, worker: WorkerIdentity, changes: PendingReport) -> None:
         with self._database.transaction() as transaction:
             repository = ConnectionRepository(transaction, worker)
             now = monotonic()
@@ -134,7 +134,7 @@ class StatusReporter:
             # begins where ours ends.
             if changes.observations:
                 repository.report([_report(one, now) for one in changes.observations])
-                if any(one.is_over and one.reason != REQUESTED for one in changes.observations):
+                if any(one.is_finished and one.reason != REQUESTED for one in changes.observations):
                     WorkerRepository(transaction).announce_free()
             if changes.transitions:
                 repository.record_transitions([_transition(one, now) for one in changes.transitions])
@@ -146,7 +146,7 @@ def _report(observation: Observation, now: float) -> dict[str, Any]:
     reason = observation.reason
     return {
         "gateway_id": str(observation.gateway_id),
-        "is_over": observation.is_over,
+        "is_over": observation.is_finished,
         "state": observation.state,
         "state_age_s": now - observation.state_since,
         "reason_code": reason and reason.code,

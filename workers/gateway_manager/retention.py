@@ -30,7 +30,7 @@ class Pruner:
         self._retention_days = retention_days
         self._interval_s = interval_s
         self._stopping = threading.Event()
-        self._told_failing = False
+        self._warned_failing = False
         self._thread = BackgroundThread(self._run, "pruner")
 
     def start(self) -> None:
@@ -46,11 +46,11 @@ class Pruner:
         while not self._stopping.wait(self._interval_s):
             try:
                 self._prune()
-                self._told_failing = False
+                self._warned_failing = False
             except DatabaseError as error:
-                if not self._told_failing:
+                if not self._warned_failing:
                     log.warning("cannot prune history (%s); retrying", error)
-                self._told_failing = True
+                self._warned_failing = True
 
     def _prune(self) -> None:
         """Small batches, each a transaction of its own: nobody waits for them."""

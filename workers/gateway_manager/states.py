@@ -2,7 +2,7 @@
 
 from service.gateway_states import Phase, Reason, ReasonCode, State
 
-MOVES: dict[State, frozenset[State]] = {
+TRANSITIONS: dict[State, frozenset[State]] = {
     # Not to connecting first: the worker that held it before was rejected, and the next try has its time.
     State.DISCONNECTED: frozenset({State.CONNECTING, State.RETRYING, State.AUTH_FAILED}),
     # To auth_failed again: the rare attempt of a quarantined gateway did not even get to the login.
@@ -20,14 +20,14 @@ MOVES: dict[State, frozenset[State]] = {
 """Every legal move. Anything else is a mistake of ours."""
 
 
-class IllegalMoveError(Exception):
+class IllegalTransitionError(Exception):
     """A connection was to move where it can not; nothing was changed."""
 
 
-def check_move(current: State, following: State) -> None:
-    """Raises IllegalMoveError unless the move is in the table."""
-    if following not in MOVES[current]:
-        raise IllegalMoveError(f"{current} does not lead to {following}")
+def check_transition(current: State, following: State) -> None:
+    """Raises IllegalTransitionError unless the move is in the table."""
+    if following not in TRANSITIONS[current]:
+        raise IllegalTransitionError(f"{current} does not lead to {following}")
 
 
 REQUESTED = Reason(ReasonCode.REQUESTED, "Disconnected on request.", Phase.SESSION, retryable=False)

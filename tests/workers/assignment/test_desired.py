@@ -11,7 +11,7 @@ from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from tests.support.testbed import Plant
-from workers.gateway_manager.assignment.desired import WantedGateways
+from workers.gateway_manager.assignment.desired import DesiredGateways
 
 pytestmark = pytest.mark.req("ORCH-01")
 NEVER_S = 1_000_000.0
@@ -23,11 +23,11 @@ class Holder:
 
     identity: WorkerIdentity
     connections: ConnectionRepository
-    wanted: WantedGateways
+    wanted: DesiredGateways
 
     def look(self) -> list[UUID]:
         """Looks once; returns what it read."""
-        self.wanted.notice(self.identity)
+        self.wanted.poll(self.identity)
         return sorted(gateway.id for gateway in self.wanted.read(self.identity))
 
     def release(self, row_id: UUID) -> None:
@@ -43,7 +43,7 @@ def holder(plant: Plant) -> Iterator[Holder]:
     with psycopg.connect(plant.database_url, autocommit=True) as connection:
         executor = ConnectionExecutor(connection)
         identity = WorkerRepository(executor).register("here", 1, "test", lease_s=30)
-        made = Holder(identity, ConnectionRepository(executor, identity), WantedGateways(executor, NEVER_S))
+        made = Holder(identity, ConnectionRepository(executor, identity), DesiredGateways(executor, NEVER_S))
         assert made.look() == []
         yield made
 
@@ -56,14 +56,14 @@ def row_ids(plant: Plant) -> list[UUID]:
 def test_what_is_claimed_is_read_and_all_that_is_wanted_is_counted(
     holder: Holder, row_ids: list[UUID]
 ) -> None:
-    holder.wanted.look_again(holder.connections.claim(2))
+    holder.wanted.mark_stale(holder.connections.claim(2))
     assert holder.look() == row_ids[:2]
     assert sorted(holder.wanted.versions) == row_ids[:2]
     assert holder.wanted.count == 3
 
 
 def test_a_change_shows_without_any_notification(holder: Holder, plant: Plant, row_ids: list[UUID]) -> None:
-    holder.wanted.look_again(holder.connections.claim(3))
+    holder.wanted.mark_stale(holder.connections.claim(3))
     holder.look()
     before = dict(holder.wanted.versions)
     plant.rows("UPDATE gateways SET url = 'ws://127.0.0.2:9' WHERE id = %s", row_ids[0])
@@ -80,7 +80,7 @@ def test_what_is_not_wanted_any_more_when_it_is_claimed_is_read_to_be_freed(
     claimed = holder.connections.claim(3)
     plant.disconnect(row_ids[0])
     plant.delete(row_ids[1])
-    holder.wanted.look_again(claimed)
+    holder.wanted.mark_stale(claimed)
     assert holder.look() == row_ids
     assert list(holder.wanted.versions) == [row_ids[2]]
 
@@ -88,12 +88,12 @@ def test_what_is_not_wanted_any_more_when_it_is_claimed_is_read_to_be_freed(
 def test_what_was_released_is_held_no_more_unless_it_was_claimed_anew(
     holder: Holder, row_ids: list[UUID]
 ) -> None:
-    holder.wanted.look_again(holder.connections.claim(3))
+    holder.wanted.mark_stale(holder.connections.claim(3))
     holder.look()
     for row_id in row_ids[:2]:
         holder.release(row_id)
     holder.connections.claim(1)
-    holder.wanted.look_again(row_ids[:2])
+    holder.wanted.mark_stale(row_ids[:2])
     assert row_ids[0] in holder.look(), "the claim was as early as it can be: before the release was told of"
     assert sorted(holder.wanted.versions) == [row_ids[0], row_ids[2]]
 
@@ -101,10 +101,10 @@ def test_what_was_released_is_held_no_more_unless_it_was_claimed_anew(
 def test_what_nobody_tells_of_is_found_by_looking_at_all(
     holder: Holder, plant: Plant, row_ids: list[UUID]
 ) -> None:
-    holder.wanted.look_again(holder.connections.claim(3))
+    holder.wanted.mark_stale(holder.connections.claim(3))
     holder.look()
     assert sorted(holder.wanted.versions) == row_ids
     plant.rows("UPDATE factories SET deleted_at = now()")
-    holder.wanted.look_at_all()
+    holder.wanted.mark_all_stale()
     holder.look()
     assert holder.wanted.versions == {}

@@ -10,7 +10,7 @@ from simulator import Fault
 from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
-from workers.gateway_manager.assignment.drain import GAP_S, LEAST_AT_ONCE, PATIENCE_S, DrainWindow
+from workers.gateway_manager.assignment.drain import ACK_TIMEOUT_S, MIN_WINDOW, ROUND_S, DrainWindow
 
 COUNT = 100
 # Of those that the worker let go because it was to end.
@@ -38,41 +38,41 @@ def test_no_gateway_waits_long_whether_the_others_are_fast_or_slow(
     """The others take up `rate` a second, each `latency_s` after it was let go at the earliest."""
     now, step_s, credit = 0.0, 0.05, 0.0
     window, connected = DrainWindow(now), ids(count)
-    let_go_at: dict[UUID, float] = {}
+    released_at: dict[UUID, float] = {}
     gaps: list[float] = []
-    while connected or let_go_at:
+    while connected or released_at:
         now += step_s
         credit = min(rate, credit + rate * step_s)
-        ready = [each for each, at in let_go_at.items() if now - at >= latency_s][: int(credit)]
+        ready = [each for each, at in released_at.items() if now - at >= latency_s][: int(credit)]
         credit -= len(ready)
-        gaps += [now - let_go_at.pop(each) for each in ready]
-        window.take_up(ready, now)
-        for each in window.let_go(connected, now):
-            let_go_at[each] = now
-        connected = [each for each in connected if each not in let_go_at]
+        gaps += [now - released_at.pop(each) for each in ready]
+        window.acknowledge(ready, now)
+        for each in window.release(connected, now):
+            released_at[each] = now
+        connected = [each for each in connected if each not in released_at]
         assert now < 60 + 4 * count / rate, "it comes to an end"
-    longest_s = latency_s + max(GAP_S, LEAST_AT_ONCE / rate) + 3 * step_s
+    longest_s = latency_s + max(ROUND_S, MIN_WINDOW / rate) + 3 * step_s
     assert max(gaps) <= 2 * longest_s
 
 
 def test_nothing_more_is_let_go_while_nobody_takes_it_up() -> None:
     window, connected = DrainWindow(0.0), ids(100)
-    first = window.let_go(connected, 0.0)
-    assert len(first) == LEAST_AT_ONCE
-    rest = connected[LEAST_AT_ONCE:]
-    for now in (1.0, PATIENCE_S + 1, 10 * PATIENCE_S):
-        assert window.let_go(rest, now) == []
-    assert set(window.waiting) == set(first)
-    window.take_up(first, 10 * PATIENCE_S)
-    assert len(window.let_go(rest, 10 * PATIENCE_S)) == LEAST_AT_ONCE
+    first = window.release(connected, 0.0)
+    assert len(first) == MIN_WINDOW
+    rest = connected[MIN_WINDOW:]
+    for now in (1.0, ACK_TIMEOUT_S + 1, 10 * ACK_TIMEOUT_S):
+        assert window.release(rest, now) == []
+    assert set(window.unacknowledged) == set(first)
+    window.acknowledge(first, 10 * ACK_TIMEOUT_S)
+    assert len(window.release(rest, 10 * ACK_TIMEOUT_S)) == MIN_WINDOW
 
 
 def test_a_gateway_that_nobody_can_take_up_keeps_no_place_for_ever() -> None:
     window, connected = DrainWindow(0.0), ids(100)
-    dead, *others = window.let_go(connected, 0.0)
-    window.take_up(others, PATIENCE_S)
-    window.let_go(connected[LEAST_AT_ONCE:], PATIENCE_S + 0.1)
-    assert dead not in window.waiting
+    dead, *others = window.release(connected, 0.0)
+    window.acknowledge(others, ACK_TIMEOUT_S)
+    window.release(connected[MIN_WINDOW:], ACK_TIMEOUT_S + 0.1)
+    assert dead not in window.unacknowledged
 
 
 @pytest.mark.req("LIFECYCLE-04")

@@ -14,7 +14,7 @@ from tests.support.testbed import Plant
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import StartSite, StartWorker
-from workers.gateway_manager.assignment.quotas import TOLERANCE, quotas, share_of
+from workers.gateway_manager.assignment.quotas import TOLERANCE, quota_for, quotas
 
 counts = st.lists(st.integers(0, 400), min_size=1, max_size=12)
 
@@ -22,7 +22,7 @@ counts = st.lists(st.integers(0, 400), min_size=1, max_size=12)
 capacities = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=12)
 
 
-def standings(held: list[int]) -> list[Standing]:
+def loads(held: list[int]) -> list[Standing]:
     return [Standing(UUID(int=number), count) for number, count in enumerate(held)]
 
 
@@ -45,7 +45,7 @@ class Fleet:
     def turn(self) -> None:
         """Each acts once, in any order."""
         for number in self.order.sample(range(len(self.held)), len(self.held)):
-            share = share_of(UUID(int=number), self.wanted, standings(self.held))
+            share = quota_for(UUID(int=number), self.wanted, loads(self.held))
             free = max(0, self.wanted - sum(self.held))
             self.held[number] += min(share.may_claim, free) - share.hand_over
             self.handed_over += share.hand_over
@@ -57,7 +57,7 @@ class Fleet:
 
 @given(counts, st.integers(0, 3000))
 def test_quotas_add_up_and_differ_by_one_at_most(held: list[int], wanted: int) -> None:
-    numbers = quotas(wanted, standings(held)).values()
+    numbers = quotas(wanted, loads(held)).values()
     assert sum(numbers) == wanted
     assert max(numbers) - min(numbers) <= 1
 
@@ -65,13 +65,15 @@ def test_quotas_add_up_and_differ_by_one_at_most(held: list[int], wanted: int) -
 @given(capacities, st.integers(0, 3000))
 def test_no_quota_is_beyond_what_a_worker_can_carry(workers: list[tuple[int, int]], wanted: int) -> None:
     fleet = limited(workers)
-    shares = quotas(wanted, fleet)
-    assert sum(shares.values()) == min(wanted, sum(capacity for _, capacity in workers))
-    open_to_more = [shares[each.worker_id] for each in fleet if shares[each.worker_id] < each.capacity]
+    quotas_by_worker = quotas(wanted, fleet)
+    assert sum(quotas_by_worker.values()) == min(wanted, sum(capacity for _, capacity in workers))
+    open_to_more = [
+        quotas_by_worker[each.worker_id] for each in fleet if quotas_by_worker[each.worker_id] < each.capacity
+    ]
     for each in fleet:
-        assert 0 <= shares[each.worker_id] <= each.capacity
+        assert 0 <= quotas_by_worker[each.worker_id] <= each.capacity
         # Who is full has no more than those who are not, but for what does not divide evenly.
-        assert all(shares[each.worker_id] <= other + 1 for other in open_to_more)
+        assert all(quotas_by_worker[each.worker_id] <= other + 1 for other in open_to_more)
     if open_to_more:
         assert max(open_to_more) - min(open_to_more) <= 1
 
@@ -87,7 +89,7 @@ def test_a_fleet_of_limited_workers_holds_all_that_it_can_and_comes_to_rest(
         moved = 0
         for number in range(len(held)):
             fleet = limited(list(zip(held, (capacity for _, capacity in workers), strict=True)))
-            share = share_of(UUID(int=number), wanted, fleet)
+            share = quota_for(UUID(int=number), wanted, fleet)
             assert share.is_overloaded == (held[number] > fleet[number].capacity)
             claimed = min(share.may_claim, wanted - sum(held))
             held[number] += claimed - share.hand_over
@@ -125,20 +127,20 @@ def test_what_a_new_worker_lacks_is_all_that_moves(others: int, wanted: int) -> 
 @given(counts, st.integers(1, 500))
 def test_nothing_is_handed_over_while_enough_is_free(held: list[int], free: int) -> None:
     wanted = sum(held) + free
-    lacking = sum(max(0, quota - held[i.int]) for i, quota in quotas(wanted, standings(held)).items())
+    lacking = sum(max(0, quota - held[i.int]) for i, quota in quotas(wanted, loads(held)).items())
     if lacking <= free:
         assert all(
-            share_of(UUID(int=number), wanted, standings(held)).hand_over == 0 for number in range(len(held))
+            quota_for(UUID(int=number), wanted, loads(held)).hand_over == 0 for number in range(len(held))
         )
 
 
 def test_a_worker_that_does_not_count_leaves_things_as_they_are() -> None:
-    share = share_of(UUID(int=99), 10, standings([4, 4]))
+    share = quota_for(UUID(int=99), 10, loads([4, 4]))
     assert (share.may_claim, share.hand_over) == (0, 0)
-    assert share_of(UUID(int=99), 10, []) == share
+    assert quota_for(UUID(int=99), 10, []) == share
 
 
-def shares(*workers: ThreadedWorker) -> list[int]:
+def quotas_by_worker(*workers: ThreadedWorker) -> list[int]:
     return sorted(len(worker.registry.ids()) for worker in workers)
 
 
@@ -153,9 +155,9 @@ def test_workers_that_join_get_their_share_by_close_then_connect(
     site.wait(lambda seen: seen.summary()["open_sessions"] == count)
     second = start_worker(LEASE_S="30")
     site.wait(lambda seen: seen.summary()["logins"] == count + 6)
-    wait_until(lambda: shares(first, second) == [6, 6])
+    wait_until(lambda: quotas_by_worker(first, second) == [6, 6])
     third = start_worker(LEASE_S="30")
-    wait_until(lambda: shares(first, second, third) == [4, 4, 4])
+    wait_until(lambda: quotas_by_worker(first, second, third) == [4, 4, 4])
     for row_id in row_ids:
         plant.wait_for_state(row_id, "connected")
     seen = site.summary()

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.gateway_manager.connection.backoff import (
+    AttemptHistory,
     BackoffPolicy,
-    Record,
     after_failure,
     after_rejection,
     delay_s,
@@ -24,42 +24,46 @@ COUNTS = st.integers(min_value=0, max_value=10**6)
 
 
 @given(COUNTS, DICE)
-def test_a_pause_is_within_its_bounds(failures: int, dice: float) -> None:
+def test_a_pause_is_within_its_bounds(failures: int, random_fraction: float) -> None:
     ceiling_s = min(60, 2 ** min(max(failures - 1, 0), 10))
-    pause_s = delay_s(POLICY, Record(failures), dice)
-    assert pause_s == pytest.approx(ceiling_s * dice)
+    pause_s = delay_s(POLICY, AttemptHistory(failures), random_fraction)
+    assert pause_s == pytest.approx(ceiling_s * random_fraction)
     assert 0 <= pause_s < 60 + 1e-9
 
 
 @given(COUNTS, st.integers(min_value=1, max_value=2), DICE)
-def test_rejected_credentials_wait_at_least_their_time(failures: int, rejections: int, dice: float) -> None:
-    assert 5 <= delay_s(POLICY, Record(failures, rejections), dice) <= 60
+def test_rejected_credentials_wait_at_least_their_time(
+    failures: int, rejections: int, random_fraction: float
+) -> None:
+    assert 5 <= delay_s(POLICY, AttemptHistory(failures, rejections), random_fraction) <= 60
 
 
 @given(COUNTS, st.integers(min_value=3, max_value=10**6), DICE)
-def test_credentials_that_stay_rejected_are_quarantined(failures: int, rejections: int, dice: float) -> None:
-    record = Record(failures, rejections)
+def test_credentials_that_stay_rejected_are_quarantined(
+    failures: int, rejections: int, random_fraction: float
+) -> None:
+    record = AttemptHistory(failures, rejections)
     assert is_quarantined(POLICY, record)
-    assert 60 <= delay_s(POLICY, record, dice) <= 900
+    assert 60 <= delay_s(POLICY, record, random_fraction) <= 900
 
 
 def test_the_pauses_of_a_quarantine_grow_up_to_its_length() -> None:
     """A login may be refused for want of a free session, too: that is over in minutes."""
-    record, pauses = Record(), []
+    record, pauses = AttemptHistory(), []
     for _ in range(9):
         record = after_rejection(record)
-        pauses.append(delay_s(POLICY, record, dice=0))
+        pauses.append(delay_s(POLICY, record, random_fraction=0))
     assert pauses == [5, 5, 60, 120, 240, 480, 900, 900, 900]
 
 
 @pytest.mark.parametrize("longest_s", [0.2, 30, 60])
 def test_no_pause_is_longer_than_the_quarantine(longest_s: float) -> None:
     policy = replace(POLICY, login_quarantine_s=longest_s)
-    assert {delay_s(policy, Record(0, rejections), 0) for rejections in range(3, 20)} == {longest_s}
+    assert {delay_s(policy, AttemptHistory(0, rejections), 0) for rejections in range(3, 20)} == {longest_s}
 
 
 def test_the_ceiling_doubles() -> None:
-    record, ceilings = Record(), []
+    record, ceilings = AttemptHistory(), []
     for _ in range(9):
         record = after_failure(POLICY, record, connected_for_s=0)
         ceilings.append(delay_s(POLICY, record, 0.5) * 2)
@@ -67,7 +71,7 @@ def test_the_ceiling_doubles() -> None:
 
 
 def test_three_rejections_in_a_row_are_enough_and_other_failures_between_do_not_forgive() -> None:
-    record = after_rejection(after_rejection(Record()))
+    record = after_rejection(after_rejection(AttemptHistory()))
     assert not is_quarantined(POLICY, record)
     record = after_failure(POLICY, record, connected_for_s=0)
     assert not is_quarantined(POLICY, record)
@@ -78,9 +82,11 @@ def test_three_rejections_in_a_row_are_enough_and_other_failures_between_do_not_
 def test_a_short_session_clears_the_credentials_and_not_the_count(
     failures: int, rejections: int, lasted_s: float
 ) -> None:
-    assert after_failure(POLICY, Record(failures, rejections), lasted_s) == Record(failures + 1, 0)
+    assert after_failure(POLICY, AttemptHistory(failures, rejections), lasted_s) == AttemptHistory(
+        failures + 1, 0
+    )
 
 
 @given(COUNTS, COUNTS, st.floats(min_value=60, max_value=1e9))
 def test_a_good_session_starts_the_count_anew(failures: int, rejections: int, lasted_s: float) -> None:
-    assert after_failure(POLICY, Record(failures, rejections), lasted_s) == Record(1, 0)
+    assert after_failure(POLICY, AttemptHistory(failures, rejections), lasted_s) == AttemptHistory(1, 0)

@@ -49,7 +49,7 @@ def meet() -> Iterator[Meet]:
 
         def open_session() -> tuple[Transport, Peer]:
             transport = Dialer(resolver, SETTINGS).dial(server.url, waker, lambda: False)
-            stack.callback(transport.abandon)
+            stack.callback(transport.abort)
             return transport, server.peers.get(timeout=WAIT_S)
 
         yield open_session

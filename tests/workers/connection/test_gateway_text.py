@@ -34,7 +34,7 @@ from workers.gateway_manager.connection.gateway_text import (
     known_words,
     without_numbers,
 )
-from workers.gateway_manager.connection.login import Credentials, rejected_login
+from workers.gateway_manager.connection.login import Credentials, rejection_reason
 
 PASSWORD = 'pä"ss\\wörd-77'
 ADDRESS = "Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}.o'brien+plant@example.com"
@@ -101,7 +101,7 @@ def test_no_form_of_a_password_is_shown(password: str, form: str, before: str) -
 def test_no_form_of_an_address_is_in_a_reason(local: str, form: str) -> None:
     email = f"{local}@example.com"
     text = f"unknown is {forms(email)[form]}"
-    reason = rejected_login(LoginRejectedError(text), Credentials(email, Secret(PASSWORD)))
+    reason = rejection_reason(LoginRejectedError(text), Credentials(email, Secret(PASSWORD)))
     assert forms_in(reason.message, email) == []
     assert ": unknown is" in reason.message
 

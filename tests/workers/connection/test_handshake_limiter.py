@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.waiting import wait_until
 from workers.gateway_manager.connection import handshake_limiter as gate
 from workers.gateway_manager.connection.handshake_limiter import (
-    HANGING_S,
+    HANDSHAKE_TIMEOUT_S,
     SLOT_S,
     HandshakeLimiter,
     SlotQueue,
@@ -213,7 +213,7 @@ def test_a_suspect_that_waits_for_its_gap_gets_its_slot_though_nothing_happens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gate, "SLOT_S", 0.2)
-    monkeypatch.setattr(gate, "HANGING_S", 4.0)
+    monkeypatch.setattr(gate, "HANDSHAKE_TIMEOUT_S", 4.0)
     limiter = HandshakeLimiter(2)
     hanging = [Handshake(limiter, failures=1) for _ in range(2)]
     wait_until(lambda: all(one.inside.is_set() for one in hanging), 8)
@@ -261,7 +261,7 @@ def test_while_suspects_hang_one_begins_now_and_then_and_else_as_fast_as_they_en
     began = dict.fromkeys(queue.grant(now), now)
     while now < 60:
         now = min(now + 0.1, max(now, queue.next_expiry))
-        for each in [one for one, at in began.items() if now >= at + HANGING_S]:
+        for each in [one for one, at in began.items() if now >= at + HANDSHAKE_TIMEOUT_S]:
             queue.remove(each)
             del began[each]
         granted = queue.grant(now)
@@ -322,7 +322,7 @@ def test_the_bounds_hold_and_nobody_starves(slots: int, steps: list[tuple[str, i
         assert ended.granted
         there.remove(ended)
         queue.remove(ended)
-        now += HANGING_S
+        now += HANDSHAKE_TIMEOUT_S
         grant()
     assert (queue.held, len(queue)) == (0, 0)
 

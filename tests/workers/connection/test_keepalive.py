@@ -15,8 +15,8 @@ DICE = st.floats(min_value=0, max_value=1, exclude_max=True)
 
 @pytest.mark.req("STATUS-05")
 @given(DICE)
-def test_first_pings_are_spread(dice: float) -> None:
-    clock = SessionClock.starting(SETTINGS, 100.0, dice)
+def test_first_pings_are_spread(random_fraction: float) -> None:
+    clock = SessionClock.starting(SETTINGS, 100.0, random_fraction)
     assert 107.3 <= clock.wake_at <= 115
     assert not clock.ping_is_due(107.3)
     assert clock.ping_is_due(115.0)
@@ -25,8 +25,8 @@ def test_first_pings_are_spread(dice: float) -> None:
 
 @pytest.mark.req("STATUS-05")
 @given(st.floats(min_value=0, max_value=1e6), st.lists(DICE, min_size=500, max_size=500))
-def test_pings_of_many_are_sent_at_few_moments(began: float, dice: list[float]) -> None:
-    clocks = [SessionClock.starting(SETTINGS, began, one) for one in dice]
+def test_pings_of_many_are_sent_at_few_moments(began: float, random_fraction: list[float]) -> None:
+    clocks = [SessionClock.starting(SETTINGS, began, one) for one in random_fraction]
     for late_s in (0.0, 0.003, 0.01):
         moments = {round(clock.next_ping_at, 6) for clock in clocks}
         assert len(moments) <= 121
@@ -48,8 +48,8 @@ def test_silence_is_counted_from_what_was_last_heard() -> None:
 
 @pytest.mark.req("STATUS-05")
 @given(DICE)
-def test_a_gateway_that_answers_pings_is_never_silent_for_long(dice: float) -> None:
-    clock = SessionClock.starting(SETTINGS, 0.0, dice)
+def test_a_gateway_that_answers_pings_is_never_silent_for_long(random_fraction: float) -> None:
+    clock = SessionClock.starting(SETTINGS, 0.0, random_fraction)
     for _ in range(100):
         now = clock.wake_at
         assert now < clock.silent_at

@@ -100,7 +100,7 @@ def silent_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     over = threading.Event()
     getaddrinfo = socket.getaddrinfo
 
-    def look_up(host: str, *arguments: object, **options: object) -> object:
+    def lookup(host: str, *arguments: object, **options: object) -> object:
         if not host.endswith(".silent"):
             known = "127.0.0.1" if host.endswith(".known") else host
             return getaddrinfo(known, *arguments, **options)  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ def silent_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         over.wait(20)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     yield asked
     over.set()
 
@@ -163,7 +163,7 @@ def test_beside_gateways_that_pour_huge_messages(
         row_ids = plant.add_all((f"pours-{n}", f"{server.url}/{n}") for n in range(20))
         for row_id in row_ids:
             plant.wait_for_state(row_id, "connected", SOON_S)
-        wait_until(lambda: worker.registry.tally().messages >= 60, 30, "three messages of each")
+        wait_until(lambda: worker.registry.counters().messages >= 60, 30, "three messages of each")
         assert_each_connects_soon(plant, healthy[1:])
         # This process sends them, too; the objects of a single message would be as much.
         assert psutil.Process().memory_info().rss - before_bytes < 80 * 2**20
@@ -180,9 +180,9 @@ def test_empty_pieces_count_as_what_they_are(plant: Plant, start_worker: StartWo
     with RawServer(Pouring(piece)) as server:
         began = monotonic()
         row_id = plant.add("pieces", server.url)
-        wait_until(lambda: worker.registry.tally().messages >= 6, 10, "6,000 pieces")
+        wait_until(lambda: worker.registry.counters().messages >= 6, 10, "6,000 pieces")
         # A second's worth in hand at the start, and one message beyond that.
-        assert worker.registry.tally().messages <= 2 * (monotonic() - began + 1) + 2
+        assert worker.registry.counters().messages <= 2 * (monotonic() - began + 1) + 2
         assert worker.state(row_id) is State.CONNECTED
         plant.delete(row_id)
         wait_until(lambda: worker.state(row_id) is None)

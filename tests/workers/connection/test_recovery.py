@@ -19,16 +19,16 @@ from psycopg.rows import TupleRow
 from service.database.engine.notifications import notify_returns
 from service.database.engine.pool import ConnectionExecutor
 from service.gateway_states import ReasonCode
-from workers.gateway_manager.connection.backoff import BackoffPolicy, Record, after_failure, delay_s
+from workers.gateway_manager.connection.backoff import AttemptHistory, BackoffPolicy, after_failure, delay_s
 from workers.gateway_manager.connection.recovery import (
-    CALLS_EACH,
-    FIRST_CALLS,
-    LONGEST_GAP_S,
-    MOST_CALLS_A_MEMBER,
-    QUIET_S,
+    INITIAL_RETRIES,
+    MAX_GAP_S,
+    MAX_RETRIES_PER_MEMBER,
+    MIN_CONFIRMATIONS,
+    RECOVERY_QUIET_S,
     REPEAT_AFTER_S,
+    RETRIES_PER_RECOVERY,
     SPREAD_S,
-    WITNESSES,
     RecoveryGroup,
     groups_of,
 )
@@ -67,9 +67,9 @@ class Site:
     """How long after it was back each was connected."""
 
     def run(self) -> "Site":
-        dice = random.Random(self.seed)
-        group, records = RecoveryGroup(), dict.fromkeys(ids(self.count), Record())
-        backs = {member: self.back_at + self.opens_over_s * dice.random() for member in records}
+        random_fraction = random.Random(self.seed)
+        group, records = RecoveryGroup(), dict.fromkeys(ids(self.count), AttemptHistory())
+        backs = {member: self.back_at + self.opens_over_s * random_fraction.random() for member in records}
         backs.update(dict.fromkeys(ids(self.gone), inf))
         due: dict[UUID, float] = {}
         called_at: dict[UUID, float] = {}
@@ -86,7 +86,7 @@ class Site:
 
         def fail(member: UUID, now: float, lasted_s: float = 0.0) -> None:
             records[member] = after_failure(POLICY, records[member], lasted_s)
-            until = now + delay_s(POLICY, records[member], dice.random())
+            until = now + delay_s(POLICY, records[member], random_fraction.random())
             until = group.failed(member, until, now) if self.learns else until
             wait(member, max(now, min(until, called_at.pop(member, inf))))
 
@@ -99,7 +99,7 @@ class Site:
 
         def connect(member: UUID, now: float) -> None:
             self.connected[member] = now - backs[member]
-            for called, until in group.recovered(member, now, is_steady=True) if self.learns else ():
+            for called, until in group.recovered(member, now, was_stable=True) if self.learns else ():
                 if called in due:
                     assert until <= due[called], "nobody is tried later than its back-off says"
                     wait(called, until)
@@ -165,10 +165,10 @@ def test_a_site_whose_gateways_start_one_after_the_other_is_back_within_seconds_
     assert back[-1] <= 20
     own = Site(count, away_s, attempt_s, opens_over_s=15, gone=gone, learns=False).run()
     extra = len(site.attempts) - sum(attempt <= site.attempts[-1] for attempt in own.attempts)
-    assert extra <= FIRST_CALLS + CALLS_EACH * count
+    assert extra <= INITIAL_RETRIES + RETRIES_PER_RECOVERY * count
     seconds = Counter(int(attempt) for attempt in site.attempts if attempt >= away_s)
     # A call's and a back-off's attempts in one second.
-    assert max(seconds.values()) <= 2 * count / SPREAD_S + 2 / LONGEST_GAP_S
+    assert max(seconds.values()) <= 2 * count / SPREAD_S + 2 / MAX_GAP_S
 
 
 # Any order of events.
@@ -197,42 +197,44 @@ class Model:
         assert self.now < at
         assert self.due[member] == -inf or at < self.due[member]
         self.due[member] = at
-        self.called[member, self.group.returns] += 1
+        self.called[member, self.group.recoveries] += 1
         self.call_times.append(at)
 
     def fail(self, member: UUID, delay: float) -> None:
         self.due[member] = self.own[member] = self.now + delay
         self.most_waiting = max(self.most_waiting, len(self.due))
         self.lost |= {member} & self.came_back
-        self.was_lost = len(self.came_back) >= WITNESSES and len(self.lost) > len(self.came_back) / 2
+        self.was_lost = len(self.came_back) >= MIN_CONFIRMATIONS and len(self.lost) > len(self.came_back) / 2
         at = self.group.failed(member, self.own[member], self.now)
         if at != self.own[member]:
             self.note(member, at)
 
-    def recover(self, member: UUID, *, is_steady: bool) -> None:
-        was_waiting, returns = self.due.pop(member, None) is not None, self.group.returns
-        calls = self.group.recovered(member, self.now, is_steady=is_steady)
+    def recover(self, member: UUID, *, was_stable: bool) -> None:
+        was_waiting, returns = self.due.pop(member, None) is not None, self.group.recoveries
+        calls = self.group.recovered(member, self.now, was_stable=was_stable)
         if not was_waiting:
             assert not calls
         self.note_return(returns)
         for called, at in calls:
             self.note(called, at)
-        if self.group.is_returning(self.now) and was_waiting:
-            self.back.add((member, self.group.returns))
+        if self.group.is_recovering(self.now) and was_waiting:
+            self.back.add((member, self.group.recoveries))
             self.came_back.add(member)
             self.lost.discard(member)
             self.last_back_at = self.now
 
     def note_return(self, returns: int) -> None:
         """If one began: it is another one than the last."""
-        if self.group.returns > returns:
-            assert self.now - self.last_back_at > QUIET_S or self.was_lost
+        if self.group.recoveries > returns:
+            assert self.now - self.last_back_at > RECOVERY_QUIET_S or self.was_lost
             self.came_back, self.lost = set(), set()
             self.last_back_at = self.now
 
     def check(self) -> None:
-        assert all(count <= MOST_CALLS_A_MEMBER for count in self.called.values()), "in one return"
-        assert len(self.call_times) <= FIRST_CALLS * self.group.returns + CALLS_EACH * len(self.back)
+        assert all(count <= MAX_RETRIES_PER_MEMBER for count in self.called.values()), "in one return"
+        assert len(self.call_times) <= INITIAL_RETRIES * self.group.recoveries + RETRIES_PER_RECOVERY * len(
+            self.back
+        )
         gap_s = min(0.05, SPREAD_S / self.most_waiting)
         assert all(later - earlier >= gap_s - 1e-9 for earlier, later in pairwise(sorted(self.call_times)))
 
@@ -260,7 +262,7 @@ def test_promises_hold_in_any_order(steps: list[tuple[str, UUID, float, float]])
         if what == "fail":
             model.fail(member, delay)
         elif what.startswith("recover"):
-            model.recover(member, is_steady=what == "recover")
+            model.recover(member, was_stable=what == "recover")
         elif what == "attempt":
             model.group.attempting(member)
             if member in model.due:
@@ -269,14 +271,14 @@ def test_promises_hold_in_any_order(steps: list[tuple[str, UUID, float, float]])
             model.group.forget(member)
             model.due.pop(member, None)
         else:
-            returns = model.group.returns
-            for called, at in model.group.returned_elsewhere(model.now):
+            returns = model.group.recoveries
+            for called, at in model.group.recovery_started_elsewhere(model.now):
                 model.note(called, at)
             model.note_return(returns)
         model.check()
     for member in ids(41):
         model.group.forget(member)
-    assert model.group.is_idle(model.now + QUIET_S + 1)
+    assert model.group.is_idle(model.now + RECOVERY_QUIET_S + 1)
 
 
 def test_one_that_comes_and_goes_calls_nobody() -> None:
@@ -286,15 +288,15 @@ def test_one_that_comes_and_goes_calls_nobody() -> None:
     for number in range(100):
         now = 20.0 * number
         group.failed(flapping, now + 5, now)
-        assert group.recovered(flapping, now + 5, is_steady=False) == []
+        assert group.recovered(flapping, now + 5, was_stable=False) == []
 
 
 def test_one_that_comes_back_alone_costs_a_few_attempts_and_not_one_each() -> None:
     group, (first, *others) = RecoveryGroup(), ids(1000)
     for other in (first, *others):
         group.failed(other, HOUR_S, 0.0)
-    called = dict(group.recovered(first, 1.0, is_steady=True))
-    assert len(called) == FIRST_CALLS + CALLS_EACH
+    called = dict(group.recovered(first, 1.0, was_stable=True))
+    assert len(called) == INITIAL_RETRIES + RETRIES_PER_RECOVERY
     for other, at in called.items():
         group.attempting(other)
         # It failed: its next attempt is not called again.
@@ -302,7 +304,7 @@ def test_one_that_comes_back_alone_costs_a_few_attempts_and_not_one_each() -> No
     # The same one, back again and again, calls no more.
     for now in range(10, 60, 10):
         group.failed(first, now, now)
-        assert group.recovered(first, now, is_steady=True) == []
+        assert group.recovered(first, now, was_stable=True) == []
 
 
 def test_a_site_whose_sessions_were_short_counts_when_several_are_back() -> None:
@@ -310,9 +312,13 @@ def test_a_site_whose_sessions_were_short_counts_when_several_are_back() -> None
     for member in members:
         group.failed(member, HOUR_S, 0.0)
     calls = [
-        group.recovered(member, 1.0 + n / 10, is_steady=False) for n, member in enumerate(members[:WITNESSES])
+        group.recovered(member, 1.0 + n / 10, was_stable=False)
+        for n, member in enumerate(members[:MIN_CONFIRMATIONS])
     ]
-    assert [len(each) for each in calls] == [*[0] * (WITNESSES - 1), FIRST_CALLS + CALLS_EACH]
+    assert [len(each) for each in calls] == [
+        *[0] * (MIN_CONFIRMATIONS - 1),
+        INITIAL_RETRIES + RETRIES_PER_RECOVERY,
+    ]
 
 
 def test_a_site_that_is_lost_again_may_return_again() -> None:
@@ -320,11 +326,13 @@ def test_a_site_that_is_lost_again_may_return_again() -> None:
     for now in (0.0, 20.0, 40.0):
         for member in members:
             group.failed(member, HOUR_S, now)
-        witnesses = [group.recovered(member, now + 10, is_steady=now == 0) for member in members[:WITNESSES]]
-        assert sum(len(each) for each in witnesses) >= FIRST_CALLS
-        for member in members[WITNESSES:]:
-            group.recovered(member, now + 11, is_steady=now == 0)
-    assert group.returns == 3
+        witnesses = [
+            group.recovered(member, now + 10, was_stable=now == 0) for member in members[:MIN_CONFIRMATIONS]
+        ]
+        assert sum(len(each) for each in witnesses) >= INITIAL_RETRIES
+        for member in members[MIN_CONFIRMATIONS:]:
+            group.recovered(member, now + 11, was_stable=now == 0)
+    assert group.recoveries == 3
 
 
 def test_one_that_was_at_it_when_the_others_came_back_is_called_as_well() -> None:
@@ -332,7 +340,7 @@ def test_one_that_was_at_it_when_the_others_came_back_is_called_as_well() -> Non
     group.failed(first, 5.0, 0.0)
     group.failed(hanging, 1.0, 0.0)
     group.attempting(hanging)
-    ((called, at),) = group.recovered(first, 5.0, is_steady=True)
+    ((called, at),) = group.recovered(first, 5.0, was_stable=True)
     assert called == hanging
     assert at < 6
     # It is called once, whether or not it hears of it before its attempt has failed.
@@ -343,9 +351,9 @@ def test_one_that_is_not_back_yet_is_called_again_after_a_pause_and_not_for_ever
     group, (first, late) = RecoveryGroup(), ids(2)
     group.failed(first, HOUR_S, 0.0)
     group.failed(late, HOUR_S, 0.0)
-    ((called, at),) = group.recovered(first, 1.0, is_steady=True)
+    ((called, at),) = group.recovered(first, 1.0, was_stable=True)
     assert called == late
-    for _ in range(MOST_CALLS_A_MEMBER - 1):
+    for _ in range(MAX_RETRIES_PER_MEMBER - 1):
         group.attempting(late)
         failed_at, at = at, group.failed(late, HOUR_S, at)
         assert REPEAT_AFTER_S <= at - failed_at <= REPEAT_AFTER_S + 0.1
@@ -386,19 +394,19 @@ def test_a_return_is_told_once_and_another_worker_calls_a_few(monkeypatch: pytes
     for name, groups in (("here", here), ("there", there)):
         for member in ids(30):
             assert groups.failed(member, ["host a"], HOUR_S, call(name, member)) == HOUR_S
-    here.recovered(UUID(int=0), is_steady=True)
-    here.recovered(UUID(int=1), is_steady=True)
+    here.recovered(UUID(int=0), was_stable=True)
+    here.recovered(UUID(int=1), was_stable=True)
     assert {where for where, _ in called} == {"here"}
-    assert here.take_begun() == ["host a"]
-    assert here.take_begun() == []
+    assert here.take_started() == ["host a"]
+    assert here.take_started() == []
     for _ in range(2):
-        there.returned_elsewhere("host a")
-    there.returned_elsewhere("host b")
+        there.recovery_started_elsewhere("host a")
+    there.recovery_started_elsewhere("host b")
     assert Counter(where for where, _ in called) == {
-        "here": FIRST_CALLS + 2 * CALLS_EACH,
-        "there": FIRST_CALLS,
+        "here": INITIAL_RETRIES + 2 * RETRIES_PER_RECOVERY,
+        "there": INITIAL_RETRIES,
     }
-    assert there.take_begun() == []
+    assert there.take_started() == []
 
 
 def test_those_who_are_in_two_groups_are_called_once_at_one_pace() -> None:
@@ -408,14 +416,18 @@ def test_those_who_are_in_two_groups_are_called_once_at_one_pace() -> None:
     for member in members:
         groups.failed(member, ["host a", "factory 1"], inf, lambda at, who=member: calls.append((at, who)))  # type: ignore[misc]
     for member in members[:20]:
-        groups.recovered(member, is_steady=True)
-    assert len({member for _, member in calls}) == len(calls) == 2 * (FIRST_CALLS + 20 * CALLS_EACH)
+        groups.recovered(member, was_stable=True)
+    assert (
+        len({member for _, member in calls})
+        == len(calls)
+        == 2 * (INITIAL_RETRIES + 20 * RETRIES_PER_RECOVERY)
+    )
     times = sorted(at for at, _ in calls)
     assert all(later - earlier >= SPREAD_S / 200 - 1e-9 for earlier, later in pairwise(times))
 
 
 def test_groups_of_gateways_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.gateway_manager.connection.recovery_groups._MANY_GROUPS", 10)
+    monkeypatch.setattr("workers.gateway_manager.connection.recovery_groups._PRUNE_THRESHOLD", 10)
     groups = RecoveryGroups()
     for number, member in enumerate(ids(500)):
         groups.failed(member, [f"host {number}", "factory"], HOUR_S, lambda _at: None)
@@ -431,9 +443,9 @@ def test_a_thousand_addresses_announce_a_bounded_number_of_returns(
     groups = RecoveryGroups()
     for number, member in enumerate(ids(1000)):
         groups.failed(member, [f"host 10.0.0.{number}"], HOUR_S, lambda _at: None)
-        groups.recovered(member, is_steady=True)
-    assert len(groups.take_begun()) == 200
-    assert groups.take_begun() == []
+        groups.recovered(member, was_stable=True)
+    assert len(groups.take_started()) == 200
+    assert groups.take_started() == []
 
 
 class CountedCursor(psycopg.Cursor[TupleRow]):

@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 from tests.support.worker_settings import EMAIL, PASSWORD, worker_config
 from tests.workers.conftest import StartSite, StartWorker
 from workers.gateway_manager.connection_tests.steps import STEPS, StepRecorder
-from workers.gateway_manager.websocket.progress import UNWATCHED, Watch
+from workers.gateway_manager.websocket.progress import NO_PROGRESS, AttemptProgress
 
 PATIENT = {
     "TCP_TIMEOUT_S": "6",
@@ -281,6 +281,6 @@ def test_a_mistake_of_ours_before_the_first_step_fails_the_first() -> None:
 
 
 def test_a_watch_bounds_every_step() -> None:
-    assert UNWATCHED.bounded(5.0) == 5.0
-    assert Watch(finish_by=3.0).bounded(5.0) == 3.0
-    assert Watch(finish_by=inf).bounded(5.0) == 5.0
+    assert NO_PROGRESS.bounded(5.0) == 5.0
+    assert AttemptProgress(finish_by=3.0).bounded(5.0) == 3.0
+    assert AttemptProgress(finish_by=inf).bounded(5.0) == 5.0

@@ -25,7 +25,7 @@ from service.database.observed.active_gateways import ActiveGatewayRepository
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from tests.support.testbed import Plant
-from workers.gateway_manager.lease.expiry import Hold
+from workers.gateway_manager.lease.expiry import LeaseExpiry
 
 MODEL = (Path(__file__).parent / "lease_model.sql").read_text()
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -124,7 +124,7 @@ class Worker:
 
     rate: float
     offset: float
-    hold: Hold = field(default_factory=lambda: Hold(DURATION_S, MARGIN_S))
+    expiry: LeaseExpiry = field(default_factory=lambda: LeaseExpiry(DURATION_S, MARGIN_S))
     identity: WorkerIdentity | None = None
     session: int | None = None
     is_standing: bool = False
@@ -146,7 +146,7 @@ class Worker:
 
     def lose(self) -> None:
         """As `Lease._lose`."""
-        self.hold.lost()
+        self.expiry.lost()
         self.sockets.clear()
         self.unreleased.clear()
         self.identity = self.renewal = self.read = self.asked_refused_at = None
@@ -265,7 +265,7 @@ class LeaseModel(RuleBasedStateMachine):
         for worker in self.workers:
             now = worker.clock(self.server.now)
             # The latest moment at which its sockets are closed: by itself, or by the guard if it is frozen.
-            if worker.identity is not None and now >= worker.hold.until + CLOSING_S:
+            if worker.identity is not None and now >= worker.expiry.until + CLOSING_S:
                 if worker.is_frozen:
                     self._end(worker)
                 else:
@@ -283,7 +283,7 @@ class LeaseModel(RuleBasedStateMachine):
                 return
             worker.session = self.server.open_session()
         now = worker.clock(self.server.now)
-        if worker.identity is not None and not worker.hold.is_running(now):
+        if worker.identity is not None and not worker.expiry.is_valid(now):
             self._lose(worker)
         elif worker.session is not None:
             worker.renewal = Renewal(now, worker.session)
@@ -314,16 +314,16 @@ class LeaseModel(RuleBasedStateMachine):
         if worker.session != renewal.session or not self.server.has_session(renewal.session):
             return
         worker.renewal = None
-        is_held = worker.hold.is_running(worker.clock(self.server.now))
+        is_held = worker.expiry.is_valid(worker.clock(self.server.now))
         if renewal.registered is not None:
             worker.identity = renewal.registered
-            worker.hold.renewed(renewal.sent_at)
+            worker.expiry.renewed(renewal.sent_at)
             worker.is_standing = True
         elif renewal.renewed is None:
             if worker.identity is not None and is_held and worker.is_standing:
-                worker.hold.answered(renewal.sent_at)
+                worker.expiry.answered(renewal.sent_at)
         elif renewal.renewed and is_held:
-            worker.hold.renewed(renewal.sent_at)
+            worker.expiry.renewed(renewal.sent_at)
             worker.is_standing = True
         else:
             self._lose(worker)
@@ -343,9 +343,9 @@ class LeaseModel(RuleBasedStateMachine):
             return
         asked_at, worker.asked_refused_at = worker.asked_refused_at, None
         worker.session, worker.renewal, worker.is_standing = None, None, False
-        worker.hold.session_ended()
-        if worker.identity is not None and worker.hold.is_running(worker.clock(self.server.now)):
-            worker.hold.refused(asked_at)
+        worker.expiry.session_ended()
+        if worker.identity is not None and worker.expiry.is_valid(worker.clock(self.server.now)):
+            worker.expiry.refused(asked_at)
 
     # Claims, sessions, hand-overs.
 
@@ -366,7 +366,7 @@ class LeaseModel(RuleBasedStateMachine):
     @rule(number=workers)
     def worker_connects(self, number: int) -> None:
         worker = self.workers[number]
-        if worker.read is None or not self._may_act(worker):
+        if worker.read is None or not self._lease_valid(worker):
             return
         identity, gateways = worker.read
         worker.read = None
@@ -427,9 +427,9 @@ class LeaseModel(RuleBasedStateMachine):
         if worker.session is not None and self.server.is_up and not (worker.is_cut_off or worker.is_frozen):
             self.server.end_session(worker.session)
             worker.session, worker.renewal, worker.is_standing = None, None, False
-            worker.hold.session_ended()
+            worker.expiry.session_ended()
             # What rested on being heard alone is let go of at once.
-            if worker.identity is not None and not self._may_act(worker):
+            if worker.identity is not None and not self._lease_valid(worker):
                 self._lose(worker)
 
     @invariant()
@@ -450,7 +450,7 @@ class LeaseModel(RuleBasedStateMachine):
             self.time_passes(2.0)
             if worker.session is not None and not self.server.has_session(worker.session):
                 worker.session, worker.is_standing = None, False
-                worker.hold.session_ended()
+                worker.expiry.session_ended()
             self.worker_renews(0)
             self.worker_takes_what_is_free(0)
         assert worker.sockets | worker.unreleased == set(self.server.gateways)
@@ -458,11 +458,11 @@ class LeaseModel(RuleBasedStateMachine):
     def _reaches(self, worker: Worker) -> bool:
         return self.server.is_up and not worker.is_cut_off
 
-    def _may_act(self, worker: Worker) -> bool:
-        return not worker.is_frozen and worker.hold.is_running(worker.clock(self.server.now))
+    def _lease_valid(self, worker: Worker) -> bool:
+        return not worker.is_frozen and worker.expiry.is_valid(worker.clock(self.server.now))
 
     def _may_write(self, worker: Worker) -> bool:
-        return self._may_act(worker) and self._reaches(worker) and self.server.can_write
+        return self._lease_valid(worker) and self._reaches(worker) and self.server.can_write
 
     def _lose(self, worker: Worker) -> None:
         if worker.session is not None:

@@ -260,9 +260,9 @@ def test_a_lease_is_over_here_before_it_is_over_there(plant: Plant) -> None:
         version="test",
         gateways_held=lambda: 0,
         capacity=lambda: 1,
-        on_gain=changes.release,
-        on_loss=lambda: None,
-        fence=lambda _: None,
+        on_acquired=changes.release,
+        on_lost=lambda: None,
+        publish_deadline=lambda _: None,
     )
     lease.start()
     try:

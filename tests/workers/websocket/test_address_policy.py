@@ -23,13 +23,13 @@ def networks(*texts: str) -> tuple[Network, ...]:
 def resolving_to(*hosts: str) -> Any:
     """Takes the place of a look-up: the port stays what the URL says."""
 
-    def look_up(_host: str, _flags: int) -> list[Address]:
+    def lookup(_host: str, _flags: int) -> list[Address]:
         return [
             (socket.AF_INET6, (host, 0, 0, 0)) if ":" in host else (socket.AF_INET, (host, 0))
             for host in hosts
         ]
 
-    return look_up
+    return lookup
 
 
 @pytest.mark.parametrize(
@@ -191,11 +191,11 @@ def test_the_address_is_looked_at_anew_on_every_attempt(
     plant: Plant, start_site: StartSite, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = start_site().gateways[0]
-    monkeypatch.setattr(resolver_module, "_look_up", resolving_to("127.0.0.1"))
+    monkeypatch.setattr(resolver_module, "_lookup", resolving_to("127.0.0.1"))
     start_worker()
     row_id = plant.add("AP-1", gateway.url.replace("127.0.0.1", "gateway.example"))
     plant.wait_for_state(row_id, "connected")
-    monkeypatch.setattr(resolver_module, "_look_up", resolving_to("169.254.169.254"))
+    monkeypatch.setattr(resolver_module, "_lookup", resolving_to("169.254.169.254"))
     gateway.drop()
     wait_until(lambda: plant.status(row_id).reason_code == "address_denied", 8, "the refusal")
     assert gateway.attempts == 1
@@ -205,7 +205,7 @@ def test_of_several_addresses_only_the_allowed_are_tried(
     plant: Plant, start_site: StartSite, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = start_site().gateways[0]
-    monkeypatch.setattr(resolver_module, "_look_up", resolving_to("169.254.169.254", "fe80::1", "127.0.0.1"))
+    monkeypatch.setattr(resolver_module, "_lookup", resolving_to("169.254.169.254", "fe80::1", "127.0.0.1"))
     start_worker()
     row_id = plant.add("AP-1", gateway.url.replace("127.0.0.1", "gateway.example"))
     plant.wait_for_state(row_id, "connected")

@@ -38,7 +38,7 @@ from tests.support.worker_settings import worker_config
 from workers.ctc.codec import ProtocolViolationError, decode_message
 from workers.gateway_manager.states import ConnectionFailedError
 from workers.gateway_manager.websocket.bounded_websocket import KEPT_BYTES, MAX_FRAGMENTS, BoundedWebSocket
-from workers.gateway_manager.websocket.dialer import MAX_UPGRADE_ANSWER_BYTES, Dialer
+from workers.gateway_manager.websocket.dialer import MAX_UPGRADE_RESPONSE_BYTES, Dialer
 from workers.gateway_manager.websocket.resolver import Resolver
 from workers.gateway_manager.websocket.stream import Stream
 from workers.gateway_manager.websocket.transport import Kind, Transport
@@ -221,7 +221,7 @@ class Client:
 
     def dial(self, url: str) -> Transport:
         transport = self.dialer.dial(url, self.waker, lambda: False)
-        self.stack.callback(transport.abandon)
+        self.stack.callback(transport.abort)
         return transport
 
     def meet(self, server: RawServer) -> tuple[Transport, Peer]:
@@ -380,7 +380,7 @@ def test_the_gateway_is_told_why_its_session_fails(
 def test_close_is_answered_once(client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
     peer.send(GOODBYE)
-    transport.leave(None, lambda: False)
+    transport.close(None, lambda: False)
     assert peer.receive() == (CLOSE, b"\x03\xe8")
     with pytest.raises((EOFError, ConnectionError)):
         peer.receive()
@@ -470,7 +470,7 @@ REFUSED = {
         "redirects, with HTTP status 308",
     ),
     "long-status-line": (lambda _: b"HTTP/1.1 101 " + b"x" * 200_000, "over 65536 bytes"),
-    "long-header": (with_header(b"X: " + b"x" * MAX_UPGRADE_ANSWER_BYTES), "over 65536 bytes"),
+    "long-header": (with_header(b"X: " + b"x" * MAX_UPGRADE_RESPONSE_BYTES), "over 65536 bytes"),
     "headers-for-ever": (with_header(b"\r\n".join([b"X: y"] * 50_000)), "over 65536 bytes"),
 }
 
@@ -525,7 +525,7 @@ class Dribble:
         stream = Stream(ours, client.waker, self.next_byte)
         self.transport = Transport(stream, BoundedWebSocket(stream, HUGE_BYTES), SETTINGS)
         client.stack.callback(self.theirs.close)
-        client.stack.callback(self.transport.abandon)
+        client.stack.callback(self.transport.abort)
 
     def next_byte(self) -> bool:
         """Asked by the transport, at each of its turns, whether it is interrupted."""
@@ -554,7 +554,7 @@ def test_dribbling_does_not_outlast_the_deadline(head: bytes, client: Client) ->
 def test_dribbling_does_not_hold_us_when_we_leave(client: Client) -> None:
     dribble = Dribble(HUGE_FRAME, client)
     began = monotonic()
-    dribble.transport.leave("goodbye", dribble.next_byte)
+    dribble.transport.close("goodbye", dribble.next_byte)
     assert monotonic() - began < SETTINGS.close_timeout_s + 2
 
 
@@ -563,7 +563,7 @@ def test_half_a_frame_does_not_hold_us_when_we_leave(part: bytes, client: Client
     transport, peer = client.meet(server)
     peer.send(part)
     began = monotonic()
-    transport.leave(None, lambda: False)
+    transport.close(None, lambda: False)
     assert monotonic() - began < SETTINGS.close_timeout_s + 1
 
 

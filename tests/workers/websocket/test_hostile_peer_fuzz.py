@@ -58,7 +58,7 @@ class Run:
         try:
             self.reason = self.converse(transport)
         finally:
-            transport.abandon()
+            transport.abort()
             self.theirs.close()
             waker.close()
 
@@ -175,14 +175,19 @@ def test_rubbish(data: bytes, cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_sound_frames_with_a_few_bytes_changed(seed: int) -> None:
-    dice = random.Random(seed)
+    random_fraction = random.Random(seed)
     frames = 0
     while frames < 2000:
         data = bytearray()
-        for _ in range(dice.randrange(1, 40)):
-            data += frame(dice.choice([TEXT, PING, PONG]), dice.randbytes(dice.choice([0, 3, 125])))
-            data += frame(TEXT, b"begun", fin=0) + frame(PING) + frame(CONT, dice.randbytes(130))
+        for _ in range(random_fraction.randrange(1, 40)):
+            data += frame(
+                random_fraction.choice([TEXT, PING, PONG]),
+                random_fraction.randbytes(random_fraction.choice([0, 3, 125])),
+            )
+            data += frame(TEXT, b"begun", fin=0) + frame(PING) + frame(CONT, random_fraction.randbytes(130))
             frames += 4
-        for _ in range(dice.randrange(4)):
-            data[dice.randrange(len(data))] = dice.randrange(256)
-        check(bytes(data), [dice.randrange(len(data)) for _ in range(dice.randrange(30))])
+        for _ in range(random_fraction.randrange(4)):
+            data[random_fraction.randrange(len(data))] = random_fraction.randrange(256)
+        check(
+            bytes(data), [random_fraction.randrange(len(data)) for _ in range(random_fraction.randrange(30))]
+        )

@@ -148,13 +148,13 @@ def wait_for_failures(plant: Plant, row_id: UUID) -> tuple[Any, Any]:
 def test_flood_of_pongs_is_read_at_our_pace(plant: Plant, start_worker: StartWorker) -> None:
     worker = start_worker(**{**UNHURRIED, "LIVENESS_TIMEOUT_S": "10"}, MAX_MESSAGES_PER_S="100")
     seen: list[bool] = []
-    saw = worker.registry.saw
+    record_activity = worker.registry.record_activity
 
     def count(gateway_id: UUID, *, message: bool, at: float) -> None:
         seen.append(message)
-        saw(gateway_id, message=message, at=at)
+        record_activity(gateway_id, message=message, at=at)
 
-    worker.registry.saw = count  # type: ignore[method-assign]
+    worker.registry.record_activity = count  # type: ignore[method-assign]
     with RawServer(Gateway(frame(PONG) * 1000, for_ever=True)) as server:
         began = monotonic()
         row_id = plant.add("flood", server.url)

@@ -33,7 +33,7 @@ class NameServer:
         self._under_way = 0
         self._lock = threading.Lock()
 
-    def look_up(self, host: str, flags: int) -> list[Address]:
+    def lookup(self, host: str, flags: int) -> list[Address]:
         if flags & socket.AI_NUMERICHOST:
             return [(socket.AF_INET, (host, 0))]
         with self._lock:
@@ -83,7 +83,7 @@ class Asking:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     made = NameServer()
-    monkeypatch.setattr(resolver_module, "_look_up", made.look_up)
+    monkeypatch.setattr(resolver_module, "_lookup", made.lookup)
     yield made
     made.answer.set()
 
@@ -91,7 +91,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
 def test_all_who_want_a_name_share_its_look_up(server: NameServer) -> None:
     resolver = Resolver()
     asking = [Asking(resolver, "silent.example", port=5000 + number) for number in range(20)]
-    wait_until(lambda: len(resolver._look_ups["silent.example"].wakers) == 20)
+    wait_until(lambda: len(resolver._lookups["silent.example"].wakers) == 20)
     server.answer.set()
     for number, one in enumerate(asking):
         assert one.result() == [
@@ -99,7 +99,7 @@ def test_all_who_want_a_name_share_its_look_up(server: NameServer) -> None:
             (socket.AF_INET6, ("2001:db8::1", 5000 + number, 0, 0)),
         ]
     assert server.asked == {"silent.example": 1}
-    assert not resolver._look_ups
+    assert not resolver._lookups
 
 
 def test_a_look_up_that_hangs_is_joined_by_the_next_attempt(server: NameServer) -> None:
@@ -113,7 +113,7 @@ def test_a_look_up_that_hangs_is_joined_by_the_next_attempt(server: NameServer) 
 
 
 def test_they_are_bounded_and_who_only_waited_is_told_so(server: NameServer) -> None:
-    resolver = Resolver(max_look_ups=4)
+    resolver = Resolver(max_lookups=4)
     hanging = [Asking(resolver, f"silent-{number}.example") for number in range(4)]
     wait_until(lambda: len(server.asked) == 4)
     assert isinstance(Asking(resolver, "well.example", limit_s=0.1).result(), ResolverBusyError)
@@ -123,18 +123,18 @@ def test_they_are_bounded_and_who_only_waited_is_told_so(server: NameServer) -> 
     server.answer.set()
     assert isinstance(waiting.result(), list)
     assert all(isinstance(one.result(), list) for one in hanging)
-    assert (server.most, resolver._free, len(resolver._look_ups)) == (4, 4, 0)
+    assert (server.most, resolver._free, len(resolver._lookups)) == (4, 4, 0)
 
 
 def test_who_goes_leaves_nothing_in_the_queue(server: NameServer) -> None:
-    resolver = Resolver(max_look_ups=1)
+    resolver = Resolver(max_lookups=1)
     hanging = Asking(resolver, "silent.example")
     wait_until(lambda: server.asked)
     waiting = Asking(resolver, "well.example")
     wait_until(lambda: len(resolver._waiting) == 1)
     waiting.stop()
     assert isinstance(waiting.result(), InterruptedWaitError)
-    assert list(resolver._look_ups) == ["silent.example"]
+    assert list(resolver._lookups) == ["silent.example"]
     server.answer.set()
     hanging.result()
     assert server.asked == {"silent.example": 1}
@@ -143,7 +143,7 @@ def test_who_goes_leaves_nothing_in_the_queue(server: NameServer) -> None:
 def test_names_that_hung_before_leave_threads_to_others(
     server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resolver = Resolver(max_look_ups=4)
+    resolver = Resolver(max_lookups=4)
     monkeypatch.setattr(resolver_module, "_SLOW_S", 0.0)
     server.answer.set()
     for number in range(4):

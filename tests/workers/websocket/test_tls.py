@@ -99,7 +99,7 @@ def test_a_name_with_a_dot_at_its_end_is_proven_without(
     context = authority.issue(tmp_path / "gateway.pem", host="gateway.example")
     asked_for: list[str] = []
     context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
-    monkeypatch.setattr(resolver_module, "_look_up", resolving_to("127.0.0.1"))
+    monkeypatch.setattr(resolver_module, "_lookup", resolving_to("127.0.0.1"))
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
         worker = start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
         row_id = plant.add("AP-1", site.url("AP-1").replace("127.0.0.1", "gateway.example."))

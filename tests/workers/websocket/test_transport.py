@@ -152,7 +152,7 @@ def client(resolver: Resolver) -> Iterator[Client]:
 def transport(client: Client, server: RawServer) -> Iterator[Transport]:
     opened = client.dial(server.url)
     yield opened
-    opened.abandon()
+    opened.abort()
 
 
 def receive(transport: Transport) -> Received | None:
@@ -173,7 +173,7 @@ def test_stop_while_a_name_is_resolved(client: Client, monkeypatch: pytest.Monke
         answer.wait(10)
         raise socket.gaierror(socket.EAI_AGAIN, "later")
 
-    monkeypatch.setattr(resolver_module, "_look_up", hang)
+    monkeypatch.setattr(resolver_module, "_lookup", hang)
     assert client.reaction_s(lambda: client.dial("ws://gateway.example:5000"), asked.is_set) < REACTION_S
     answer.set()
 
@@ -239,7 +239,7 @@ def test_stop_during_a_pause(client: Client) -> None:
 @STOPS
 def test_leaving_takes_no_longer_than_it_may(server: RawServer, transport: Transport) -> None:
     began = monotonic()
-    transport.leave("goodbye", lambda: False)
+    transport.close("goodbye", lambda: False)
     assert SETTINGS.close_timeout_s - 0.05 < monotonic() - began < SETTINGS.close_timeout_s + 0.5
     words = server.receive()
     assert words[0] == 0x81
@@ -250,7 +250,7 @@ def test_leaving_takes_no_longer_than_it_may(server: RawServer, transport: Trans
 def test_leaving_ends_with_the_answer(server: RawServer, transport: Transport) -> None:
     began = monotonic()
     server.send(text(b"late news") + text(struct.pack("!H", 1000), first=0x88))
-    transport.leave(None, lambda: False)
+    transport.close(None, lambda: False)
     assert monotonic() - began < REACTION_S
 
 
@@ -347,18 +347,18 @@ NO_FAMILY = socket.AF_IPX
 def test_an_address_of_a_family_that_the_kernel_lacks_is_passed_over(
     client: Client, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def look_up(_host: str, _flags: int) -> list[Address]:
+    def lookup(_host: str, _flags: int) -> list[Address]:
         return [(NO_FAMILY, ("::1", 0, 0, 0)), (socket.AF_INET, ("127.0.0.1", 0))]
 
-    monkeypatch.setattr(resolver_module, "_look_up", look_up)
-    client.dial(server.url.replace("127.0.0.1", "gateway.example")).abandon()
+    monkeypatch.setattr(resolver_module, "_lookup", lookup)
+    client.dial(server.url.replace("127.0.0.1", "gateway.example")).abort()
 
 
 @BREAKS
 def test_a_host_of_such_addresses_alone_is_told_as_that(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolver_module, "_look_up", lambda _host, _flags: [(NO_FAMILY, ("::1", 0, 0, 0))])
+    monkeypatch.setattr(resolver_module, "_lookup", lambda _host, _flags: [(NO_FAMILY, ("::1", 0, 0, 0))])
     with pytest.raises(ConnectionFailedError) as failure:
         client.dial("ws://gateway.example:5000")
     assert failure.value.reason.code is ReasonCode.CONNECT_FAILED
@@ -421,7 +421,7 @@ def test_an_ended_session_leaves_nothing_to_the_garbage_collector(client: Client
         server.send(text(b"hello"))
         assert receive_text(opened) == b"hello"
         stream = weakref.ref(opened._stream)
-        opened.abandon()
+        opened.abort()
         del opened
         assert stream() is None
     finally:

@@ -1,30 +1,30 @@
-"""How often something may be done that costs more the larger the fleet is."""
+"""Limits how much time an operation may take whose cost grows with the fleet."""
 
 from time import monotonic
 
-_PART_OF_THE_TIME = 0.05
-_MOST_SAVED_S = 0.5
-_LONGEST_PAUSE_S = 5.0
+_TIME_SHARE = 0.05
+_MAX_CREDIT_S = 0.5
+_MAX_PAUSE_S = 5.0
 
 
-class Pace:
-    """Keeps it to about a twentieth of the time; what is rare is done at once. For one thread."""
+class CostLimiter:
+    """Allows about 5 % of the time, with a small burst: rare operations run immediately. For one thread."""
 
     def __init__(self) -> None:
-        self._saved_s = _MOST_SAVED_S
-        self._saved_at = monotonic()
+        self._credit_s = _MAX_CREDIT_S
+        self._credited_at = monotonic()
 
-    def left_s(self) -> float:
-        """How long until it may be done again; 0: now."""
+    def wait_s(self) -> float:
+        """Seconds until the operation may run; 0 if it may run now."""
         now = monotonic()
-        self._saved_s = min(_MOST_SAVED_S, self._saved_s + (now - self._saved_at) * _PART_OF_THE_TIME)
-        self._saved_at = now
-        return max(0.0, -self._saved_s / _PART_OF_THE_TIME)
+        self._credit_s = min(_MAX_CREDIT_S, self._credit_s + (now - self._credited_at) * _TIME_SHARE)
+        self._credited_at = now
+        return max(0.0, -self._credit_s / _TIME_SHARE)
 
     def is_due(self) -> bool:
-        """Whether it may be done now."""
-        return self.left_s() == 0
+        """Whether the operation may run now."""
+        return self.wait_s() == 0
 
-    def took(self, seconds: float) -> None:
-        """It was done, just now. However long that took, the next time is not far."""
-        self._saved_s = max(self._saved_s - seconds, -_LONGEST_PAUSE_S * _PART_OF_THE_TIME)
+    def charge(self, seconds: float) -> None:
+        """Charges a run that has just ended. The wait for the next one is bounded."""
+        self._credit_s = max(self._credit_s - seconds, -_MAX_PAUSE_S * _TIME_SHARE)

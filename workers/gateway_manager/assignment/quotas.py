@@ -1,4 +1,4 @@
-"""How many gateways each worker should hold. Pure: every worker comes to the same answer by itself."""
+"""How many gateways each worker should hold. Pure: each worker computes the same result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,54 +11,54 @@ TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Quota:
     """What one worker should do now."""
 
     may_claim: int
     hand_over: int
     is_overloaded: bool = False
-    """It holds more than it can carry."""
+    """It holds more gateways than its capacity."""
 
 
-def quotas(wanted: int, standings: Sequence[Standing]) -> dict[UUID, int]:
+def quotas(wanted: int, loads: Sequence[Standing]) -> dict[UUID, int]:
     """A whole number each, `wanted` in all, or as many as can be carried.
 
-    Who can carry less than an even part gets that; the others share the rest evenly, and who holds most gets
-    what does not divide evenly.
+    A worker whose capacity is below an even share gets its capacity; the others divide the rest evenly, and
+    those that hold the most get the remainder.
     """
-    left, shares = wanted, {}
-    sharing = list(standings)
-    while sharing:
-        each = left // len(sharing)
-        full = [standing for standing in sharing if standing.capacity <= each]
+    left, quotas_by_worker = wanted, {}
+    remaining = list(loads)
+    while remaining:
+        each = left // len(remaining)
+        full = [load for load in remaining if load.capacity <= each]
         if not full:
             break
-        shares.update({standing.worker_id: standing.capacity for standing in full})
-        left -= sum(standing.capacity for standing in full)
-        sharing = [standing for standing in sharing if standing.capacity > each]
-    by_held = sorted(sharing, key=lambda standing: (-standing.held, standing.worker_id))
-    for rank, standing in enumerate(by_held):
-        shares[standing.worker_id] = left // len(by_held) + (rank < left % len(by_held))
-    return shares
+        quotas_by_worker.update({load.worker_id: load.capacity for load in full})
+        left -= sum(load.capacity for load in full)
+        remaining = [load for load in remaining if load.capacity > each]
+    by_held = sorted(remaining, key=lambda load: (-load.held, load.worker_id))
+    for rank, load in enumerate(by_held):
+        quotas_by_worker[load.worker_id] = left // len(by_held) + (rank < left % len(by_held))
+    return quotas_by_worker
 
 
-def share_of(worker_id: UUID, wanted: int, standings: Sequence[Standing]) -> Share:
-    """`standings`: the workers that claim; one that is not among them claims and hands over nothing."""
-    held = {standing.worker_id: standing.held for standing in standings}
+def quota_for(worker_id: UUID, wanted: int, loads: Sequence[Standing]) -> Quota:
+    """`loads`: the workers that claim gateways; any other claims and hands over nothing."""
+    held = {load.worker_id: load.held for load in loads}
     if worker_id not in held:
-        return Share(0, 0)
-    quota = quotas(wanted, standings)
+        return Quota(0, 0)
+    quota = quotas(wanted, loads)
     mine = held[worker_id] - quota[worker_id]
     if mine <= 0:
-        return Share(may_claim=-mine, hand_over=0)
-    capacity = {standing.worker_id: standing.capacity for standing in standings}
+        return Quota(may_claim=-mine, hand_over=0)
+    capacity = {load.worker_id: load.capacity for load in loads}
     overload = max(0, held[worker_id] - capacity[worker_id])
-    # Whoever is full by its quota is no measure of what is even.
+    # A worker whose quota is its capacity says nothing about the balance.
     counts = [held[each] for each in held if quota[each] < capacity[each]]
     spread = max(counts) - min(counts) if counts else 0
-    if spread <= max(1.0, TOLERANCE * wanted / len(standings)):
-        return Share(0, overload, is_overloaded=overload > 0)
-    # What others lack and can not find free: only that is worth ending sessions for.
+    if spread <= max(1.0, TOLERANCE * wanted / len(loads)):
+        return Quota(0, overload, is_overloaded=overload > 0)
+    # End sessions only for gateways that others lack and cannot claim.
     lack = sum(max(0, quota[other] - count) for other, count in held.items())
     free = max(0, wanted - sum(held.values()))
-    return Share(0, max(overload, min(mine, max(0, lack - free))), is_overloaded=overload > 0)
+    return Quota(0, max(overload, min(mine, max(0, lack - free))), is_overloaded=overload > 0)

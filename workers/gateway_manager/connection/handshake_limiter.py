@@ -1,6 +1,6 @@
-"""A bound on the handshakes under way: a thousand gateways after a restart are a ramp, not a stampede.
+"""Limits concurrent handshakes, so that a thousand gateways after a restart connect in a ramp.
 
-A handshake counts while it is young. One that takes longer than SLOT_S waits for its gateway, which costs us
+A handshake holds its slot for SLOT_S at most. One that takes longer only waits for its gateway, which costs
 nothing, so its slot goes to another: gateways that never answer hold a slot for a second, not for ten.
 """
 
@@ -14,95 +14,97 @@ from time import monotonic
 from workers.gateway_manager.websocket.waker import InterruptedWaitError, Waker
 
 SLOT_S = 1.0
-"""How long one handshake holds its slot at most."""
-HANGING_S = 10.0
-"""How long one that hangs takes, about: its deadline."""
+"""How long a handshake holds its slot at most."""
+HANDSHAKE_TIMEOUT_S = 10.0
+"""About how long a handshake without an answer takes: its deadline."""
 
 
 class Ticket:
-    """One handshake that waits for a slot, or has one."""
+    """A handshake that waits for a slot, or holds one."""
 
-    __slots__ = ("failures", "granted", "is_waiting", "waker", "watches")
+    __slots__ = ("failures", "granted", "is_timekeeper", "is_waiting", "waker")
 
     def __init__(self, waker: Waker, failures: int) -> None:
         self.waker = waker
         self.failures = failures
-        """In a row, if its gateway outlasted the slot the last time and failed; 0: it is no suspect."""
+        """Consecutive failures of a gateway whose last attempt outlasted its slot; 0 for a responsive one."""
         self.is_waiting = False
         self.granted = False
-        self.watches = False
-        """Its wait ends with the next expiry."""
+        self.is_timekeeper = False
+        """Its wait ends when the next slot expires."""
 
 
 class SlotQueue:
-    """Who gets the next slot. Pure: times go in (monotonic seconds), tickets come out.
+    """Chooses who gets the next slot. Pure: times in (monotonic seconds), tickets out.
 
-    Suspects wait in a lane of their own, those with the fewest failures first. They never have more than half
-    of the slots, nor more handshakes under way, old ones counted, than there are slots; and while some hang,
-    the next begins after a gap. So nobody gets more attempts by hanging, and one always begins soon.
-    All others go before them, the newest and the oldest in turn. The newest, since the others are the
-    likeliest to be in a crowd that does not answer; the oldest, since gateways that fail quickly come again
-    and again, and would be in front of it for ever.
+    Unresponsive gateways have a queue of their own, those with the fewest failures first. They never hold
+    more than half of the slots, nor have more handshakes in progress, expired slots included, than there are
+    slots; and while some hang, the next begins after a gap. So hanging earns no gateway more attempts, and
+    one always begins soon. All others go first, the newest and the oldest in turn: the newest because older
+    ones are likelier to belong to a crowd that does not answer, the oldest because gateways that fail quickly
+    come back again and again and would stay ahead of it.
     """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._suspect_slots = max(1, slots // 2)
+        self._unresponsive_slots = max(1, slots // 2)
         self._waiting: dict[Ticket, None] = {}
         self._is_newest_next = True
-        self._suspects: list[tuple[int, int, Ticket]] = []
+        self._unresponsive: list[tuple[int, int, Ticket]] = []
         """A heap: by failures, then by arrival."""
         self._arrivals = 0
-        self._suspects_under_way: set[Ticket] = set()
-        self._next_suspect_at = -inf
-        """If some of those hang."""
+        self._unresponsive_in_progress: set[Ticket] = set()
+        self._next_unresponsive_at = -inf
+        """When the next unresponsive one may begin, if some hang."""
         self._holders: dict[Ticket, float] = {}
-        """With the time at which each loses its slot; the next to do so comes first."""
+        """With the time at which each slot expires, soonest first."""
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._suspects)
+        return len(self._waiting) + len(self._unresponsive)
 
     @property
     def held(self) -> int:
-        """How many slots are taken."""
+        """How many slots are in use."""
         return len(self._holders)
 
     @property
     def next_expiry(self) -> float:
-        """When somebody who waits may get a slot though nobody has ended; infinite if there is nobody."""
+        """When a waiting ticket may get a slot without another one ending; infinite if none waits."""
         if not len(self):
             return inf
         next_slot_at = next(iter(self._holders.values()), inf)
-        if len(self._holders) < self._slots and self._has_room_for_suspects:
-            return min(next_slot_at, self._next_suspect_at)
+        if len(self._holders) < self._slots and self._has_slot_for_unresponsive:
+            return min(next_slot_at, self._next_unresponsive_at)
         return next_slot_at
 
     @property
     def front(self) -> Ticket | None:
-        """Who watches for the next expiry: one of those who wait, if any do."""
-        return next(reversed(self._waiting), None) or (self._suspects[0][2] if self._suspects else None)
+        """The ticket that waits for the next expiry on behalf of all: one of those waiting, if any."""
+        return next(reversed(self._waiting), None) or (
+            self._unresponsive[0][2] if self._unresponsive else None
+        )
 
     def add(self, ticket: Ticket) -> None:
-        """Another one waits."""
+        """Adds a ticket to its queue."""
         ticket.is_waiting = True
         if ticket.failures:
             self._arrivals += 1
-            heappush(self._suspects, (ticket.failures, self._arrivals, ticket))
+            heappush(self._unresponsive, (ticket.failures, self._arrivals, ticket))
         else:
             self._waiting[ticket] = None
 
     def remove(self, ticket: Ticket) -> None:
-        """It has ended, or gone while it waited. Harmless twice."""
+        """It has ended, or stopped waiting. Idempotent."""
         ticket.is_waiting = False
         self._holders.pop(ticket, None)
         self._waiting.pop(ticket, None)
-        self._suspects_under_way.discard(ticket)
+        self._unresponsive_in_progress.discard(ticket)
         if ticket.failures and not ticket.granted:
-            self._suspects = [each for each in self._suspects if each[2] is not ticket]
-            heapify(self._suspects)
+            self._unresponsive = [each for each in self._unresponsive if each[2] is not ticket]
+            heapify(self._unresponsive)
 
     def grant(self, now: float) -> list[Ticket]:
-        """Gives away what is free; tells who got it."""
+        """Grants free slots; returns the tickets that got one."""
         while self._holders and next(iter(self._holders.values())) <= now:
             del self._holders[next(iter(self._holders))]
         granted = []
@@ -113,9 +115,9 @@ class SlotQueue:
         return granted
 
     @property
-    def _has_room_for_suspects(self) -> bool:
-        young = len(self._suspects_under_way & self._holders.keys())
-        return len(self._suspects_under_way) < self._slots and young < self._suspect_slots
+    def _has_slot_for_unresponsive(self) -> bool:
+        young = len(self._unresponsive_in_progress & self._holders.keys())
+        return len(self._unresponsive_in_progress) < self._slots and young < self._unresponsive_slots
 
     def _take_next(self, now: float) -> Ticket | None:
         if self._waiting:
@@ -123,13 +125,13 @@ class SlotQueue:
             del self._waiting[ticket]
             self._is_newest_next = not self._is_newest_next
             return ticket
-        if not self._suspects or not self._has_room_for_suspects:
+        if not self._unresponsive or not self._has_slot_for_unresponsive:
             return None
-        if now < self._next_suspect_at and self._suspects_under_way - self._holders.keys():
+        if now < self._next_unresponsive_at and self._unresponsive_in_progress - self._holders.keys():
             return None
-        ticket = heappop(self._suspects)[2]
-        self._suspects_under_way.add(ticket)
-        self._next_suspect_at = now + HANGING_S / self._slots
+        ticket = heappop(self._unresponsive)[2]
+        self._unresponsive_in_progress.add(ticket)
+        self._next_unresponsive_at = now + HANDSHAKE_TIMEOUT_S / self._slots
         return ticket
 
 
@@ -139,15 +141,15 @@ class HandshakeLimiter:
     def __init__(self, slots: int) -> None:
         self._lock = threading.Lock()
         self._queue = SlotQueue(slots)
-        self._watcher: Ticket | None = None
-        """Of those who wait the one whose wait ends with the next expiry."""
-        self._watched_until = inf
+        self._timekeeper: Ticket | None = None
+        """The waiting ticket whose wait ends when the next slot expires."""
+        self._timekeeper_until = inf
 
     @contextmanager
     def slot(self, waker: Waker, interrupted: Callable[[], bool], failures: int = 0) -> Iterator[None]:
         """Waits for a slot and holds it for the block, SLOT_S at most.
 
-        `failures`: how many in a row, if the gateway outlasted its slot the last time and failed.
+        `failures`: consecutive ones, if the gateway's last attempt outlasted its slot; else 0.
         Raises InterruptedWaitError while it waits.
         """
         ticket = Ticket(waker, failures)
@@ -159,17 +161,19 @@ class HandshakeLimiter:
             self._grant(lambda queue: queue.remove(ticket))
 
     def _wait(self, ticket: Ticket, interrupted: Callable[[], bool]) -> None:
-        def has_to_look() -> bool:
-            return ticket.granted or interrupted() or (self._watcher is ticket and not ticket.watches)
+        def interrupted_or_granted() -> bool:
+            return (
+                ticket.granted or interrupted() or (self._timekeeper is ticket and not ticket.is_timekeeper)
+            )
 
         while not ticket.granted:
             with self._lock:
-                ticket.watches = self._watcher is ticket
-                until = self._queue.next_expiry if ticket.watches else inf
-                if ticket.watches:
-                    self._watched_until = until
+                ticket.is_timekeeper = self._timekeeper is ticket
+                until = self._queue.next_expiry if ticket.is_timekeeper else inf
+                if ticket.is_timekeeper:
+                    self._timekeeper_until = until
             try:
-                ticket.waker.wait(until, has_to_look)
+                ticket.waker.wait(until, interrupted_or_granted)
             except InterruptedWaitError:
                 if interrupted():
                     raise
@@ -179,12 +183,12 @@ class HandshakeLimiter:
         with self._lock:
             change(self._queue)
             woken = self._queue.grant(monotonic())
-            # The same one as long as it waits: each that ever watched would wake with the next expiry.
-            if self._watcher is None or not self._watcher.is_waiting:
-                self._watcher = self._queue.front
-                woken += [self._watcher] if self._watcher is not None else []
-            elif self._queue.next_expiry < self._watched_until:
-                self._watcher.watches = False
-                woken.append(self._watcher)
+            # Keep it as long as it waits: otherwise each former timekeeper would wake at the next expiry.
+            if self._timekeeper is None or not self._timekeeper.is_waiting:
+                self._timekeeper = self._queue.front
+                woken += [self._timekeeper] if self._timekeeper is not None else []
+            elif self._queue.next_expiry < self._timekeeper_until:
+                self._timekeeper.is_timekeeper = False
+                woken.append(self._timekeeper)
         for ticket in woken:
             ticket.waker.wake()

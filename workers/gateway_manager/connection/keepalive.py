@@ -1,11 +1,11 @@
-"""When a connected session has to do what. Pure: times go in, times and decisions come out."""
+"""When a connected session pings, and when its silence counts as a failure. Pure: times in, decisions out."""
 
 import math
 from dataclasses import dataclass
 
 from workers.gateway_manager.settings import SessionSettings
 
-_BEATS = 120
+_TICKS = 120
 
 
 @dataclass(slots=True)
@@ -17,33 +17,33 @@ class SessionClock:
     next_ping_at: float
 
     @classmethod
-    def starting(cls, settings: SessionSettings, now: float, dice: float) -> "SessionClock":
-        """`dice` in [0, 1) spreads the pings of gateways that connected together."""
-        first_ping_at = now + settings.ping_interval_s * (0.5 + dice / 2)
-        return cls(settings, last_seen_at=now, next_ping_at=on_beat(first_ping_at, settings))
+    def starting(cls, settings: SessionSettings, now: float, random_fraction: float) -> "SessionClock":
+        """`random_fraction` in [0, 1) spreads the pings of gateways that connected together."""
+        first_ping_at = now + settings.ping_interval_s * (0.5 + random_fraction / 2)
+        return cls(settings, last_seen_at=now, next_ping_at=align_to_tick(first_ping_at, settings))
 
     @property
     def wake_at(self) -> float:
-        """When there is something to do even if nothing arrives."""
+        """When the session has to act even if nothing arrives."""
         return min(self.next_ping_at, self.silent_at)
 
     @property
     def silent_at(self) -> float:
-        """When a gateway that sends nothing until then counts as gone."""
+        """When a gateway that has sent nothing counts as lost."""
         return self.last_seen_at + self.settings.liveness_timeout_s
 
     def ping_is_due(self, now: float) -> bool:
-        """Whether to ping; if so the next one is an interval away."""
+        """Whether to ping now; schedules the next ping if so."""
         if now < self.next_ping_at:
             return False
-        self.next_ping_at = on_beat(now + self.settings.ping_interval_s, self.settings)
+        self.next_ping_at = align_to_tick(now + self.settings.ping_interval_s, self.settings)
         return True
 
 
-def on_beat(time: float, settings: SessionSettings) -> float:
-    """The time, or a little earlier: on a beat that all sessions have in common, `_BEATS` in an interval.
+def align_to_tick(time: float, settings: SessionSettings) -> float:
+    """The time, rounded down to a tick that all sessions share, `_TICKS` per ping interval.
 
-    To wake a machine that sleeps costs more than to send a ping; so it wakes once for many.
+    Waking an idle machine costs more than sending a ping, so it wakes once for many sessions.
     """
-    beat_s = settings.ping_interval_s / _BEATS
-    return math.floor(time / beat_s) * beat_s
+    tick_s = settings.ping_interval_s / _TICKS
+    return math.floor(time / tick_s) * tick_s

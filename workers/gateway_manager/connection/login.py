@@ -11,7 +11,7 @@ from service.gateway_states import Phase, Reason, ReasonCode
 from workers.ctc.codec import ProtocolViolationError
 from workers.ctc.session import (
     LoginRejectedError,
-    LoginTakenBackError,
+    LoginRevokedError,
     Session,
     Stage,
     SubscriptionRejectedError,
@@ -19,7 +19,7 @@ from workers.ctc.session import (
 from workers.gateway_manager.connection.gateway_text import known_words, without_numbers
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import failed
-from workers.gateway_manager.websocket.progress import UNWATCHED, Watch
+from workers.gateway_manager.websocket.progress import NO_PROGRESS, AttemptProgress
 from workers.gateway_manager.websocket.transport import Kind, Transport
 
 
@@ -31,7 +31,7 @@ class Credentials:
     password: Secret
 
 
-class SignIn:
+class Login:
     """For the thread that owns the transport. Methods raise ConnectionFailedError, InterruptedWaitError."""
 
     def __init__(
@@ -42,27 +42,27 @@ class SignIn:
         self._settings = settings
         self._credentials = credentials
 
-    def log_in(self, watch: Watch = UNWATCHED) -> None:
+    def log_in(self, progress: AttemptProgress = NO_PROGRESS) -> None:
         """Raises LoginRejectedError, too."""
-        watch.on_phase(Phase.LOGIN)
+        progress.on_phase(Phase.LOGIN)
         self._transport.send_text(
             self._session.log_in(self._credentials.email, self._credentials.password.reveal()),
             Phase.LOGIN,
         )
-        deadline = watch.bounded(monotonic() + self._settings.login_timeout_s)
+        deadline = progress.bounded(monotonic() + self._settings.login_timeout_s)
         if not self._receive_while(Stage.LOGGING_IN, deadline, Phase.LOGIN, deadline):
             message = "The gateway did not answer the login in time."
             raise failed(ReasonCode.LOGIN_TIMEOUT, Phase.LOGIN, message)
 
-    def subscribe(self, watch: Watch = UNWATCHED) -> None:
+    def subscribe(self, progress: AttemptProgress = NO_PROGRESS) -> None:
         """Asks for the subscription, and does not wait for an answer."""
-        watch.on_phase(Phase.SUBSCRIBE)
+        progress.on_phase(Phase.SUBSCRIBE)
         self._transport.send_text(self._session.subscribe(), Phase.SUBSCRIBE)
 
-    def await_consent(self, watch: Watch = UNWATCHED) -> None:
+    def await_subscription(self, progress: AttemptProgress = NO_PROGRESS) -> None:
         """The answer to the subscription. Silence is consent. Raises LoginRejectedError, too."""
-        deadline = watch.bounded(monotonic() + self._settings.subscribe_grace_s)
-        finish_by = None if watch.finish_by == inf else watch.finish_by
+        deadline = progress.bounded(monotonic() + self._settings.subscribe_grace_s)
+        finish_by = None if progress.finish_by == inf else progress.finish_by
         if not self._receive_while(Stage.SUBSCRIBING, deadline, Phase.SUBSCRIBE, finish_by):
             self._session.assume_subscribed()
 
@@ -73,11 +73,11 @@ class SignIn:
                 return False
             received = self._transport.receive(deadline, phase, finish_by)
             if received is not None and received.kind is Kind.MESSAGE:
-                take(self._session, received.payload, phase, lambda: self._credentials)
+                feed(self._session, received.payload, phase, lambda: self._credentials)
         return True
 
 
-def take(session: Session, payload: bytes, phase: Phase, credentials: Callable[[], Credentials]) -> None:
+def feed(session: Session, payload: bytes, phase: Phase, credentials: Callable[[], Credentials]) -> None:
     """Hands a message to the session. Raises ConnectionFailedError, and LoginRejectedError as it is."""
     try:
         session.receive(payload)
@@ -85,16 +85,16 @@ def take(session: Session, payload: bytes, phase: Phase, credentials: Callable[[
         message = f"The gateway broke the protocol: {violation}."
         raise failed(ReasonCode.PROTOCOL_ERROR, phase, message) from None
     except SubscriptionRejectedError as rejection:
-        what = quoting("The gateway rejected the subscription", str(rejection), credentials())
+        what = with_quote("The gateway rejected the subscription", str(rejection), credentials())
         raise failed(ReasonCode.SUBSCRIBE_REJECTED, Phase.SUBSCRIBE, what, retryable=False) from None
 
 
-def rejected_login(rejection: LoginRejectedError, credentials: Credentials) -> Reason:
+def rejection_reason(rejection: LoginRejectedError, credentials: Credentials) -> Reason:
     """The reason in a login that was rejected, or accepted and taken back."""
-    is_taken_back = isinstance(rejection, LoginTakenBackError)
-    what = "The gateway took the login back" if is_taken_back else "The gateway rejected the login"
-    message = quoting(what, str(rejection), credentials)
-    return Reason(ReasonCode.LOGIN_REJECTED, message, Phase.LOGIN, retryable=is_taken_back)
+    is_revoked = isinstance(rejection, LoginRevokedError)
+    what = "The gateway took the login back" if is_revoked else "The gateway rejected the login"
+    message = with_quote(what, str(rejection), credentials)
+    return Reason(ReasonCode.LOGIN_REJECTED, message, Phase.LOGIN, retryable=is_revoked)
 
 
 def without_password(reason: Reason, password: Callable[[], Secret]) -> Reason:
@@ -106,7 +106,7 @@ def without_password(reason: Reason, password: Callable[[], Secret]) -> Reason:
     return replace(reason, message=message)
 
 
-def quoting(sentence: str, gateway_text: str, credentials: Credentials) -> str:
+def with_quote(sentence: str, gateway_text: str, credentials: Credentials) -> str:
     """The sentence, with as much of the gateway's own words as may be shown."""
     words = known_words(gateway_text, credentials.email, credentials.password.reveal())
     return sentence + (f": {words}" if words else "") + "."

@@ -1,10 +1,10 @@
-"""Gateways that share a fate: when one of them is back, the others are tried soon. Pure.
+"""Gateways that fail together: when one of them recovers, the others are retried early. Pure.
 
-A site that was away for long has gateways that wait for up to BACKOFF_MAX_S. Each that comes back calls a
-few others, paced, and each of those calls more if it is back as well. One that is not back yet when it is
-tried is called again REPEAT_AFTER_S later, behind the others. So a site is back within seconds, also if its
-gateways start one after the other, while one gateway that comes back alone costs FIRST_CALLS + CALLS_EACH
-attempts. Nobody is tried later than its back-off says.
+After a long outage, a site's gateways wait for up to BACKOFF_MAX_S. Each one that recovers triggers a few
+early retries of others, paced; each of those triggers more if it recovers as well. A gateway whose early
+retry fails gets another one REPEAT_AFTER_S later, after the others. So a site recovers within seconds, even
+if its gateways start one by one, while a single gateway that recovers alone costs INITIAL_RETRIES +
+RETRIES_PER_RECOVERY attempts. No gateway is retried later than its back-off says.
 """
 
 from collections import Counter
@@ -13,25 +13,25 @@ from uuid import UUID
 
 from service.gateway_states import ReasonCode
 
-FIRST_CALLS = 16
-"""So many are called when a return begins."""
-CALLS_EACH = 4
-"""So many more are called for each that is back."""
+INITIAL_RETRIES = 16
+"""Early retries at the start of a recovery."""
+RETRIES_PER_RECOVERY = 4
+"""Further early retries for each gateway that recovers."""
 SPREAD_S = 7.0
-"""The calls of a whole group take about as long."""
-LONGEST_GAP_S = 0.05
-MOST_CALLS_A_MEMBER = 8
-"""In one return."""
+"""About how long the early retries of a whole group take."""
+MAX_GAP_S = 0.05
+MAX_RETRIES_PER_MEMBER = 8
+"""In one recovery."""
 REPEAT_AFTER_S = 3.0
-QUIET_S = 60.0
-"""When nobody has come back for so long, the next who does begins another return."""
-WITNESSES = 3
-TOGETHER_S = 10.0
-"""So many have to be back within this time if their last sessions were short: one that flaps is no return."""
+RECOVERY_QUIET_S = 60.0
+"""A recovery ends when no gateway has recovered for this long."""
+MIN_CONFIRMATIONS = 3
+CONFIRMATION_WINDOW_S = 10.0
+"""Gateways whose last sessions were short need so many confirmations: one that flaps is no recovery."""
 
 Member = UUID
-Call = tuple[Member, float]
-"""Who is to be tried, and when (monotonic seconds)."""
+EarlyRetry = tuple[Member, float]
+"""A gateway to retry, and when (monotonic seconds)."""
 
 
 SHARED_REASONS = frozenset(
@@ -47,141 +47,145 @@ SHARED_REASONS = frozenset(
         ReasonCode.CONNECTION_LOST,
     }
 )
-"""What a site without power, network or name server looks like. Other reasons are a gateway's own."""
+"""Reasons that an outage of a whole site produces. All others concern one gateway."""
 
 
 def groups_of(host: str, factory_id: UUID, code: ReasonCode) -> list[str]:
-    """Whose fate a gateway shares: those at the same host, and those of its factory that fail as it does."""
+    """The groups of a gateway: its host, and the gateways of its factory that fail for the same reason."""
     return [f"host {host}", f"factory {factory_id} {code}"] if code in SHARED_REASONS else []
 
 
 class RecoveryGroup:
-    """Members that cannot be reached now, some of them called in a return. Times are monotonic seconds."""
+    """Members that are unreachable, some of them due for an early retry. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self.returns = 0
-        """How many there were."""
+        self.recoveries = 0
+        """How many recoveries there were."""
         self._waiting: dict[Member, float] = {}
-        """With the time of the next attempt: infinite while it is queued, the past while it is under way."""
-        self._uncalled: dict[Member, float] = {}
-        """Who is to be called in this return, in that order, and when at the soonest."""
-        self._credit = 0
-        """So many calls may still be made in this return."""
-        self._called: Counter[Member] = Counter()
-        """How often in this return."""
-        self._back: set[Member] = set()
-        """Who came back in this return, and has called others."""
-        self._lost: set[Member] = set()
-        """Of those, who is away again."""
-        self._unsteady: dict[Member, float] = {}
-        """Who came back lately but may be gone again soon, and when."""
-        self._last_back_at = -inf
-        self._next_call_at = -inf
+        """By member, the time of the next attempt: inf while it is queued, -inf while it is in progress."""
+        self._pending: dict[Member, float] = {}
+        """Members to retry early in this recovery, in order, with the earliest time."""
+        self._retries_left = 0
+        """How many early retries this recovery may still schedule."""
+        self._retries: Counter[Member] = Counter()
+        """Early retries in this recovery, by member."""
+        self._recovered: set[Member] = set()
+        """Members that recovered in this recovery, and have triggered early retries."""
+        self._failed_again: set[Member] = set()
+        """Those of them that failed again."""
+        self._unconfirmed: dict[Member, float] = {}
+        """Members with short sessions that recovered lately, and when."""
+        self._last_recovery_at = -inf
+        self._next_retry_at = -inf
 
     def is_idle(self, now: float) -> bool:
-        """Whether there is nothing to remember."""
-        return not self._waiting and not self.is_returning(now)
+        """Whether the group can be discarded."""
+        return not self._waiting and not self.is_recovering(now)
 
-    def is_returning(self, now: float) -> bool:
-        """Whether a return is under way."""
-        return now - self._last_back_at <= QUIET_S
+    def is_recovering(self, now: float) -> bool:
+        """Whether a recovery is in progress."""
+        return now - self._last_recovery_at <= RECOVERY_QUIET_S
 
     def failed(self, member: Member, retry_at: float, now: float) -> float:
-        """An attempt failed, or a session ended. When to try again: `retry_at`, or sooner in a return."""
-        # A call while the attempt was under way still stands.
-        is_called = self._waiting.get(member, -inf) > -inf
+        """An attempt failed, or a session ended. Returns when to retry: at `retry_at` or sooner."""
+        # An early retry that was scheduled during the attempt still stands.
+        is_scheduled = self._waiting.get(member, -inf) > -inf
         self._waiting[member] = retry_at
-        if member in self._back:
-            self._lost.add(member)
-            if len(self._back) >= WITNESSES and 2 * len(self._lost) > len(self._back):
-                self._last_back_at = -inf  # all is away again: what comes now is another return
-        calls = self._called[member]
-        if self.is_returning(now) and not is_called and calls < MOST_CALLS_A_MEMBER:
-            self._uncalled[member] = now + REPEAT_AFTER_S if calls else now
-            self._call_some(now)
+        if member in self._recovered:
+            self._failed_again.add(member)
+            if len(self._recovered) >= MIN_CONFIRMATIONS and 2 * len(self._failed_again) > len(
+                self._recovered
+            ):
+                self._last_recovery_at = -inf  # the site is down again: the next one is another recovery
+        retries = self._retries[member]
+        if self.is_recovering(now) and not is_scheduled and retries < MAX_RETRIES_PER_MEMBER:
+            self._pending[member] = now + REPEAT_AFTER_S if retries else now
+            self._schedule_retries(now)
         return self._waiting[member]
 
-    def queued(self, member: Member, now: float) -> list[Call]:
-        """It waits for its turn, for who knows how long. When it is to be tried, in a return."""
+    def queued(self, member: Member, now: float) -> list[EarlyRetry]:
+        """It waits for a slot. Returns early retries, if a recovery is in progress."""
         if member not in self._waiting:
             return []
         self._waiting[member] = inf
-        if not self.is_returning(now) or member in self._called:
+        if not self.is_recovering(now) or member in self._retries:
             return []
-        self._uncalled[member] = now
-        return self._call_some(now)
+        self._pending[member] = now
+        return self._schedule_retries(now)
 
     def attempting(self, member: Member) -> None:
-        """An attempt begins. If it hangs, a call may end it."""
+        """An attempt begins. If it hangs, an early retry may end it."""
         if member in self._waiting:
             self._waiting[member] = -inf
 
     def forget(self, member: Member) -> None:
-        """It is gone, or waits for another reason."""
+        """It has stopped, or waits for another reason."""
         self._waiting.pop(member, None)
-        self._uncalled.pop(member, None)
+        self._pending.pop(member, None)
 
-    def recovered(self, member: Member, now: float, *, is_steady: bool) -> list[Call]:
-        """It can be reached again. `is_steady`: its last session, if it had any, did not end soon.
+    def recovered(self, member: Member, now: float, *, was_stable: bool) -> list[EarlyRetry]:
+        """It is reachable again. Returns the early retries that follow.
 
-        Who is to be tried sooner therefore.
+        `was_stable`: its last session, if it had one, did not end soon.
         """
         if member not in self._waiting:
             return []
         self.forget(member)
-        if not self.is_returning(now):
-            if not is_steady and not self._is_witnessed(member, now):
+        if not self.is_recovering(now):
+            if not was_stable and not self._is_confirmed(member, now):
                 return []
             self._begin(now)
-        self._lost.discard(member)
-        if member in self._back:
+        self._failed_again.discard(member)
+        if member in self._recovered:
             return []
-        self._back.add(member)
-        self._last_back_at = now
-        self._credit += CALLS_EACH
-        return self._call_some(now)
+        self._recovered.add(member)
+        self._last_recovery_at = now
+        self._retries_left += RETRIES_PER_RECOVERY
+        return self._schedule_retries(now)
 
-    def returned_elsewhere(self, now: float) -> list[Call]:
-        """Another worker says that a return began. Who is to be tried sooner therefore."""
-        if self.is_returning(now):
+    def recovery_started_elsewhere(self, now: float) -> list[EarlyRetry]:
+        """Another worker announced a recovery. Returns the early retries that follow."""
+        if self.is_recovering(now):
             return []
         self._begin(now)
-        self._last_back_at = now
-        return self._call_some(now)
+        self._last_recovery_at = now
+        return self._schedule_retries(now)
 
-    def called_elsewhere(self, member: Member, at: float) -> None:
-        """Another group of the member has called it: here it needs no call, and all share one pace."""
+    def retried_elsewhere(self, member: Member, at: float) -> None:
+        """Another group of the member scheduled its early retry: this group counts it, and keeps the pace."""
         if self._waiting.get(member, -inf) > at:
             self._waiting[member] = at
-        self._uncalled.pop(member, None)
-        self._called[member] += 1
-        self._next_call_at = max(self._next_call_at, at)
+        self._pending.pop(member, None)
+        self._retries[member] += 1
+        self._next_retry_at = max(self._next_retry_at, at)
 
-    def _is_witnessed(self, member: Member, now: float) -> bool:
-        self._unsteady = {one: at for one, at in self._unsteady.items() if now - at <= TOGETHER_S}
-        self._unsteady[member] = now
-        return len(self._unsteady) >= WITNESSES
+    def _is_confirmed(self, member: Member, now: float) -> bool:
+        self._unconfirmed = {
+            one: at for one, at in self._unconfirmed.items() if now - at <= CONFIRMATION_WINDOW_S
+        }
+        self._unconfirmed[member] = now
+        return len(self._unconfirmed) >= MIN_CONFIRMATIONS
 
     def _begin(self, now: float) -> None:
-        self.returns += 1
-        self._credit = FIRST_CALLS
-        for each in (self._called, self._back, self._lost, self._unsteady):
+        self.recoveries += 1
+        self._retries_left = INITIAL_RETRIES
+        for each in (self._retries, self._recovered, self._failed_again, self._unconfirmed):
             each.clear()
-        self._next_call_at = max(self._next_call_at, now)
-        # Those first who would wait longest.
+        self._next_retry_at = max(self._next_retry_at, now)
+        # Those that would wait longest come first.
         by_wait = sorted(self._waiting, key=lambda member: -self._waiting[member])
-        self._uncalled = dict.fromkeys(by_wait, now)
+        self._pending = dict.fromkeys(by_wait, now)
 
-    def _call_some(self, now: float) -> list[Call]:
-        calls = []
-        while self._credit and self._uncalled:
-            member = next(iter(self._uncalled))
-            at = max(now, self._next_call_at, self._uncalled.pop(member))
-            at += min(LONGEST_GAP_S, SPREAD_S / len(self._waiting))
-            # Some come sooner by themselves. What is under way may have begun before the return, and hang.
+    def _schedule_retries(self, now: float) -> list[EarlyRetry]:
+        retries = []
+        while self._retries_left and self._pending:
+            member = next(iter(self._pending))
+            at = max(now, self._next_retry_at, self._pending.pop(member))
+            at += min(MAX_GAP_S, SPREAD_S / len(self._waiting))
+            # Some are due sooner anyway. An attempt in progress may have begun before the recovery, and hang.
             if at < self._waiting[member] or self._waiting[member] == -inf:
-                self._waiting[member] = self._next_call_at = at
-                self._called[member] += 1
-                self._credit -= 1
-                calls.append((member, at))
-        return calls
+                self._waiting[member] = self._next_retry_at = at
+                self._retries[member] += 1
+                self._retries_left -= 1
+                retries.append((member, at))
+        return retries

@@ -1,4 +1,4 @@
-"""Which gateways of a worker share a fate, and what they learn from each other."""
+"""Which gateways of a worker fail together, and which of them to retry early."""
 
 import threading
 from collections.abc import Callable
@@ -6,58 +6,58 @@ from dataclasses import dataclass, field
 from time import monotonic
 from uuid import UUID
 
-from workers.gateway_manager.connection.recovery import Call, RecoveryGroup
+from workers.gateway_manager.connection.recovery import EarlyRetry, RecoveryGroup
 
-_MANY_GROUPS = 1000
-# More than so many returns between two reports are no site's: what is beyond is not announced.
-_MOST_ANNOUNCED = 200
+_PRUNE_THRESHOLD = 1000
+# Recoveries between two reports; any beyond are not announced to other workers.
+_MAX_ANNOUNCED = 200
 
 
 @dataclass(slots=True)
 class _Member:
-    call: Callable[[float], None]
+    retry_early: Callable[[float], None]
     groups: list[str] = field(default_factory=list)
 
 
 class RecoveryGroups:
-    """Any thread may call. Whoever is called sooner is told on the thread of the one that is back."""
+    """Any thread may call. Early retries are requested on the thread of the gateway that recovered."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._groups: dict[str, RecoveryGroup] = {}
-        self._prune_at = _MANY_GROUPS
+        self._prune_at = _PRUNE_THRESHOLD
         self._members: dict[UUID, _Member] = {}
-        self._begun: list[str] = []
-        """Groups whose returns other workers have not been told of."""
+        self._started: list[str] = []
+        """Groups whose recoveries have not been announced to other workers."""
 
     def failed(
-        self, gateway_id: UUID, groups: list[str], retry_at: float, call: Callable[[float], None]
+        self, gateway_id: UUID, groups: list[str], retry_at: float, retry_early: Callable[[float], None]
     ) -> float:
         """An attempt failed, or a session ended, for a reason that the gateways of these groups may share.
 
-        When to try again (monotonic seconds): `retry_at`, or sooner. Until the next attempt `call` is told if
-        it is to be sooner still; it must not wait.
+        Returns when to retry (monotonic seconds): `retry_at`, or sooner. Until the next attempt `retry_early`
+        is called with an even earlier time, if there is one; it must not block.
         """
         now = monotonic()
         with self._lock:
             self._leave(gateway_id, keep=groups)
-            self._members[gateway_id] = _Member(call, groups)
+            self._members[gateway_id] = _Member(retry_early, groups)
             for key in groups:
                 sooner_at = self._group(key, now).failed(gateway_id, retry_at, now)
                 if sooner_at < retry_at:
                     retry_at = sooner_at
-                    self._call_elsewhere(key, gateway_id, retry_at)
+                    self._share_retry(key, gateway_id, retry_at)
         return retry_at
 
     def queued(self, gateway_id: UUID) -> None:
-        """It waits for its turn to be tried, for who knows how long, and may be called."""
+        """It waits for a slot, and may be retried early."""
         now = monotonic()
-        calls = []
+        retries = []
         with self._lock:
             if (member := self._members.get(gateway_id)) is not None:
                 for key in member.groups:
-                    calls += self._callbacks(key, self._groups[key].queued(gateway_id, now))
-        _make(calls)
+                    retries += self._callbacks(key, self._groups[key].queued(gateway_id, now))
+        _make(retries)
 
     def attempting(self, gateway_id: UUID) -> None:
         """An attempt begins."""
@@ -67,42 +67,44 @@ class RecoveryGroups:
                     self._groups[key].attempting(gateway_id)
 
     def forget(self, gateway_id: UUID) -> None:
-        """It is gone, or waits for a reason of its own."""
+        """It has stopped, or failed for a reason of its own."""
         with self._lock:
             self._leave(gateway_id)
 
-    def recovered(self, gateway_id: UUID, *, is_steady: bool) -> None:
-        """It can be reached. `is_steady`: its last session, if it had any, did not end soon."""
+    def recovered(self, gateway_id: UUID, *, was_stable: bool) -> None:
+        """It is reachable. `was_stable`: its last session, if it had one, did not end soon."""
         now = monotonic()
         with self._lock:
             member = self._members.pop(gateway_id, None)
-            calls = []
+            retries = []
             for key in member.groups if member is not None else ():
                 group = self._groups[key]
-                returns = group.returns
-                calls += self._callbacks(key, group.recovered(gateway_id, now, is_steady=is_steady))
-                if group.returns > returns and len(self._begun) < _MOST_ANNOUNCED:
-                    self._begun.append(key)
-        _make(calls)
+                recoveries = group.recoveries
+                retries += self._callbacks(key, group.recovered(gateway_id, now, was_stable=was_stable))
+                if group.recoveries > recoveries and len(self._started) < _MAX_ANNOUNCED:
+                    self._started.append(key)
+        _make(retries)
 
-    def returned_elsewhere(self, key: str) -> None:
-        """Another worker says that a return of this group began."""
+    def recovery_started_elsewhere(self, key: str) -> None:
+        """Another worker announced a recovery of this group."""
         with self._lock:
             group = self._groups.get(key)
-            calls = [] if group is None else self._callbacks(key, group.returned_elsewhere(monotonic()))
-        _make(calls)
+            retries = (
+                [] if group is None else self._callbacks(key, group.recovery_started_elsewhere(monotonic()))
+            )
+        _make(retries)
 
-    def take_begun(self) -> list[str]:
-        """Groups whose return began here since the last call."""
+    def take_started(self) -> list[str]:
+        """Groups whose recovery began on this worker since the last call."""
         with self._lock:
-            begun, self._begun = self._begun, []
-        return begun
+            started, self._started = self._started, []
+        return started
 
     def _group(self, key: str, now: float) -> RecoveryGroup:
         if key not in self._groups:
             if len(self._groups) >= self._prune_at:
                 self._groups = {k: group for k, group in self._groups.items() if not group.is_idle(now)}
-                self._prune_at = max(_MANY_GROUPS, 2 * len(self._groups))
+                self._prune_at = max(_PRUNE_THRESHOLD, 2 * len(self._groups))
             self._groups[key] = RecoveryGroup()
         return self._groups[key]
 
@@ -112,18 +114,18 @@ class RecoveryGroups:
             if key not in (keep or ()):
                 self._groups[key].forget(gateway_id)
 
-    def _callbacks(self, key: str, calls: list[Call]) -> list[tuple[Callable[[float], None], float]]:
-        """Whom to tell what; their other groups are told here."""
-        for gateway_id, at in calls:
-            self._call_elsewhere(key, gateway_id, at)
-        return [(self._members[gateway_id].call, at) for gateway_id, at in calls]
+    def _callbacks(self, key: str, retries: list[EarlyRetry]) -> list[tuple[Callable[[float], None], float]]:
+        """The callbacks to make; updates the other groups of those members."""
+        for gateway_id, at in retries:
+            self._share_retry(key, gateway_id, at)
+        return [(self._members[gateway_id].retry_early, at) for gateway_id, at in retries]
 
-    def _call_elsewhere(self, key: str, gateway_id: UUID, at: float) -> None:
+    def _share_retry(self, key: str, gateway_id: UUID, at: float) -> None:
         for other in self._members[gateway_id].groups:
             if other != key and other in self._groups:
-                self._groups[other].called_elsewhere(gateway_id, at)
+                self._groups[other].retried_elsewhere(gateway_id, at)
 
 
-def _make(calls: list[tuple[Callable[[float], None], float]]) -> None:
-    for call, at in calls:
-        call(at)
+def _make(retries: list[tuple[Callable[[float], None], float]]) -> None:
+    for retry_early, at in retries:
+        retry_early(at)

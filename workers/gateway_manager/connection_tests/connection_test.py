@@ -1,4 +1,4 @@
-"""One trial: a short session with a gateway, beside the live one, to see whether a login works."""
+"""A connection test: a short session with a gateway, beside the live one, to see whether a login works."""
 
 import logging
 import threading
@@ -14,70 +14,70 @@ from service.errors import SealError
 from service.gateway_states import Phase, Reason, ReasonCode
 from service.threads import BackgroundThread, NoThreadError
 from workers.ctc.session import LoginRejectedError, Session
-from workers.gateway_manager.connection.login import Credentials, SignIn, rejected_login, without_password
+from workers.gateway_manager.connection.login import Credentials, Login, rejection_reason, without_password
 from workers.gateway_manager.connection_tests.steps import StepRecorder
 from workers.gateway_manager.settings import SessionSettings
 from workers.gateway_manager.states import ConnectionFailedError, failed
 from workers.gateway_manager.websocket.dialer import Dialer
-from workers.gateway_manager.websocket.progress import Watch
+from workers.gateway_manager.websocket.progress import AttemptProgress
 from workers.gateway_manager.websocket.transport import Transport
 from workers.gateway_manager.websocket.waker import InterruptedWaitError, WakerFactory
 
 log = logging.getLogger("millgate.connection_test")
 
-LONGEST_TRIAL_S = 10.0
-LONGEST_GOODBYE_S = 1.0
+MAX_TEST_S = 10.0
+MAX_CLOSE_S = 1.0
 INTERNAL_ERROR = Reason(
     ReasonCode.INTERNAL_ERROR, "A mistake of ours; the worker's log has more.", Phase.CLAIM
 )
 
 
 @dataclass(frozen=True, slots=True)
-class TrialSurroundings:
-    """What all trials of a worker share."""
+class ConnectionTestContext:
+    """What all connection tests of a worker share."""
 
     dialer: Dialer
     wakers: WakerFactory
     sealer: Sealer
     session: SessionSettings
-    """Those of `trial_settings`, which the dialer has to have, too."""
+    """Made by `connection_test_settings`; the dialer has to use the same."""
 
 
-def trial_settings(session: SessionSettings) -> SessionSettings:
-    """A session's settings, but for the goodbye: somebody waits for its end."""
-    return replace(session, close_timeout_s=min(session.close_timeout_s, LONGEST_GOODBYE_S))
+def connection_test_settings(session: SessionSettings) -> SessionSettings:
+    """A session's settings with a shorter close: a client is waiting for the result."""
+    return replace(session, close_timeout_s=min(session.close_timeout_s, MAX_CLOSE_S))
 
 
-class Trial:
+class ConnectionTest:
     """Owns its thread and its socket. `start` once; then any thread may call the public methods."""
 
     def __init__(
         self,
-        order: ClaimedTrial,
-        surroundings: TrialSurroundings,
-        may_act: Callable[[], bool],
+        claim: ClaimedTrial,
+        context: ConnectionTestContext,
+        lease_valid: Callable[[], bool],
         is_stopping: Callable[[], bool],
-        on_finished: Callable[["Trial", dict[str, Any] | None], None],
+        on_finished: Callable[["ConnectionTest", dict[str, Any] | None], None],
     ) -> None:
-        """`may_act`: whether the lease runs under which it was claimed; once false, false for good.
+        """`lease_valid`: whether the lease under which it was claimed is valid; once false, false for good.
 
-        `is_stopping`: whether it is to say goodbye and end; once true, true for good.
-        `on_finished` is called on the trial's own thread, as its last act, with what came of it; with None if
-        it was stopped before anything did. Raises OSError when there are no files left.
+        `is_stopping`: whether it has to close its session and end; once true, true for good.
+        `on_finished` is called last, on the test's own thread, with the result, or with None if
+        it was stopped before there was one. Raises OSError when no file descriptor is left.
         """
-        self._order = order
-        self._around = surroundings
-        self._may_act = may_act
+        self._claim = claim
+        self._context = context
+        self._lease_valid = lease_valid
         self._on_finished = on_finished
         self._is_stopping = is_stopping
         self._closed = threading.Event()
-        self._waker = surroundings.wakers.make()
-        self._thread = BackgroundThread(self._run, f"trial-{order.id}")
+        self._waker = context.wakers.make()
+        self._thread = BackgroundThread(self._run, f"connection-test-{claim.id}")
 
     @property
     def id(self) -> UUID:
-        """The trial's row."""
-        return self._order.id
+        """The test's row."""
+        return self._claim.id
 
     def start(self) -> None:
         """Starts the thread. Raises NoThreadError; nothing is left open then."""
@@ -88,19 +88,19 @@ class Trial:
             raise
 
     def look(self) -> None:
-        """Makes it look whether it may go on. It ends within a second or so if not."""
+        """Makes it check whether it may go on. If not, it ends within about a second."""
         self._waker.wake()
 
     def wait_closed(self, timeout_s: float) -> bool:
-        """Makes it look whether it may act still; waits for its socket to close, tells whether it did."""
+        """Makes it check its lease, and waits for its socket to close; returns whether it did."""
         self._waker.wake()
         return self._closed.wait(timeout_s)
 
     def join(self, timeout_s: float) -> bool:
-        """Waits for the thread's end; tells whether it came."""
+        """Waits for the thread to end; returns whether it did."""
         return self._thread.join(timeout_s)
 
-    # From here on: the trial's own thread.
+    # From here on: the test's own thread.
 
     def _run(self) -> None:
         steps = StepRecorder(monotonic)
@@ -109,10 +109,10 @@ class Trial:
             self._attempt(steps)
             result = steps.report()
         except InterruptedWaitError:
-            pass  # another worker may do it
+            pass  # another worker may run it
         except Exception:
-            # A thread must not die silently, and one gateway's trouble must stay its own.
-            log.exception("a trial failed by a mistake of ours", extra={"trial": str(self.id)})
+            # A crash must be reported as a result, and must not end the worker.
+            log.exception("unexpected error in a connection test", extra={"connection_test": str(self.id)})
             steps.fail(INTERNAL_ERROR)
             result = steps.report()
         finally:
@@ -122,53 +122,55 @@ class Trial:
 
     def _attempt(self, steps: StepRecorder) -> None:
         session, transport = Session(), None
-        time_left_s = min(self._order.time_left.total_seconds(), LONGEST_TRIAL_S)
-        over_at = monotonic() + time_left_s
-        # The subscription and the goodbye get their time, too, however slow the gateway was before.
-        reserve_s = self._around.session.subscribe_grace_s + self._around.session.close_timeout_s
-        way = Watch(steps.begin, over_at - min(reserve_s, time_left_s / 2))
+        time_left_s = min(self._claim.time_left.total_seconds(), MAX_TEST_S)
+        deadline = monotonic() + time_left_s
+        # Reserve time for the subscription and the close, however slow the gateway was before.
+        reserve_s = self._context.session.subscribe_grace_s + self._context.session.close_timeout_s
+        progress = AttemptProgress(steps.begin, deadline - min(reserve_s, time_left_s / 2))
         try:
-            transport = self._around.dialer.dial(
-                self._order.url,
+            transport = self._context.dialer.dial(
+                self._claim.url,
                 self._waker,
                 self._is_interrupted,
-                way,
-                is_confined=self._order.password_is_confined,
+                progress,
+                is_confined=self._claim.password_is_confined,
             )
-            self._sign_in(transport, session, way, over_at)
+            self._log_in(transport, session, progress, deadline)
             steps.end()
         except ConnectionFailedError as failure:
-            order = self._order
+            claim = self._claim
             steps.fail(
                 without_password(
-                    failure.reason, lambda: self._around.sealer.open(order.sealed_password, order.sealed_for)
+                    failure.reason, lambda: self._context.sealer.open(claim.sealed_password, claim.sealed_for)
                 )
             )
         finally:
             if transport is not None:
-                transport.leave(session.leave(), self._must_be_silent)
+                transport.close(session.leave(), self._must_not_send)
 
-    def _sign_in(self, transport: Transport, session: Session, way: Watch, over_at: float) -> None:
-        order = self._order
+    def _log_in(
+        self, transport: Transport, session: Session, progress: AttemptProgress, deadline: float
+    ) -> None:
+        claim = self._claim
         try:
-            password = self._around.sealer.open(order.sealed_password, order.sealed_for)
+            password = self._context.sealer.open(claim.sealed_password, claim.sealed_for)
         except SealError:
-            way.on_phase(Phase.LOGIN)
-            message = "The password does not open with the worker's ENCRYPTION_KEY."
+            progress.on_phase(Phase.LOGIN)
+            message = "The worker's ENCRYPTION_KEY does not decrypt the password."
             raise failed(ReasonCode.PASSWORD_UNREADABLE, Phase.LOGIN, message, retryable=False) from None
-        credentials = Credentials(order.email, password)
-        sign_in = SignIn(transport, session, self._around.session, credentials)
+        credentials = Credentials(claim.email, password)
+        login = Login(transport, session, self._context.session, credentials)
         try:
-            sign_in.log_in(way)
-            goodbye_s = min(self._around.session.close_timeout_s, (over_at - monotonic()) / 2)
-            subscribing = Watch(way.on_phase, over_at - goodbye_s)
-            sign_in.subscribe(subscribing)
-            sign_in.await_consent(subscribing)
+            login.log_in(progress)
+            goodbye_s = min(self._context.session.close_timeout_s, (deadline - monotonic()) / 2)
+            subscribing = AttemptProgress(progress.on_phase, deadline - goodbye_s)
+            login.subscribe(subscribing)
+            login.await_subscription(subscribing)
         except LoginRejectedError as rejection:
-            raise ConnectionFailedError(rejected_login(rejection, credentials)) from None
+            raise ConnectionFailedError(rejection_reason(rejection, credentials)) from None
 
     def _is_interrupted(self) -> bool:
-        return self._is_stopping() or self._must_be_silent()
+        return self._is_stopping() or self._must_not_send()
 
-    def _must_be_silent(self) -> bool:
-        return not self._may_act()
+    def _must_not_send(self) -> bool:
+        return not self._lease_valid()

@@ -1,4 +1,4 @@
-"""Trials of this worker: claims what clients want tried out, a few at a time, and writes the results."""
+"""Runs connection tests: claims a few at a time and writes the results."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ from service.database.observed.workers import WorkerIdentity
 from service.errors import DatabaseError
 from service.gateway_states import Phase, Reason, ReasonCode
 from service.threads import BackgroundThread, NoThreadError
-from workers.gateway_manager.connection_tests.connection_test import Trial, TrialSurroundings
+from workers.gateway_manager.connection_tests.connection_test import ConnectionTest, ConnectionTestContext
 from workers.gateway_manager.connection_tests.steps import StepRecorder
 from workers.gateway_manager.lease.lease import Lease
 from workers.gateway_manager.websocket.transport import describe
@@ -20,59 +20,59 @@ from workers.gateway_manager.websocket.transport import describe
 log = logging.getLogger("millgate.connection_test")
 
 _CLOSE_LIMIT_S = 5.0
-NO_ROOM = Reason(
+NO_CAPACITY = Reason(
     ReasonCode.NO_CAPACITY,
-    "The worker's system has no room for a test at the moment. Try again.",
+    "The worker has no files or threads left for a test. Try again.",
     Phase.CLAIM,
 )
 
 
-class TrialDesk:
-    """Owns a thread, and one for each trial while it lasts. Any thread may call the public methods."""
+class ConnectionTestRunner:
+    """Owns a thread, and one for each test while it lasts. Any thread may call the public methods."""
 
     def __init__(
-        self, database: Database, lease: Lease, surroundings: TrialSurroundings, poll_interval_s: float
+        self, database: Database, lease: Lease, context: ConnectionTestContext, poll_interval_s: float
     ) -> None:
         self._database = database
         self._lease = lease
-        self._around = surroundings
+        self._context = context
         self._poll_interval_s = poll_interval_s
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._running: set[Trial] = set()
-        self._thread = BackgroundThread(self._run, "trials")
+        self._running: set[ConnectionTest] = set()
+        self._thread = BackgroundThread(self._run, "connection-tests")
 
     def start(self) -> None:
         """Starts claiming."""
         self._thread.start()
 
     def wake(self) -> None:
-        """There may be something to try out: look at once."""
+        """There may be a test to claim: check now."""
         self._woken.set()
 
     def close_all(self) -> None:
-        """The lease is lost, and with it the right to go on. Returns when all sockets are closed."""
+        """Ends all tests after the lease is lost. Returns when all sockets are closed."""
         deadline = monotonic() + _CLOSE_LIMIT_S
-        for trial in self._trials():
-            if not trial.wait_closed(max(0.0, deadline - monotonic())):
-                raise AssertionError("a trial outlived its lease")
+        for test in self._active():
+            if not test.wait_closed(max(0.0, deadline - monotonic())):
+                raise AssertionError("a connection test outlived its lease")
 
     def begin_stop(self) -> None:
-        """Claims nothing more, and leaves what is under way to other workers."""
+        """Stops claiming, and leaves unfinished tests to other workers."""
         self._stopping.set()
         self.wake()
-        for trial in self._trials():
-            trial.look()
+        for test in self._active():
+            test.look()
 
     def stop(self, timeout_s: float) -> None:
         """Ends the threads; call `begin_stop` before."""
         deadline = monotonic() + timeout_s
         self._thread.join(timeout_s)
-        for trial in self._trials():
-            trial.join(max(0.0, deadline - monotonic()))
+        for test in self._active():
+            test.join(max(0.0, deadline - monotonic()))
 
-    # From here on: the desk's own thread.
+    # The runner's own thread.
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -80,7 +80,7 @@ class TrialDesk:
             try:
                 self._claim()
             except DatabaseError as error:
-                log.debug("trials are looked for later: %s", error)
+                log.debug("cannot claim connection tests (%s); retrying", error)
             self._woken.wait(self._poll_interval_s)
 
     def _claim(self) -> None:
@@ -88,49 +88,49 @@ class TrialDesk:
         if worker is None:
             return
         repository = TrialWorkRepository(self._database, worker)
-        places = MOST_PER_WORKER - len(self._trials())
-        for order in repository.claim(places) if places > 0 else []:
-            self._begin(worker, order)
-        # Last, for nobody waits for it.
+        places = MOST_PER_WORKER - len(self._active())
+        for claim in repository.claim(places) if places > 0 else []:
+            self._begin(worker, claim)
+        # Last, because no client waits for it.
         repository.prune()
 
-    def _begin(self, worker: WorkerIdentity, order: ClaimedTrial) -> None:
-        def finished(trial: Trial, result: dict[str, Any] | None) -> None:
-            self._finish(worker, trial, result)
+    def _begin(self, worker: WorkerIdentity, claim: ClaimedTrial) -> None:
+        def finished(test: ConnectionTest, result: dict[str, Any] | None) -> None:
+            self._finish(worker, test, result)
 
         try:
-            trial = Trial(
-                order,
-                self._around,
+            test = ConnectionTest(
+                claim,
+                self._context,
                 lambda: self._lease.holds(worker),
                 self._stopping.is_set,
                 finished,
             )
             with self._lock:
-                trial.start()
-                self._running.add(trial)
+                test.start()
+                self._running.add(test)
         except (OSError, NoThreadError) as error:
-            log.warning("no room for a test of a gateway (%s)", describe(error))
+            log.warning("cannot start a connection test (%s)", describe(error))
             steps = StepRecorder(monotonic)
-            steps.fail(NO_ROOM)
-            TrialWorkRepository(self._database, worker).finish(order.id, steps.report())
+            steps.fail(NO_CAPACITY)
+            TrialWorkRepository(self._database, worker).finish(claim.id, steps.report())
 
-    def _trials(self) -> list[Trial]:
+    def _active(self) -> list[ConnectionTest]:
         with self._lock:
             return list(self._running)
 
-    # On a trial's thread.
+    # A test's own thread.
 
-    def _finish(self, worker: WorkerIdentity, trial: Trial, result: dict[str, Any] | None) -> None:
+    def _finish(self, worker: WorkerIdentity, test: ConnectionTest, result: dict[str, Any] | None) -> None:
         try:
             repository = TrialWorkRepository(self._database, worker)
             if result is not None:
-                repository.finish(trial.id, result)
+                repository.finish(test.id, result)
             elif self._lease.holds(worker):
-                repository.release(trial.id)
+                repository.release(test.id)
         except DatabaseError as error:
-            log.warning("what came of a trial could not be written (%s)", error)
+            log.warning("cannot write the result of a connection test (%s)", error)
         finally:
             with self._lock:
-                self._running.discard(trial)
+                self._running.discard(test)
             self.wake()

@@ -1,4 +1,4 @@
-"""What became of a trial, step by step. Pure but for the clock that it is given."""
+"""The steps of a connection test and their durations. Pure, except for the clock it is given."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +13,11 @@ STEPS = {
     Phase.LOGIN: "login",
     Phase.SUBSCRIBE: "subscribe",
 }
-"""The steps in their order, by what clients know them as."""
+"""The steps in order, with their names in the API."""
 
 
 class StepRecorder:
-    """Told what begins and what fails; tells how long it took. One thread at a time."""
+    """Records which steps begin, end and fail, and how long they take. One thread at a time."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` counts seconds."""
@@ -28,19 +28,19 @@ class StepRecorder:
         self._failure: Reason | None = None
 
     def begin(self, phase: Phase) -> None:
-        """The step before it is done, and went well."""
+        """The next step begins; the one before it succeeded."""
         self.end()
         self._current = phase
 
     def end(self) -> None:
-        """The step under way is done, and went well."""
+        """The current step succeeded."""
         now = self._clock()
         if self._current is not None:
             self._durations_ms[self._current] = round((now - self._began_at) * 1000, 3)
         self._current, self._began_at = None, now
 
     def fail(self, reason: Reason) -> None:
-        """The step under way failed, or without one the first; nothing comes after it."""
+        """The current step failed (or the first one, before any began). It is the last."""
         failed_in = self._current or Phase.RESOLVE
         self._current = failed_in
         self.end()

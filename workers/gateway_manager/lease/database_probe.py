@@ -1,4 +1,4 @@
-"""Telling a database that is not there from one that is silent."""
+"""Distinguishes a database that is not running from one that does not answer."""
 
 import socket
 from contextlib import closing
@@ -12,8 +12,8 @@ _DEFAULT_PORT = 5432
 def is_refusing(database_url: str) -> bool:
     """Whether every server that the URL names refuses connections at this moment.
 
-    A refusal is the operating system's word that nothing listens there. Not for a URL that leads to a
-    proxy or pooler: its refusal says nothing about the database behind it.
+    A refusal comes from the operating system and means that no server is listening. Not for the URL of a
+    proxy or pooler: its refusal says nothing about the database.
     """
     addresses = _addresses(database_url)
     return bool(addresses) and all(_refuses(host, port) for host, port in addresses)

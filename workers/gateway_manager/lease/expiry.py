@@ -1,10 +1,10 @@
 """How long this worker may use its sockets: arithmetic on one monotonic clock, without a database.
 
-The database ends a worker only when three things have been over for `duration_s` (BURY in
+The database ends a worker only `duration_s` after the latest of three events (the reaping statement in
 service/database/observed/workers.py): the worker's last renewal, the start of the server, and the last
-statement that it heard on the session that stands for the worker. Each has a counterpart that the worker
-sees, and sees later than it was sent: so what was sent at t keeps the worker from being ended until
-t + duration_s at least, and its sockets are closed `margin_s` before that.
+statement on the worker's registered session. The worker learns of each only after it sent the statement:
+so a statement sent at t protects the worker until t + duration_s at least, and its sockets are closed
+`margin_s` before that.
 """
 
 from dataclasses import dataclass
@@ -13,46 +13,46 @@ _NEVER = float("-inf")
 
 
 @dataclass(slots=True)
-class Hold:
-    """Written by one thread; any may ask `is_running`. All times are seconds of the same clock."""
+class LeaseExpiry:
+    """One thread writes; any may call `is_valid`. All times are seconds of the same clock."""
 
     duration_s: float
     margin_s: float
     until: float = _NEVER
-    """When the sockets have to be closed, unless something is heard before."""
-    _lasting_at: float = _NEVER
+    """When the sockets have to be closed, unless a renewal arrives first."""
+    _renewed_at: float = _NEVER
     _heard_at: float = _NEVER
 
-    def is_running(self, now: float) -> bool:
+    def is_valid(self, now: float) -> bool:
         """Whether the sockets may be used."""
         return now < self.until
 
     def renewed(self, sent_at: float) -> None:
-        """A renewal that was sent then is written."""
-        self._lasting_at = sent_at
-        self._count()
+        """A renewal that was sent at this time is written."""
+        self._renewed_at = sent_at
+        self._update()
 
     def refused(self, asked_at: float) -> None:
-        """Nobody listened at the database's address then: whoever comes back will start after that."""
-        self._lasting_at = max(self._lasting_at, asked_at)
-        self._count()
+        """The database's address refused a connection at this time: a server there will start later."""
+        self._renewed_at = max(self._renewed_at, asked_at)
+        self._update()
 
     def answered(self, sent_at: float) -> None:
-        """A statement that was sent then was answered, if only by an error.
+        """A statement that was sent at this time was answered, if only by an error.
 
-        On the session that stands for us; worth something as long as that stands: see `session_ended`.
+        It counts on the registered session, and only while that lasts: see `session_ended`.
         """
         self._heard_at = sent_at
-        self._count()
+        self._update()
 
     def session_ended(self) -> None:
-        """What was said on that session is forgotten with it, on both sides."""
+        """The answers on a session stop counting when it ends."""
         self._heard_at = _NEVER
-        self._count()
+        self._update()
 
     def lost(self) -> None:
-        """Nothing is held any more."""
-        self._lasting_at = self._heard_at = self.until = _NEVER
+        """The lease is lost."""
+        self._renewed_at = self._heard_at = self.until = _NEVER
 
-    def _count(self) -> None:
-        self.until = max(self._lasting_at, self._heard_at) + self.duration_s - self.margin_s
+    def _update(self) -> None:
+        self.until = max(self._renewed_at, self._heard_at) + self.duration_s - self.margin_s

@@ -1,10 +1,10 @@
-"""This worker's right to its gateways: a row that it renews, and a clock that runs out before the row does.
+"""This worker's right to its gateways: a row that it renews, and an expiry that comes before the row's.
 
-What counts as a renewal, and for how long, is `Hold`'s arithmetic; docs/reliability.md derives it. Three
-things count: a renewal that is written; an answer of any kind on the session that wrote one (a database that
-is full or read-only hears us all the same); and a refused connection (nothing listens there, so nobody can
-take our gateways now, nor for the time of a lease once it is back). Silence counts for nothing: a database
-that does not answer us may be there for others.
+`LeaseExpiry` computes what counts as a renewal, and for how long; docs/reliability.md derives it. Three
+things count: a renewal that is written; any response on the session that wrote one (a full or read-only
+database still hears the worker); and a refused connection (no server is listening, so no other worker can
+take the gateways now, nor for the length of a lease once it is back). Silence counts for nothing: a database
+that does not answer this worker may answer others.
 """
 
 import logging
@@ -23,7 +23,7 @@ from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
 from workers.gateway_manager.lease.database_probe import is_refusing
-from workers.gateway_manager.lease.expiry import Hold
+from workers.gateway_manager.lease.expiry import LeaseExpiry
 from workers.gateway_manager.lease.watchdog_process import lease_clock
 from workers.gateway_manager.settings import LeaseSettings
 
@@ -33,9 +33,9 @@ _RETRY_S = 0.25
 
 
 class Lease:
-    """Owns the database session that stands for this worker, and two threads. Any thread may ask `holds`.
+    """Owns the worker's registered database session, and two threads. Any thread may call `holds`.
 
-    One renews, and may have to wait for the database; the other waits for nothing but the end of the lease.
+    One thread renews, and may block on the database; the other waits only for the lease to expire.
     """
 
     def __init__(  # noqa: PLR0913 - wired once, by name
@@ -46,86 +46,86 @@ class Lease:
         version: str,
         gateways_held: Callable[[], int],
         capacity: Callable[[], int],
-        on_gain: Callable[[], None],
-        on_loss: Callable[[], None],
-        fence: Callable[[float | None], None],
+        on_acquired: Callable[[], None],
+        on_lost: Callable[[], None],
+        publish_deadline: Callable[[float | None], None],
     ) -> None:
         """Called from the lease's threads, one at a time, and with short work only:
 
-        `on_gain`: after registering. `on_loss`: closes all sockets; only when it returns does this worker
-        register anew. `fence`: is told until when (`lease_clock`) sockets may be open; None: none are.
+        `on_acquired`: after registering. `on_lost`: closes all sockets; the worker registers again only after
+        it returns. `publish_deadline`: receives until when (`lease_clock`) sockets may be open, or None.
         """
         self._database = database
         self._settings = settings
         self._version = version
         self._gateways_held = gateways_held
         self._capacity = capacity
-        self._on_gain = on_gain
-        self._on_loss = on_loss
-        self._fence = fence
-        self._hold = Hold(settings.duration_s, settings.margin_s)
+        self._on_gain = on_acquired
+        self._on_loss = on_lost
+        self._publish_deadline = publish_deadline
+        self._expiry = LeaseExpiry(settings.duration_s, settings.margin_s)
         self._lock = threading.Lock()
-        """Whoever changes the hold, or loses it, has this."""
+        """Held to change the expiry, or to lose the lease."""
         self._connection: Connection | None = None
         self._worker: WorkerIdentity | None = None
-        self._is_standing = False
-        """Whether the database knows our connection as the session that stands for this worker."""
-        self._answers_count = False
+        self._session_registered = False
+        """Whether the worker's row names this connection as its session."""
+        self._activity_tracked = False
         self._is_draining = False
         self._stopping = threading.Event()
-        self._nudged = threading.Event()
-        self._told_unreachable = False
+        self._renew_now = threading.Event()
+        self._warned_unreachable = False
         self.is_answered = True
         """Whether the database answered when it was last asked, be it with an error."""
         self._renewing = BackgroundThread(self._renew, "lease")
-        self._ending = BackgroundThread(self._watch_the_end, "lease-end")
+        self._watching = BackgroundThread(self._watch_expiry, "lease-expiry")
 
     def start(self) -> None:
         """Starts registering and renewing."""
         self._renewing.start()
-        self._ending.start()
+        self._watching.start()
 
     @property
     def worker(self) -> WorkerIdentity | None:
-        """Who this worker is, while the lease is held."""
+        """This worker's identity, while it holds the lease."""
         worker = self._worker
         return worker if worker is not None and self.holds(worker) else None
 
     def holds(self, worker: WorkerIdentity) -> bool:
-        """Whether what `worker` claimed may be used at this moment: never again, once it was lost."""
-        return self._hold.is_running(lease_clock()) and self._worker is worker
+        """Whether `worker`'s gateways may be used now. False for good once its lease is lost."""
+        return self._expiry.is_valid(lease_clock()) and self._worker is worker
 
-    def left_s(self) -> float:
-        """How long the sockets may stay open unless something is heard before; 0 without a lease."""
-        return max(0.0, self._hold.until - lease_clock()) if self._worker is not None else 0.0
+    def remaining_s(self) -> float:
+        """How long the sockets may stay open without another renewal; 0 without a lease."""
+        return max(0.0, self._expiry.until - lease_clock()) if self._worker is not None else 0.0
 
     def drain(self) -> None:
-        """Tells the others, as soon as possible, that this worker is about to stop."""
+        """Announces, as soon as possible, that this worker is about to stop."""
         self._is_draining = True
-        self._nudged.set()
+        self._renew_now.set()
 
     def stop(self, timeout_s: float) -> None:
         """Stops renewing and closes the session; the lease ends by itself or by `WorkerRepository.end`."""
         self._stopping.set()
-        self._nudged.set()
+        self._renew_now.set()
         deadline = lease_clock() + timeout_s
-        for thread in (self._renewing, self._ending):
+        for thread in (self._renewing, self._watching):
             thread.join(max(0.0, deadline - lease_clock()))
 
-    # The thread that waits for the end of the lease, and for nothing else.
+    # The thread that waits for the lease to expire, and for nothing else.
 
-    def _watch_the_end(self) -> None:
-        while not self._stopping.wait(self._seconds_to_look_away()):
-            self._lose_what_is_over()
+    def _watch_expiry(self) -> None:
+        while not self._stopping.wait(self._until_expiry_s()):
+            self._lose_if_expired()
 
-    def _seconds_to_look_away(self) -> float:
-        # A new lease lasts longer than this. The end moves nearer only when the session ends, and then
-        # the other thread looks at once.
+    def _until_expiry_s(self) -> float:
+        # A new lease lasts longer than this. Only the end of the session shortens it, and then the other
+        # thread checks immediately.
         is_held = self._worker is not None
-        return max(0.0, self._hold.until - lease_clock()) if is_held else self._settings.heartbeat_s
+        return max(0.0, self._expiry.until - lease_clock()) if is_held else self._settings.heartbeat_s
 
-    def _lose_what_is_over(self) -> None:
-        """On either thread, and before anything else after a sleep: nothing may be written before it."""
+    def _lose_if_expired(self) -> None:
+        """On either thread, first thing after a wait: an expired lease must not be renewed."""
         with self._lock:
             if self._worker is not None and not self.holds(self._worker):
                 self._lose("it was not renewed in time")
@@ -133,70 +133,70 @@ class Lease:
     def _lose(self, why: str) -> None:
         """With the lock, on either thread. Returns when all sockets are closed."""
         lost, self._worker = self._worker, None
-        self._hold.lost()
+        self._expiry.lost()
         self._on_loss()
-        self._fence(None)
+        self._publish_deadline(None)
         log.error(
-            "lease lost: %s; all sessions are closed, they start anew with the next lease",
+            "lease lost: %s; closed all sessions, will reconnect after registering again",
             why,
             extra={"worker": str(lost and lost.id), "gateways": self._gateways_held()},
         )
 
-    # The thread that registers and renews. The session is its own.
+    # The thread that registers and renews. It owns the session.
 
     def _renew(self) -> None:
         while not self._stopping.is_set():
-            self._nudged.clear()
+            self._renew_now.clear()
             pause_s = self._settings.heartbeat_s if self._renew_once(lease_clock()) else _RETRY_S
             self._pause(pause_s)
         self._disconnect()
 
     def _pause(self, seconds: float) -> None:
-        """Until the time is up, somebody nudges, or the session has ended: then others see us as unknown."""
+        """Waits until the time is up, `drain` or `stop` is called, or the session has ended."""
         deadline = lease_clock() + seconds
-        while (left_s := deadline - lease_clock()) > 0 and not self._has_session_ended():
-            if self._nudged.wait(min(left_s, _RETRY_S)):
+        while (remaining_s := deadline - lease_clock()) > 0 and not self._has_session_ended():
+            if self._renew_now.wait(min(remaining_s, _RETRY_S)):
                 return
 
     def _has_session_ended(self) -> bool:
-        """Whether the server says something unasked, which is its goodbye. The next statement finds out."""
+        """Whether the server has sent something unasked: it is closing the session."""
         connection = self._connection
         return connection is not None and not connection.closed and has_news(connection)
 
     def _renew_once(self, sent_at: float) -> bool:
-        self._lose_what_is_over()
+        self._lose_if_expired()
         worker = self.worker
-        if worker is None and self._is_standing:
-            # As long as its session is heard, a worker that lost its lease is not ended.
+        if worker is None and self._session_registered:
+            # The session keeps the worker's old row alive: close it, so that the row can be reaped.
             self._disconnect()
         try:
             workers = WorkerRepository(ConnectionExecutor(self._connect()))
             if worker is None:
-                self._gain(workers, sent_at)
-            elif not self._write(workers, worker, sent_at):
+                self._register(workers, sent_at)
+            elif not self._write_renewal(workers, worker, sent_at):
                 return False
         except (DatabaseError, psycopg.Error) as error:
-            self._tell_unreachable(error)
+            self._warn_unreachable(error)
             self.is_answered = _sqlstate(error) is not None
-            self._count_failure(worker, sent_at, was_answered=self.is_answered)
+            self._on_failure(worker, sent_at, was_answered=self.is_answered)
             return False
-        self._is_standing = self.is_answered = True
-        self._told_unreachable = False
+        self._session_registered = self.is_answered = True
+        self._warned_unreachable = False
         return True
 
-    def _gain(self, workers: WorkerRepository, sent_at: float) -> None:
+    def _register(self, workers: WorkerRepository, sent_at: float) -> None:
         host, pid = socket.gethostname()[:255] or "unknown", os.getpid()
         lease_s, capacity = self._settings.duration_s, self._capacity()
         worker = workers.register(host, pid, self._version, lease_s, capacity)
-        # Not before what was lost is closed.
+        # Waits until the sockets of a lost lease are closed.
         with self._lock:
-            self._hold.renewed(sent_at)
-            self._fence(self._hold.until)
+            self._expiry.renewed(sent_at)
+            self._publish_deadline(self._expiry.until)
             self._worker = worker
         log.info("worker registered", extra={"worker": str(worker.id), "epoch": worker.epoch})
         self._on_gain()
 
-    def _write(self, workers: WorkerRepository, worker: WorkerIdentity, sent_at: float) -> bool:
+    def _write_renewal(self, workers: WorkerRepository, worker: WorkerIdentity, sent_at: float) -> bool:
         is_renewed = workers.renew(
             worker, self._gateways_held(), capacity=self._capacity(), is_draining=self._is_draining
         )
@@ -204,16 +204,16 @@ class Lease:
             if not self.holds(worker):
                 return False
             if not is_renewed:
-                self._lose("the database has ended it")
+                self._lose("the database ended it")
                 return False
-            self._hold.renewed(sent_at)
-            self._fence(self._hold.until)
+            self._expiry.renewed(sent_at)
+            self._publish_deadline(self._expiry.until)
         return True
 
-    def _count_failure(self, worker: WorkerIdentity | None, sent_at: float, *, was_answered: bool) -> None:
-        """Nothing was written. What do we know all the same?"""
+    def _on_failure(self, worker: WorkerIdentity | None, sent_at: float, *, was_answered: bool) -> None:
+        """Nothing was written; the failure may still extend the lease."""
         is_connected = self._connection is not None and not self._connection.closed
-        is_heard = was_answered and is_connected and self._is_standing and self._answers_count
+        is_heard = was_answered and is_connected and self._session_registered and self._activity_tracked
         is_refused = not is_connected and is_refusing(self._database.url)
         if not is_connected:
             self._disconnect()
@@ -221,17 +221,17 @@ class Lease:
             if worker is None or not self.holds(worker):
                 return
             if is_heard:
-                self._hold.answered(sent_at)
+                self._expiry.answered(sent_at)
             elif is_refused:
-                self._hold.refused(sent_at)
-            self._fence(self._hold.until)
+                self._expiry.refused(sent_at)
+            self._publish_deadline(self._expiry.until)
 
     def _connect(self) -> Connection:
         if self._connection is None:
             self._connection = connect(self._database, "millgate-lease")
-            # Without it the server does not note when it last heard a session.
+            # Without it the server does not record when a session was last active.
             [tracks] = self._connection.execute("SHOW track_activities").fetchone() or [""]
-            self._answers_count = tracks == "on"
+            self._activity_tracked = tracks == "on"
         return self._connection
 
     def _disconnect(self) -> None:
@@ -239,17 +239,17 @@ class Lease:
             with suppress(psycopg.Error):
                 self._connection.close()
         self._connection = None
-        self._is_standing = False
+        self._session_registered = False
         with self._lock:
-            self._hold.session_ended()
+            self._expiry.session_ended()
 
-    def _tell_unreachable(self, error: Exception) -> None:
-        if not self._told_unreachable:
-            log.warning("lease not renewed (%s); trying again until it is", type(error).__name__)
-        self._told_unreachable = True
+    def _warn_unreachable(self, error: Exception) -> None:
+        if not self._warned_unreachable:
+            log.warning("cannot renew the lease (%s); retrying", type(error).__name__)
+        self._warned_unreachable = True
 
 
 def _sqlstate(error: BaseException) -> str | None:
-    """The server's word about what went wrong, if it had one."""
+    """The server's error code, if it sent one."""
     source = error.__cause__ if isinstance(error, DatabaseError) else error
     return source.sqlstate if isinstance(source, psycopg.Error) else None

@@ -1,4 +1,4 @@
-"""The worker's end of its guard: see watchdog_process.py beside this file."""
+"""Starts the watchdog process and sends it deadlines: see watchdog_process.py."""
 
 import logging
 import os
@@ -8,46 +8,46 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from workers.gateway_manager.lease import watchdog_process as guard
+from workers.gateway_manager.lease import watchdog_process
 
 log = logging.getLogger("millgate.worker")
 
 _END_LIMIT_S = 2.0
-_NOT_FOR_THE_GUARD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+_BLOCKED_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
-class Fence:
-    """Owns the guard process. For the lease's thread, but for entering and leaving."""
+class Watchdog:
+    """Owns the watchdog process. For the lease's thread, except for entering and leaving."""
 
-    def __init__(self, patience_s: float) -> None:
-        """`patience_s`: how long after the worker's right to its sockets has ended the guard kills it."""
-        self._patience_s = patience_s
-        self._guard: subprocess.Popen[bytes] | None = None
-        self._last_line = guard.NOTHING_HELD
-        self._told_missing = False
+    def __init__(self, grace_s: float) -> None:
+        """`grace_s`: how long after the deadline the watchdog kills the worker."""
+        self._grace_s = grace_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._last_line = watchdog_process.NOTHING_HELD
+        self._warned_missing = False
 
-    def hold_until(self, deadline: float | None) -> None:
+    def set_deadline(self, deadline: float | None) -> None:
         """Sockets may be open until then, by `lease_clock`; None: none are."""
-        line = guard.NOTHING_HELD if deadline is None else b"%.6f" % (deadline + self._patience_s)
+        line = watchdog_process.NOTHING_HELD if deadline is None else b"%.6f" % (deadline + self._grace_s)
         self._last_line = line
         try:
-            self._say(line)
+            self._send(line)
         except BlockingIOError:
-            pass  # the guard itself is frozen: nobody is killed then, and the worker keeps its word alone
+            pass  # the watchdog is frozen and kills nothing: the worker closes its sockets by itself
         except BrokenPipeError:
-            self._replace()
+            self._restart()
 
-    def _replace(self) -> None:
-        """Where the system has no room for a process now, the next deadline has another try."""
+    def _restart(self) -> None:
+        """If the system cannot start a process now, the next deadline tries again."""
         try:
             self._start()
         except OSError as error:
-            if not self._told_missing:
-                log.error("the guard is gone, and no other can be started (%s)", error.strerror)  # noqa: TRY400
-            self._told_missing = True
+            if not self._warned_missing:
+                log.error("the watchdog process ended and cannot be restarted (%s)", error.strerror)  # noqa: TRY400
+            self._warned_missing = True
         else:
-            log.error("the guard was gone; another one was started")
-            self._told_missing = False
+            log.error("the watchdog process ended; restarted it")
+            self._warned_missing = False
 
     def __enter__(self) -> Self:
         self._start()
@@ -63,31 +63,31 @@ class Fence:
 
     def _start(self) -> None:
         self._end()
-        command = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid())]
-        # Never the first to go: what ends the worker ends the guard's standard input, and so the guard.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_THE_GUARD)
+        command = [sys.executable, "-I", "-S", watchdog_process.__file__, str(os.getpid())]
+        # It has to outlive the worker, whose end closes its standard input and so ends it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_SIGNALS)
         try:
-            self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if self._guard.stdin is not None:
-            os.set_blocking(self._guard.stdin.fileno(), False)
-        self._say(self._last_line)
+        if self._process.stdin is not None:
+            os.set_blocking(self._process.stdin.fileno(), False)
+        self._send(self._last_line)
 
-    def _say(self, line: bytes) -> None:
-        if self._guard is None or self._guard.stdin is None:
+    def _send(self, line: bytes) -> None:
+        if self._process is None or self._process.stdin is None:
             raise BrokenPipeError
-        os.write(self._guard.stdin.fileno(), line + b"\n")
+        os.write(self._process.stdin.fileno(), line + b"\n")
 
     def _end(self) -> None:
-        """Its standard input ends, and so does the guard."""
-        if self._guard is None:
+        """Closes its standard input, which ends it."""
+        if self._process is None:
             return
-        if self._guard.stdin is not None:
-            self._guard.stdin.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         try:
-            self._guard.wait(_END_LIMIT_S)
+            self._process.wait(_END_LIMIT_S)
         except subprocess.TimeoutExpired:
-            self._guard.kill()
-            self._guard.wait(_END_LIMIT_S)
-        self._guard = None
+            self._process.kill()
+            self._process.wait(_END_LIMIT_S)
+        self._process = None

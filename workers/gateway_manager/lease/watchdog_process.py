@@ -1,10 +1,10 @@
-"""A small process beside each worker: ends the worker when it is frozen while its lease runs out.
+"""The watchdog: a small process beside each worker that kills it if it is frozen when its lease expires.
 
-The sockets of a frozen process stay open in the kernel, so that a gateway would see two sessions after the
-take-over. Only its end closes them, and somebody else has to bring that about. The guard knows nothing but a
-time until when the worker's sockets may be open; the worker moves it on with each renewal.
+The kernel keeps the sockets of a frozen process open, so a gateway would see two sessions after a take-over.
+Only the end of the process closes them, and only another process can end it. The watchdog knows one thing:
+until when the worker's sockets may be open. The worker extends that deadline with each renewal.
 
-Runs as a script on the standard library alone (`python -I -S`), so that it stays small.
+It runs as a script on the standard library alone (`python -I -S`), so that it stays small.
 """
 
 import json
@@ -16,47 +16,47 @@ import time
 from datetime import UTC, datetime
 
 NOTHING_HELD = b"-"
-# Woken this late, the guard slept too, and with it most likely the whole machine: the worker gets a moment to
-# see to its sockets itself.
+# Woken this late, the watchdog slept too, most likely with the whole machine: the worker gets a moment to
+# close its sockets by itself.
 LATE_S = 0.25
 GRACE_S = 1.0
 
 
 def lease_clock() -> float:
-    """Seconds that also pass while this machine is suspended, where the system can tell."""
+    """A monotonic clock that also runs while the machine is suspended, where the system has one."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 def watch(worker_pid: int) -> None:
-    """Reads deadlines from standard input, a line each, until it ends; or kills the worker."""
+    """Reads deadlines from standard input, one per line, until it ends; kills the worker at a deadline."""
     deadline: float | None = None
     while True:
-        told = _wait(None if deadline is None else deadline - lease_clock())
-        if told is None and deadline is not None and lease_clock() > deadline + LATE_S:
-            told = _wait(GRACE_S)
-        if told is None:
+        received = _wait(None if deadline is None else deadline - lease_clock())
+        if received is None and deadline is not None and lease_clock() > deadline + LATE_S:
+            received = _wait(GRACE_S)
+        if received is None:
             _kill(worker_pid)
             return
-        if not told:
+        if not received:
             return
-        last = told.split()[-1]
+        last = received.split()[-1]
         deadline = None if last == NOTHING_HELD else float(last)
 
 
 def _wait(timeout_s: float | None) -> bytes | None:
-    """What was said, empty if the worker has ended; None when the time is up."""
+    """What the worker sent, empty if it has ended; None when the time is up."""
     readable, _, _ = select.select([0], [], [], None if timeout_s is None else max(0.0, timeout_s))
     return os.read(0, 65536) if readable else None
 
 
 def _kill(worker_pid: int) -> None:
-    # Our parent, and nobody who was given its number after its end.
+    # Only our parent, never a process that reused its id.
     if os.getppid() == worker_pid:
-        message = "the worker did not close its sessions in time, it is frozen or stuck: killed"
+        message = "the worker is frozen or stuck and did not close its sessions in time: killed"
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        about = {"time": now, "level": "critical", "logger": "millgate.guard", "pid": worker_pid}
+        about = {"time": now, "level": "critical", "logger": "millgate.watchdog", "pid": worker_pid}
         line = {**about, "message": message}
         print(json.dumps(line), file=sys.stderr)
         os.kill(worker_pid, signal.SIGKILL)

@@ -62,7 +62,7 @@ class NetworkPolicy:
         targets = [ip, *self._translated(ip)]
         possible = [*targets, *_embedded_addresses(ip)]
         if ip in _LOCAL_NAT64 and len(targets) == 1:
-            possible += _behind_unknown_prefix(ip)
+            possible += _nat64_targets(ip)
         if any(each in network for each in possible for network in self.denied):
             return False
         if any(self._is_denied_by_default(each) for each in possible):
@@ -75,7 +75,7 @@ class NetworkPolicy:
             return
         for prefix in (_V4_TRANSLATED, _NAT64, *self.nat64_prefixes):
             if ip in prefix:
-                yield _behind_prefix(ip, prefix.prefixlen)
+                yield _nat64_target(ip, prefix.prefixlen)
 
     def _is_denied_by_default(self, ip: Ip) -> bool:
         for default in DENIED_BY_DEFAULT:
@@ -103,17 +103,17 @@ def _embedded_addresses(ip: Ip) -> Iterator[Ip]:
         yield IPv4Address(int(ip) & _LAST_32_BITS)
 
 
-def _behind_unknown_prefix(ip: Ip) -> Iterator[Ip]:
+def _nat64_targets(ip: Ip) -> Iterator[Ip]:
     """For an address of `_LOCAL_NAT64`: a prefix of any of these lengths may have been cut out of that."""
     for length in NAT64_PREFIX_LENGTHS:
         if length >= _LOCAL_NAT64.prefixlen:
-            target = _behind_prefix(IPv6Address(ip), length)
+            target = _nat64_target(IPv6Address(ip), length)
             # The zeros in front of an address with a longer prefix: no host's.
             if target not in _THIS_NETWORK:
                 yield target
 
 
-def _behind_prefix(ip: IPv6Address, prefix_length: int) -> IPv4Address:
+def _nat64_target(ip: IPv6Address, prefix_length: int) -> IPv4Address:
     """The address after a NAT64 prefix: RFC 6052, section 2.2. Bits 64 to 71 are no part of it."""
     octets = ip.packed[:8] + ip.packed[9:] if prefix_length < 96 else ip.packed
     start = prefix_length // 8

@@ -40,7 +40,7 @@ class _BoundedFrames(frame_buffer):
 
     def recv_frame(self) -> ABNF:
         is_between_frames = self.header is None and not self.recv_buffer
-        frame = self._take_short() if is_between_frames else None
+        frame = self._read_buffered_frame() if is_between_frames else None
         if frame is None:
             frame = super().recv_frame()
         self.frames += 1
@@ -63,7 +63,7 @@ class _BoundedFrames(frame_buffer):
         self.recv_buffer, self._dropped_bytes = [], 0
         return payload
 
-    def _take_short(self) -> ABNF | None:
+    def _read_buffered_frame(self) -> ABNF | None:
         """A short message or pong that is there as a whole, as nearly all are: one slice, not three reads."""
         there = self._stream.peek()
         if len(there) < 2 or there[0] not in _SHORT or there[1] > _TWO_BYTES_FOLLOW:
@@ -158,7 +158,7 @@ class BoundedWebSocket(websocket.WebSocket):
         self._frames.frames = self._frames.bytes = 0
         return counts
 
-    def release(self) -> None:
+    def break_cycles(self) -> None:
         """The last call: nothing can be received after it.
 
         The library's objects refer to each other in a circle. Left alone they would keep what they have read

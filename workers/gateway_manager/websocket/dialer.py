@@ -14,12 +14,12 @@ from workers.gateway_manager.states import failed
 from workers.gateway_manager.websocket.address_policy import NetworkPolicy
 from workers.gateway_manager.websocket.bounded_websocket import BoundedWebSocket
 from workers.gateway_manager.websocket.handshake import (
-    UpgradeRefusedError,
+    HandshakeError,
     check_headers,
     encode_request,
     is_interim,
 )
-from workers.gateway_manager.websocket.progress import UNWATCHED, Watch
+from workers.gateway_manager.websocket.progress import NO_PROGRESS, AttemptProgress
 from workers.gateway_manager.websocket.resolver import (
     Address,
     Resolver,
@@ -32,8 +32,8 @@ from workers.gateway_manager.websocket.tls import certificate_problem, make_tls_
 from workers.gateway_manager.websocket.transport import Transport, describe
 from workers.gateway_manager.websocket.waker import Waker
 
-MAX_UPGRADE_ANSWER_BYTES = 64 * 1024
-_MOST_ADDRESSES_SHOWN = 3
+MAX_UPGRADE_RESPONSE_BYTES = 64 * 1024
+_MAX_ADDRESSES_SHOWN = 3
 
 
 class Dialer:
@@ -57,7 +57,7 @@ class Dialer:
         url: str,
         waker: Waker,
         interrupted: Callable[[], bool],
-        watch: Watch = UNWATCHED,
+        progress: AttemptProgress = NO_PROGRESS,
         *,
         is_confined: bool = False,
     ) -> Transport:
@@ -66,17 +66,17 @@ class Dialer:
         `is_confined`: only networks that are allowed by name will do.
         """
         target = Target.of(url)
-        watch.on_phase(Phase.RESOLVE)
-        deadline = watch.bounded(monotonic() + self._settings.tcp_timeout_s)
+        progress.on_phase(Phase.RESOLVE)
+        deadline = progress.bounded(monotonic() + self._settings.tcp_timeout_s)
         addresses = self._resolve(target, deadline, waker, interrupted)
-        watch.on_phase(Phase.TCP)
+        progress.on_phase(Phase.TCP)
         stream = _connect(self._only_allowed(addresses, is_confined), deadline, waker, interrupted)
         try:
-            stream.deadline = watch.bounded(monotonic() + self._settings.upgrade_timeout_s)
+            stream.deadline = progress.bounded(monotonic() + self._settings.upgrade_timeout_s)
             if target.is_tls:
-                watch.on_phase(Phase.TLS)
+                progress.on_phase(Phase.TLS)
                 self._start_tls(stream, target)
-            watch.on_phase(Phase.UPGRADE)
+            progress.on_phase(Phase.UPGRADE)
             _upgrade(stream, target)
         except BaseException:
             stream.close()
@@ -109,7 +109,7 @@ class Dialer:
             raise failed(ReasonCode.PASSWORD_REQUIRED, Phase.TCP, message, retryable=False)
         allowed = [one for one in addresses if self._networks.allows(one[1][0])]
         if addresses and not allowed:
-            denied = ", ".join(sorted({str(address[0]) for _, address in addresses})[:_MOST_ADDRESSES_SHOWN])
+            denied = ", ".join(sorted({str(address[0]) for _, address in addresses})[:_MAX_ADDRESSES_SHOWN])
             message = f"This address is not allowed for gateways: {denied}."
             raise failed(ReasonCode.ADDRESS_DENIED, Phase.TCP, message, retryable=False)
         return allowed
@@ -152,7 +152,8 @@ def _connect(
                 ReasonCode.CONNECT_TIMEOUT, Phase.TCP, "The gateway's host does not answer."
             )
         except ConnectionRefusedError:
-            last_failure = failed(ReasonCode.CONNECTION_REFUSED, Phase.TCP, "The gateway's port is closed.")
+            message = "The gateway's port is closed."
+            last_failure = failed(ReasonCode.CONNECTION_REFUSED, Phase.TCP, message)
         except OSError as error:
             message = f"Cannot reach the gateway's host: {describe(error)}."
             last_failure = failed(ReasonCode.CONNECT_FAILED, Phase.TCP, message)
@@ -168,14 +169,14 @@ def _connect(
 def _upgrade(stream: Stream, target: Target) -> None:
     # Only the gateway itself gets to see a login: no redirect is followed, no proxy asked, no cookie kept.
     try:
-        _ask_for_upgrade(stream, target)
+        _request_upgrade(stream, target)
     except DeadlinePassedError:
         message = "The gateway did not answer the upgrade in time."
         raise failed(ReasonCode.CONNECT_TIMEOUT, Phase.UPGRADE, message) from None
     except TooManyBytesError:
-        message = f"The gateway answered the upgrade with over {MAX_UPGRADE_ANSWER_BYTES} bytes."
+        message = f"The gateway answered the upgrade with over {MAX_UPGRADE_RESPONSE_BYTES} bytes."
         raise failed(ReasonCode.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
-    except UpgradeRefusedError as refusal:
+    except HandshakeError as refusal:
         raise failed(ReasonCode.UPGRADE_REJECTED, Phase.UPGRADE, str(refusal)) from None
     except EOFError:
         message = "The connection ended during the upgrade."
@@ -185,7 +186,7 @@ def _upgrade(stream: Stream, target: Target) -> None:
         raise failed(ReasonCode.CONNECTION_LOST, Phase.UPGRADE, message) from None
 
 
-def _ask_for_upgrade(stream: Stream, target: Target) -> None:
+def _request_upgrade(stream: Stream, target: Target) -> None:
     key = base64.b64encode(os.urandom(16)).decode()
     request = encode_request(target, key)
     while request:
@@ -199,7 +200,7 @@ def _ask_for_upgrade(stream: Stream, target: Target) -> None:
 
 def _receive_lines(stream: Stream) -> Iterator[bytes]:
     """The lines of the answer without their ends, and no more of them than an answer may have."""
-    left = MAX_UPGRADE_ANSWER_BYTES
+    left = MAX_UPGRADE_RESPONSE_BYTES
     while True:
         line = stream.recv_line(left)
         left -= len(line)

@@ -16,7 +16,7 @@ _SWITCHING_PROTOCOLS = 101
 _NOT_A_WEB_SOCKET = "The answer to the upgrade is not one of a WebSocket server"
 
 
-class UpgradeRefusedError(Exception):
+class HandshakeError(Exception):
     """The gateway's answer opens no WebSocket; the text says why and shows none of it but the status."""
 
 
@@ -36,41 +36,39 @@ def encode_request(target: Target, key: str) -> bytes:
 def is_interim(line: bytes) -> bool:
     """Looks at the first line of an answer: is another one to follow (RFC 9110, section 15.2), or is it 101?
 
-    Raises UpgradeRefusedError for everything else.
+    Raises HandshakeError for everything else.
     """
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
-        raise UpgradeRefusedError(f"{_NOT_A_WEB_SOCKET}.")
+        raise HandshakeError(f"{_NOT_A_WEB_SOCKET}.")
     status = int(match[1])
     if 300 <= status < 400:
-        raise UpgradeRefusedError(f"The gateway redirects, with HTTP status {status}; that is not followed.")
+        raise HandshakeError(f"The gateway redirects, with HTTP status {status}; that is not followed.")
     if status >= 200:
-        raise UpgradeRefusedError(f"The gateway refused the upgrade with HTTP status {status}.")
+        raise HandshakeError(f"The gateway refused the upgrade with HTTP status {status}.")
     return status != _SWITCHING_PROTOCOLS
 
 
 def check_headers(lines: Iterable[bytes], key: str) -> None:
-    """Looks at the other lines. Raises UpgradeRefusedError unless they answer `key` and what was asked."""
+    """Looks at the other lines. Raises HandshakeError unless they answer `key` and what was asked."""
     headers: dict[bytes, list[bytes]] = {}
     for line in _unfold(lines):
         name, colon, value = line.partition(b":")
         if not colon:
-            raise UpgradeRefusedError(f"{_NOT_A_WEB_SOCKET}: a header without a colon.")
+            raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: a header without a colon.")
         headers.setdefault(name.strip().lower(), []).append(value.strip())
     # One protocol and no other; but a connection may have more options than this.
     if _tokens(headers.get(b"upgrade", [])) != [b"websocket"]:
-        raise UpgradeRefusedError(f"{_NOT_A_WEB_SOCKET}: its header upgrade is wrong.")
+        raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: its header upgrade is wrong.")
     if b"upgrade" not in _tokens(headers.get(b"connection", [])):
-        raise UpgradeRefusedError(f"{_NOT_A_WEB_SOCKET}: its header connection is wrong.")
+        raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: its header connection is wrong.")
     accept = base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest())  # noqa: S324 - RFC 6455
     if headers.get(b"sec-websocket-accept") != [accept]:
-        raise UpgradeRefusedError(f"{_NOT_A_WEB_SOCKET}: it does not answer our key.")
+        raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: it does not answer our key.")
     for name in (b"sec-websocket-extensions", b"sec-websocket-protocol"):
         # Whoever answers so would go on to speak something that we don't.
         if any(headers.get(name, [])):
-            raise UpgradeRefusedError(
-                f"{_NOT_A_WEB_SOCKET} that we asked: {name.decode()} was not requested."
-            )
+            raise HandshakeError(f"{_NOT_A_WEB_SOCKET} that we asked: {name.decode()} was not requested.")
 
 
 def _unfold(lines: Iterable[bytes]) -> list[bytes]:
@@ -82,7 +80,7 @@ def _unfold(lines: Iterable[bytes]) -> list[bytes]:
         elif unfolded:
             unfolded[-1] += b" " + line.strip()
         else:
-            raise UpgradeRefusedError(f"{_NOT_A_WEB_SOCKET}: its first header begins with white space.")
+            raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: its first header begins with white space.")
     return unfolded
 
 

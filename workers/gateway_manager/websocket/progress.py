@@ -12,7 +12,7 @@ def _ignore(_: Phase) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class AttemptProgress:
     """Told each step of an attempt as it begins, on the attempt's thread."""
 
     on_phase: Callable[[Phase], None] = _ignore
@@ -24,4 +24,4 @@ class Watch:
         return min(deadline, self.finish_by)
 
 
-UNWATCHED = Watch()
+NO_PROGRESS = AttemptProgress()

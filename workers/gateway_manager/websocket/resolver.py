@@ -15,7 +15,7 @@ from workers.gateway_manager.websocket.waker import InterruptedWaitError, Waker
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 """A family and what connect() takes."""
 
-MAX_LOOK_UPS = 512
+MAX_LOOKUPS = 512
 _SLOW_S = 2.0
 _MAX_REMEMBERED = 10_000
 
@@ -36,14 +36,14 @@ class Resolver:
     The threads are daemons: a look-up that hangs is left to the system's time-outs and delays no exit.
     """
 
-    def __init__(self, max_look_ups: int = MAX_LOOK_UPS) -> None:
+    def __init__(self, max_lookups: int = MAX_LOOKUPS) -> None:
         self._lock = threading.Lock()
-        self._free = max_look_ups
-        self._free_for_slow = max(1, max_look_ups // 4)
-        self._look_ups: dict[str, _LookUp] = {}
+        self._free = max_lookups
+        self._free_for_slow = max(1, max_lookups // 4)
+        self._lookups: dict[str, _Lookup] = {}
         """Under way or waiting for their turn, by name."""
-        self._waiting: deque[_LookUp] = deque()
-        self._waiting_slow: deque[_LookUp] = deque()
+        self._waiting: deque[_Lookup] = deque()
+        self._waiting_slow: deque[_Lookup] = deque()
         self._slow: dict[str, None] = {}
         """Names whose last look-up took long."""
 
@@ -55,20 +55,20 @@ class Resolver:
         Raises OSError (socket.gaierror), ResolveTimeoutError, ResolverBusyError, InterruptedWaitError.
         """
         if _is_literal(host):
-            return _with_port(_look_up(host, socket.AI_NUMERICHOST), port)
+            return _with_port(_lookup(host, socket.AI_NUMERICHOST), port)
         asked_at = monotonic()
-        look_up = self._join(host, waker)
+        lookup = self._join(host, waker)
         try:
-            waker.wait(deadline, lambda: look_up.is_over or interrupted())
+            waker.wait(deadline, lambda: lookup.is_over or interrupted())
         except InterruptedWaitError:
-            if not look_up.is_over:
+            if not lookup.is_over:
                 raise
         finally:
-            self._leave(look_up, waker)
-        if not look_up.is_over:
+            self._leave(lookup, waker)
+        if not lookup.is_over:
             # The name server has had most of the time, or it was our own queue that took it.
-            raise ResolveTimeoutError if look_up.began_by((asked_at + deadline) / 2) else ResolverBusyError
-        return _with_port(look_up.result(), port)
+            raise ResolveTimeoutError if lookup.began_by((asked_at + deadline) / 2) else ResolverBusyError
+        return _with_port(lookup.result(), port)
 
     def close(self) -> None:
         """Begins no look-up any more."""
@@ -76,31 +76,31 @@ class Resolver:
             self._waiting.clear()
             self._waiting_slow.clear()
 
-    def _join(self, host: str, waker: Waker) -> "_LookUp":
+    def _join(self, host: str, waker: Waker) -> "_Lookup":
         with self._lock:
-            look_up = self._look_ups.get(host)
-            if look_up is None:
-                look_up = self._look_ups[host] = _LookUp(host, is_slow=host in self._slow)
-                (self._waiting_slow if look_up.is_slow else self._waiting).append(look_up)
-            look_up.wakers.append(waker)
+            lookup = self._lookups.get(host)
+            if lookup is None:
+                lookup = self._lookups[host] = _Lookup(host, is_slow=host in self._slow)
+                (self._waiting_slow if lookup.is_slow else self._waiting).append(lookup)
+            lookup.wakers.append(waker)
             begun = self._begin_next()
         if begun is not None:
             self._start_thread(begun)
-        return look_up
+        return lookup
 
-    def _leave(self, look_up: "_LookUp", waker: Waker) -> None:
+    def _leave(self, lookup: "_Lookup", waker: Waker) -> None:
         """What nobody waits for any more and has not begun is not begun at all."""
         with self._lock:
-            look_up.wakers.remove(waker)
-            if not look_up.wakers and look_up.began_at is None:
-                queue = self._waiting_slow if look_up.is_slow else self._waiting
-                if look_up in queue:
-                    queue.remove(look_up)
-                if self._look_ups.get(look_up.host) is look_up:
-                    del self._look_ups[look_up.host]
+            lookup.wakers.remove(waker)
+            if not lookup.wakers and lookup.began_at is None:
+                queue = self._waiting_slow if lookup.is_slow else self._waiting
+                if lookup in queue:
+                    queue.remove(lookup)
+                if self._lookups.get(lookup.host) is lookup:
+                    del self._lookups[lookup.host]
 
-    def _start_thread(self, look_up: "_LookUp") -> None:
-        begun: _LookUp | None = look_up
+    def _start_thread(self, lookup: "_Lookup") -> None:
+        begun: _Lookup | None = lookup
         while begun is not None:
             try:
                 return BackgroundThread(partial(self._run, begun), f"resolver-{begun.host}").start()
@@ -108,52 +108,52 @@ class Resolver:
                 begun = self._finish(begun, ResolverBusyError())
         return None
 
-    def _run(self, first: "_LookUp") -> None:
-        look_up: _LookUp | None = first
-        while look_up is not None:
+    def _run(self, first: "_Lookup") -> None:
+        lookup: _Lookup | None = first
+        while lookup is not None:
             try:
-                outcome: _Outcome = _look_up(look_up.host, 0)
+                outcome: _Outcome = _lookup(lookup.host, 0)
             except OSError as error:
                 outcome = error
             except UnicodeError as error:
                 outcome = OSError(str(error))
-            look_up = self._finish(look_up, outcome)
+            lookup = self._finish(lookup, outcome)
 
-    def _finish(self, look_up: "_LookUp", outcome: "_Outcome") -> "_LookUp | None":
+    def _finish(self, lookup: "_Lookup", outcome: "_Outcome") -> "_Lookup | None":
         """Tells those who wait; the next look-up, if one may begin."""
         with self._lock:
             self._free += 1
-            self._free_for_slow += look_up.is_slow
-            del self._look_ups[look_up.host]
-            self._slow.pop(look_up.host, None)
-            if monotonic() - (look_up.began_at or 0.0) >= _SLOW_S:
-                self._slow[look_up.host] = None
+            self._free_for_slow += lookup.is_slow
+            del self._lookups[lookup.host]
+            self._slow.pop(lookup.host, None)
+            if monotonic() - (lookup.began_at or 0.0) >= _SLOW_S:
+                self._slow[lookup.host] = None
                 if len(self._slow) > _MAX_REMEMBERED:
                     del self._slow[next(iter(self._slow))]
-            look_up.outcome = outcome
-            for waker in look_up.wakers:
+            lookup.outcome = outcome
+            for waker in lookup.wakers:
                 waker.wake()
             return self._begin_next()
 
-    def _begin_next(self) -> "_LookUp | None":
+    def _begin_next(self) -> "_Lookup | None":
         if not self._free:
             return None
         if self._waiting:
-            look_up = self._waiting.popleft()
+            lookup = self._waiting.popleft()
         elif self._waiting_slow and self._free_for_slow:
-            look_up = self._waiting_slow.popleft()
+            lookup = self._waiting_slow.popleft()
         else:
             return None
         self._free -= 1
-        self._free_for_slow -= look_up.is_slow
-        look_up.began_at = monotonic()
-        return look_up
+        self._free_for_slow -= lookup.is_slow
+        lookup.began_at = monotonic()
+        return lookup
 
 
 _Outcome = list[Address] | OSError | ResolverBusyError
 
 
-class _LookUp:
+class _Lookup:
     """One name, for all who want it. Its fields change under the resolver's lock."""
 
     __slots__ = ("began_at", "host", "is_slow", "outcome", "wakers")
@@ -190,7 +190,7 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-def _look_up(host: str, flags: int) -> list[Address]:
+def _lookup(host: str, flags: int) -> list[Address]:
     found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=flags)
     return [(family, address) for family, _, _, _, address in found]
 

@@ -48,7 +48,7 @@ _CONTROL = Received(Kind.CONTROL)
 class Transport:
     """Owned by the thread that opened it. Its methods raise ConnectionFailedError and InterruptedWaitError.
 
-    After either only `leave` and `abandon` may be called: half a frame may be out, or half a one read.
+    After either only `close` and `abort` may be called: half a frame may be out, or half a one read.
     """
 
     def __init__(self, stream: Stream, web_socket: BoundedWebSocket, settings: SessionSettings) -> None:
@@ -58,7 +58,7 @@ class Transport:
         self._budget = ReadBudget(settings, monotonic())
         self._read_at = 0.0
         """Until then nothing is read: what we do not read, the gateway can not send."""
-        self.is_behind = False
+        self.is_lagging = False
         """Something may have lain unread since it was slowed: what is read now was sent who knows when."""
         self._pings: list[tuple[bytes, float]] = []
         """Those whose pongs may tell something still: what they carry, and when they were sent."""
@@ -87,19 +87,19 @@ class Transport:
                 raise failed(ReasonCode.CONNECTION_LOST, phase, _ENDED_UNREAD)
             if self._read_at > until:
                 return None
-            if self.is_behind and not self._stream.wait_readable(monotonic()):
-                self.is_behind = False
+            if self.is_lagging and not self._stream.wait_readable(monotonic()):
+                self.is_lagging = False
             if not self._stream.wait_readable(until):
                 return None
             self._stream.deadline = finish_by or monotonic() + self._settings.liveness_timeout_s
             opcode, frame = self._web_socket.recv_data_frame(control_frame=True)
         except _FAILURES as error:
-            self._tell_fault(error)
+            self._send_close_code(error)
             raise self._failure(error, phase) from None
         now = monotonic()
         self._hear(opcode, frame.data, now)
         if pause_s := self._budget.take(now, *self._web_socket.take_counts()):
-            self._read_at, self.is_behind = now + pause_s, True
+            self._read_at, self.is_lagging = now + pause_s, True
         if opcode == ABNF.OPCODE_CLOSE:
             raise failed(ReasonCode.CLOSED_BY_GATEWAY, phase, _close_message(frame.data))
         if opcode == ABNF.OPCODE_BINARY:
@@ -107,7 +107,7 @@ class Transport:
             raise failed(ReasonCode.PROTOCOL_ERROR, phase, "The gateway sent a binary frame.")
         return Received(Kind.MESSAGE, frame.data) if opcode == ABNF.OPCODE_TEXT else _CONTROL
 
-    def leave(self, last_words: str | None, interrupted: Callable[[], bool]) -> None:
+    def close(self, final_message: str | None, interrupted: Callable[[], bool]) -> None:
         """Sends the last message and a close with 1000, waits for the answer, and closes the socket.
 
         Takes `close_timeout_s` at most. `interrupted` takes the place of what ended the session.
@@ -116,8 +116,8 @@ class Transport:
         self._stream.interrupted = interrupted
         until = monotonic() + self._settings.close_timeout_s
         try:
-            if last_words is not None:
-                self._send(last_words.encode(), ABNF.OPCODE_TEXT, Phase.CLOSE, until)
+            if final_message is not None:
+                self._send(final_message.encode(), ABNF.OPCODE_TEXT, Phase.CLOSE, until)
             self._send(_NORMAL_CLOSE, ABNF.OPCODE_CLOSE, Phase.CLOSE, until)
             self._web_socket.connected = False  # said goodbye: theirs is the answer, and wants none
             while monotonic() < until and self.receive(until, Phase.CLOSE, until) is not None:
@@ -125,16 +125,16 @@ class Transport:
         except (ConnectionFailedError, InterruptedWaitError):
             pass
         finally:
-            self.abandon()
+            self.abort()
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Closes the socket without a word."""
         self._stream.close()
-        self._web_socket.release()
+        self._web_socket.break_cycles()
 
     def _hear(self, opcode: int, payload: bytes, now: float) -> None:
         """Something was read. What may have lain for long says nothing about now; the pong to a ping does."""
-        if not self.is_behind:
+        if not self.is_lagging:
             self.heard_at = now
         elif opcode == ABNF.OPCODE_PONG:
             self.heard_at = max([self.heard_at, *(at for sent, at in self._pings if sent == payload)])
@@ -146,7 +146,7 @@ class Transport:
         except _FAILURES as error:
             raise self._failure(error, phase) from None
 
-    def _tell_fault(self, error: Exception) -> None:
+    def _send_close_code(self, error: Exception) -> None:
         """The gateway's own log may say what it did wrong: RFC 6455, section 7.1.7."""
         if isinstance(error, MessageTooBigError):
             self._web_socket.send_close(_MESSAGE_TOO_BIG)

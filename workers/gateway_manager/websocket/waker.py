@@ -17,9 +17,9 @@ from time import monotonic
 WAKERS_PER_DESCRIPTOR = 16
 
 _HAS_EVENTFD = sys.platform == "linux"
-_LONGEST_WAIT_S = 3600.0
+_MAX_WAIT_S = 3600.0
 # How long a neighbor's wake-up is overlooked at a time: shorter than a thread may take to react to its own.
-_OVERLOOK_S = 0.005
+_SHARED_WAKE_S = 0.005
 
 
 class InterruptedWaitError(Exception):
@@ -95,7 +95,7 @@ class Waker:
             remaining_s = until - monotonic()
             if remaining_s <= 0:
                 return
-            self._woken.acquire(timeout=min(remaining_s, _LONGEST_WAIT_S))
+            self._woken.acquire(timeout=min(remaining_s, _MAX_WAIT_S))
         raise InterruptedWaitError
 
     def poll(self, poller: select.poll, until: float) -> bool:
@@ -116,7 +116,7 @@ class Waker:
             return True
         if not ready or self._woken.acquire(blocking=False):
             return False
-        return self._poll_alone(poller, min(until, monotonic() + _OVERLOOK_S))
+        return self._poll_alone(poller, min(until, monotonic() + _SHARED_WAKE_S))
 
     def close(self) -> None:
         """Gives up the share of the descriptor. Only the owner calls it."""
@@ -169,4 +169,4 @@ class WakerFactory:
 
 def _milliseconds(seconds: float) -> int:
     """A time-out for poll(), rounded up (waking a little early would spin) and at most an hour."""
-    return int(min(max(seconds, 0.0), _LONGEST_WAIT_S) * 1000) + 1
+    return int(min(max(seconds, 0.0), _MAX_WAIT_S) * 1000) + 1
