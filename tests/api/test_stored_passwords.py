@@ -205,7 +205,7 @@ def test_a_token_alone_sends_a_stored_password_nowhere(start_service: StartServi
             reply = service.call(method, path, body)
             assert (reply.status, reply.error["code"]) == (400, "PASSWORD_REQUIRED")
             assert reply.fields == ["password"]
-            assert "Send the password" in reply.error["message"]
+            assert "Include the password" in reply.error["message"]
             assert "GATEWAY_NETWORKS_ALLOWED" in reply.error["message"]
     assert service.call("POST", f"{path}/test", {"url": second.url}).error["code"] == "PASSWORD_REQUIRED"
     # A condition that does not hold is told first, and what is not there is not there.

@@ -107,7 +107,7 @@ def test_a_worker_that_is_lost_is_listed_but_not_live_and_readiness_knows(
     not_ready = api.call("GET", "/api/health/ready")
     assert (not_ready.status, not_ready.error["code"]) == (503, "NOT_READY")
     assert not_ready.error["details"] == [
-        {"field": "workers", "message": "none is live: gateways are not connected", "type": "none_live"}
+        {"field": "workers", "message": "no worker is live, so no gateway is connected", "type": "none_live"}
     ]
 
 

@@ -14,9 +14,9 @@ MESSAGES = {
     "uuid_parsing": "must be a UUID",
     "uuid_type": "must be a UUID",
     "extra_forbidden": "unknown field",
-    "missing": "must be given",
+    "missing": "is required",
 }
-STATUSES = {404: ("NOT_FOUND", "There is nothing here."), 405: ("METHOD_NOT_ALLOWED", "Method Not Allowed")}
+STATUSES = {404: ("NOT_FOUND", "Not found."), 405: ("METHOD_NOT_ALLOWED", "Method Not Allowed")}
 
 
 class ApiError(Exception):
@@ -34,25 +34,25 @@ class ApiError(Exception):
 
 def gateway_not_found() -> ApiError:
     """404."""
-    return ApiError(404, "GATEWAY_NOT_FOUND", "There is no such gateway.")
+    return ApiError(404, "GATEWAY_NOT_FOUND", "Gateway not found.")
 
 
 def factory_unknown() -> ApiError:
     """400."""
-    detail = ErrorDetail(field="factory_id", message="there is no such factory", type="unknown")
+    detail = ErrorDetail(field="factory_id", message="does not exist", type="unknown")
     return ApiError(400, "VALIDATION_ERROR", INVALID, [detail])
 
 
 def gateway_id_taken() -> ApiError:
     """409."""
     detail = ErrorDetail(field="gateway_id", message="is taken by another gateway", type="conflict")
-    message = "Another gateway is registered under this gateway_id."
+    message = "Another gateway has this gateway_id."
     return ApiError(409, "GATEWAY_ID_CONFLICT", message, [detail])
 
 
 def precondition_failed() -> ApiError:
     """412."""
-    message = "It is not in the state that the request was meant for. Read it anew."
+    message = "The resource has changed. Fetch it again and retry."
     return ApiError(412, "PRECONDITION_FAILED", message)
 
 
@@ -95,7 +95,7 @@ async def on_http_error(request: Request, error: HTTPException) -> Response:
 async def on_crash(request: Request, error: Exception) -> Response:
     """A bug."""
     log.error("a request crashed: a bug", exc_info=error)
-    message = "Something went wrong here. It was logged under this request_id."
+    message = "Internal error. It was logged under this request_id."
     return answer(request, ApiError(500, "INTERNAL_ERROR", message))
 
 

@@ -24,14 +24,14 @@ from service.errors import (
 blueprint = Blueprint("trials", __name__, url_prefix="/api/gateways")
 
 _DESCRIPTION = """\
-A worker does it, on a short session of its own, beside a live one and without touching it. It takes at most
-TRIAL_TIMEOUT_S (10 s). The answer is 200 whether the gateway works or not: see `ok`."""
+A worker runs the test on a short session of its own, without touching a live one. It takes at most
+TRIAL_TIMEOUT_S (10 s). The status is 200 whether or not the test succeeds: see `ok`."""
 
 
 @blueprint.post("/test")
 @Operation(
     "test_login",
-    "Try a login out before it is saved",
+    "Test a login before it is saved",
     {200: TrialResponse},
     errors=(NoWorkerError, TooManyTrialsError, TrialLostError),
     body=TrialRequest,
@@ -49,7 +49,7 @@ def run() -> Response:
 @blueprint.post("/<gateway_id>/test")
 @Operation(
     "test_gateway",
-    "Try a gateway out, with changes before they are saved",
+    "Test a gateway, with changes before they are saved",
     {200: TrialResponse},
     errors=(
         GatewayNotFoundError,

@@ -58,7 +58,7 @@ blueprint = Blueprint("docs", __name__, url_prefix="/api")
 @blueprint.get("/openapi.json")
 @Operation(
     "get_openapi",
-    "This document",
+    "Get this document",
     {200: {JSON: {"schema": {"type": "object"}}}},
     condition="read",
     asks_database=False,
@@ -74,7 +74,7 @@ def document() -> Response:
 @blueprint.get("/docs")
 @Operation(
     "get_docs",
-    "This document, to read and to try out",
+    "Get an interactive page of this document",
     {200: {HTML: {"schema": {"type": "string"}}}},
     condition="read",
     asks_database=False,

@@ -90,16 +90,16 @@ class EventStreamResponse(ResponseModel):
 @blueprint.get("")
 @Operation(
     "follow_events",
-    "What happens, as it happens: transitions of all gateways, or of a factory's",
+    "Long-poll the transitions of all gateways, or of a factory",
     {200: EventStreamResponse},
     errors=(EventCursorExpiredError, TooManyWaitingError, ShuttingDownError),
     query=EventStreamQuery,
     description=(
-        "Oldest first, behind the cursor `after`; waits up to `wait` seconds for one. Pass on the `cursor` "
-        "of each answer: nothing is missed, and nothing told twice. Without `after` the answer is the cursor "
-        "to begin with, at once. When the service stops, the answer comes sooner, without any. When too many "
-        "wait already, it is 503: ask again after `Retry-After` seconds. 410: not all that happened since is "
-        "known any more; begin anew."
+        "Returns transitions after the cursor `after`, oldest first; waits up to `wait` seconds for one. "
+        "Poll with the `cursor` from each response: no event is skipped or repeated. Without `after`, "
+        "returns a start cursor at once. When the service stops, waiting requests return early, without events. "
+        "503: too many requests are waiting; retry after `Retry-After` seconds. 410: later events were "
+        "deleted; start again without a cursor."
     ),
 )
 def find() -> Response:

@@ -36,9 +36,7 @@ def create() -> Response:
 
 
 @blueprint.get("")
-@Operation(
-    "list_factories", "Factories, a page", {200: FactoryPage}, query=FactoryListQuery, condition="read"
-)
+@Operation("list_factories", "List factories", {200: FactoryPage}, query=FactoryListQuery, condition="read")
 def find_all() -> Response:
     """A page, in the order that is asked for, then by id."""
     query = parse_query(FactoryListQuery)
@@ -49,7 +47,7 @@ def find_all() -> Response:
 
 @blueprint.get("/<factory_id>")
 @Operation(
-    "get_factory", "A factory", {200: FactoryResponse}, errors=(FactoryNotFoundError,), condition="read"
+    "get_factory", "Get a factory", {200: FactoryResponse}, errors=(FactoryNotFoundError,), condition="read"
 )
 def find_by_id(factory_id: str) -> Response:
     """One."""
@@ -61,7 +59,7 @@ def find_by_id(factory_id: str) -> Response:
 @blueprint.route("/<factory_id>", methods=["PUT", "PATCH"])
 @Operation(
     "update_factory",
-    "Change what the body names",
+    "Update the fields in the body",
     {200: FactoryResponse},
     errors=(FactoryNotFoundError, OrganizationUnknownError),
     body=FactoryUpdate,
@@ -82,7 +80,7 @@ def update(factory_id: str) -> Response:
 @blueprint.delete("/<factory_id>")
 @Operation(
     "delete_factory",
-    "Delete a factory, and its gateways with it",
+    "Delete a factory and its gateways",
     {204: None},
     errors=(FactoryNotFoundError,),
     condition="write",
@@ -99,7 +97,7 @@ def delete(factory_id: str) -> Response:
 @blueprint.post("/<factory_id>/restore")
 @Operation(
     "restore_factory",
-    "Take back a deletion, with the gateways that were deleted with the factory",
+    "Undo a deletion, including the gateways deleted with the factory",
     {200: FactoryResponse},
     errors=(FactoryNotFoundError, GatewayIdsTakenError(["CTC-0001"])),
     body=EmptyBody,

@@ -46,7 +46,7 @@ class BulkWish(RequestModel):
         """Nothing said is a mistake rather than a wish for all."""
         if ("all" in self.model_fields_set) == bool(self.model_fields_set & {"factory_id", "state"}):
             raise PydanticCustomError(
-                "filter", 'must name a factory_id, a state or both, or else "all": true'
+                "filter", 'must have a factory_id, a state or both, or else "all": true'
             )
         return self
 
@@ -61,27 +61,27 @@ class BulkWishResponse(ResponseModel):
 @blueprint.post("/connect")
 @Operation(
     "connect_gateways",
-    "Want many connected: of a factory, in a state, of both, or all",
+    "Connect many gateways: those of a factory, in a state, both, or all",
     {202: BulkWishResponse},
     errors=(FactoryUnknownError,),
     body=BulkWish,
-    description="Each is attempted at once, as if it had been asked alone, as far as workers have hands.",
+    description="Workers start connecting at once, within their handshake limit.",
 )
 def connect() -> Response:
-    """202: all of them wanted connected, and an attempt at once, as far as workers have hands."""
+    """Sets the desired state of all of them to connected; workers start connecting at once."""
     return _want(connected=True)
 
 
 @blueprint.post("/disconnect")
 @Operation(
     "disconnect_gateways",
-    "Hang up on many: of a factory, in a state, of both, or all",
+    "Disconnect many gateways: those of a factory, in a state, both, or all",
     {202: BulkWishResponse},
     errors=(FactoryUnknownError,),
     body=BulkWish,
 )
 def disconnect() -> Response:
-    """202: all of them wanted disconnected until told otherwise."""
+    """Sets the desired state of all of them to disconnected, until a client changes it."""
     return _want(connected=False)
 
 

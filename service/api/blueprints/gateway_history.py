@@ -63,7 +63,7 @@ class Range:
 @blueprint.get("/events")
 @Operation(
     "list_gateway_events",
-    "What happened to a gateway, newest first",
+    "List the events of a gateway, newest first",
     {200: EventPage},
     errors=(GatewayNotFoundError,),
     query=EventListQuery,
@@ -88,7 +88,7 @@ def find_events(gateway_id: str) -> Response:
 @blueprint.get("/availability")
 @Operation(
     "get_availability",
-    "Connected by wanted time, and the outages",
+    "Get the share of wanted time that a gateway was connected, and its outages",
     {200: AvailabilityResponse},
     errors=(GatewayNotFoundError,),
     query=AvailabilityQuery,
@@ -103,7 +103,7 @@ def find_availability(gateway_id: str) -> Response:
     steps = history.find_steps(row_id, asked.start, asked.end, MAX_STEPS)
     wishes = history.find_wishes(row_id, asked.start, asked.end, MAX_STEPS)
     if max(len(steps), len(wishes)) >= MAX_STEPS:
-        raise invalid([detail("from", "so much happened since that a shorter time is needed", "range")])
+        raise invalid([detail("from", "has too many events since: ask for a shorter range", "range")])
     availability = measure(present, steps, wishes, asked.start, asked.end)
     return respond(AvailabilityResponse.of(row_id, asked.start, asked.end, present.as_of, availability))
 

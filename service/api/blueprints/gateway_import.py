@@ -84,11 +84,11 @@ _BODIES = {
     query=ImportQuery,
     body=_BODIES,
     description=(
-        "CSV has a header of field names; an empty cell is a field that is not named, `metadata` is JSON. "
+        "CSV has a header of field names; an empty cell leaves its field out, `metadata` is JSON. "
         "Cells may be separated by commas, semicolons, tabs or vertical bars; the encoding is UTF-8, UTF-16, "
-        "or what `charset` names (windows-1252). Empty rows are passed over. "
-        "JSON lines has an object a line, as for a single gateway. `dry_run=true` checks everything and "
-        "changes nothing: 200 if all could be registered. Mistakes are told by line: `lines.17.url`."
+        "or what `charset` names (windows-1252). Empty rows are skipped. "
+        "JSON Lines has one object per line, as for a single gateway. `dry_run=true` checks everything and "
+        "changes nothing: 200 if all could be registered. Errors name their line: `lines.17.url`."
     ),
 )
 def import_gateways() -> Response:
@@ -99,7 +99,7 @@ def import_gateways() -> Response:
     with _one_of_few():
         file = read_file(read, body)
         if file.count == 0 and file.mistakes.count == 0:
-            raise invalid([detail("body", "must have at least one row", "empty")])
+            raise invalid([detail("body", "must contain at least one row", "empty")])
         answer_within(BULK_LIMIT_S)
         _check(file)
         created = [] if is_dry_run else _create(file)
@@ -168,13 +168,13 @@ def _check_within(file: ImportFile) -> None:
     for row in paced(file.rows):
         first = first_lines.setdefault(row.values.gateway_id, row.line)
         if first != row.line:
-            file.mistakes.add(row.line, "gateway_id", f"is in line {first}, too", "conflict")
+            file.mistakes.add(row.line, "gateway_id", f"is also in line {first}", "conflict")
 
 
 def _note_unknown(file: ImportFile, known: set[UUID]) -> None:
     for row in paced(file.rows):
         if row.values.factory_id not in known:
-            file.mistakes.add(row.line, "factory_id", "there is no such factory", "unknown")
+            file.mistakes.add(row.line, "factory_id", "does not exist", "unknown")
 
 
 def _note_taken(file: ImportFile, taken: set[str]) -> None:

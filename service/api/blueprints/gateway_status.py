@@ -17,7 +17,7 @@ blueprint = Blueprint("status", __name__, url_prefix="/api/gateways/<gateway_id>
 
 
 @blueprint.get("/status")
-@Operation("get_status", "What is true now", {200: StatusResponse}, errors=(GatewayNotFoundError,))
+@Operation("get_status", "Get the current status", {200: StatusResponse}, errors=(GatewayNotFoundError,))
 def find(gateway_id: str) -> Response:
     """The status at this moment."""
     parse_query(NoQuery)
@@ -28,7 +28,7 @@ def find(gateway_id: str) -> Response:
 @blueprint.post("/connect")
 @Operation(
     "connect_gateway",
-    "Want it connected, and attempt it at once",
+    "Connect a gateway, starting an attempt at once",
     {202: StatusResponse},
     errors=(GatewayNotFoundError,),
     body=EmptyBody,
@@ -42,7 +42,7 @@ def connect(gateway_id: str) -> Response:
 @blueprint.post("/disconnect")
 @Operation(
     "disconnect_gateway",
-    "Hang up, and stay so until told otherwise",
+    "Disconnect a gateway, until a client connects it",
     {202: StatusResponse},
     errors=(GatewayNotFoundError,),
     body=EmptyBody,

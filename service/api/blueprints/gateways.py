@@ -33,7 +33,7 @@ blueprint = Blueprint("gateways", __name__, url_prefix="/api/gateways")
 @blueprint.post("")
 @Operation(
     "create_gateway",
-    "Register a gateway, which is connected from now on",
+    "Register a gateway, which a worker then connects",
     {201: GatewayResponse},
     errors=(FactoryUnknownError, GatewayIdConflictError),
     body=GatewayCreate,
@@ -50,7 +50,7 @@ def create() -> Response:
 
 
 @blueprint.get("")
-@Operation("list_gateways", "Gateways, a page", {200: GatewayPage}, query=GatewayListQuery, condition="read")
+@Operation("list_gateways", "List gateways", {200: GatewayPage}, query=GatewayListQuery, condition="read")
 def find_all() -> Response:
     """A page, in the order that is asked for, then by id."""
     query = parse_query(GatewayListQuery)
@@ -61,7 +61,7 @@ def find_all() -> Response:
 
 @blueprint.get("/<gateway_id>")
 @Operation(
-    "get_gateway", "A gateway", {200: GatewayResponse}, errors=(GatewayNotFoundError,), condition="read"
+    "get_gateway", "Get a gateway", {200: GatewayResponse}, errors=(GatewayNotFoundError,), condition="read"
 )
 def find_by_id(gateway_id: str) -> Response:
     """One."""
@@ -73,7 +73,7 @@ def find_by_id(gateway_id: str) -> Response:
 @blueprint.route("/<gateway_id>", methods=["PUT", "PATCH"])
 @Operation(
     "update_gateway",
-    "Change what the body names; the password only if it names one",
+    "Update the fields in the body; the password only if it is included",
     {200: GatewayResponse},
     errors=(
         GatewayNotFoundError,
@@ -106,7 +106,7 @@ def update(gateway_id: str) -> Response:
 @blueprint.delete("/<gateway_id>")
 @Operation(
     "delete_gateway",
-    "Delete a gateway: a worker hangs up, and the gateway_id is free again",
+    "Delete a gateway: a worker disconnects it, and its gateway_id is free again",
     {204: None},
     errors=(GatewayNotFoundError,),
     condition="write",
@@ -123,7 +123,7 @@ def delete(gateway_id: str) -> Response:
 @blueprint.post("/<gateway_id>/restore")
 @Operation(
     "restore_gateway",
-    "Take back a deletion",
+    "Undo a deletion",
     {200: GatewayResponse},
     errors=(GatewayNotFoundError, FactoryDeletedError, GatewayIdConflictError),
     body=EmptyBody,

@@ -13,10 +13,11 @@ from service.database.views.readiness import count_live_workers, latest_migratio
 from service.errors import DatabaseError, DatabaseUnavailableError, NotReadyError
 
 blueprint = Blueprint("health", __name__, url_prefix="/api/health")
+_NO_WORKER = "no worker is live, so no gateway is connected"
 
 
 @blueprint.get("")
-@Operation("get_health", "Whether the process lives", {200: HealthResponse}, asks_database=False)
+@Operation("get_health", "Whether the process is alive", {200: HealthResponse}, asks_database=False)
 def live() -> Response:
     """200 while the process lives; asks nobody."""
     parse_query(NoQuery)
@@ -26,9 +27,9 @@ def live() -> Response:
 @blueprint.get("/ready")
 @Operation(
     "get_readiness",
-    "Whether the service can keep its promises",
+    "Whether the service is ready",
     {200: (ReadinessResponse, BriefReadinessResponse)},
-    errors=(NotReadyError([detail("workers", "none is live: gateways are not connected", "none_live")]),),
+    errors=(NotReadyError([detail("workers", _NO_WORKER, "none_live")]),),
 )
 def ready() -> Response:
     """200, or 503 naming what is wrong; where tokens are required, only to those who show one."""
@@ -50,16 +51,16 @@ def check_readiness() -> ReadinessResponse:
     except DatabaseUnavailableError:
         raise NotReadyError(
             [
-                detail("database", "does not answer", "unavailable"),
-                detail("migrations", "not known without the database", "unknown"),
-                detail("workers", "not known without the database", "unknown"),
+                detail("database", "not responding", "unavailable"),
+                detail("migrations", "unknown while the database is unavailable", "unknown"),
+                detail("workers", "unknown while the database is unavailable", "unknown"),
             ]
         ) from None
     except DatabaseError:
         raise NotReadyError(
             [
-                detail("migrations", "the database has to be migrated", "outdated"),
-                detail("workers", "not known before the database is migrated", "unknown"),
+                detail("migrations", "the database must be migrated", "outdated"),
+                detail("workers", "unknown until the database is migrated", "unknown"),
             ]
         ) from None
     problems = find_problems(applied, services().newest_migration, workers)
@@ -72,7 +73,7 @@ def find_problems(applied: str, newest: str, workers: int) -> list[dict[str, str
     """What is wrong. A database that is ahead of this code is fine: that is how an upgrade begins."""
     problems = []
     if applied == "none" or applied < newest:
-        problems.append(detail("migrations", f"applied up to {applied}, needed up to {newest}", "outdated"))
+        problems.append(detail("migrations", f"applied up to {applied}, required up to {newest}", "outdated"))
     if workers == 0:
-        problems.append(detail("workers", "none is live: gateways are not connected", "none_live"))
+        problems.append(detail("workers", _NO_WORKER, "none_live"))
     return problems

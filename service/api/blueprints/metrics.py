@@ -15,7 +15,7 @@ blueprint = Blueprint("metrics", __name__)
 @blueprint.get("/metrics")
 @Operation(
     "get_metrics",
-    "Numbers for Prometheus",
+    "Get metrics for Prometheus",
     {200: {CONTENT_TYPE_PLAIN_0_0_4: {"schema": {"type": "string"}}}},
     errors=(MetricsUnavailableError,),
 )

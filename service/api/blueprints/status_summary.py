@@ -32,7 +32,7 @@ class SummaryQuery(ListQuery):
 @blueprint.get("/summary")
 @Operation(
     "get_summary",
-    "How many gateways are in each state, in all and by factory",
+    "Count the gateways in each state, in total and by factory",
     {200: SummaryResponse},
     query=SummaryQuery,
 )

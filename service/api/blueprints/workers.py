@@ -18,7 +18,7 @@ blueprint = Blueprint("workers", __name__, url_prefix="/api/workers")
 @blueprint.get("")
 @Operation(
     "list_workers",
-    "Workers that have not ended, a page",
+    "List the workers that have not ended",
     {200: WorkerPage},
     query=WorkerListQuery,
     condition="read",

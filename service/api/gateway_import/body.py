@@ -15,7 +15,7 @@ from service.errors import ImportTooBigError
 MAX_FILE_BYTES = 16 * 1024 * 1024
 READ_LIMIT_S = 60.0
 _CHUNK_BYTES = 64 * 1024
-_NOT_UTF8 = "is not UTF-8, in which JSON has to be written"
+_NOT_UTF8 = "is not UTF-8, which JSON requires"
 CSV = "text/csv"
 JSON_LINES = ("application/x-ndjson", "application/jsonl")
 KINDS = (CSV, *JSON_LINES)
@@ -60,7 +60,7 @@ def read_body() -> bytes:
     if len(body) > MAX_FILE_BYTES:
         raise ImportTooBigError
     if len(body) < (request.content_length or 0):
-        raise BadRequest("The body is shorter than its Content-Length says.")
+        raise BadRequest("The body is shorter than its Content-Length.")
     return bytes(body)
 
 

@@ -97,7 +97,7 @@ def read_csv(lines: Iterable[str]) -> ImportFile:
         if cells is None:
             file.mistakes.add(line, "", "is not valid CSV", "csv_invalid")
         elif not len(header) <= len(cells) <= MAX_CELLS or any(map(str.strip, cells[len(header) :])):
-            message = f"has {len(cells)} cells, and the header {len(header)}"
+            message = f"has {len(cells)} cells, but the header has {len(header)}"
             file.mistakes.add(line, "", message, "csv_cells")
         else:
             file.add(line, _validated_cells(header, cells))
@@ -109,7 +109,7 @@ def _validated_json(line: str) -> GatewayCreate | Details:
         values = GatewayCreate.model_validate_json(line)
     except ValidationError as error:
         return details_of(error, "")
-    repeated = [detail(name, "must be given once", "repeated") for name in repeated_names(line)]
+    repeated = [detail(name, "must appear once", "repeated") for name in repeated_names(line)]
     return repeated or values
 
 
@@ -125,7 +125,7 @@ def _validated_cells(names: Sequence[str], cells: Sequence[str]) -> GatewayCreat
     except ValidationError as error:
         return details_of(error, "")
     if "metadata" in texts and repeated_names(texts["metadata"]):
-        return [detail("metadata", "must have each name once", "repeated")]
+        return [detail("metadata", "must contain each name once", "repeated")]
     return gateway
 
 

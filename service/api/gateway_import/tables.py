@@ -74,8 +74,8 @@ def read_header(cells: Sequence[str], columns: Sequence[str], required: Sequence
     unknown = [place for place, name in enumerate(names, 1) if name not in columns]
     mistakes = [(f"column {place}", message, "csv_header") for place in unknown]
     counts = Counter(names)
-    mistakes += [(name, "must be given once", "repeated") for name in columns if counts[name] > 1]
-    mistakes += [(name, "must be given", "missing") for name in required if not counts[name]]
+    mistakes += [(name, "must appear once", "repeated") for name in columns if counts[name] > 1]
+    mistakes += [(name, "is required", "missing") for name in required if not counts[name]]
     if mistakes:
         raise HeaderError(mistakes)
     return names

@@ -57,9 +57,9 @@ def _require_host() -> None:
     header = request.environ.get("HTTP_HOST")
     if header is None:
         if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
-            raise BadRequest("A request needs a Host header.")
+            raise BadRequest("The Host header is required.")
     elif not _names_host(header):
-        raise BadRequest("The Host header names no host.")
+        raise BadRequest("The Host header is invalid.")
 
 
 @lru_cache(_HOSTS_KEPT)

@@ -38,7 +38,7 @@ def write_document(app: Flask) -> dict[str, Any]:
         "info": {
             "title": "Millgate",
             "version": "1",
-            "summary": "Keeps wireless-sensor gateways connected, and tells the truth about them.",
+            "summary": "Keeps wireless-sensor gateways connected, and reports their true state.",
             "description": DESCRIPTION,
         },
         "paths": paths,

@@ -40,7 +40,7 @@ class RequestModel(BaseModel):
 
 
 ReadOnly = Annotated[
-    Any, Field(default_factory=absent, description="May be sent as it was read; it is not changed by that.")
+    Any, Field(default_factory=absent, description="Accepted as returned by GET, and ignored.")
 ]
 
 

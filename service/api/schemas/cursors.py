@@ -83,5 +83,5 @@ def time_key(at: datetime | None) -> str:
 def not_of_this_list() -> PydanticCustomError:
     """The refusal of a cursor."""
     return PydanticCustomError(
-        "cursor", "must be a next_cursor of this list, asked for with the same sort and filters"
+        "cursor", "must be a next_cursor from this list with the same sort and filters"
     )

@@ -52,4 +52,4 @@ def stream_digest(stream: str) -> bytes:
 
 def not_of_this_stream() -> PydanticCustomError:
     """The refusal of a cursor."""
-    return PydanticCustomError("cursor", "must be a cursor of this list, asked for with the same factory_id")
+    return PydanticCustomError("cursor", "must be a cursor from this list with the same factory_id")

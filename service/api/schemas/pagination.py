@@ -48,14 +48,14 @@ class Listed(Protocol):
 
 Item = TypeVar("Item", bound=Listed)
 _TOTAL = (
-    "Exact for live gateways, of all or of a factory_id; of every other list (gateways by any other filter,"
-    f" factories, workers, the factories of the summary) at most {MOST_COUNTED} are counted."
+    "Exact for live gateways without filters or with factory_id alone. Every other list (gateways by any"
+    f" other filter, factories, workers, the factories of the summary) stops counting at {MOST_COUNTED}."
 )
 TotalIsExact = Annotated[
     bool,
     Field(
         exclude_if=bool,
-        description=f"Only there if it is false: there are more than {MOST_COUNTED}, which is not counted.",
+        description=f"Present only if false: counting stopped at {MOST_COUNTED} rows, and there are more.",
     ),
 ]
 
@@ -81,9 +81,7 @@ Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), BeforeValidator(WholeNumber(
 CursorText = Annotated[
     Cursor,
     PlainValidator(decode_cursor, json_schema_input_type=str),
-    Field(
-        description="A `next_cursor` of this list, asked for with this sort and these filters; no `offset`."
-    ),
+    Field(description="A `next_cursor` from this list with the same sort and filters; excludes `offset`."),
 ]
 
 
@@ -127,7 +125,7 @@ class ListQuery(QueryModel):
     def offset_or_cursor(self) -> Self:
         """A page begins at one place."""
         if self.offset is not None and self.place is not None:
-            raise PydanticCustomError("offset_and_cursor", "give an offset or a cursor, not both")
+            raise PydanticCustomError("offset_and_cursor", "use an offset or a cursor, not both")
         return self
 
     @property

@@ -44,7 +44,7 @@ _ANSWERS: dict[type[Exception], Answer] = {
     ExpectationFailed: Answer(417, "EXPECTATION_FAILED", "This Expect header is not supported."),
     InvalidResponseHeader: CRASH,
     InvalidResponseHeaderName: CRASH,
-    LimitRequestHeaders: Answer(431, "HEADERS_TOO_LARGE", "The headers are too many or too big."),
+    LimitRequestHeaders: Answer(431, "HEADERS_TOO_LARGE", "The headers are too many or too large."),
     LimitRequestLine: Answer(414, "URI_TOO_LONG", "The path and query are too long."),
     UnsupportedTransferCoding: Answer(501, "NOT_IMPLEMENTED", "This transfer coding is not supported."),
     ParseException: BAD_HTTP,
@@ -181,7 +181,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         """Answers and logs what failed before, or beside, the application."""
         answer, request_id = answer_to_unreadable(exc), new_request_id()
         if answer is CRASH:
-            log.error("a request crashed in the server", exc_info=exc, extra={"request_id": request_id})
+            log.error("unhandled exception in the server", exc_info=exc, extra={"request_id": request_id})
         tell_of_request(
             request_id, getattr(req, "method", None), getattr(req, "path", None), answer.status, None
         )

@@ -24,12 +24,12 @@ class PasswordMove(Enum):
 
 _REFUSALS = {
     PasswordMove.WITHOUT_TLS: (
-        "The stored password was given for wss:// and is not sent without TLS."
-        " Send the password with the url, or keep wss://."
+        "The stored password was set for wss:// and is never sent without TLS."
+        " Include the password with the url, or keep wss://."
     ),
     PasswordMove.ELSEWHERE: (
-        "The stored password is not sent to another host or port."
-        " Send the password with the url, or add the new address to GATEWAY_NETWORKS_ALLOWED."
+        "The stored password is never sent to another host or port."
+        " Include the password with the url, or add the new address to GATEWAY_NETWORKS_ALLOWED."
     ),
 }
 

@@ -39,7 +39,7 @@ def check_json() -> None:
         raise UnsupportedContentError("The body must be application/json.", **accepted)
     if "Content-Range" in request.headers:
         # Whoever sends a part would have it taken for the whole (RFC 9110, section 14.5).
-        raise BadRequest("The body must be whole: Content-Range is not taken.")
+        raise BadRequest("The body must be complete: Content-Range is not supported.")
     check_coding()
 
 

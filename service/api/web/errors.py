@@ -65,111 +65,108 @@ class Answer(NamedTuple):
 
 
 INVALID = "The request is not valid."
-CRASH = Answer(500, "INTERNAL_ERROR", "Something went wrong here. It was logged under this request_id.")
+CRASH = Answer(500, "INTERNAL_ERROR", "Internal error. It was logged under this request_id.")
 CHALLENGE = 'Bearer realm="millgate"'
-UNAUTHORIZED = "A valid API token is needed: Authorization: Bearer <token>."
-TOO_MANY_FAILURES = "Too many requests without a valid token. Wait for Retry-After seconds."
+UNAUTHORIZED = "A valid API token is required: Authorization: Bearer <token>."
+TOO_MANY_FAILURES = "Too many requests without a valid token. Retry after the time in Retry-After."
 BAD_HTTP = Answer(400, "BAD_REQUEST", "The request could not be read.")
 
 ANSWERS: dict[type[MillgateError], Answer] = {
     CrossOriginError: Answer(
-        403, "CROSS_ORIGIN", "Writes from pages of other origins are refused. Add the origin to CORS_ORIGINS."
+        403, "CROSS_ORIGIN", "Writes from other origins are refused. Add the origin to CORS_ORIGINS."
     ),
     MisdirectedRequestError: Answer(
-        421, "MISDIRECTED_REQUEST", "This server does not answer for this host. Add it to ALLOWED_HOSTS."
+        421, "MISDIRECTED_REQUEST", "This server does not serve this host. Add it to ALLOWED_HOSTS."
     ),
     FactoryDeletedError: Answer(
-        409, "FACTORY_DELETED", "The factory of this gateway is deleted. Restore the factory first."
+        409, "FACTORY_DELETED", "The gateway's factory is deleted. Restore the factory first."
     ),
-    FactoryNotFoundError: Answer(404, "FACTORY_NOT_FOUND", "There is no such factory."),
-    GatewayNotFoundError: Answer(404, "GATEWAY_NOT_FOUND", "There is no such gateway."),
+    FactoryNotFoundError: Answer(404, "FACTORY_NOT_FOUND", "Factory not found."),
+    GatewayNotFoundError: Answer(404, "GATEWAY_NOT_FOUND", "Gateway not found."),
     GatewayIdConflictError: Answer(
         409,
         "GATEWAY_ID_CONFLICT",
-        "Another gateway is registered under this gateway_id.",
+        "Another gateway has this gateway_id.",
         [{"field": "gateway_id", "message": "is taken by another gateway", "type": "conflict"}],
     ),
     FactoryUnknownError: Answer(
         400,
         "VALIDATION_ERROR",
         INVALID,
-        [{"field": "factory_id", "message": "there is no such factory", "type": "unknown"}],
+        [{"field": "factory_id", "message": "does not exist", "type": "unknown"}],
     ),
     OrganizationUnknownError: Answer(
         400,
         "VALIDATION_ERROR",
         INVALID,
-        [{"field": "organization_id", "message": "there is no such organization", "type": "unknown"}],
+        [{"field": "organization_id", "message": "does not exist", "type": "unknown"}],
     ),
     PreconditionFailedError: Answer(
-        412, "PRECONDITION_FAILED", "It is not in the state that the request was meant for. Read it anew."
+        412, "PRECONDITION_FAILED", "The resource has changed. Fetch it again and retry."
     ),
     ScopeTooSmallError: Answer(
         403,
         "FORBIDDEN",
-        "This token is for reading only.",
+        "This token is read-only.",
         headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="write"'},
     ),
     MetricsUnavailableError: Answer(
         503,
         "METRICS_UNAVAILABLE",
-        "The metrics cannot be read at the moment. Try again soon.",
+        "The metrics cannot be read right now. Try again shortly.",
         headers={"Retry-After": "5"},
     ),
     NoWorkerError: Answer(
         503,
         "NO_WORKER",
-        "No worker is there, or free, that could try the gateway out. Try again soon.",
+        "No worker is available to run the test. Try again shortly.",
         headers={"Retry-After": "5"},
     ),
     TooManyTrialsError: Answer(
         429,
         "TOO_MANY_TRIALS",
-        "As many gateways as may be are being tried out. Wait for Retry-After seconds.",
+        "Too many connection tests are running. Retry after the time in Retry-After.",
         headers={"Retry-After": "5"},
     ),
-    TrialLostError: Answer(
-        504, "TRIAL_LOST", "The trial was cut off: what came of it is not known. Try again."
-    ),
+    TrialLostError: Answer(504, "TRIAL_LOST", "The test was interrupted and has no result. Try again."),
     EventCursorExpiredError: Answer(
         410,
         "CURSOR_EXPIRED",
-        "Not all that happened since is known any more. Begin without a cursor, then read the gateways anew.",
+        "This cursor has expired: events after it have been deleted. "
+        "Start again without a cursor and re-read the gateways.",
     ),
     TooManyWaitingError: Answer(
         503,
         "TOO_MANY_WAITING",
-        "Too many requests are waiting for events. Retry after Retry-After seconds.",
+        "Too many requests are waiting for events. Retry after the time in Retry-After.",
         headers={"Retry-After": "5"},
     ),
     ShuttingDownError: Answer(
         503,
         "SHUTTING_DOWN",
-        "The service is stopping. Retry after Retry-After seconds.",
+        "The service is stopping. Retry after the time in Retry-After.",
         headers={"Retry-After": "1"},
     ),
     ImportTooBigError: Answer(
-        413, "PAYLOAD_TOO_LARGE", "The file is too big: at most 10,000 rows, 16 MiB, and 256 KiB a line."
+        413, "PAYLOAD_TOO_LARGE", "The file is too large: at most 10,000 rows, 16 MiB, and 256 KiB per line."
     ),
     TooManyImportsError: Answer(
         429,
         "TOO_MANY_IMPORTS",
-        "Other files are being imported. Try again when they are done.",
+        "Too many imports are running. Retry after the time in Retry-After.",
         headers={"Retry-After": "5"},
     ),
     OverloadedError: Answer(
         503,
         "OVERLOADED",
-        "Too many requests are waiting for the database. Retry after Retry-After seconds.",
+        "Too many requests are waiting for the database. Retry after the time in Retry-After.",
         headers={"Retry-After": "1"},
     ),
     DatabaseUnavailableError: Answer(
-        500, "DATABASE_UNAVAILABLE", "The database does not answer at the moment. Try again soon."
+        500, "DATABASE_UNAVAILABLE", "The database is not responding. Try again shortly."
     ),
-    DatabaseTimeoutError: Answer(
-        500, "DATABASE_TIMEOUT", "The database did not finish this in time. Nothing was changed."
-    ),
-    DatabaseError: Answer(500, "DATABASE_ERROR", "The database could not do this."),
+    DatabaseTimeoutError: Answer(500, "DATABASE_TIMEOUT", "The database timed out. Nothing was changed."),
+    DatabaseError: Answer(500, "DATABASE_ERROR", "Database error."),
 }
 
 _CODES = {
@@ -182,7 +179,7 @@ _CODES = {
     500: "INTERNAL_ERROR",
 }
 _TOLD_HEADERS = frozenset({"Accept", "Accept-Encoding", "Accept-Patch"})
-_MESSAGES = {404: "There is nothing here.", 413: "The body is too big: at most 1 MiB."}
+_MESSAGES = {404: "Not found.", 413: "The body is too large: at most 1 MiB."}
 
 
 def answer_to(error: MillgateError) -> Answer | None:
@@ -248,7 +245,7 @@ def _on_our_error(error: MillgateError) -> Response:
     if answer is None:
         return _on_crash(error)
     if isinstance(error, DatabaseError):
-        log.error("a request failed: %s", error, extra={"request_id": request_id()})
+        log.error("request failed: %s", error, extra={"request_id": request_id()})
     return _respond(answer)
 
 
@@ -269,7 +266,7 @@ def _on_unreadable_body(error: Exception) -> Response:
 
 
 def _on_crash(error: Exception) -> Response:
-    log.error("a request crashed: a bug", exc_info=error, extra={"request_id": request_id()})
+    log.error("unhandled exception in a request", exc_info=error, extra={"request_id": request_id()})
     return _respond(CRASH)
 
 

@@ -9,17 +9,17 @@ _BARE_LF = "bare LF as line terminator"
 _METHOD = re.compile(r"[A-Z]+ ")
 _OF_KINDS: dict[type[Exception], str] = {
     errors.InvalidRequestMethod: "The method must be written in capital letters, such as GET.",
-    errors.InvalidHTTPVersion: "The version must be HTTP/1.1 or HTTP/1.0.",
+    errors.InvalidHTTPVersion: "The HTTP version must be 1.1 or 1.0.",
     errors.ObsoleteFolding: "A header must be on one line.",
-    errors.InvalidHeaderName: "The name of a header must have letters, digits and hyphens only.",
-    errors.InvalidChunkSize: "A chunk of the body must begin with its size, in hexadecimal digits.",
-    errors.InvalidChunkExtension: "A chunk of the body has an extension that cannot be read.",
-    errors.ChunkMissingTerminator: "A chunk of the body must end where its size says, with CRLF.",
+    errors.InvalidHeaderName: "A header name may contain letters, digits and hyphens only.",
+    errors.InvalidChunkSize: "A body chunk must start with its size in hexadecimal digits.",
+    errors.InvalidChunkExtension: "A body chunk has an invalid extension.",
+    errors.ChunkMissingTerminator: "A body chunk must end with CRLF where its size says.",
 }
 _OF_HEADERS = {
-    "HOST": "The Host header must be there once, without control characters.",
-    "CONTENT-TYPE": "The Content-Type header must be there once, without control characters.",
-    "CONTENT-LENGTH": "Content-Length must be one number, in digits only, and not beside Transfer-Encoding.",
+    "HOST": "The Host header must appear once, without control characters.",
+    "CONTENT-TYPE": "The Content-Type header must appear once, without control characters.",
+    "CONTENT-LENGTH": "Content-Length must be one number in digits, without Transfer-Encoding.",
     "TRANSFER-ENCODING": "Transfer-Encoding must be chunked, once, and in HTTP/1.1.",
 }
 
@@ -36,9 +36,9 @@ def problem_of(error: Exception) -> str:
         # What does not begin like a request may be anything, such as TLS.
         if _METHOD.match(error.req) and not error.req.isascii():
             return "The path and query must be in ASCII: percent-encode other characters as UTF-8."
-        return "The first line must be a method, a path and HTTP/1.1, with a space between them."
+        return "The request line must be a method, a path and HTTP/1.1, separated by spaces."
     if isinstance(error, errors.InvalidHeader):
-        return _OF_HEADERS.get(str(error.hdr), "A header must be a name, a colon and a value in one line.")
+        return _OF_HEADERS.get(str(error.hdr), "A header must be a name, a colon and a value on one line.")
     return next((text for kind, text in _OF_KINDS.items() if isinstance(error, kind)), "")
 
 

@@ -30,7 +30,7 @@ _MESSAGES = {
     "uuid_parsing": "must be a UUID",
     "uuid_type": "must be a UUID",
     "extra_forbidden": "unknown field",
-    "missing": "must be given",
+    "missing": "is required",
     "model_type": "must be a JSON object",
 }
 
@@ -52,7 +52,7 @@ def parse_query(model: type[Query]) -> Query:
         raise invalid([detail("query", "must be percent-encoded as UTF-8", "encoding")])
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
-        raise invalid([detail(name, "must be given once", "repeated") for name in repeated])
+        raise invalid([detail(name, "must appear once", "repeated") for name in repeated])
     try:
         return model.model_validate(request.args.to_dict())
     except ValidationError as error:
@@ -74,13 +74,13 @@ def parse_body(model: type[Body]) -> Body:
     body = read_body()
     text = None if is_wide(body) else in_utf8(body)
     if text is None:
-        raise _no_json([detail("body", "must be written in UTF-8", "json_invalid")])
+        raise _no_json([detail("body", "must be UTF-8", "json_invalid")])
     try:
         parsed = model.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error, "body") from None
     if repeated := repeated_names(text):
-        raise invalid([detail(name, "must be given once", "repeated") for name in repeated])
+        raise invalid([detail(name, "must appear once", "repeated") for name in repeated])
     return parsed
 
 
@@ -88,7 +88,7 @@ def parse_update(model: type[Update], row_id: UUID) -> Update:
     """The changes to this resource. Raises as parse_body does, and for a body that is meant for another."""
     body = parse_body(model)
     if not body.is_of(row_id):
-        raise invalid([detail("id", "must be the id in the path, if it is given", "read_only")])
+        raise invalid([detail("id", "must match the id in the path", "read_only")])
     return body
 
 
@@ -109,7 +109,7 @@ def read_body() -> bytes:
     if len(body) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
     if request.content_length is not None and len(body) < request.content_length:
-        raise BadRequest("The body is shorter than its Content-Length says.")
+        raise BadRequest("The body is shorter than its Content-Length.")
     return body.removeprefix(BYTE_ORDER_MARK)
 
 

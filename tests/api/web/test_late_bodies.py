@@ -100,7 +100,7 @@ def test_a_body_that_ends_early_is_told_so(api: ApiServer) -> None:
             client = begin(api, opened, *case)
             client.shutdown(socket.SHUT_WR)
             reply = read_answer(client)
-            wanted = "The body is shorter than its Content-Length says."
+            wanted = "The body is shorter than its Content-Length."
             if case[1] != "length":
                 wanted = "The body ended before its last chunk."
             assert (reply.status, reply.error["code"], reply.error["message"]) == (

@@ -137,7 +137,7 @@ def test_what_is_not_utf_8_is_told_so(api: ApiServer) -> None:
     assert api.call("GET", "/api/factories?q=M%C3%BChle").status == 200
     latin = '{"name": "Mühle"}'.encode("latin-1")
     reply = api.call("POST", "/api/factories", body=latin, headers={"Content-Type": "application/json"})
-    assert (reply.error["code"], messages(reply)) == ("INVALID_JSON", {"body": "must be written in UTF-8"})
+    assert (reply.error["code"], messages(reply)) == ("INVALID_JSON", {"body": "must be UTF-8"})
     lines = {"Content-Type": "application/x-ndjson; charset=iso-8859-1"}
     reply = api.call("POST", "/api/gateways/import", body=latin, headers=lines)
-    assert messages(reply) == {"lines.1": "is not UTF-8, in which JSON has to be written"}
+    assert messages(reply) == {"lines.1": "is not UTF-8, which JSON requires"}

@@ -13,7 +13,7 @@ CHUNKED = CREATE + b"Transfer-Encoding: chunked\r\n\r\n"
 BODY = b'{"name": "x"}'
 GET = b"GET /api/health HTTP/1.1\r\n"
 CRLF = "Lines must end with CRLF, not with LF alone."
-CONTENT_LENGTH = "Content-Length must be one number, in digits only, and not beside Transfer-Encoding."
+CONTENT_LENGTH = "Content-Length must be one number in digits, without Transfer-Encoding."
 
 
 @pytest.mark.req("API-06")
@@ -30,26 +30,26 @@ CONTENT_LENGTH = "Content-Length must be one number, in digits only, and not bes
         ),
         (
             b"GET /marker\r\nHost: x\r\n\r\n",
-            "The first line must be a method, a path and HTTP/1.1, with a space between them.",
+            "The request line must be a method, a path and HTTP/1.1, separated by spaces.",
         ),
         (
             b"get /marker HTTP/1.1\r\nHost: x\r\n\r\n",
             "The method must be written in capital letters, such as GET.",
         ),
-        (b"GET /marker HTTP/9.9\r\nHost: x\r\n\r\n", "The version must be HTTP/1.1 or HTTP/1.0."),
-        (GET + b"Connection: close\r\n\r\n", "A request needs a Host header."),
+        (b"GET /marker HTTP/9.9\r\nHost: x\r\n\r\n", "The HTTP version must be 1.1 or 1.0."),
+        (GET + b"Connection: close\r\n\r\n", "The Host header is required."),
         (
             GET + b"Host: x\r\nHost: marker\r\n\r\n",
-            "The Host header must be there once, without control characters.",
+            "The Host header must appear once, without control characters.",
         ),
-        (GET + b"Host: mar ker\r\nConnection: close\r\n\r\n", "The Host header names no host."),
+        (GET + b"Host: mar ker\r\nConnection: close\r\n\r\n", "The Host header is invalid."),
         (b"GET /api/health HTTP/1.1\nHost: x\n\n", CRLF),
         (GET + b"Host: x\nmarker: x\n", CRLF),
         (GET + b"Host: x\r\nX: a\r\n marker\r\n\r\n", "A header must be on one line."),
-        (GET + b"Host: x\r\nmarker\r\n\r\n", "A header must be a name, a colon and a value in one line."),
+        (GET + b"Host: x\r\nmarker\r\n\r\n", "A header must be a name, a colon and a value on one line."),
         (
             GET + b"Host: x\r\nmarker name: a\r\n\r\n",
-            "The name of a header must have letters, digits and hyphens only.",
+            "A header name may contain letters, digits and hyphens only.",
         ),
         (CREATE + b"Content-Length: +14\r\n\r\n", CONTENT_LENGTH),
         (CREATE + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\n", CONTENT_LENGTH),
@@ -58,8 +58,8 @@ CONTENT_LENGTH = "Content-Length must be one number, in digits only, and not bes
             CREATE + b"Transfer-Encoding: gzip\r\n\r\n",
             "Transfer-Encoding must be chunked, once, and in HTTP/1.1.",
         ),
-        (CHUNKED + b"marker\r\n", "A chunk of the body must begin with its size, in hexadecimal digits."),
-        (CHUNKED + b"1\r\nxmarker\r\n", "A chunk of the body must end where its size says, with CRLF."),
+        (CHUNKED + b"marker\r\n", "A body chunk must start with its size in hexadecimal digits."),
+        (CHUNKED + b"1\r\nxmarker\r\n", "A body chunk must end with CRLF where its size says."),
     ],
 )
 def test_what_cannot_be_read_is_told_why(api: ApiServer, sent: bytes, message: str) -> None:

@@ -17,19 +17,19 @@ export class ApiError extends Error {
   }
 }
 
-export const gatewayNotFound = () => new ApiError(404, 'GATEWAY_NOT_FOUND', 'There is no such gateway.');
+export const gatewayNotFound = () => new ApiError(404, 'GATEWAY_NOT_FOUND', 'Gateway not found.');
 export const preconditionFailed = () =>
-  new ApiError(412, 'PRECONDITION_FAILED', 'It is not in the state that the request was meant for. Read it anew.');
+  new ApiError(412, 'PRECONDITION_FAILED', 'The resource has changed. Fetch it again and retry.');
 export const factoryUnknown = () =>
-  invalid([{ field: 'factory_id', message: 'there is no such factory', type: 'unknown' }]);
+  invalid([{ field: 'factory_id', message: 'does not exist', type: 'unknown' }]);
 
 const gatewayIdTaken = () =>
-  new ApiError(409, 'GATEWAY_ID_CONFLICT', 'Another gateway is registered under this gateway_id.', [
+  new ApiError(409, 'GATEWAY_ID_CONFLICT', 'Another gateway has this gateway_id.', [
     { field: 'gateway_id', message: 'is taken by another gateway', type: 'conflict' },
   ]);
 
 const STATUSES = /** @type {const} */ ({
-  413: ['PAYLOAD_TOO_LARGE', 'The body is too big: at most 1 MiB.'],
+  413: ['PAYLOAD_TOO_LARGE', 'The body is too large: at most 1 MiB.'],
   415: ['UNSUPPORTED_MEDIA_TYPE', 'The body must be application/json, in UTF-8 and not compressed.'],
 });
 
@@ -37,7 +37,7 @@ const STATUSES = /** @type {const} */ ({
 export function handleErrors(app) {
   app.setErrorHandler((error, request, reply) => answer(apiErrorOf(error, request), request, reply));
   app.setNotFoundHandler((request, reply) =>
-    answer(new ApiError(404, 'NOT_FOUND', 'There is nothing here.'), request, reply));
+    answer(new ApiError(404, 'NOT_FOUND', 'Not found.'), request, reply));
 }
 
 /** @param {ApiError} error */
@@ -58,7 +58,7 @@ function apiErrorOf(error, request) {
   }
   if (error.statusCode in STATUSES) return new ApiError(error.statusCode, ...STATUSES[error.statusCode]);
   request.log.error({ err: error }, 'a request crashed: a bug');
-  return new ApiError(500, 'INTERNAL_ERROR', 'Something went wrong here. It was logged under this request_id.');
+  return new ApiError(500, 'INTERNAL_ERROR', 'Internal error. It was logged under this request_id.');
 }
 
 /** @param {{ field: string, message: string, type: string }[]} details */
