@@ -79,7 +79,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
             database=database,
             sealer=Sealer(config.encryption_key, config.old_encryption_keys),
             newest_migration=newest_migration(MIGRATIONS),
-            trials=TrialDesk(config.trial_limit_s),
+            trials=TrialDesk(config.connection_test_timeout_s),
             event_watch=EventWatch(
                 database, config.max_waiting_requests, readers=max(1, config.database.pool_max // 2)
             ),

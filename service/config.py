@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import psycopg
@@ -16,6 +17,7 @@ MOST_PER_WORKER = 4
 """Trials that a worker does at once."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 OBSOLETE = ("API_THREADS",)
+RENAMED = {"TRIAL_TIMEOUT_S": "CONNECTION_TEST_TIMEOUT_S"}
 AUTH_MODES = ("auto", "required", "off")
 _ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -67,7 +69,7 @@ class ApiConfig:
     processes: int
     keepalive_s: int
     max_waiting_requests: int
-    trial_limit_s: float
+    connection_test_timeout_s: float
     requires_tokens: bool
     log_level: str
     own_hosts: OwnHosts
@@ -78,6 +80,8 @@ class ApiConfig:
     gateway_networks_allowed: tuple[Network, ...]
     obsolete: tuple[str, ...]
     """Settings that were given, and have no meaning any more."""
+    renamed: Mapping[str, str]
+    """Settings that were given under an older name: that name, and the one to use."""
 
     @property
     def serves_only_this_machine(self) -> bool:
@@ -87,6 +91,8 @@ class ApiConfig:
     @classmethod
     def read(cls, environment: Environment) -> "ApiConfig":
         """Raises ConfigurationError."""
+        for old_name, name in RENAMED.items():
+            environment.rename(old_name, name)
         host = environment.text("HOST", "127.0.0.1")
         return cls(
             database=DatabaseConfig.read(environment),
@@ -97,7 +103,9 @@ class ApiConfig:
             processes=environment.integer("API_PROCESSES", 2, minimum=1, maximum=64),
             keepalive_s=environment.integer("KEEPALIVE_S", 75, minimum=1, maximum=3600),
             max_waiting_requests=environment.integer("MAX_WAITING_REQUESTS", 1000, minimum=1, maximum=10_000),
-            trial_limit_s=environment.seconds("TRIAL_TIMEOUT_S", 10, minimum=1, maximum=10),
+            connection_test_timeout_s=environment.seconds(
+                "CONNECTION_TEST_TIMEOUT_S", 10, minimum=1, maximum=10
+            ),
             requires_tokens=requires_tokens(environment.choice("AUTH", "auto", AUTH_MODES), host),
             log_level=environment.choice("LOG_LEVEL", "info", LOG_LEVELS),
             own_hosts=read_own_hosts(environment, host),
@@ -106,6 +114,7 @@ class ApiConfig:
             trusted_proxies=environment.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
             gateway_networks_allowed=read_networks(environment, "GATEWAY_NETWORKS_ALLOWED"),
             obsolete=tuple(name for name in OBSOLETE if environment.is_set(name)),
+            renamed=dict(environment.renamed),
         )
 
 

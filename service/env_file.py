@@ -10,8 +10,9 @@ from dotenv.parser import Binding, parse_stream
 
 from service.errors import ConfigurationError
 
-# `make run` alone reads these; Compose and Docker have names of their own.
-_OTHER_NAMES = frozenset({"MILLGATE_DATA_DIR", "WORKERS"})
+# Only `make run` reads the first two; the API warns about the third itself.
+# Compose and Docker have prefixes.
+_OTHER_NAMES = frozenset({"MILLGATE_DATA_DIR", "WORKERS", "TRIAL_TIMEOUT_S"})
 _OTHER_PREFIXES = ("COMPOSE_", "DOCKER_")
 _USUAL_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _REFERENCE = re.compile(r"\$\{([^}:]+)")

@@ -46,6 +46,14 @@ class Environment:
         self._values = values
         self.asked: dict[str, str | None] = {}
         """Every name that was asked for, with its default as text: what `.env.example` has to list."""
+        self.renamed: dict[str, str] = {}
+        """Settings that were given under an older name: that name, and the one to use."""
+
+    def rename(self, old_name: str, name: str) -> None:
+        """Read a setting that has only its older name, and remember to warn about it."""
+        if old := self._values.get(old_name):
+            self.renamed[old_name] = name
+            self._values = {**self._values, name: self._values.get(name) or old}
 
     def required(self, name: str) -> str:
         """A text that must be there. Raises ConfigurationError."""

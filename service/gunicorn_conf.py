@@ -95,6 +95,8 @@ def on_starting(_server: Any) -> None:
     """Before the port is taken and anything is forked."""
     for name in api_config.obsolete:
         log.warning("the setting %s has no meaning any more: remove it", name)
+    for old_name, name in api_config.renamed.items():
+        log.warning("the setting %s is now called %s: rename it", old_name, name)
     if unknown := unknown_names(Path(".env")):
         log.warning(unknown)
     or_exit(lambda: check_port(api_config))

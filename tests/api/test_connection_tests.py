@@ -241,7 +241,7 @@ def test_a_gateway_that_stalls_takes_no_longer_than_a_trial_may(
     """The worker itself would wait for 6 s in each step."""
     gateway = site.gateway("AP-1")
     gateway.fault(fault)
-    extra = {"TRIAL_TIMEOUT_S": "3"}
+    extra = {"CONNECTION_TEST_TIMEOUT_S": "3"}
     with ApiServer(bench.api.database_url, tmp_path / "api.log", extra) as api:
         started = monotonic()
         assert failure(api.call("POST", "/api/gateways/test", login(gateway.url))) == expected
@@ -344,7 +344,7 @@ def test_a_few_at_once_and_no_more(bench: Bench, site: Site, calls: ThreadPoolEx
     gateway.fault(Fault.SILENT_LOGIN)
     waiting = [begin(calls, bench.api, gateway) for _ in range(MOST_PER_WORKER)]
     refused = bench.api.call("POST", "/api/gateways/test", login(gateway.url))
-    assert (refused.status, refused.error["code"]) == (429, "TOO_MANY_TRIALS")
+    assert (refused.status, refused.error["code"]) == (429, "TOO_MANY_CONNECTION_TESTS")
     assert int(refused.headers["Retry-After"]) > 0
     cut(gateway, waiting)
     gateway.fault(None)
@@ -371,7 +371,7 @@ def test_a_worker_that_dies(
         waiting = begin(calls, api, gateway)
         worker.kill()
         reply = waiting.result(WAIT_S)
-        assert (reply.status, reply.error["code"]) == (504, "TRIAL_LOST")
+        assert (reply.status, reply.error["code"]) == (504, "CONNECTION_TEST_LOST")
         again = api.call("POST", "/api/gateways/test", login(gateway.url))
         assert (again.status, again.error["code"]) == (503, "NO_WORKER")
     finally:
@@ -390,7 +390,7 @@ def test_an_api_that_ends_keeps_nobody_waiting(
         assert api.process is not None
         api.process.send_signal(signal.SIGTERM)
         reply = waiting.result(WAIT_S)
-        assert (reply.status, reply.error["code"]) == (504, "TRIAL_LOST")
+        assert (reply.status, reply.error["code"]) == (504, "CONNECTION_TEST_LOST")
         assert api.process.wait(WAIT_S) == 0
     gateway.drop()
 

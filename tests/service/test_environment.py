@@ -189,3 +189,19 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path, content: bytes | None) 
     with pytest.raises(ConfigurationError, match=r"\.env (is not UTF-8 text|cannot be read)") as caught:
         read_settings({}, env_file)
     assert "\n" not in str(caught.value)
+
+
+def test_a_renamed_setting_is_read_under_its_old_name_unless_the_new_one_is_given() -> None:
+    required = {"DATABASE_URL": "postgresql://localhost/never", "ENCRYPTION_KEY": "x"}
+    for given, timeout_s, renamed in (
+        ({}, 10, {}),
+        ({"CONNECTION_TEST_TIMEOUT_S": "4"}, 4, {}),
+        ({"TRIAL_TIMEOUT_S": "3"}, 3, {"TRIAL_TIMEOUT_S": "CONNECTION_TEST_TIMEOUT_S"}),
+        (
+            {"TRIAL_TIMEOUT_S": "3", "CONNECTION_TEST_TIMEOUT_S": "4"},
+            4,
+            {"TRIAL_TIMEOUT_S": "CONNECTION_TEST_TIMEOUT_S"},
+        ),
+    ):
+        config = ApiConfig.read(Environment({**required, **given}))
+        assert (config.connection_test_timeout_s, config.renamed) == (timeout_s, renamed)

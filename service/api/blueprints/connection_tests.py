@@ -25,7 +25,7 @@ blueprint = Blueprint("trials", __name__, url_prefix="/api/gateways")
 
 _DESCRIPTION = """\
 A worker runs the test on a short session of its own, without touching a live one. It takes at most
-TRIAL_TIMEOUT_S (10 s). The status is 200 whether or not the test succeeds: see `ok`."""
+CONNECTION_TEST_TIMEOUT_S (10 s). The status is 200 whether or not the test succeeds: see `ok`."""
 
 
 @blueprint.post("/test")

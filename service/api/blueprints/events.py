@@ -97,7 +97,7 @@ class EventStreamResponse(ResponseModel):
     description=(
         "Returns transitions after the cursor `after`, oldest first; waits up to `wait` seconds for one. "
         "Poll with the `cursor` from each response: no event is skipped or repeated. Without `after`, "
-        "returns a start cursor at once. When the service stops, waiting requests return early, without events. "
+        "returns a start cursor at once. When the service stops, waiting requests return early. "
         "503: too many requests are waiting; retry after `Retry-After` seconds. 410: later events were "
         "deleted; start again without a cursor."
     ),

@@ -71,7 +71,7 @@ CONDITIONS: dict[str, Any] = {
     "If-None-Match": {
         "name": "If-None-Match",
         "in": "header",
-        "description": "Apply only if the current ETag matches none of these; else 304 (read) or 412 (write).",
+        "description": "Apply only if the current ETag matches none of these; else 304, or 412 for writes.",
         "schema": _TAGS,
     },
 }

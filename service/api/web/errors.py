@@ -124,11 +124,13 @@ ANSWERS: dict[type[MillgateError], Answer] = {
     ),
     TooManyTrialsError: Answer(
         429,
-        "TOO_MANY_TRIALS",
+        "TOO_MANY_CONNECTION_TESTS",
         "Too many connection tests are running. Retry after the time in Retry-After.",
         headers={"Retry-After": "5"},
     ),
-    TrialLostError: Answer(504, "TRIAL_LOST", "The test was interrupted and has no result. Try again."),
+    TrialLostError: Answer(
+        504, "CONNECTION_TEST_LOST", "The test was interrupted and has no result. Try again."
+    ),
     EventCursorExpiredError: Answer(
         410,
         "CURSOR_EXPIRED",

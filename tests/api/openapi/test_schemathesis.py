@@ -33,7 +33,7 @@ def register_some(api: ApiServer, token: str) -> None:
 def test_the_api_is_as_it_is_described(
     server_admin: psycopg.Connection, server_url: str, tmp_path: Path
 ) -> None:
-    extra = {"AUTH": "required", "TRUSTED_PROXIES": "1", "TRIAL_TIMEOUT_S": "1"}
+    extra = {"AUTH": "required", "TRUSTED_PROXIES": "1", "CONNECTION_TEST_TIMEOUT_S": "1"}
     with (
         cloned_database(server_admin, server_url) as url,
         psycopg.connect(url, autocommit=True) as session,
