@@ -144,6 +144,13 @@ def test_every_table_has_a_writer() -> None:
     assert relations - listed == {"schema_migrations"}
 
 
+def test_what_is_told_of_the_database_is_in_its_schema() -> None:
+    schema = set(re.findall(r"\w+", (PROJECT / "db" / "schema.sql").read_text()))
+    named = re.findall(r"`(?:\w+\.)?([a-z]+(?:_[a-z]+)+)`", section("docs/internals.md", "The database"))
+    assert len(named) >= 10
+    assert set(named) - schema == {"pg_trgm"}
+
+
 def test_every_thread_has_a_task() -> None:
     modules = [path for folder in ("service", "workers") for path in (PROJECT / folder).rglob("*.py")]
     named = {
