@@ -34,7 +34,7 @@ WHERE w.pid = %s AND w.ended_at IS NULL
 COUNT_HELD = "SELECT gateways_held FROM workers WHERE pid = %s AND ended_at IS NULL"
 
 
-class Plant:
+class ChaosTestBed:
     """Everything of one row. For the row's thread; leaving it ends all."""
 
     def __init__(self, household: Household, name: str, settings: Mapping[str, str] | None = None) -> None:
@@ -65,7 +65,7 @@ class Plant:
         self._stack.close()
 
     def on_close(self, end: Callable[[], object]) -> None:
-        """Has something ended with the plant, before what was started earlier."""
+        """Has something ended with the test bed, before what was started earlier."""
         self._stack.callback(end)
 
     def say(self, text: str) -> None:
@@ -277,7 +277,7 @@ def since(began: float, at: float | None) -> float | None:
 
 
 def urls_of(site: Site) -> dict[str, str]:
-    """The gateways of a site, as `Plant.register` takes them."""
+    """The gateways of a site, as `ChaosTestBed.register` takes them."""
     return {gateway.gateway_id: gateway.url for gateway in site.gateways}
 
 

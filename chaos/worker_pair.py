@@ -1,9 +1,9 @@
-"""Two workers on one plant, one of which is to be lost."""
+"""Two workers on one test bed, one of which is to be lost."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from chaos.testbed import Plant, Status, urls_of
+from chaos.testbed import ChaosTestBed, Status, urls_of
 from chaos.worker_process import WorkerProcess
 from devstack.errors import StackError
 from simulator import Gateway, Site
@@ -35,41 +35,41 @@ class Pair(NamedTuple):
 
 
 def start_pair(
-    plant: Plant,
+    testbed: ChaosTestBed,
     *,
     victims_url: str | None = None,
     victims_clock_error_s: float = 0,
     heirs_clock_error_s: float = 0,
 ) -> Pair:
     """Both running, everything connected, and nothing changing hands any more. Raises StackError."""
-    site = plant.start_site(GATEWAYS)
-    plant.register(urls_of(site))
-    victim = plant.start_worker(database_url=victims_url, clock_error_s=victims_clock_error_s)
-    plant.await_connected(plant.ids)
-    heir = plant.start_worker(clock_error_s=heirs_clock_error_s)
-    await_calm(plant, site)
-    lost = plant.held_by(victim)
+    site = testbed.start_site(GATEWAYS)
+    testbed.register(urls_of(site))
+    victim = testbed.start_worker(database_url=victims_url, clock_error_s=victims_clock_error_s)
+    testbed.await_connected(testbed.ids)
+    heir = testbed.start_worker(clock_error_s=heirs_clock_error_s)
+    await_calm(testbed, site)
+    lost = testbed.held_by(victim)
     if not lost:
         raise StackError("the first worker holds nothing")
-    return Pair(site, victim, id_of(plant, victim), heir, id_of(plant, heir), lost)
+    return Pair(site, victim, id_of(testbed, victim), heir, id_of(testbed, heir), lost)
 
 
-def await_calm(plant: Plant, site: Site, calm_s: float = CALM_S) -> None:
+def await_calm(testbed: ChaosTestBed, site: Site, calm_s: float = CALM_S) -> None:
     """Waits until all gateways are connected and none logged in for a while. Raises StackError."""
 
     def is_calm() -> bool:
         logins = site.summary()["logins"]
-        plant.pause(calm_s)
+        testbed.pause(calm_s)
         seen = site.summary()
         return seen["logins"] == logins and seen["open_sessions"] == len(site.gateways)
 
-    if plant.wait(is_calm, CALM_LIMIT_S) is None:
+    if testbed.wait(is_calm, CALM_LIMIT_S) is None:
         raise StackError("the gateways do not come to rest")
 
 
-def id_of(plant: Plant, worker: WorkerProcess) -> str:
+def id_of(testbed: ChaosTestBed, worker: WorkerProcess) -> str:
     """The id of a live worker."""
-    return str(plant.rows(LEASE, worker.pid)[0].id)
+    return str(testbed.rows(LEASE, worker.pid)[0].id)
 
 
 def is_with(worker_id: str) -> Callable[[Status], bool]:

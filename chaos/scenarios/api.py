@@ -5,7 +5,7 @@ import threading
 from dataclasses import dataclass, field
 
 from chaos.findings import Findings
-from chaos.testbed import Plant
+from chaos.testbed import ChaosTestBed
 from devstack.harness.sandbox import Household
 
 WRITERS = 4
@@ -17,7 +17,7 @@ BETWEEN_KILLS_S = 1.5
 class Writers:
     """Threads that create factories as fast as they can; each has one request in flight at most."""
 
-    plant: Plant
+    testbed: ChaosTestBed
     created: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     refused: int = 0
@@ -37,7 +37,7 @@ class Writers:
     def _write(self) -> None:
         while not self._stopping.is_set():
             try:
-                reply = self.plant.api.call("POST", "/api/factories", {"name": "Written under fire"})
+                reply = self.testbed.api.call("POST", "/api/factories", {"name": "Written under fire"})
             except ConnectionRefusedError:
                 self.refused += 1
                 self._stopping.wait(0.02)
@@ -52,21 +52,21 @@ class Writers:
 
 def api_kill(household: Household, findings: Findings) -> None:
     """kill -9 of single processes, then of all of them."""
-    with Plant(household, "api-kill") as plant:
-        assert_answers(plant)
-        writers = Writers(plant)
+    with ChaosTestBed(household, "api-kill") as testbed:
+        assert_answers(testbed)
+        writers = Writers(testbed)
         try:
             for number in range(KILLS):
-                plant.pause(BETWEEN_KILLS_S)
-                plant.say(f"kill -9 of a process, {number + 1} of {KILLS}")
-                plant.api.kill_a_process()
-            plant.pause(BETWEEN_KILLS_S)
+                testbed.pause(BETWEEN_KILLS_S)
+                testbed.say(f"kill -9 of a process, {number + 1} of {KILLS}")
+                testbed.api.kill_a_process()
+            testbed.pause(BETWEEN_KILLS_S)
             single = len(writers.failures)
             refused = writers.refused
-            plant.say("kill -9 of all")
-            plant.api.kill()
-            plant.api.start()
-            plant.pause(BETWEEN_KILLS_S)
+            testbed.say("kill -9 of all")
+            testbed.api.kill()
+            testbed.api.start()
+            testbed.pause(BETWEEN_KILLS_S)
         finally:
             writers.stop()
         findings.holds(
@@ -74,16 +74,16 @@ def api_kill(household: Household, findings: Findings) -> None:
             f"{refused} refused",
             single <= KILLS * WRITERS and refused == 0,
         )
-        stored = {str(row.id) for row in plant.rows("SELECT id FROM factories WHERE deleted_at IS NULL")}
+        stored = {str(row.id) for row in testbed.rows("SELECT id FROM factories WHERE deleted_at IS NULL")}
         missing = set(writers.created) - stored
         findings.holds(f"{len(missing)} of {len(writers.created)} writes answered 201 missing", not missing)
         unreadable = sum(
-            plant.api.call("GET", f"/api/factories/{each}").status != http.client.OK
+            testbed.api.call("GET", f"/api/factories/{each}").status != http.client.OK
             for each in writers.created[-20:]
         )
         findings.holds("those asked for are readable", unreadable == 0)
 
 
-def assert_answers(plant: Plant) -> None:
+def assert_answers(testbed: ChaosTestBed) -> None:
     """Starts the API."""
-    plant.api.call("GET", "/api/health")
+    testbed.api.call("GET", "/api/health")

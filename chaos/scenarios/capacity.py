@@ -3,7 +3,7 @@
 from time import monotonic
 
 from chaos.findings import Findings
-from chaos.testbed import Plant, since, urls_of
+from chaos.testbed import ChaosTestBed, since, urls_of
 from devstack.harness.sandbox import Household
 
 FILE_LIMIT = 200
@@ -17,28 +17,28 @@ COUNT_NO_CAPACITY = "SELECT count(*) FROM gateway_statuses WHERE reason_code = '
 
 def few_files(household: Household, findings: Findings) -> None:
     """A worker with few files and many gateways, alone; then a second one with room."""
-    with Plant(household, "few-files") as plant:
-        site = plant.start_site(GATEWAYS, shared_port=True)
-        plant.register(urls_of(site))
-        first = plant.start_worker(file_limit=FILE_LIMIT)
+    with ChaosTestBed(household, "few-files") as testbed:
+        site = testbed.start_site(GATEWAYS, shared_port=True)
+        testbed.register(urls_of(site))
+        first = testbed.start_worker(file_limit=FILE_LIMIT)
 
         def is_full() -> bool:
-            waiting = int(plant.rows(COUNT_NO_CAPACITY)[0][0])
-            return waiting > 0 and waiting + plant.count_in_state("connected") == GATEWAYS
+            waiting = int(testbed.rows(COUNT_NO_CAPACITY)[0][0])
+            return waiting > 0 and waiting + testbed.count_in_state("connected") == GATEWAYS
 
         findings.holds(
             "alone, each is connected or says that no worker has room",
-            plant.wait(is_full, GIVE_UP_S) is not None,
+            testbed.wait(is_full, GIVE_UP_S) is not None,
         )
-        carried = len(plant.held_by(first))
+        carried = len(testbed.held_by(first))
         findings.note(f"{carried} of {GATEWAYS} carried with {FILE_LIMIT} files")
         logins = site.summary()["logins"]
-        plant.pause(CALM_S)
+        testbed.pause(CALM_S)
         findings.holds("nothing moves", site.summary()["logins"] == logins)
-        plant.say("a second worker")
+        testbed.say("a second worker")
         began = monotonic()
-        plant.start_worker()
-        all_connected = plant.wait(lambda: plant.count_in_state("connected") == GATEWAYS, GIVE_UP_S)
+        testbed.start_worker()
+        all_connected = testbed.wait(lambda: testbed.count_in_state("connected") == GATEWAYS, GIVE_UP_S)
         findings.within(
             "with a second worker all are connected after", since(began, all_connected), SECOND_LIMIT_S
         )

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic
 
 from chaos.findings import Findings
-from chaos.testbed import Plant, since
+from chaos.testbed import ChaosTestBed, since
 from devstack.harness.sandbox import Household
 
 CROWD = 2500
@@ -36,37 +36,37 @@ STALLING = {
 
 def slow_clients(household: Household, findings: Findings) -> None:
     """How long others wait beside them, at the longest."""
-    with Plant(household, "slow-clients") as plant:
+    with ChaosTestBed(household, "slow-clients") as testbed:
         for what, begun in CROWDS.items():
-            with connected(plant, CROWD, begun):
-                measure(plant, findings, what)
+            with connected(testbed, CROWD, begun):
+                measure(testbed, findings, what)
         for what, begun in STALLING.items():
-            with connected(plant, STALLED, begun):
-                measure(plant, findings, f"{STALLED} {what}")
-        with pouring(plant):
-            measure(plant, findings, f"{POURING} that send without a pause")
+            with connected(testbed, STALLED, begun):
+                measure(testbed, findings, f"{STALLED} {what}")
+        with pouring(testbed):
+            measure(testbed, findings, f"{POURING} that send without a pause")
 
 
-def measure(plant: Plant, findings: Findings, what: str) -> None:
+def measure(testbed: ChaosTestBed, findings: Findings, what: str) -> None:
     """How long health takes beside them, once all that they sent has arrived."""
-    arrived_s = since(monotonic(), plant.wait(lambda: health_s(plant) < LIMIT_S / 2, ARRIVAL_LIMIT_S))
+    arrived_s = since(monotonic(), testbed.wait(lambda: health_s(testbed) < LIMIT_S / 2, ARRIVAL_LIMIT_S))
     findings.within(f"beside {what} after", arrived_s, ARRIVAL_LIMIT_S)
-    findings.within("within", max(health_s(plant) for _ in range(PROBES)), LIMIT_S)
+    findings.within("within", max(health_s(testbed) for _ in range(PROBES)), LIMIT_S)
 
 
-def health_s(plant: Plant) -> float:
+def health_s(testbed: ChaosTestBed) -> float:
     """How long an answer takes; raises OSError where there is none."""
-    return plant.api.call("GET", "/api/health").took_s
+    return testbed.api.call("GET", "/api/health").took_s
 
 
 @contextmanager
-def connected(plant: Plant, count: int, begun: bytes) -> Iterator[list[socket.socket]]:
+def connected(testbed: ChaosTestBed, count: int, begun: bytes) -> Iterator[list[socket.socket]]:
     """So many clients that have sent this, and what the API has answered so far is there."""
-    plant.say(f"connecting {count} clients")
+    testbed.say(f"connecting {count} clients")
     with ExitStack() as opened:
         clients = []
         for _ in range(count):
-            address = ("127.0.0.1", plant.api.port)
+            address = ("127.0.0.1", testbed.api.port)
             client = opened.enter_context(socket.create_connection(address, CONNECT_LIMIT_S))
             client.sendall(begun)
             clients.append(client)
@@ -77,7 +77,7 @@ def connected(plant: Plant, count: int, begun: bytes) -> Iterator[list[socket.so
 
 
 @contextmanager
-def pouring(plant: Plant) -> Iterator[None]:
+def pouring(testbed: ChaosTestBed) -> Iterator[None]:
     """Requests one behind the other, faster than they are answered, and an answer that is taken."""
     stopping = threading.Event()
 
@@ -86,7 +86,7 @@ def pouring(plant: Plant) -> Iterator[None]:
             while not stopping.is_set():
                 act()
 
-    with connected(plant, POURING, HEALTH) as clients:
+    with connected(testbed, POURING, HEALTH) as clients:
         threads = []
         for client in clients:
             threads.append(threading.Thread(target=repeat, args=(lambda c=client: c.sendall(HEALTH * 100),)))

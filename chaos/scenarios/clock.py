@@ -7,7 +7,7 @@ from time import monotonic
 
 from chaos.findings import Findings
 from chaos.scenarios.gateways import cut_one, seconds_between
-from chaos.testbed import Plant, Status, since
+from chaos.testbed import ChaosTestBed, Status, since
 from chaos.worker_pair import LEASE, is_unknown, is_with, start_pair
 from chaos.worker_process import WorkerProcess
 from devstack.harness.sandbox import Household
@@ -25,34 +25,34 @@ SELECT coalesce(max(abs(extract(epoch FROM clock_timestamp() - at))), 0)::float8
 
 def clock(household: Household, findings: Findings) -> None:
     """One worker an hour ahead, the other one an hour behind."""
-    with Plant(household, "clock") as plant:
+    with ChaosTestBed(household, "clock") as testbed:
         began = monotonic()
-        pair = start_pair(plant, victims_clock_error_s=HOUR_S, heirs_clock_error_s=-HOUR_S)
+        pair = start_pair(testbed, victims_clock_error_s=HOUR_S, heirs_clock_error_s=-HOUR_S)
         shown = [round(clock_error_s(worker)) for worker in (pair.victim, pair.heir)]
         findings.holds(
             f"logs are off by {shown[0]:+d} s and {shown[1]:+d} s",
             abs(shown[0] - HOUR_S) < HOUR_S / 10 and abs(shown[1] + HOUR_S) < HOUR_S / 10,
         )
-        cut_one(plant, pair.site.gateway(pair.lost[0]), "rst", findings)
-        statuses = [plant.status(gateway_id) for gateway_id in plant.ids]
+        cut_one(testbed, pair.site.gateway(pair.lost[0]), "rst", findings)
+        statuses = [testbed.status(gateway_id) for gateway_id in testbed.ids]
         passed_s = monotonic() - began
         worst_s = max(worst_age_s(status) for status in statuses)
-        history_s = plant.rows(OFF_S)[0].off_s
+        history_s = testbed.rows(OFF_S)[0].off_s
         findings.holds(
             f"oldest time shown {worst_s:.0f} s, in the history {history_s:.0f} s, "
             f"of {passed_s:.0f} s that have passed",
             worst_s <= passed_s and history_s <= passed_s,
         )
-        left = [plant.rows(LEASE, worker.pid)[0].left_s for worker in (pair.victim, pair.heir)]
+        left = [testbed.rows(LEASE, worker.pid)[0].left_s for worker in (pair.victim, pair.heir)]
         findings.holds(
             f"leases end in {left[0]:.1f} s and {left[1]:.1f} s", all(0 < each <= LEASE_S for each in left)
         )
-        lost = plant.held_by(pair.victim)
-        plant.say("kill -9 of the one ahead")
+        lost = testbed.held_by(pair.victim)
+        testbed.say("kill -9 of the one ahead")
         killed = monotonic()
         pair.victim.send(signal.SIGKILL)
-        findings.within("killed: unknown after", since(killed, plant.wait_for(lost, is_unknown, 12)), 2)
-        taken = plant.wait_for(lost, is_with(pair.heir_id), GIVE_UP_S)
+        findings.within("killed: unknown after", since(killed, testbed.wait_for(lost, is_unknown, 12)), 2)
+        taken = testbed.wait_for(lost, is_with(pair.heir_id), GIVE_UP_S)
         findings.within("taken over after", since(killed, taken), 12)
         most = pair.site.summary()["max_open_sessions"]
         findings.holds(f"at most {most} session a gateway", most == 1)

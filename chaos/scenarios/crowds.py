@@ -6,7 +6,7 @@ from time import monotonic
 from chaos.findings import Findings
 from chaos.scenarios.gateways import cut_one
 from chaos.table import per_second
-from chaos.testbed import Plant, since, urls_of
+from chaos.testbed import ChaosTestBed, since, urls_of
 from devstack.harness.sandbox import Household
 from simulator import Fault, Site
 
@@ -44,19 +44,19 @@ SELECT min(s) AS soonest_s, max(s) AS latest_s FROM (
 
 def login_rejected(household: Household, findings: Findings) -> None:
     """Wrong credentials at 500 gateways, beside some that are well."""
-    with Plant(household, "login-rejected") as plant:
-        good, _ = plant.start(GOOD)
-        bad = plant.start_site(REJECTING, "BAD-", shared_port=True, password="another one")  # noqa: S106
-        plant.say(f"registering {REJECTING} gateways that will reject the login")
-        plant.register(urls_of(bad))
-        cut_one(plant, good.gateways[0], "rst", findings)
-        given_up = plant.wait(lambda: plant.count_in_state("auth_failed") == REJECTING, GIVE_UP_S)
-        findings.holds(f"{plant.count_in_state('auth_failed')} auth_failed", given_up is not None)
-        plant.say("all have given up; watching for more logins")
-        plant.pause(CALM_S)
+    with ChaosTestBed(household, "login-rejected") as testbed:
+        good, _ = testbed.start(GOOD)
+        bad = testbed.start_site(REJECTING, "BAD-", shared_port=True, password="another one")  # noqa: S106
+        testbed.say(f"registering {REJECTING} gateways that will reject the login")
+        testbed.register(urls_of(bad))
+        cut_one(testbed, good.gateways[0], "rst", findings)
+        given_up = testbed.wait(lambda: testbed.count_in_state("auth_failed") == REJECTING, GIVE_UP_S)
+        findings.holds(f"{testbed.count_in_state('auth_failed')} auth_failed", given_up is not None)
+        testbed.say("all have given up; watching for more logins")
+        testbed.pause(CALM_S)
         logins = [gateway.rejected_logins for gateway in bad.gateways]
         findings.holds(f"{min(logins)} to {max(logins)} logins each", max(logins) <= MOST_LOGINS)
-        following = plant.rows(NEXT_LOGINS)[0]
+        following = testbed.rows(NEXT_LOGINS)[0]
         soonest_s, latest_s = following.soonest_s or 0, following.latest_s or 0
         findings.holds(
             f"the next one {soonest_s:.0f} to {latest_s:.0f} s later",
@@ -85,13 +85,13 @@ def site_hangs(household: Household, findings: Findings) -> None:
     def come_back(site: Site) -> None:
         site.fault(None)
 
-    with Plant(household, "site-hangs") as plant:
-        _return_of_a_site(plant, findings, go_away, come_back, down_s=HANGS_FOR_S)
+    with ChaosTestBed(household, "site-hangs") as testbed:
+        _return_of_a_site(testbed, findings, go_away, come_back, down_s=HANGS_FOR_S)
 
 
 def _refuses(household: Household, findings: Findings, name: str, settings: Mapping[str, str]) -> None:
-    with Plant(household, name, settings) as plant:
-        site = _return_of_a_site(plant, findings, Site.stop_listening, Site.start_listening, down_s=DOWN_S)
+    with ChaosTestBed(household, name, settings) as testbed:
+        site = _return_of_a_site(testbed, findings, Site.stop_listening, Site.start_listening, down_s=DOWN_S)
         if site is not None:
             # Of those that hang all that began a second ago count no more.
             findings.holds(
@@ -101,32 +101,32 @@ def _refuses(household: Household, findings: Findings, name: str, settings: Mapp
 
 
 def _return_of_a_site(
-    plant: Plant,
+    testbed: ChaosTestBed,
     findings: Findings,
     go_away: Callable[[Site], None],
     come_back: Callable[[Site], None],
     down_s: float,
 ) -> Site | None:
     """The site, judged; None: it was not connected at first."""
-    healthy = plant.start_site(GOOD)
-    site = plant.start_site(RESTARTING, "SITE-", shared_port=True)
-    plant.say(f"registering {RESTARTING + GOOD} gateways")
-    plant.register(urls_of(healthy))
-    plant.register(urls_of(site))
-    plant.start_worker()
-    if plant.wait(lambda: all_shown(plant, site, healthy), GIVE_UP_S) is None:
+    healthy = testbed.start_site(GOOD)
+    site = testbed.start_site(RESTARTING, "SITE-", shared_port=True)
+    testbed.say(f"registering {RESTARTING + GOOD} gateways")
+    testbed.register(urls_of(healthy))
+    testbed.register(urls_of(site))
+    testbed.start_worker()
+    if testbed.wait(lambda: all_shown(testbed, site, healthy), GIVE_UP_S) is None:
         findings.holds("all connected at first", False)
         return None
-    plant.say("all connected; now the site goes away")
+    testbed.say("all connected; now the site goes away")
     go_away(site)
     for gateway in site.gateways:
         gateway.drop("rst")
-    plant.pause(down_s)
-    attempts = int(plant.rows(COUNT_ATTEMPTS, down_s / 2)[0].attempts)
+    testbed.pause(down_s)
+    attempts = int(testbed.rows(COUNT_ATTEMPTS, down_s / 2)[0].attempts)
     findings.note(f"{attempts * 120 / down_s:.0f} attempts a minute while it is away")
     back_at = monotonic()
     come_back(site)
-    connected = plant.wait(lambda: all_shown(plant, site, healthy), GIVE_UP_S)
+    connected = testbed.wait(lambda: all_shown(testbed, site, healthy), GIVE_UP_S)
     _judge_return(site, findings, back_at)
     findings.within("all back and shown after", since(back_at, connected), BACK_LIMIT_S)
     well = sum((one.logins, one.open_sessions) == (1, 1) for one in healthy.gateways)
@@ -150,8 +150,8 @@ def _judge_return(site: Site, findings: Findings, back_at: float) -> None:
     findings.holds(f"at most {seen['max_open_sessions']} session a gateway", seen["max_open_sessions"] == 1)
 
 
-def all_shown(plant: Plant, *sites: Site) -> bool:
+def all_shown(testbed: ChaosTestBed, *sites: Site) -> bool:
     """Whether all have a session, and the status says so."""
     count = sum(len(site.gateways) for site in sites)
     opened = sum(site.summary()["open_sessions"] for site in sites)
-    return opened == count == plant.count_in_state("connected")
+    return opened == count == testbed.count_in_state("connected")

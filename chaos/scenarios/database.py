@@ -7,7 +7,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from chaos.findings import Findings
-from chaos.testbed import Plant, since
+from chaos.testbed import ChaosTestBed, since
 from devstack.harness.sandbox import Household
 from devstack.postgres.server import EmbeddedPostgres
 from simulator import Gateway, Site
@@ -26,9 +26,9 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 class Asker:
     """Asks the API all the time, from a thread of its own, and keeps how long answers took."""
 
-    def __init__(self, plant: Plant) -> None:
-        self._plant = plant
-        self._path = f"/api/gateways/{next(iter(plant.ids.values()))}/status"
+    def __init__(self, testbed: ChaosTestBed) -> None:
+        self._plant = testbed
+        self._path = f"/api/gateways/{next(iter(testbed.ids.values()))}/status"
         self._stopping = threading.Event()
         self.longest_s = 0.0
         self.answers = 0
@@ -59,9 +59,9 @@ class Asker:
 def database_stop(household: Household, findings: Findings) -> None:
     """Stopped for a minute."""
 
-    def outage(plant: Plant, server: EmbeddedPostgres) -> float:
+    def outage(testbed: ChaosTestBed, server: EmbeddedPostgres) -> float:
         server.stop()
-        plant.pause(LONG_OUTAGE_S)
+        testbed.pause(LONG_OUTAGE_S)
         household.start_server(server)
         return monotonic()
 
@@ -71,11 +71,11 @@ def database_stop(household: Household, findings: Findings) -> None:
 def database_kill(household: Household, findings: Findings) -> None:
     """kill -9 of the postmaster."""
 
-    def outage(plant: Plant, server: EmbeddedPostgres) -> float:
+    def outage(testbed: ChaosTestBed, server: EmbeddedPostgres) -> float:
         if server.process is not None:
             server.process.kill()
             server.process.wait(GIVE_UP_S)
-        plant.pause(SHORT_OUTAGE_S)
+        testbed.pause(SHORT_OUTAGE_S)
         household.start_server(server)
         return monotonic()
 
@@ -85,7 +85,7 @@ def database_kill(household: Household, findings: Findings) -> None:
 def database_restart(household: Household, findings: Findings) -> None:
     """An ordinary restart."""
 
-    def outage(_plant: Plant, server: EmbeddedPostgres) -> float:
+    def outage(_plant: ChaosTestBed, server: EmbeddedPostgres) -> float:
         server.stop()
         household.start_server(server)
         return monotonic()
@@ -96,8 +96,8 @@ def database_restart(household: Household, findings: Findings) -> None:
 def database_failover(household: Household, findings: Findings) -> None:
     """All sessions are ended at once, as a failover behind one address does."""
 
-    def outage(plant: Plant, _server: EmbeddedPostgres) -> float:
-        plant.rows(END_ALL_SESSIONS)
+    def outage(testbed: ChaosTestBed, _server: EmbeddedPostgres) -> float:
+        testbed.rows(END_ALL_SESSIONS)
         return monotonic()
 
     _outage(household, findings, "database-failover", outage)
@@ -118,28 +118,28 @@ def _outage(
     household: Household,
     findings: Findings,
     name: str,
-    outage: Callable[[Plant, EmbeddedPostgres], float],
+    outage: Callable[[ChaosTestBed, EmbeddedPostgres], float],
 ) -> None:
-    with Plant(household, name) as plant:
-        server = plant.start_server()
-        site, _ = plant.start(8)
+    with ChaosTestBed(household, name) as testbed:
+        server = testbed.start_server()
+        site, _ = testbed.start(8)
         actors = Actors(site.gateways[2:], site.gateways[0], site.gateways[1])
-        asker = Asker(plant)
-        plant.say("the outage begins")
+        asker = Asker(testbed)
+        testbed.say("the outage begins")
         cutter = threading.Timer(0.5, _cut, [actors])
         cutter.start()
         try:
-            returned = outage(plant, server)
+            returned = outage(testbed, server)
         finally:
             cutter.join(GIVE_UP_S)
-        plant.say("the outage is over")
-        right = plant.wait(lambda: _is_right(plant, actors), GIVE_UP_S)
+        testbed.say("the outage is over")
+        right = testbed.wait(lambda: _is_right(testbed, actors), GIVE_UP_S)
         findings.within("states right after", since(returned, right), RIGHT_LIMIT_S)
-        plant.pause(2)
+        testbed.pause(2)
         asker.stop()
         lost = sum(gateway.logins != 1 or gateway.open_sessions != 1 for gateway in actors.steady)
         findings.holds(f"{lost} of {len(actors.steady)} sessions lost", lost == 0)
-        _judge_history(plant, site, actors, findings)
+        _judge_history(testbed, site, actors, findings)
         findings.within(f"slowest of {asker.answers} answers", asker.longest_s, ANSWER_LIMIT_S)
         findings.holds(f"{asker.unanswered} without answer", asker.unanswered == 0)
 
@@ -150,19 +150,19 @@ def _cut(actors: Actors) -> None:
     actors.returning.drop("rst")
 
 
-def _is_right(plant: Plant, actors: Actors) -> bool:
+def _is_right(testbed: ChaosTestBed, actors: Actors) -> bool:
     """Whether the API says of each gateway what the simulator knows of it."""
-    returning, lost = (plant.status(gateway.gateway_id)["state"] for gateway in actors[1:])
+    returning, lost = (testbed.status(gateway.gateway_id)["state"] for gateway in actors[1:])
     return (
-        all(plant.status(gateway.gateway_id)["state"] == "connected" for gateway in actors.steady)
+        all(testbed.status(gateway.gateway_id)["state"] == "connected" for gateway in actors.steady)
         and lost in ON_THE_WAY
         # It comes back after its own back-off, which is none of the database's business.
         and (returning in ON_THE_WAY or (returning == "connected" and actors.returning.open_sessions == 1))
     )
 
 
-def _judge_history(plant: Plant, site: Site, actors: Actors, findings: Findings) -> None:
-    counted = plant.rows(
+def _judge_history(testbed: ChaosTestBed, site: Site, actors: Actors, findings: Findings) -> None:
+    counted = testbed.rows(
         """
         SELECT g.gateway_id, e.reason_code AS code FROM gateway_events AS e
         JOIN gateways AS g ON e.gateway_id = g.id
@@ -174,7 +174,7 @@ def _judge_history(plant: Plant, site: Site, actors: Actors, findings: Findings)
         (actors.lost.gateway_id, "closed_by_gateway"),
         (actors.returning.gateway_id, "connection_lost"),
     }
-    holes = plant.broken_histories()
+    holes = testbed.broken_histories()
     findings.holds(
         f"{len(expected - told)} of {len(expected)} ends missing, {len(holes)} holes in the history",
         expected <= told and not holes,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from chaos.findings import Findings
 from chaos.scenarios.messages import OtherSite
-from chaos.testbed import Plant, since
+from chaos.testbed import ChaosTestBed, since
 from chaos.worker_pair import id_of
 from chaos.worker_process import WorkerProcess
 from devstack.errors import StackError
@@ -52,15 +52,15 @@ class Fleet(NamedTuple):
 
 def worker_term_5000(household: Household, findings: Findings) -> None:
     """SIGTERM, as at each deployment."""
-    with Plant(household, "worker-term-5000") as plant:
-        fleet = _start(plant)
-        plant.say("SIGTERM")
+    with ChaosTestBed(household, "worker-term-5000") as testbed:
+        fleet = _start(testbed)
+        testbed.say("SIGTERM")
         began = monotonic()
         fleet.first.send(signal.SIGTERM)
         ended = fleet.first.wait_for_end(GIVE_UP_S)
         findings.within("exit after", since(began, ended), EXIT_LIMIT_S)
-        findings.within("all connected after", since(began, _wait_for_all(plant)), GIVE_UP_S)
-        gaps = [row.gap_s for row in plant.rows(GAPS, fleet.first_id, fleet.first_id)]
+        findings.within("all connected after", since(began, _wait_for_all(testbed)), GIVE_UP_S)
+        gaps = [row.gap_s for row in testbed.rows(GAPS, fleet.first_id, fleet.first_id)]
         findings.holds(f"{len(gaps)} of {GATEWAYS} handed over", len(gaps) >= GATEWAYS * 0.9)
         if gaps:
             findings.within("without a session, median", statistics.median(gaps), MEDIAN_LIMIT_S)
@@ -71,47 +71,49 @@ def worker_term_5000(household: Household, findings: Findings) -> None:
 
 def worker_kill_5000(household: Household, findings: Findings) -> None:
     """kill -9."""
-    with Plant(household, "worker-kill-5000") as plant:
-        fleet = _start(plant)
-        plant.say("kill -9")
+    with ChaosTestBed(household, "worker-kill-5000") as testbed:
+        fleet = _start(testbed)
+        testbed.say("kill -9")
         began = monotonic()
         fleet.first.send(signal.SIGKILL)
-        unknown = _wait(plant, lambda: _count(plant, "connected", fleet.first_id) == 0, UNKNOWN_LIMIT_S + 5)
+        unknown = _wait(
+            testbed, lambda: _count(testbed, "connected", fleet.first_id) == 0, UNKNOWN_LIMIT_S + 5
+        )
         findings.within("none shown connected by the dead one after", since(began, unknown), UNKNOWN_LIMIT_S)
-        lost = plant.count_in_state("unknown")
+        lost = testbed.count_in_state("unknown")
         findings.holds(f"{lost} of {GATEWAYS} unknown then", lost >= GATEWAYS * 0.9)
-        freed = _wait(plant, lambda: plant.count_in_state("unknown") == 0, GIVE_UP_S)
+        freed = _wait(testbed, lambda: testbed.count_in_state("unknown") == 0, GIVE_UP_S)
         findings.within("none unknown any more after", since(began, freed), CONNECTED_LIMIT_S)
-        findings.within("all connected after", since(began, _wait_for_all(plant)), CONNECTED_LIMIT_S)
+        findings.within("all connected after", since(began, _wait_for_all(testbed)), CONNECTED_LIMIT_S)
         _judge_sessions(fleet, findings)
 
 
-def _start(plant: Plant) -> Fleet:
+def _start(testbed: ChaosTestBed) -> Fleet:
     """Raises StackError."""
-    site = OtherSite(plant, GATEWAYS, "AP-")
-    plant.say(f"registering {GATEWAYS} gateways")
-    plant.import_all(site.urls)
+    site = OtherSite(testbed, GATEWAYS, "AP-")
+    testbed.say(f"registering {GATEWAYS} gateways")
+    testbed.import_all(site.urls)
     began = monotonic()
-    first = plant.start_worker()
-    connected = _wait_for_all(plant, CONNECT_LIMIT_S)
+    first = testbed.start_worker()
+    connected = _wait_for_all(testbed, CONNECT_LIMIT_S)
     if connected is None:
         raise StackError("not all gateways were connected at first")
-    plant.say(f"all connected within {connected - began:.1f} s; another worker comes")
-    second = plant.start_worker()
-    return Fleet(site, first, id_of(plant, first), id_of(plant, second))
+    testbed.say(f"all connected within {connected - began:.1f} s; another worker comes")
+    second = testbed.start_worker()
+    return Fleet(site, first, id_of(testbed, first), id_of(testbed, second))
 
 
-def _wait_for_all(plant: Plant, limit_s: float = GIVE_UP_S) -> float | None:
-    return _wait(plant, lambda: plant.count_in_state("connected") == GATEWAYS, limit_s)
+def _wait_for_all(testbed: ChaosTestBed, limit_s: float = GIVE_UP_S) -> float | None:
+    return _wait(testbed, lambda: testbed.count_in_state("connected") == GATEWAYS, limit_s)
 
 
-def _wait(plant: Plant, holds: Callable[[], bool], limit_s: float) -> float | None:
-    """As Plant.wait, but seldom enough that to count thousands takes nothing from what is measured."""
-    return plant.household.wait_until(holds, limit_s, COUNT_INTERVAL_S)
+def _wait(testbed: ChaosTestBed, holds: Callable[[], bool], limit_s: float) -> float | None:
+    """As ChaosTestBed.wait, but seldom enough that to count thousands takes nothing from what is measured."""
+    return testbed.household.wait_until(holds, limit_s, COUNT_INTERVAL_S)
 
 
-def _count(plant: Plant, state: str, worker_id: str) -> int:
-    return int(plant.rows(COUNT_WITH, state, worker_id)[0][0])
+def _count(testbed: ChaosTestBed, state: str, worker_id: str) -> int:
+    return int(testbed.rows(COUNT_WITH, state, worker_id)[0][0])
 
 
 def _judge_sessions(fleet: Fleet, findings: Findings) -> None:

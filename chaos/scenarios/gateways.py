@@ -5,7 +5,7 @@ from time import monotonic
 
 from chaos.findings import Findings
 from chaos.proxy import Mode
-from chaos.testbed import Plant, since, urls_of
+from chaos.testbed import ChaosTestBed, since, urls_of
 from devstack.harness.sandbox import Household
 from simulator import Fault, Gateway
 from simulator.gateway import Cut
@@ -39,78 +39,80 @@ JOIN LATERAL (
 
 def gateway_cut(household: Household, findings: Findings) -> None:
     """Each kind of end: how soon the status says so, and how soon it is connected again."""
-    with Plant(household, "gateway-cut") as plant:
-        site, _ = plant.start(len(CUTS) + 1)
+    with ChaosTestBed(household, "gateway-cut") as testbed:
+        site, _ = testbed.start(len(CUTS) + 1)
         for how, gateway in zip(CUTS, site.gateways, strict=False):
-            plant.say(f"cutting by {how}")
-            cut_one(plant, gateway, how, findings)
+            testbed.say(f"cutting by {how}")
+            cut_one(testbed, gateway, how, findings)
         steady = site.gateways[-1]
         findings.holds("the other gateway undisturbed", (steady.logins, steady.open_sessions) == (1, 1))
 
 
-def cut_one(plant: Plant, gateway: Gateway, how: Cut, findings: Findings) -> None:
+def cut_one(testbed: ChaosTestBed, gateway: Gateway, how: Cut, findings: Findings) -> None:
     """Cuts a gateway that has a port of its own, keeps it away for a moment, and measures both ways."""
     gateway.stop_listening()
     began = monotonic()
     gateway.drop(how)
-    told = plant.wait_for([gateway.gateway_id], lambda status: status["state"] != "connected", GIVE_UP_S)
+    told = testbed.wait_for([gateway.gateway_id], lambda status: status["state"] != "connected", GIVE_UP_S)
     findings.within(f"{how}: said after", since(began, told), 1)
-    plant.pause(DOWN_S)
+    testbed.pause(DOWN_S)
     gateway.start_listening()
     back_at = due_at = monotonic()
 
     def is_connected() -> bool:
         nonlocal due_at
-        status = plant.status(gateway.gateway_id)
+        status = testbed.status(gateway.gateway_id)
         if status["state"] == "retrying" and status["next_attempt_at"] is not None:
             due_at = max(back_at, monotonic() + seconds_between(status["as_of"], status["next_attempt_at"]))
         return bool(status["state"] == "connected")
 
-    connected_at = plant.wait(is_connected, GIVE_UP_S)
+    connected_at = testbed.wait(is_connected, GIVE_UP_S)
     findings.within("connected, after the back-off,", since(due_at, connected_at), 1)
 
 
 def half_open(household: Household, findings: Findings) -> None:
     """A network that goes dark without a word, with the default limit and with a shorter one."""
     with (
-        Plant(household, "half-open") as patient,
-        Plant(household, "half-open-short", {"PING_INTERVAL_S": "2", "LIVENESS_TIMEOUT_S": "5"}) as hasty,
+        ChaosTestBed(household, "half-open") as patient,
+        ChaosTestBed(
+            household, "half-open-short", {"PING_INTERVAL_S": "2", "LIVENESS_TIMEOUT_S": "5"}
+        ) as hasty,
     ):
         cut_at: dict[str, float] = {}
-        for name, plant in (("patient", patient), ("hasty", hasty)):
-            site = plant.start_site(2)
+        for name, testbed in (("patient", patient), ("hasty", hasty)):
+            site = testbed.start_site(2)
             dark = site.gateways[0]
-            proxy = plant.start_proxy(int(dark.url.rpartition(":")[2]))
-            plant.register({**urls_of(site), dark.gateway_id: f"ws://127.0.0.1:{proxy.port}"})
-            plant.start_worker()
-            plant.await_connected(plant.ids)
-            plant.say("the network of one gateway goes dark")
+            proxy = testbed.start_proxy(int(dark.url.rpartition(":")[2]))
+            testbed.register({**urls_of(site), dark.gateway_id: f"ws://127.0.0.1:{proxy.port}"})
+            testbed.start_worker()
+            testbed.await_connected(testbed.ids)
+            testbed.say("the network of one gateway goes dark")
             cut_at[name] = monotonic()
             proxy.switch(Mode.DROP)
-        for name, plant, limit_s in (("hasty", hasty, 5), ("patient", patient, 25)):
-            told = plant.wait_for(["AP-0001"], lambda status: status["state"] != "connected", GIVE_UP_S)
+        for name, testbed, limit_s in (("hasty", hasty, 5), ("patient", patient, 25)):
+            told = testbed.wait_for(["AP-0001"], lambda status: status["state"] != "connected", GIVE_UP_S)
             findings.within(f"limit {limit_s} s: said after", since(cut_at[name], told), limit_s + TELLING_S)
-            status = plant.status("AP-0001")
+            status = testbed.status("AP-0001")
             reason = (status.get("reason") or {}).get("code")
             findings.holds(f"reason {reason}", reason in {"ping_timeout", "connect_timeout"})
-            steady_state = plant.status("AP-0002")["state"]
+            steady_state = testbed.status("AP-0002")["state"]
             findings.holds(f"the other {steady_state}", steady_state == "connected")
 
 
 def dribble(household: Household, findings: Findings) -> None:
     """Answers that come a byte at a time, and frames that stop in their middle."""
-    with Plant(household, "dribble") as plant:
-        site = plant.start_site(6)
+    with ChaosTestBed(household, "dribble") as testbed:
+        site = testbed.start_site(6)
         *slow, steady = site.gateways
         slow[0].fault(Fault.DRIBBLE_UPGRADE, byte_interval_s=SLOW_BYTE_S)
         slow[1].fault(Fault.DRIBBLE_LOGIN, byte_interval_s=SLOW_BYTE_S)
         slow[2].fault(Fault.HALF_FRAME, phase="login")
         slow[3].fault(Fault.HALF_FRAME, phase="session")
-        proxy = plant.start_proxy(int(slow[4].url.rpartition(":")[2]))
+        proxy = testbed.start_proxy(int(slow[4].url.rpartition(":")[2]))
         proxy.switch(Mode.STALL)
-        plant.register({**urls_of(site), slow[4].gateway_id: f"ws://127.0.0.1:{proxy.port}"})
-        plant.start_worker()
-        plant.wait(lambda: len(plant.rows(ATTEMPT)) >= len(slow), GIVE_UP_S)
+        testbed.register({**urls_of(site), slow[4].gateway_id: f"ws://127.0.0.1:{proxy.port}"})
+        testbed.start_worker()
+        testbed.wait(lambda: len(testbed.rows(ATTEMPT)) >= len(slow), GIVE_UP_S)
         names = (
             "upgrade dribbled",
             "login dribbled",
@@ -118,7 +120,7 @@ def dribble(household: Household, findings: Findings) -> None:
             "stall in session",
             "stall on the way",
         )
-        ended = {row.gateway_id: row for row in plant.rows(ATTEMPT)}
+        ended = {row.gateway_id: row for row in testbed.rows(ATTEMPT)}
         for name, gateway in zip(names, slow, strict=True):
             row = ended.get(gateway.gateway_id)
             code = "" if row is None else f" ({row.code})"

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from chaos.findings import Findings
-from chaos.testbed import EMAIL, Plant, since, urls_of
+from chaos.testbed import EMAIL, ChaosTestBed, since, urls_of
 from chaos.worker_process import WorkerProcess
 from devstack.harness.line_process import TalkingChild
 from devstack.harness.sandbox import Household
@@ -41,14 +41,14 @@ COUNT_EVENTS = "SELECT count(*) AS events FROM gateway_events"
 class OtherSite:
     """Gateways in a process of their own: what they send costs us no time."""
 
-    def __init__(self, plant: Plant, count: int, prefix: str) -> None:
+    def __init__(self, testbed: ChaosTestBed, count: int, prefix: str) -> None:
         command = (sys.executable, "-m", "simulator", "--email", EMAIL, "--notify-every-s", "0")
         counted = (*command, "--gateways", str(count), "--prefix", prefix)
-        environment = {"SIMULATOR_PASSWORD": plant.password}
+        environment = {"SIMULATOR_PASSWORD": testbed.password}
         self._child = TalkingChild(
-            plant.household, f"simulator-{prefix}", counted, plant.directory, environment
+            testbed.household, f"simulator-{prefix}", counted, testbed.directory, environment
         )
-        plant.on_close(self._child.close)
+        testbed.on_close(self._child.close)
         self.urls: dict[str, str] = {
             each["gateway_id"]: each["url"] for each in self._child.greeting["gateways"]
         }
@@ -66,25 +66,25 @@ class OtherSite:
 
 def flood(household: Household, findings: Findings) -> None:
     """One gateway that sends 5,000 messages a second; how soon the others' statuses follow meanwhile."""
-    with Plant(household, "flood") as plant:
-        others = plant.start_site(OTHERS)
-        loud = OtherSite(plant, 1, "LOUD-")
-        plant.register({**urls_of(others), **loud.urls})
-        plant.start_worker()
-        plant.await_connected(plant.ids)
-        plant.say("delays without a flood")
-        calm_s = _delays_s(plant, others)
-        plant.await_connected(plant.ids)
+    with ChaosTestBed(household, "flood") as testbed:
+        others = testbed.start_site(OTHERS)
+        loud = OtherSite(testbed, 1, "LOUD-")
+        testbed.register({**urls_of(others), **loud.urls})
+        testbed.start_worker()
+        testbed.await_connected(testbed.ids)
+        testbed.say("delays without a flood")
+        calm_s = _delays_s(testbed, others)
+        testbed.await_connected(testbed.ids)
         loud.flood(FLOOD_PER_S)
         gateway_id = next(iter(loud.urls))
-        plant.wait(lambda: _count(plant, gateway_id)[0] > 0, GIVE_UP_S)
-        before = _count(plant, gateway_id)
-        plant.say("delays with a flood")
-        flooded_s = _delays_s(plant, others)
-        plant.wait(lambda: _count(plant, gateway_id)[1] > before[1] + COUNTED_S, GIVE_UP_S)
-        after = _count(plant, gateway_id)
+        testbed.wait(lambda: _count(testbed, gateway_id)[0] > 0, GIVE_UP_S)
+        before = _count(testbed, gateway_id)
+        testbed.say("delays with a flood")
+        flooded_s = _delays_s(testbed, others)
+        testbed.wait(lambda: _count(testbed, gateway_id)[1] > before[1] + COUNTED_S, GIVE_UP_S)
+        after = _count(testbed, gateway_id)
         rate = (after[0] - before[0]) / max(0.001, after[1] - before[1])
-        status = plant.status(gateway_id)
+        status = testbed.status(gateway_id)
         dropped = status["state"] != "connected" and status.get("reason") is not None
         findings.holds(
             f"of {FLOOD_PER_S} messages/s {rate:.0f} are read" + (", then dropped" if dropped else ""),
@@ -98,22 +98,22 @@ def flood(household: Household, findings: Findings) -> None:
         )
 
 
-def _count(plant: Plant, gateway_id: str) -> tuple[int, float]:
-    row = plant.rows(MESSAGES_OF, plant.ids[gateway_id])[0]
+def _count(testbed: ChaosTestBed, gateway_id: str) -> tuple[int, float]:
+    row = testbed.rows(MESSAGES_OF, testbed.ids[gateway_id])[0]
     return int(row.messages), float(row.at or 0)
 
 
-def _delays_s(plant: Plant, site: Site) -> list[float]:
-    return [_delay_s(plant, gateway) for gateway in site.gateways]
+def _delays_s(testbed: ChaosTestBed, site: Site) -> list[float]:
+    return [_delay_s(testbed, gateway) for gateway in site.gateways]
 
 
-def _delay_s(plant: Plant, gateway: Gateway) -> float:
+def _delay_s(testbed: ChaosTestBed, gateway: Gateway) -> float:
     """From a cut at the gateway to the status that says so."""
     gateway.stop_listening()
     began = monotonic()
     gateway.drop("rst")
-    told = plant.household.wait_until(
-        lambda: plant.status(gateway.gateway_id)["state"] != "connected", GIVE_UP_S, poll_interval_s=0.002
+    told = testbed.household.wait_until(
+        lambda: testbed.status(gateway.gateway_id)["state"] != "connected", GIVE_UP_S, poll_interval_s=0.002
     )
     gateway.start_listening()
     delay_s = since(began, told)
@@ -122,24 +122,24 @@ def _delay_s(plant: Plant, gateway: Gateway) -> float:
 
 def memory(household: Household, findings: Findings) -> None:
     """A day: 20 gateways, each with a message every 10 s and ten cuts; in 40 s."""
-    with Plant(household, "memory", {"BACKOFF_MAX_S": "0.1", "BACKOFF_INITIAL_S": "0.1"}) as plant:
-        site = OtherSite(plant, DAY_GATEWAYS, "DAY-")
+    with ChaosTestBed(household, "memory", {"BACKOFF_MAX_S": "0.1", "BACKOFF_INITIAL_S": "0.1"}) as testbed:
+        site = OtherSite(testbed, DAY_GATEWAYS, "DAY-")
         site.flood(round(DAY_MESSAGES / DAY_GATEWAYS / DAY_TAKES_S))
-        plant.register(site.urls)
-        worker = plant.start_worker()
-        plant.await_connected(plant.ids)
-        plant.say("warming up")
-        _live(plant, site, WARM_UP_CUTS_PER_S, until=monotonic() + WARM_UP_S)
-        before_bytes = _rss_bytes(plant, worker)
-        began, messages, events = monotonic(), _messages(plant), _events(plant)
-        plant.say("a day begins")
+        testbed.register(site.urls)
+        worker = testbed.start_worker()
+        testbed.await_connected(testbed.ids)
+        testbed.say("warming up")
+        _live(testbed, site, WARM_UP_CUTS_PER_S, until=monotonic() + WARM_UP_S)
+        before_bytes = _rss_bytes(testbed, worker)
+        began, messages, events = monotonic(), _messages(testbed), _events(testbed)
+        testbed.say("a day begins")
         while monotonic() < began + DAY_LIMIT_S:
-            _live(plant, site, DAY_CUTS / DAY_TAKES_S, until=monotonic() + 5)
-            if _messages(plant) - messages >= DAY_MESSAGES and _events(plant) - events >= 4 * DAY_CUTS:
+            _live(testbed, site, DAY_CUTS / DAY_TAKES_S, until=monotonic() + 5)
+            if _messages(testbed) - messages >= DAY_MESSAGES and _events(testbed) - events >= 4 * DAY_CUTS:
                 break
         took_s = monotonic() - began
-        after_bytes = _rss_bytes(plant, worker)
-        messages, events = _messages(plant) - messages, _events(plant) - events
+        after_bytes = _rss_bytes(testbed, worker)
+        messages, events = _messages(testbed) - messages, _events(testbed) - events
         findings.note(
             f"a day = {DAY_GATEWAYS} gateways, a message each 10 s, 10 cuts a gateway: "
             f"{messages:,} messages, {events:,} transitions in {took_s:.0f} s"
@@ -153,27 +153,27 @@ def memory(household: Household, findings: Findings) -> None:
         )
 
 
-def _live(plant: Plant, site: OtherSite, cuts_per_s: float, until: float) -> None:
+def _live(testbed: ChaosTestBed, site: OtherSite, cuts_per_s: float, until: float) -> None:
     """Cuts one gateway after the other."""
     gateway_ids = list(site.urls)
     while monotonic() < until:
         gateway_ids.append(gateway_ids.pop(0))
         site.tell(drop=gateway_ids[0], how="rst")
-        plant.pause(1 / cuts_per_s)
+        testbed.pause(1 / cuts_per_s)
 
 
-def _rss_bytes(plant: Plant, worker: WorkerProcess) -> float:
+def _rss_bytes(testbed: ChaosTestBed, worker: WorkerProcess) -> float:
     """The mean of a few looks."""
     looks = []
     for _ in range(5):
         looks.append(worker.rss_bytes)
-        plant.pause(0.2)
+        testbed.pause(0.2)
     return statistics.mean(looks)
 
 
-def _messages(plant: Plant) -> int:
-    return int(plant.rows(MESSAGES)[0].messages)
+def _messages(testbed: ChaosTestBed) -> int:
+    return int(testbed.rows(MESSAGES)[0].messages)
 
 
-def _events(plant: Plant) -> int:
-    return int(plant.rows(COUNT_EVENTS)[0].events)
+def _events(testbed: ChaosTestBed) -> int:
+    return int(testbed.rows(COUNT_EVENTS)[0].events)

@@ -8,7 +8,7 @@ from websockets.frames import Frame, Opcode
 
 from chaos.findings import Findings
 from chaos.flooding_gateways import PouringGateways
-from chaos.testbed import Plant, since, urls_of
+from chaos.testbed import ChaosTestBed, since, urls_of
 from chaos.worker_process import SILENT_NAMES_DIRECTORY, WorkerProcess
 from devstack.harness.sandbox import Household
 from simulator import Fault, Gateway
@@ -59,42 +59,46 @@ def hanging_logins(household: Household, findings: Findings) -> None:
 
 
 def _beside_faulty(household: Household, findings: Findings, name: str, count: int, fault: Fault) -> None:
-    with Plant(household, name) as plant:
-        crowd = plant.start_site(count, "BAD-", shared_port=True)
+    with ChaosTestBed(household, name) as testbed:
+        crowd = testbed.start_site(count, "BAD-", shared_port=True)
         crowd.fault(fault)
-        worker = plant.start_worker()
-        _beside(plant, findings, urls_of(crowd), worker)
-        plant.say("the worker is replaced")
+        worker = testbed.start_worker()
+        _beside(testbed, findings, urls_of(crowd), worker)
+        testbed.say("the worker is replaced")
         worker.send(signal.SIGTERM)
         worker.wait_for_end(GIVE_UP_S)
-        plant.start_worker()
+        testbed.start_worker()
         began = monotonic()
-        connected = plant.wait(
-            lambda: plant.count_in_state("connected") == ADDED_EARLY + ADDED_LATE, GIVE_UP_S
+        connected = testbed.wait(
+            lambda: testbed.count_in_state("connected") == ADDED_EARLY + ADDED_LATE, GIVE_UP_S
         )
         findings.within("with another worker: all connected after", since(began, connected), SOON_S)
 
 
 def silent_names(household: Household, findings: Findings) -> None:
     """Names whose name server never answers, beside an address, `localhost` and a name that resolves."""
-    with Plant(household, "silent-names") as plant:
+    with ChaosTestBed(household, "silent-names") as testbed:
         crowd = {f"BAD-{n:04d}": f"ws://gateway-{n}.silent:5000" for n in range(SILENT_NAMES)}
         _beside(
-            plant, findings, crowd, plant.start_worker(runs_first=SILENT_NAMES_DIRECTORY), hosts=HOSTS_BY_NAME
+            testbed,
+            findings,
+            crowd,
+            testbed.start_worker(runs_first=SILENT_NAMES_DIRECTORY),
+            hosts=HOSTS_BY_NAME,
         )
-        reasons = {row.code: row.count for row in plant.rows(REASONS)}
+        reasons = {row.code: row.count for row in testbed.rows(REASONS)}
         told = ", ".join(f"{code} {count}" for code, count in reasons.items())
         findings.holds(f"the crowd's reasons: {told}", set(reasons) == {"dns_failed"})
 
 
 def huge_messages(household: Household, findings: Findings) -> None:
     """They log in, and then send 4 MiB of empty objects, again and again."""
-    with Plant(household, "huge-messages") as plant, PouringGateways(HUGE_FRAME) as crowd:
-        worker = plant.start_worker()
+    with ChaosTestBed(household, "huge-messages") as testbed, PouringGateways(HUGE_FRAME) as crowd:
+        worker = testbed.start_worker()
         crowd_urls = crowd.urls(f"BAD-{n:04d}" for n in range(POURING))
-        _beside(plant, findings, crowd_urls, worker)
-        cores, most_bytes = _use(plant, worker)
-        connected = plant.count_in_state("connected")
+        _beside(testbed, findings, crowd_urls, worker)
+        cores, most_bytes = _use(testbed, worker)
+        connected = testbed.count_in_state("connected")
         findings.holds(f"{connected} connected", connected == POURING + ADDED_EARLY + ADDED_LATE)
         findings.holds(f"{most_bytes / 2**20:.0f} MiB of memory (≤ 300)", most_bytes <= MOST_RSS_BYTES)
         findings.holds(f"{cores:.2f} of a core (≤ {MOST_CORES:g})", cores <= MOST_CORES)
@@ -102,30 +106,32 @@ def huge_messages(household: Household, findings: Findings) -> None:
 
 def empty_pieces(household: Household, findings: Findings) -> None:
     """They send messages in a thousand pieces, all but the first of them empty."""
-    with Plant(household, "empty-pieces") as plant, PouringGateways(PIECES) as crowd:
-        worker = plant.start_worker()
+    with ChaosTestBed(household, "empty-pieces") as testbed, PouringGateways(PIECES) as crowd:
+        worker = testbed.start_worker()
         crowd_urls = crowd.urls(f"BAD-{n:04d}" for n in range(IN_PIECES))
-        _beside(plant, findings, crowd_urls, worker)
-        cores, _ = _use(plant, worker)
+        _beside(testbed, findings, crowd_urls, worker)
+        cores, _ = _use(testbed, worker)
         findings.holds(f"{cores:.2f} of a core (≤ {MOST_CORES_IN_PIECES:g})", cores <= MOST_CORES_IN_PIECES)
 
 
 def _beside(
-    plant: Plant,
+    testbed: ChaosTestBed,
     findings: Findings,
     crowd_urls: Mapping[str, str],
     worker: WorkerProcess,
     hosts: Sequence[str] = HOSTS,
 ) -> None:
     """Adds a crowd, and healthy gateways one after the other: at once, and when the crowd is known."""
-    healthy = plant.start_site(ADDED_EARLY + ADDED_LATE)
-    plant.say(f"registering {len(crowd_urls)} gateways")
-    plant.register(crowd_urls)
+    healthy = testbed.start_site(ADDED_EARLY + ADDED_LATE)
+    testbed.say(f"registering {len(crowd_urls)} gateways")
+    testbed.register(crowd_urls)
     early, late = healthy.gateways[:ADDED_EARLY], healthy.gateways[ADDED_EARLY:]
-    findings.within("added at once: connected after", _slowest_s(plant, early, hosts), SOON_S)
-    known = plant.wait(lambda: plant.rows(COUNT_TRIED)[0].tried >= len(crowd_urls) + ADDED_EARLY, GIVE_UP_S)
+    findings.within("added at once: connected after", _slowest_s(testbed, early, hosts), SOON_S)
+    known = testbed.wait(
+        lambda: testbed.rows(COUNT_TRIED)[0].tried >= len(crowd_urls) + ADDED_EARLY, GIVE_UP_S
+    )
     findings.holds("each of the crowd was tried", known is not None)
-    findings.within("added later: connected after", _slowest_s(plant, late, hosts), SOON_S)
+    findings.within("added later: connected after", _slowest_s(testbed, late, hosts), SOON_S)
     steady = sum((one.logins, one.open_sessions) == (1, 1) for one in healthy.gateways)
     findings.holds(
         f"{steady} of {len(healthy.gateways)} of them undisturbed", steady == len(healthy.gateways)
@@ -133,17 +139,17 @@ def _beside(
     findings.holds("the worker lives", not worker.has_ended)
 
 
-def _slowest_s(plant: Plant, gateways: Sequence[Gateway], hosts: Sequence[str]) -> float | None:
+def _slowest_s(testbed: ChaosTestBed, gateways: Sequence[Gateway], hosts: Sequence[str]) -> float | None:
     """Registers one after the other, each with its host in another form."""
     slowest = 0.0
     for gateway, host in zip(gateways, hosts, strict=False):
-        plant.register({gateway.gateway_id: gateway.url.replace("127.0.0.1", host)})
+        testbed.register({gateway.gateway_id: gateway.url.replace("127.0.0.1", host)})
         began = monotonic()
-        took_s = since(began, plant.wait_for([gateway.gateway_id], _is_connected, GIVE_UP_S))
+        took_s = since(began, testbed.wait_for([gateway.gateway_id], _is_connected, GIVE_UP_S))
         if took_s is None:
             return None
         slowest = max(slowest, took_s)
-        plant.pause(BETWEEN_S)
+        testbed.pause(BETWEEN_S)
     return slowest
 
 
@@ -151,10 +157,10 @@ def _is_connected(status: Mapping[str, object]) -> bool:
     return status["state"] == "connected"
 
 
-def _use(plant: Plant, worker: WorkerProcess) -> tuple[float, int]:
+def _use(testbed: ChaosTestBed, worker: WorkerProcess) -> tuple[float, int]:
     """The worker's share of a core, and the most memory it was seen with, over a while."""
     began, before_s, most_bytes = monotonic(), worker.cpu_s, 0
     while monotonic() - began < MEASURED_S:
-        plant.pause(0.1)
+        testbed.pause(0.1)
         most_bytes = max(most_bytes, worker.rss_bytes)
     return (worker.cpu_s - before_s) / (monotonic() - began), most_bytes

@@ -12,7 +12,7 @@ import psycopg
 from chaos.api_server import Reply
 from chaos.findings import Findings, SkippedError
 from chaos.small_disk import COMMAND
-from chaos.testbed import Plant, since
+from chaos.testbed import ChaosTestBed, since
 from devstack.harness.line_process import TalkingChild
 from devstack.harness.sandbox import Household
 from simulator import Site
@@ -27,11 +27,11 @@ GATEWAYS = 6
 
 def read_only(household: Household, findings: Findings) -> None:
     """As after a failover to a replica, or by an operator's hand."""
-    with Plant(household, "read-only") as plant:
-        plant.start_server()
+    with ChaosTestBed(household, "read-only") as testbed:
+        testbed.start_server()
 
         def switch(*, on: bool) -> None:
-            url = plant.database_url + "&options=-c%20default_transaction_read_only%3Doff"
+            url = testbed.database_url + "&options=-c%20default_transaction_read_only%3Doff"
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(
                     "ALTER SYSTEM SET default_transaction_read_only = on"
@@ -40,23 +40,23 @@ def read_only(household: Household, findings: Findings) -> None:
                 )
                 connection.execute("SELECT pg_reload_conf()")
 
-        _judge_refusal(plant, findings, lambda: switch(on=True), lambda: switch(on=False))
+        _judge_refusal(testbed, findings, lambda: switch(on=True), lambda: switch(on=False))
 
 
 def disk_full(household: Household, findings: Findings) -> None:
     """A disk of 256 MB, filled to the last byte."""
     if not mounts_allowed():
         raise SkippedError("no user and mount namespaces here, so no small disk")
-    with Plant(household, "disk-full") as plant:
-        disk = plant.directory / "disk"
+    with ChaosTestBed(household, "disk-full") as testbed:
+        disk = testbed.directory / "disk"
         disk.mkdir()
         command = (*COMMAND, sys.executable, "-m", "chaos.small_disk", str(disk))
-        server = TalkingChild(household, "small-disk", command, plant.directory)
+        server = TalkingChild(household, "small-disk", command, testbed.directory)
         try:
-            plant.use_database(server.greeting["url"])
-            _judge_refusal(plant, findings, lambda: server.ask("fill"), lambda: server.ask("free"))
+            testbed.use_database(server.greeting["url"])
+            _judge_refusal(testbed, findings, lambda: server.ask("fill"), lambda: server.ask("free"))
         finally:
-            plant.close()
+            testbed.close()
             server.close()
 
 
@@ -69,13 +69,13 @@ def mounts_allowed() -> bool:
 
 
 def _judge_refusal(
-    plant: Plant, findings: Findings, begin: Callable[[], object], end: Callable[[], object]
+    testbed: ChaosTestBed, findings: Findings, begin: Callable[[], object], end: Callable[[], object]
 ) -> None:
-    site, _ = plant.start(GATEWAYS)
-    plant.say("from now on no write goes through")
+    site, _ = testbed.start(GATEWAYS)
+    testbed.say("from now on no write goes through")
     begin()
     began = monotonic()
-    refused = _write_until_refused(plant)
+    refused = _write_until_refused(testbed)
     findings.holds(
         f"a write is answered {refused.status}", refused.status == http.client.INTERNAL_SERVER_ERROR
     )
@@ -84,29 +84,29 @@ def _judge_refusal(
     returning.drop("rst")
     unread = 0
     while monotonic() < began + LONGER_THAN_A_LEASE_S:
-        plant.pause(0.5)
-        for path in ("/api/factories", f"/api/gateways/{plant.ids[returning.gateway_id]}/status"):
-            reply = plant.api.call("GET", path)
+        testbed.pause(0.5)
+        for path in ("/api/factories", f"/api/gateways/{testbed.ids[returning.gateway_id]}/status"):
+            reply = testbed.api.call("GET", path)
             unread += reply.status != http.client.OK or reply.took_s > ANSWER_LIMIT_S
     findings.holds(f"{unread} reads refused", unread == 0)
     lost = _count_lost(site)
     findings.holds(f"{lost} of {GATEWAYS - 1} sessions lost in {LONGER_THAN_A_LEASE_S:g} s", lost == 0)
-    plant.say("writes go through again")
+    testbed.say("writes go through again")
     end()
     ended = monotonic()
-    right = plant.wait(lambda: _is_right(plant, site), GIVE_UP_S)
+    right = testbed.wait(lambda: _is_right(testbed, site), GIVE_UP_S)
     findings.within("states right after", since(ended, right), RIGHT_LIMIT_S)
-    written = plant.api.call("POST", "/api/factories", {"name": "Afterwards"})
+    written = testbed.api.call("POST", "/api/factories", {"name": "Afterwards"})
     findings.holds(f"then a write is answered {written.status}", written.status == http.client.CREATED)
-    findings.holds(f"{len(plant.broken_histories())} holes in the history", not plant.broken_histories())
+    findings.holds(f"{len(testbed.broken_histories())} holes in the history", not testbed.broken_histories())
     most = site.summary()["max_open_sessions"]
     findings.holds(f"at most {most} session a gateway", most == 1)
 
 
-def _write_until_refused(plant: Plant) -> Reply:
+def _write_until_refused(testbed: ChaosTestBed) -> Reply:
     """Room that is left in pages is filled first."""
     for _ in range(MOST_WRITES):
-        reply = plant.api.call("POST", "/api/factories", {"name": "x" * 200, "location": "y" * 200})
+        reply = testbed.api.call("POST", "/api/factories", {"name": "x" * 200, "location": "y" * 200})
         if reply.status != http.client.CREATED:
             break
     return reply
@@ -123,7 +123,7 @@ def _count_lost(site: Site) -> int:
     return sum(gateway.logins != 1 or gateway.open_sessions != 1 for gateway in site.gateways[1:])
 
 
-def _is_right(plant: Plant, site: Site) -> bool:
+def _is_right(testbed: ChaosTestBed, site: Site) -> bool:
     return all(gateway.open_sessions == 1 for gateway in site.gateways) and all(
-        plant.status(gateway_id)["state"] == "connected" for gateway_id in plant.ids
+        testbed.status(gateway_id)["state"] == "connected" for gateway_id in testbed.ids
     )

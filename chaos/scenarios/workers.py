@@ -6,7 +6,7 @@ from time import monotonic
 
 from chaos.findings import Findings
 from chaos.proxy import Mode
-from chaos.testbed import Plant, most_sessions, port_of, since, with_port
+from chaos.testbed import ChaosTestBed, most_sessions, port_of, since, with_port
 from chaos.worker_pair import LEASE, Pair, await_calm, is_unknown, is_with, start_pair
 from devstack.harness.sandbox import Household
 from simulator import Gateway
@@ -25,33 +25,33 @@ COUNT_REASON = "SELECT count(*) FROM gateway_events WHERE reason_code = %s"
 
 def worker_kill(household: Household, findings: Findings) -> None:
     """kill -9."""
-    with Plant(household, "worker-kill") as plant:
-        pair = start_pair(plant)
-        plant.say("kill -9")
+    with ChaosTestBed(household, "worker-kill") as testbed:
+        pair = start_pair(testbed)
+        testbed.say("kill -9")
         began = monotonic()
         pair.victim.send(signal.SIGKILL)
-        _measure_take_over(plant, pair, began, 2, findings)
+        _measure_take_over(testbed, pair, began, 2, findings)
         _judge_sessions(pair, findings)
 
 
 def worker_freeze(household: Household, findings: Findings) -> None:
     """SIGSTOP; after the take-over SIGCONT."""
-    with Plant(household, "worker-freeze") as plant:
-        pair = start_pair(plant)
-        plant.say("SIGSTOP")
+    with ChaosTestBed(household, "worker-freeze") as testbed:
+        pair = start_pair(testbed)
+        testbed.say("SIGSTOP")
         began = monotonic()
         pair.victim.send(signal.SIGSTOP)
-        _measure_take_over(plant, pair, began, 10, findings)
+        _measure_take_over(testbed, pair, began, 10, findings)
         _judge_sessions(pair, findings)
-        plant.pause(1)
-        written = plant.rows(COUNT_EVENTS, pair.victim_id)[0][0]
+        testbed.pause(1)
+        written = testbed.rows(COUNT_EVENTS, pair.victim_id)[0][0]
         died = pair.victim.has_ended
-        plant.say("SIGCONT")
+        testbed.say("SIGCONT")
         woke = monotonic()
         pair.victim.send(signal.SIGCONT)
-        closed = plant.wait(lambda: all(len(g.sessions_closed) >= 1 for g in pair.lost_gateways), AWAKE_S)
-        plant.pause(max(0.0, woke + AWAKE_S - monotonic()))
-        writes = plant.rows(COUNT_EVENTS, pair.victim_id)[0][0] - written
+        closed = testbed.wait(lambda: all(len(g.sessions_closed) >= 1 for g in pair.lost_gateways), AWAKE_S)
+        testbed.pause(max(0.0, woke + AWAKE_S - monotonic()))
+        writes = testbed.rows(COUNT_EVENTS, pair.victim_id)[0][0] - written
         findings.holds(
             f"after waking{' (killed while frozen)' if died else ''} it writes {writes}", writes == 0
         )
@@ -60,39 +60,39 @@ def worker_freeze(household: Household, findings: Findings) -> None:
 
 def worker_cut_off(household: Household, findings: Findings) -> None:
     """The way from one worker to PostgreSQL goes dark; everything else works."""
-    with Plant(household, "worker-cut-off") as plant:
-        server_port = port_of(plant.database_url)
-        proxy = plant.start_proxy(server_port)
-        pair = start_pair(plant, victims_url=with_port(plant.database_url, server_port, proxy.port))
-        plant.say("cut off from PostgreSQL")
+    with ChaosTestBed(household, "worker-cut-off") as testbed:
+        server_port = port_of(testbed.database_url)
+        proxy = testbed.start_proxy(server_port)
+        pair = start_pair(testbed, victims_url=with_port(testbed.database_url, server_port, proxy.port))
+        testbed.say("cut off from PostgreSQL")
         began = monotonic()
         proxy.switch(Mode.DROP)
         # What was under way may have arrived still: asked a moment later.
-        plant.pause(0.3)
-        lease_ends_at = monotonic() + plant.rows(LEASE, pair.victim.pid)[0].left_s
-        closed = plant.wait(lambda: all(len(g.sessions_closed) >= 1 for g in pair.lost_gateways), GIVE_UP_S)
+        testbed.pause(0.3)
+        lease_ends_at = monotonic() + testbed.rows(LEASE, pair.victim.pid)[0].left_s
+        closed = testbed.wait(lambda: all(len(g.sessions_closed) >= 1 for g in pair.lost_gateways), GIVE_UP_S)
         left_s = None if closed is None else lease_ends_at - closed
         shown = "never, before" if left_s is None else before_or_after(left_s)
         findings.holds(f"sessions let go {shown} its lease ends", left_s is not None and left_s > 0)
-        taken = plant.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
+        taken = testbed.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
         findings.within("taken over after", since(began, taken), TAKEN_OVER_LIMIT_S)
         proxy.switch(Mode.OPEN)
-        await_calm(plant, pair.site)
+        await_calm(testbed, pair.site)
         if pair.victim.has_ended:
             findings.note("its guard had to kill it")
         else:
-            findings.holds("it is live again afterwards", bool(plant.rows(LEASE, pair.victim.pid)))
+            findings.holds("it is live again afterwards", bool(testbed.rows(LEASE, pair.victim.pid)))
         _judge_sessions(pair, findings)
 
 
 def worker_term(household: Household, findings: Findings) -> None:
     """SIGTERM with gateways that answer; then the other worker, with gateways that are dead."""
-    with Plant(household, "worker-term") as plant:
-        pair = start_pair(plant)
-        plant.say("SIGTERM")
+    with ChaosTestBed(household, "worker-term") as testbed:
+        pair = start_pair(testbed)
+        testbed.say("SIGTERM")
         began = monotonic()
         pair.victim.send(signal.SIGTERM)
-        taken = plant.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
+        taken = testbed.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
         ended = pair.victim.wait_for_end(GIVE_UP_S)
         findings.within("another worker has them after", since(began, taken), 2)
         findings.within("exit after", since(began, ended), EXIT_LIMIT_S)
@@ -100,7 +100,7 @@ def worker_term(household: Household, findings: Findings) -> None:
         clean = sum(end.code == 1000 and end.unsubscribed and end.by == "client" for end in ends)
         findings.holds(f"{clean} of {len(pair.lost)} unsubscribed, closed 1000", clean == len(pair.lost))
         _judge_sessions(pair, findings)
-        plant.say("SIGTERM, gateways dead")
+        testbed.say("SIGTERM, gateways dead")
         for gateway in pair.site.gateways:
             gateway.freeze()
         began = monotonic()
@@ -111,36 +111,36 @@ def worker_term(household: Household, findings: Findings) -> None:
 
 
 def worker_added(household: Household, findings: Findings) -> None:
-    """A second worker comes to a plant that one worker holds."""
-    with Plant(household, "worker-added") as plant:
-        site, first = plant.start(MANY_GATEWAYS)
+    """A second worker starts while one worker holds all gateways."""
+    with ChaosTestBed(household, "worker-added") as testbed:
+        site, first = testbed.start(MANY_GATEWAYS)
         logins = site.summary()["logins"]
-        plant.say("a second worker")
+        testbed.say("a second worker")
         began = monotonic()
-        second = plant.start_worker()
+        second = testbed.start_worker()
         tolerated = max(1, round(MANY_GATEWAYS * 0.05))
         most_unknown = 0
 
         def is_even() -> bool:
             nonlocal most_unknown
-            most_unknown = max(most_unknown, plant.count_in_state("unknown"))
-            counts = [len(plant.held_by(each)) for each in (first, second)]
+            most_unknown = max(most_unknown, testbed.count_in_state("unknown"))
+            counts = [len(testbed.held_by(each)) for each in (first, second)]
             return (
                 max(counts) - min(counts) <= 2 * tolerated
                 and sum(counts) == MANY_GATEWAYS
-                and plant.count_in_state("connected") == MANY_GATEWAYS
+                and testbed.count_in_state("connected") == MANY_GATEWAYS
             )
 
-        even = plant.wait(is_even, GIVE_UP_S)
+        even = testbed.wait(is_even, GIVE_UP_S)
         findings.within("spread evenly after", since(began, even), ADDED_LIMIT_S)
-        counts = [len(plant.held_by(each)) for each in (first, second)]
+        counts = [len(testbed.held_by(each)) for each in (first, second)]
         findings.note(f"{counts[0]} and {counts[1]} of {MANY_GATEWAYS}")
         moved = site.summary()["logins"] - logins
-        told = plant.rows(COUNT_REASON, "rebalanced")[0][0]
+        told = testbed.rows(COUNT_REASON, "rebalanced")[0][0]
         findings.note(f"{moved} moved, {told} transitions say rebalanced")
         findings.holds(f"{most_unknown} unknown meanwhile", most_unknown == 0)
         settled = site.summary()["logins"]
-        plant.pause(CHURN_WATCH_S)
+        testbed.pause(CHURN_WATCH_S)
         churn = site.summary()["logins"] - settled
         findings.holds(f"{churn} moved in the {CHURN_WATCH_S:g} s after", churn == 0)
         most = most_sessions(site.gateways)
@@ -159,11 +159,11 @@ def _judge_endings(gateways: list[Gateway], findings: Findings) -> None:
 
 
 def _measure_take_over(
-    plant: Plant, pair: Pair, began: float, unknown_limit_s: float, findings: Findings
+    testbed: ChaosTestBed, pair: Pair, began: float, unknown_limit_s: float, findings: Findings
 ) -> None:
-    unknown = plant.wait_for(pair.lost, is_unknown, TAKEN_OVER_LIMIT_S)
+    unknown = testbed.wait_for(pair.lost, is_unknown, TAKEN_OVER_LIMIT_S)
     findings.within("unknown after", since(began, unknown), unknown_limit_s)
-    taken = plant.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
+    taken = testbed.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
     findings.within("connected by another worker after", since(began, taken), TAKEN_OVER_LIMIT_S)
 
 

@@ -15,7 +15,7 @@ from chaos.scenarios import fleets as rows_fleets
 from chaos.scenarios import gateways as rows_gateways
 from chaos.scenarios.fleets import worker_kill_5000, worker_term_5000
 from chaos.scenarios.gateways import gateway_cut
-from chaos.testbed import Plant
+from chaos.testbed import ChaosTestBed
 from devstack.harness.sandbox import Household
 from devstack.processes.orphans import marked_processes
 from devstack.project import PROJECT
@@ -46,12 +46,12 @@ def test_a_row_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_false_promise_is_found_out(tmp_path: Path) -> None:
     def measure(household: Household, findings: Findings) -> None:
-        with Plant(household, "false") as plant:
-            site = plant.start_site(1)
-            plant.register({"AP-0001": site.url("AP-0001")})
+        with ChaosTestBed(household, "false") as testbed:
+            site = testbed.start_site(1)
+            testbed.register({"AP-0001": site.url("AP-0001")})
             # Nobody is there who could connect it.
-            findings.within("connected", plant.wait_for(["AP-0001"], _is_connected, 0.2), 0.1)
-            findings.holds("no worker", plant.status("AP-0001")["reason"]["code"] == "no_worker")
+            findings.within("connected", testbed.wait_for(["AP-0001"], _is_connected, 0.2), 0.1)
+            findings.holds("no worker", testbed.status("AP-0001")["reason"]["code"] == "no_worker")
 
     with Household(tmp_path / "chaos-test", lambda _text: None) as household:
         outcome = run_row(Row("false", "none", "connected", measure, 1), household)

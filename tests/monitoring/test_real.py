@@ -16,7 +16,7 @@ from simulator import Credentials, Site
 from tests.monitoring.files import alerts, groupings_in, metrics_in, needs_prometheus, targets
 from tests.monitoring.prometheus import LIMIT_S, Prometheus
 from tests.support.api_server import ApiServer
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
 from tests.support.worker_settings import EMAIL, PASSWORD
@@ -32,7 +32,7 @@ Labels = dict[str, set[str]]
 class System:
     """Everything, and connected."""
 
-    plant: Plant
+    testbed: WorkerTestBed
     site: Site
     api: ApiServer
     worker: WorkerProcess
@@ -62,7 +62,7 @@ def start_system(tmp_path: Path) -> Iterator[Callable[[str], System]]:
     with ExitStack() as stack:
 
         def start(url: str) -> System:
-            plant = stack.enter_context(Plant(url))
+            testbed = stack.enter_context(WorkerTestBed(url))
             names = [f"CTC-{number}" for number in range(GATEWAYS)]
             site = stack.enter_context(
                 Site.start(names, credentials=Credentials(EMAIL, PASSWORD), one_port_each=True)
@@ -72,11 +72,11 @@ def start_system(tmp_path: Path) -> Iterator[Callable[[str], System]]:
             port = free_port()
             worker = WorkerProcess(url, tmp_path, {**LEASE, "METRICS_PORT": str(port)})
             stack.callback(worker.kill)
-            ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+            ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
             for row_id in ids:
-                plant.wait_for_state(row_id, "connected", LIMIT_S)
+                testbed.wait_for_state(row_id, "connected", LIMIT_S)
             api.call("GET", "/api/events")
-            return System(plant, site, api, worker, port, tmp_path)
+            return System(testbed, site, api, worker, port, tmp_path)
 
         yield start
 
@@ -107,7 +107,7 @@ def test_every_metric_and_label_is_there(system: System) -> None:
 
 @needs_prometheus
 def test_a_healthy_system_fills_every_panel_and_fires_nothing(system: System) -> None:
-    system.plant.add("CTC-refusing", "ws://127.0.0.1:9")
+    system.testbed.add("CTC-refusing", "ws://127.0.0.1:9")
     with system.prometheus() as prometheus:
         for where, expression, _ in targets():
             wait_until(partial(prometheus.query, expression), LIMIT_S, f"{where}: {expression}")
@@ -158,5 +158,5 @@ def test_logins_that_are_rejected(system: System) -> None:
         rejected = 'sum(millgate_failures_total{reason="login_rejected"})'
         wait_until(lambda: prometheus.value(rejected) == 0, LIMIT_S, "no rejection so far")
         url = system.site.gateways[0].url
-        system.plant.add_all([(f"CTC-wrong-{number}", url) for number in range(6)], password="wrong")
+        system.testbed.add_all([(f"CTC-wrong-{number}", url) for number in range(6)], password="wrong")
         prometheus.wait_until_firing("MillgateLoginsRejected")

@@ -1,4 +1,4 @@
-"""The rows of a plant, written as the API writes them, and statuses, read as the API reads them."""
+"""A database for a test: gateways are written as the API writes them, statuses are read as it reads them."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 from tests.support.worker_settings import EMAIL, KEY, PASSWORD, worker_config
 
 
-class Plant:
+class WorkerTestBed:
     """One factory in a database. For one thread."""
 
     def __init__(self, database_url: str) -> None:

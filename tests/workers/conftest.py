@@ -1,4 +1,4 @@
-"""A plant, a site of simulated gateways, and workers that keep them connected."""
+"""A test bed, a site of simulated gateways, and workers that keep them connected."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from simulator import Credentials, Site, SiteSettings
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.worker_process import ThreadedWorker, WorkerProcess
 from tests.support.worker_settings import EMAIL, PASSWORD
 
@@ -17,9 +17,9 @@ SpawnWorker = Callable[..., WorkerProcess]
 
 
 @pytest.fixture
-def plant(database_url: str) -> Iterator[Plant]:
+def testbed(database_url: str) -> Iterator[WorkerTestBed]:
     """An empty factory in a database of this test's own."""
-    with Plant(database_url) as opened:
+    with WorkerTestBed(database_url) as opened:
         yield opened
 
 

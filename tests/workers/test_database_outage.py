@@ -9,7 +9,7 @@ import pytest
 
 from devstack.postgres.server import EmbeddedPostgres
 from service.gateway_states import State
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import StartSite
@@ -20,14 +20,14 @@ LEASE_S = 4.0
 
 
 @pytest.fixture
-def own_plant(own_postgres: EmbeddedPostgres) -> Iterator[Plant]:
-    """A plant in a server that the test may stop."""
-    with Plant(own_postgres.url()) as plant:
-        yield plant
+def own_plant(own_postgres: EmbeddedPostgres) -> Iterator[WorkerTestBed]:
+    """A test bed on a server that the test may stop."""
+    with WorkerTestBed(own_postgres.url()) as testbed:
+        yield testbed
 
 
 @pytest.fixture
-def own_worker(own_postgres: EmbeddedPostgres, own_plant: Plant) -> Iterator[ThreadedWorker]:
+def own_worker(own_postgres: EmbeddedPostgres, own_plant: WorkerTestBed) -> Iterator[ThreadedWorker]:
     """A worker on that server."""
     # A lease that outlives a slow start of the server on a busy machine.
     worker = ThreadedWorker(own_postgres.url(), {"LEASE_S": str(LEASE_S), "HEARTBEAT_S": "0.5"})
@@ -37,15 +37,18 @@ def own_worker(own_postgres: EmbeddedPostgres, own_plant: Plant) -> Iterator[Thr
 
 @pytest.mark.req("GATEWAY-08", "STATUS-01")
 def test_sessions_outlive_the_database_and_states_are_right_again(
-    own_postgres: EmbeddedPostgres, own_plant: Plant, own_worker: ThreadedWorker, start_site: StartSite
+    own_postgres: EmbeddedPostgres,
+    own_plant: WorkerTestBed,
+    own_worker: ThreadedWorker,
+    start_site: StartSite,
 ) -> None:
-    plant, worker = own_plant, own_worker
+    testbed, worker = own_plant, own_worker
     site = start_site(4)
     steady, dropped, lost, _ = site.gateways
-    ids = plant.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
+    ids = testbed.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
     steady_id, dropped_id, lost_id, _ = ids
     for row_id in ids:
-        plant.wait_for_state(row_id, "connected")
+        testbed.wait_for_state(row_id, "connected")
 
     own_postgres.stop()
     last_renewal_until = lease_clock() + LEASE_S
@@ -66,23 +69,23 @@ def test_sessions_outlive_the_database_and_states_are_right_again(
     status = "SELECT state FROM gateway_statuses WHERE id = %s"
 
     def shown() -> list[str]:
-        return [plant.rows(status, row_id)[0].state for row_id in (steady_id, dropped_id, lost_id)]
+        return [testbed.rows(status, row_id)[0].state for row_id in (steady_id, dropped_id, lost_id)]
 
     def as_they_are() -> bool:
         steady_state, dropped_state, lost_state = shown()
         return steady_state == dropped_state == "connected" and lost_state in {"retrying", "connecting"}
 
     wait_until(as_they_are, RECOVERY_S, "the states to be right")
-    of_drop = [(event.from_state, event.to_state, event.reason_code) for event in plant.events(dropped_id)]
+    of_drop = [(event.from_state, event.to_state, event.reason_code) for event in testbed.events(dropped_id)]
     assert ("connected", "retrying", "connection_lost") in of_drop
     assert of_drop[-1][:2] == ("authenticating", "connected")
-    history = [(event.from_state, event.to_state, event.reason_code) for event in plant.events(lost_id)]
+    history = [(event.from_state, event.to_state, event.reason_code) for event in testbed.events(lost_id)]
     assert ("connected", "retrying", "closed_by_gateway") in history
     assert monotonic() - returned < RECOVERY_S + 1
 
     # And wishes are followed again.
     lost.start_listening()
-    plant.rows("UPDATE gateways SET desired_state = 'disconnected' WHERE id = %s", steady_id)
+    testbed.rows("UPDATE gateways SET desired_state = 'disconnected' WHERE id = %s", steady_id)
     steady.wait(lambda gateway: gateway.open_sessions == 0, timeout_s=RECOVERY_S)
     lost.wait(lambda gateway: gateway.logins == 2, timeout_s=RECOVERY_S)
     assert [len(gateway.sessions_closed) for gateway in site.gateways] == [1, 1, 1, 0]
@@ -91,7 +94,7 @@ def test_sessions_outlive_the_database_and_states_are_right_again(
 
 @pytest.mark.req("GATEWAY-08")
 def test_worker_waits_for_a_database_that_comes_later(
-    own_postgres: EmbeddedPostgres, own_plant: Plant, start_site: StartSite
+    own_postgres: EmbeddedPostgres, own_plant: WorkerTestBed, start_site: StartSite
 ) -> None:
     gateway = start_site().gateways[0]
     own_plant.add(gateway.gateway_id, gateway.url)
@@ -109,14 +112,14 @@ def test_worker_waits_for_a_database_that_comes_later(
 def test_sessions_outlive_a_database_that_goes_without_a_word(
     how: str,
     own_postgres: EmbeddedPostgres,
-    own_plant: Plant,
+    own_plant: WorkerTestBed,
     own_worker: ThreadedWorker,
     start_site: StartSite,
 ) -> None:
-    plant, site = own_plant, start_site(3)
-    ids = plant.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
+    testbed, site = own_plant, start_site(3)
+    ids = testbed.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
     for row_id in ids:
-        plant.wait_for_state(row_id, "connected")
+        testbed.wait_for_state(row_id, "connected")
     held_by = own_worker.worker._lease.worker
     if how == "killed":
         os.kill(own_postgres.pid, signal.SIGKILL)
@@ -124,17 +127,17 @@ def test_sessions_outlive_a_database_that_goes_without_a_word(
         own_postgres.stop()
         own_postgres.start()
     else:
-        plant.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        testbed.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
     status = "SELECT state FROM gateway_statuses ORDER BY id"
 
     def shown() -> list[str]:
-        return [row.state for row in plant.rows(status)]
+        return [row.state for row in testbed.rows(status)]
 
     # As fast as the lease's session is back.
     wait_until(lambda: shown() == ["connected"] * 3, RECOVERY_S, "the states to be right")
     site.gateways[0].drop("rst")
     site.gateways[0].wait(lambda gateway: gateway.logins == 2 and gateway.open_sessions == 1)
-    wait_until(lambda: [e.to_state for e in plant.events(ids[0])][-1] == "connected", RECOVERY_S)
+    wait_until(lambda: [e.to_state for e in testbed.events(ids[0])][-1] == "connected", RECOVERY_S)
     assert own_worker.worker._lease.worker == held_by
     seen = site.summary()
     assert (seen["logins"], seen["sessions_closed"], seen["max_open_sessions"]) == (4, 1, 1)

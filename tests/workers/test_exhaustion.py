@@ -14,7 +14,7 @@ import pytest
 
 from service.gateway_states import Phase, ReasonCode
 from service.threads import BackgroundThread, NoThreadError
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
@@ -110,31 +110,33 @@ def test_what_proves_too_much_counts_for_a_while_and_is_said_once(caplog: pytest
 
 @pytest.mark.req("LIFECYCLE-04")
 def test_a_worker_with_few_files_takes_what_it_can_carry_and_says_so_once(
-    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker, tmp_path: Path
+    testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker, tmp_path: Path
 ) -> None:
     count = 2 * gateways_within(FEW_FILES)
     site = start_site(count)
-    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
     few = spawn_worker(file_limit=FEW_FILES, LEASE_S="30", CLOSE_TIMEOUT_S="3")
-    wait_until(lambda: counts(plant, "no_capacity") == count // 2, 20, "half of them to say that all is full")
-    wait_until(lambda: counts_in_state(plant, "connected") == count // 2, 20, "the other half")
+    wait_until(
+        lambda: counts(testbed, "no_capacity") == count // 2, 20, "half of them to say that all is full"
+    )
+    wait_until(lambda: counts_in_state(testbed, "connected") == count // 2, 20, "the other half")
     assert f'"limit": "{FEW_FILES} open files"' in few.log
     (tmp_path / "other").mkdir()
     spawn_worker(directory=tmp_path / "other", LEASE_S="30")
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected", 20)
-    held = plant.rows("SELECT gateway_capacity, gateways_held FROM workers ORDER BY started_at")
+        testbed.wait_for_state(row_id, "connected", 20)
+    held = testbed.rows("SELECT gateway_capacity, gateways_held FROM workers ORDER BY started_at")
     assert held[0].gateways_held <= held[0].gateway_capacity == count // 2
     assert site.summary()["max_open_sessions"] == 1
     assert few.log.count("out of files or threads") == 0
 
 
-def counts(plant: Plant, code: str) -> int:
-    return len(plant.rows("SELECT FROM gateway_statuses WHERE reason_code = %s", code))
+def counts(testbed: WorkerTestBed, code: str) -> int:
+    return len(testbed.rows("SELECT FROM gateway_statuses WHERE reason_code = %s", code))
 
 
-def counts_in_state(plant: Plant, state: str) -> int:
-    return len(plant.rows("SELECT FROM gateway_statuses WHERE state = %s", state))
+def counts_in_state(testbed: WorkerTestBed, state: str) -> int:
+    return len(testbed.rows("SELECT FROM gateway_statuses WHERE state = %s", state))
 
 
 def test_a_socket_that_is_not_to_be_had_has_a_reason_of_its_own() -> None:
@@ -152,7 +154,7 @@ def test_a_socket_that_is_not_to_be_had_has_a_reason_of_its_own() -> None:
 
 
 def test_a_lease_is_renewed_on_a_socket_of_any_number(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     with ExitStack() as stack:
         null = os.open(os.devnull, os.O_RDONLY)
@@ -162,8 +164,8 @@ def test_a_lease_is_renewed_on_a_socket_of_any_number(
             stack.callback(os.close, os.dup(null))
         gateway = start_site().gateways[0]
         worker = start_worker()
-        plant.wait_for_state(plant.add(gateway.gateway_id, gateway.url), "connected")
-        wait_until(lambda: plant.rows("SELECT FROM workers WHERE gateways_held = 1"), 8, "a renewal")
+        testbed.wait_for_state(testbed.add(gateway.gateway_id, gateway.url), "connected")
+        wait_until(lambda: testbed.rows("SELECT FROM workers WHERE gateways_held = 1"), 8, "a renewal")
         assert not worker.worker.has_crashed
         worker.stop()
 
@@ -199,68 +201,68 @@ def open_files() -> int:
 
 @pytest.mark.usefixtures("short_retry")
 def test_a_gateway_without_a_thread_is_handed_back_and_the_worker_lives(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = start_site(4)
     first, *others = site.gateways
     worker = start_worker()
-    first_id = plant.add(first.gateway_id, first.url)
-    plant.wait_for_state(first_id, "connected")
+    first_id = testbed.add(first.gateway_id, first.url)
+    testbed.wait_for_state(first_id, "connected")
     with no_threads():
-        row_ids = [plant.add(gateway.gateway_id, gateway.url) for gateway in others]
+        row_ids = [testbed.add(gateway.gateway_id, gateway.url) for gateway in others]
         for row_id in row_ids:
-            wait_for_reason(plant, row_id, "no_capacity")
-        assert plant.status(first_id).state == "connected"
+            wait_for_reason(testbed, row_id, "no_capacity")
+        assert testbed.status(first_id).state == "connected"
         assert not worker.worker.has_crashed
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected")
+        testbed.wait_for_state(row_id, "connected")
     assert first.logins == 1
     told = [record for record in caplog.records if "out of files or threads" in record.getMessage()]
     assert 1 <= len(told) <= 20
     worker.stop()
-    assert all(plant.is_free(row_id) for row_id in [first_id, *row_ids])
+    assert all(testbed.is_free(row_id) for row_id in [first_id, *row_ids])
 
 
-def wait_for_reason(plant: Plant, row_id: UUID, code: str) -> None:
+def wait_for_reason(testbed: WorkerTestBed, row_id: UUID, code: str) -> None:
     """What a worker wrote when it let the gateway go; the status says what is true since then."""
     written = "SELECT FROM gateway_connections WHERE gateway_id = %s AND reason_code = %s"
-    wait_until(lambda: plant.rows(written, row_id, code), 8, "the reason")
+    wait_until(lambda: testbed.rows(written, row_id, code), 8, "the reason")
 
 
 def test_a_worker_without_threads_hands_back_what_it_has(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     first, second = start_site(2).gateways
     worker = start_worker()
-    first_id = plant.add(first.gateway_id, first.url)
-    plant.wait_for_state(first_id, "connected")
+    first_id = testbed.add(first.gateway_id, first.url)
+    testbed.wait_for_state(first_id, "connected")
     with no_threads():
-        second_id = plant.add(second.gateway_id, second.url)
-        wait_for_reason(plant, second_id, "no_capacity")
+        second_id = testbed.add(second.gateway_id, second.url)
+        wait_for_reason(testbed, second_id, "no_capacity")
         worker.stop()
-    assert plant.is_free(first_id)
-    assert plant.rows("SELECT FROM workers WHERE ended_at IS NOT NULL")
+    assert testbed.is_free(first_id)
+    assert testbed.rows("SELECT FROM workers WHERE ended_at IS NOT NULL")
     assert [(end.code, end.unsubscribed) for end in first.sessions_closed] == [(1000, True)]
 
 
 def test_a_test_of_a_gateway_without_a_thread_fails_with_a_true_reason(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     # A pool that cannot grow, and has been used: its connections are no leak.
     worker = start_worker(DB_POOL_MIN="2", DB_POOL_MAX="2")
-    wait_until(lambda: plant.rows("SELECT FROM workers AS w WHERE worker_is_live(w)"), 8, "the worker")
-    assert result_of(plant, begin(plant, gateway.url))["failure"] is None
+    wait_until(lambda: testbed.rows("SELECT FROM workers AS w WHERE worker_is_live(w)"), 8, "the worker")
+    assert result_of(testbed, begin(testbed, gateway.url))["failure"] is None
     before = open_files()
     with no_threads():
-        failure = result_of(plant, begin(plant, gateway.url))["failure"]
+        failure = result_of(testbed, begin(testbed, gateway.url))["failure"]
     assert (failure["code"], failure["retryable"]) == ("no_capacity", True)
-    assert result_of(plant, begin(plant, gateway.url))["failure"] is None
+    assert result_of(testbed, begin(testbed, gateway.url))["failure"] is None
     assert not worker.worker.has_crashed
     wait_until(lambda: open_files() <= before, 8, "all files to be given back")
 
 
-@pytest.mark.usefixtures("plant")
+@pytest.mark.usefixtures("testbed")
 def test_a_worker_that_has_no_thread_for_itself_ends_in_a_line(start_worker: StartWorker) -> None:
     run: Callable[..., object] = start_worker
     with no_threads(), pytest.raises((NoThreadError, RuntimeError)):

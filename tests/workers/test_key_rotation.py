@@ -20,7 +20,7 @@ from service.errors import ConfigurationError, DatabaseError
 from service.rotate_keys import BATCH, Rotation
 from tests.support.api_server import ApiServer
 from tests.support.inherited import inherited
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import KEY, PASSWORD
 from tests.workers.conftest import StartSite, StartWorker
@@ -39,25 +39,25 @@ def say_nothing(_line: str) -> None:
 
 
 @pytest.fixture
-def rows(plant: Plant) -> list[UUID]:
+def rows(testbed: WorkerTestBed) -> list[UUID]:
     """Gateways that nobody connects, sealed with the old key, which is in use; the last is deleted."""
-    with plant.database.transaction() as transaction:
-        check_key(transaction, plant.sealer, will_seal=True)
-    added = plant.add_all([(f"CTC-{number}", NOWHERE) for number in range(2 * BATCH + 50)])
-    plant.rows("UPDATE gateways SET desired_state = 'disconnected'")
-    plant.delete(added[-1])
+    with testbed.database.transaction() as transaction:
+        check_key(transaction, testbed.sealer, will_seal=True)
+    added = testbed.add_all([(f"CTC-{number}", NOWHERE) for number in range(2 * BATCH + 50)])
+    testbed.rows("UPDATE gateways SET desired_state = 'disconnected'")
+    testbed.delete(added[-1])
     return added
 
 
-def sealed_with(plant: Plant) -> dict[str, int]:
+def sealed_with(testbed: WorkerTestBed) -> dict[str, int]:
     """How many passwords are sealed with each key."""
-    counted = plant.rows("SELECT key_id_of(sealed_password), count(*) FROM gateways GROUP BY 1")
+    counted = testbed.rows("SELECT key_id_of(sealed_password), count(*) FROM gateways GROUP BY 1")
     return dict(counted)
 
 
-def password_of(plant: Plant, row_id: UUID, sealer: Sealer = NEW) -> str:
+def password_of(testbed: WorkerTestBed, row_id: UUID, sealer: Sealer = NEW) -> str:
     """A stored password, opened."""
-    [row] = plant.rows("SELECT sealed_password FROM gateways WHERE id = %s", row_id)
+    [row] = testbed.rows("SELECT sealed_password FROM gateways WHERE id = %s", row_id)
     return sealer.open(row.sealed_password, row_id).reveal()
 
 
@@ -80,9 +80,9 @@ def rotate(database_url: str, **environment: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def held_at(plant: Plant, row_id: UUID) -> Iterator[Callable[[], bool]]:
+def held_at(testbed: WorkerTestBed, row_id: UUID) -> Iterator[Callable[[], bool]]:
     """Whoever seals this row anew waits in the middle of it until the block ends; yields whether one does."""
-    plant.rows(
+    testbed.rows(
         f"""
         CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -95,10 +95,10 @@ def held_at(plant: Plant, row_id: UUID) -> Iterator[Callable[[], bool]]:
         """
     )
     somebody = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
-    with psycopg.connect(plant.database_url, autocommit=True) as holder:
+    with psycopg.connect(testbed.database_url, autocommit=True) as holder:
         holder.execute("SELECT pg_advisory_lock(42)")
-        yield lambda: bool(plant.rows(somebody))
-    plant.rows("DROP FUNCTION wait_here() CASCADE")
+        yield lambda: bool(testbed.rows(somebody))
+    testbed.rows("DROP FUNCTION wait_here() CASCADE")
 
 
 class Load:
@@ -143,124 +143,130 @@ class Load:
 
 @pytest.mark.timeout(180)
 def test_under_load_no_request_fails_and_no_gateway_connects_again(
-    plant: Plant, rows: list[UUID], start_site: StartSite, start_worker: StartWorker, tmp_path: Path
+    testbed: WorkerTestBed, rows: list[UUID], start_site: StartSite, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     site = start_site(3)
-    connected = plant.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
+    connected = testbed.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
     start_worker(**BOTH_KEYS)
     for row_id in connected:
-        plant.wait_for_state(row_id, "connected")
-    before = {row_id: (plant.status(row_id).generation, plant.events(row_id)) for row_id in connected}
+        testbed.wait_for_state(row_id, "connected")
+    before = {row_id: (testbed.status(row_id).generation, testbed.events(row_id)) for row_id in connected}
     total = len(rows) + len(connected)
     with (
-        ApiServer(plant.database_url, tmp_path / "api.log", BOTH_KEYS) as api,
+        ApiServer(testbed.database_url, tmp_path / "api.log", BOTH_KEYS) as api,
         Load(api, rows[:-1]) as load,
     ):
         wait_until(lambda: len(load.statuses) > 20, LIMIT_S, "the load")
-        rotation = rotate(plant.database_url, **BOTH_KEYS)
+        rotation = rotate(testbed.database_url, **BOTH_KEYS)
         said, _ = rotation.communicate(timeout=LIMIT_S)
         enough = len(load.statuses) + 20
         wait_until(lambda: len(load.statuses) > enough, LIMIT_S, "the load after the rotation")
     assert rotation.returncode == 0, said
     assert set(load.statuses) == {200}, api.log_path.read_text()[-2000:]
-    assert f"Key {plant.sealer.key_id} is no longer used anywhere" in said
+    assert f"Key {testbed.sealer.key_id} is no longer used anywhere" in said
     assert "done." in said
-    assert sealed_with(plant) == {NEW.key_id: total}
-    assert find_keys_in_use(plant.database) == [NEW.key_id]
+    assert sealed_with(testbed) == {NEW.key_id: total}
+    assert find_keys_in_use(testbed.database) == [NEW.key_id]
     for row_id in rows:
-        assert password_of(plant, row_id) == load.passwords.get(row_id, PASSWORD)
+        assert password_of(testbed, row_id) == load.passwords.get(row_id, PASSWORD)
     for gateway in site.gateways:
         assert (gateway.logins, gateway.sessions_closed, gateway.open_sessions) == (1, [], 1)
     for row_id in connected:
-        assert (plant.status(row_id).generation, plant.events(row_id)) == before[row_id]
-        assert password_of(plant, row_id) == PASSWORD
+        assert (testbed.status(row_id).generation, testbed.events(row_id)) == before[row_id]
+        assert password_of(testbed, row_id) == PASSWORD
 
 
-def test_killed_in_the_middle_it_goes_on_where_it_was(plant: Plant, rows: list[UUID]) -> None:
-    old = plant.sealer.key_id
-    with held_at(plant, rows[BATCH + BATCH // 2]) as is_waiting:
-        rotation = rotate(plant.database_url, **BOTH_KEYS)
+def test_killed_in_the_middle_it_goes_on_where_it_was(testbed: WorkerTestBed, rows: list[UUID]) -> None:
+    old = testbed.sealer.key_id
+    with held_at(testbed, rows[BATCH + BATCH // 2]) as is_waiting:
+        rotation = rotate(testbed.database_url, **BOTH_KEYS)
         wait_until(is_waiting, LIMIT_S, "the second batch")
         rotation.kill()
         rotation.communicate(timeout=LIMIT_S)
-    assert sealed_with(plant) == {NEW.key_id: BATCH, old: len(rows) - BATCH}
-    assert find_keys_in_use(plant.database) == [old, NEW.key_id]
-    again = rotate(plant.database_url, **BOTH_KEYS)
+    assert sealed_with(testbed) == {NEW.key_id: BATCH, old: len(rows) - BATCH}
+    assert find_keys_in_use(testbed.database) == [old, NEW.key_id]
+    again = rotate(testbed.database_url, **BOTH_KEYS)
     said, _ = again.communicate(timeout=LIMIT_S)
     assert again.returncode == 0, said
     assert f"{len(rows) - BATCH} passwords to seal anew" in said
-    assert sealed_with(plant) == {NEW.key_id: len(rows)}
-    assert {password_of(plant, row_id) for row_id in rows} == {PASSWORD}
+    assert sealed_with(testbed) == {NEW.key_id: len(rows)}
+    assert {password_of(testbed, row_id) for row_id in rows} == {PASSWORD}
 
 
-def test_a_password_that_is_being_changed_meanwhile_keeps_its_change(plant: Plant, rows: list[UUID]) -> None:
+def test_a_password_that_is_being_changed_meanwhile_keeps_its_change(
+    testbed: WorkerTestBed, rows: list[UUID]
+) -> None:
     changed = rows[3]
-    with psycopg.connect(plant.database_url) as other:
+    with psycopg.connect(testbed.database_url) as other:
         other.execute(
             "UPDATE gateways SET sealed_password = %s WHERE id = %s",
-            [plant.sealer.seal(Secret("changed"), changed), changed],
+            [testbed.sealer.seal(Secret("changed"), changed), changed],
         )
-        rotation = rotate(plant.database_url, **BOTH_KEYS)
-        wait_until(lambda: sealed_with(plant).get(plant.sealer.key_id) == 1, LIMIT_S, "all others to be done")
+        rotation = rotate(testbed.database_url, **BOTH_KEYS)
+        wait_until(
+            lambda: sealed_with(testbed).get(testbed.sealer.key_id) == 1, LIMIT_S, "all others to be done"
+        )
         other.commit()
     assert rotation.communicate(timeout=LIMIT_S)
     assert rotation.returncode == 0
-    assert password_of(plant, changed) == "changed"
-    assert plant.rows("SELECT generation FROM gateways WHERE id = %s", changed)[0].generation == 3
+    assert password_of(testbed, changed) == "changed"
+    assert testbed.rows("SELECT generation FROM gateways WHERE id = %s", changed)[0].generation == 3
 
 
-def test_a_change_that_waits_for_the_rotation_comes_after_it(plant: Plant, rows: list[UUID]) -> None:
+def test_a_change_that_waits_for_the_rotation_comes_after_it(
+    testbed: WorkerTestBed, rows: list[UUID]
+) -> None:
     changed = rows[3]
-    plant.sealer = BOTH
-    with held_at(plant, rows[5]) as is_waiting:
-        rotation = rotate(plant.database_url, **BOTH_KEYS)
+    testbed.sealer = BOTH
+    with held_at(testbed, rows[5]) as is_waiting:
+        rotation = rotate(testbed.database_url, **BOTH_KEYS)
         wait_until(is_waiting, LIMIT_S, "the first batch")
-        change = threading.Thread(target=lambda: plant.change(changed, password="changed"), daemon=True)
+        change = threading.Thread(target=lambda: testbed.change(changed, password="changed"), daemon=True)
         change.start()
         blocked = "SELECT FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
-        wait_until(lambda: len(plant_rows_apart(plant, blocked)) == 2, LIMIT_S, "the change to wait")
+        wait_until(lambda: len(plant_rows_apart(testbed, blocked)) == 2, LIMIT_S, "the change to wait")
     change.join(LIMIT_S)
     rotation.communicate(timeout=LIMIT_S)
     assert rotation.returncode == 0
-    assert password_of(plant, changed) == "changed"
+    assert password_of(testbed, changed) == "changed"
 
 
-def plant_rows_apart(plant: Plant, statement: str) -> list[object]:
+def plant_rows_apart(testbed: WorkerTestBed, statement: str) -> list[object]:
     """What a statement returns about this database's sessions."""
-    return plant.rows(f"{statement} AND datname = current_database()")
+    return testbed.rows(f"{statement} AND datname = current_database()")
 
 
-def test_sealing_anew_changes_nothing_else_and_tells_nobody(plant: Plant, rows: list[UUID]) -> None:
+def test_sealing_anew_changes_nothing_else_and_tells_nobody(testbed: WorkerTestBed, rows: list[UUID]) -> None:
     # Who wrote it last is another: workers look at it, and find that nothing changed.
     everything = (
         "SELECT to_jsonb(g) - 'sealed_password' - 'written_by' AS rest FROM gateways AS g ORDER BY id"
     )
-    before = plant.rows(everything)
-    with psycopg.connect(plant.database_url, autocommit=True) as listener:
+    before = testbed.rows(everything)
+    with psycopg.connect(testbed.database_url, autocommit=True) as listener:
         listener.execute("LISTEN gateways_changed")
-        assert Rotation(plant.database, BOTH, say_nothing).run()
+        assert Rotation(testbed.database, BOTH, say_nothing).run()
         listener.execute("SELECT pg_notify('gateways_changed', 'mark')")
         told = [notice.payload for notice in listener.notifies(timeout=10, stop_after=1)]
     assert told == ["mark"]
-    assert plant.rows(everything) == before
+    assert testbed.rows(everything) == before
     # Under that setting nothing else can be changed, whatever a statement says.
-    plant.rows("BEGIN; SET LOCAL millgate.seals_anew = 'yes'; UPDATE gateways SET name = 'other'; COMMIT")
-    assert plant.rows(everything) == before
+    testbed.rows("BEGIN; SET LOCAL millgate.seals_anew = 'yes'; UPDATE gateways SET name = 'other'; COMMIT")
+    assert testbed.rows(everything) == before
 
 
-def test_a_retired_key_seals_nothing_more(plant: Plant, rows: list[UUID]) -> None:
-    assert Rotation(plant.database, BOTH, say_nothing).run()
+def test_a_retired_key_seals_nothing_more(testbed: WorkerTestBed, rows: list[UUID]) -> None:
+    assert Rotation(testbed.database, BOTH, say_nothing).run()
     with pytest.raises(DatabaseError, match="gateways_sealed_with_key_in_use"):
-        plant.change(rows[0], password="sealed by somebody who was not told")
+        testbed.change(rows[0], password="sealed by somebody who was not told")
     with pytest.raises(DatabaseError, match="gateways_sealed_with_key_in_use"):
-        plant.add("CTC-late", NOWHERE)
-    assert password_of(plant, rows[0]) == PASSWORD
-    plant.change(rows[0], name="other")
+        testbed.add("CTC-late", NOWHERE)
+    assert password_of(testbed, rows[0]) == PASSWORD
+    testbed.change(rows[0], name="other")
 
 
-def test_every_key_in_use_has_to_be_there_at_start(plant: Plant, rows: list[UUID]) -> None:
+def test_every_key_in_use_has_to_be_there_at_start(testbed: WorkerTestBed, rows: list[UUID]) -> None:
     def check(*keys: str, will_seal: bool = False) -> None:
-        with plant.database.transaction() as transaction:
+        with testbed.database.transaction() as transaction:
             check_key(
                 transaction, Sealer(Secret(keys[0]), [Secret(key) for key in keys[1:]]), will_seal=will_seal
             )
@@ -276,34 +282,38 @@ def test_every_key_in_use_has_to_be_there_at_start(plant: Plant, rows: list[UUID
         with pytest.raises(ConfigurationError) as refused:
             check(*keys)
         assert not [key for key in keys if key in str(refused.value)]
-    assert Rotation(plant.database, BOTH, say_nothing).run()
+    assert Rotation(testbed.database, BOTH, say_nothing).run()
     check(NEW_KEY)
     with pytest.raises(ConfigurationError):
         check(KEY)
 
 
-def test_what_no_key_opens_is_named_and_keeps_its_key_in_use(plant: Plant, rows: list[UUID]) -> None:
+def test_what_no_key_opens_is_named_and_keeps_its_key_in_use(
+    testbed: WorkerTestBed, rows: list[UUID]
+) -> None:
     broken = rows[7]
-    [row] = plant.rows("SELECT sealed_password FROM gateways WHERE id = %s", broken)
+    [row] = testbed.rows("SELECT sealed_password FROM gateways WHERE id = %s", broken)
     damaged = row.sealed_password[:-1] + bytes([row.sealed_password[-1] ^ 1])
-    plant.rows("UPDATE gateways SET sealed_password = %s WHERE id = %s", damaged, broken)
+    testbed.rows("UPDATE gateways SET sealed_password = %s WHERE id = %s", damaged, broken)
     said: list[str] = []
-    assert not Rotation(plant.database, BOTH, said.append).run()
+    assert not Rotation(testbed.database, BOTH, said.append).run()
     assert [line for line in said if str(broken) in line]
-    assert said[-1] == f"Key {plant.sealer.key_id} is still in use: keep it, and run this again."
-    assert sealed_with(plant) == {NEW.key_id: len(rows) - 1, plant.sealer.key_id: 1}
-    plant.change(broken, name="renamed all the same")
-    plant.sealer = BOTH
-    plant.change(broken, password="stored anew")
-    assert Rotation(plant.database, BOTH, said.append).run()
-    assert password_of(plant, broken) == "stored anew"
+    assert said[-1] == f"Key {testbed.sealer.key_id} is still in use: keep it, and run this again."
+    assert sealed_with(testbed) == {NEW.key_id: len(rows) - 1, testbed.sealer.key_id: 1}
+    testbed.change(broken, name="renamed all the same")
+    testbed.sealer = BOTH
+    testbed.change(broken, password="stored anew")
+    assert Rotation(testbed.database, BOTH, said.append).run()
+    assert password_of(testbed, broken) == "stored anew"
 
 
-def test_without_the_old_key_or_the_database_it_says_so_in_one_line(plant: Plant, rows: list[UUID]) -> None:
+def test_without_the_old_key_or_the_database_it_says_so_in_one_line(
+    testbed: WorkerTestBed, rows: list[UUID]
+) -> None:
     for url, keys in (
-        (plant.database_url, {"ENCRYPTION_KEY": NEW_KEY}),
-        (plant.database_url, {"ENCRYPTION_KEY": NEW_KEY, "ENCRYPTION_KEYS_OLD": "no key"}),
-        (plant.database_url, {}),
+        (testbed.database_url, {"ENCRYPTION_KEY": NEW_KEY}),
+        (testbed.database_url, {"ENCRYPTION_KEY": NEW_KEY, "ENCRYPTION_KEYS_OLD": "no key"}),
+        (testbed.database_url, {}),
         ("postgresql://127.0.0.1:9/none", BOTH_KEYS),
     ):
         rotation = rotate(url, **keys)
@@ -312,48 +322,50 @@ def test_without_the_old_key_or_the_database_it_says_so_in_one_line(plant: Plant
         assert len(said.splitlines()) == 1, said
         assert NEW_KEY not in said
         assert "no key" not in said
-    assert sealed_with(plant) == {plant.sealer.key_id: len(rows)}
+    assert sealed_with(testbed) == {testbed.sealer.key_id: len(rows)}
 
 
 def test_a_password_that_comes_at_the_last_moment_keeps_its_key_in_use(
-    plant: Plant, rows: list[UUID]
+    testbed: WorkerTestBed, rows: list[UUID]
 ) -> None:
     """Nobody else sees it yet, when everything else is done."""
     said: list[str] = []
-    late = plant.rows("SELECT uuidv7() AS id")[0].id
-    sealed = plant.sealer.seal(Secret("late"), late)
-    rotation = threading.Thread(target=lambda: Rotation(plant.database, BOTH, said.append).run(), daemon=True)
-    with psycopg.connect(plant.database_url) as other:
+    late = testbed.rows("SELECT uuidv7() AS id")[0].id
+    sealed = testbed.sealer.seal(Secret("late"), late)
+    rotation = threading.Thread(
+        target=lambda: Rotation(testbed.database, BOTH, said.append).run(), daemon=True
+    )
+    with psycopg.connect(testbed.database_url) as other:
         other.execute(
             "INSERT INTO gateways (id, factory_id, gateway_id, name, url, email, sealed_password)"
             " VALUES (%s, %s, 'CTC-late', 'late', 'ws://late', 'late@example.com', %s)",
-            [late, plant.factory_id, sealed],
+            [late, testbed.factory_id, sealed],
         )
         rotation.start()
         blocked = "SELECT FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
-        wait_until(lambda: plant_rows_apart(plant, blocked), LIMIT_S, "the rotation to wait for it")
+        wait_until(lambda: plant_rows_apart(testbed, blocked), LIMIT_S, "the rotation to wait for it")
         other.commit()
     rotation.join(LIMIT_S)
-    assert said[-1] == f"Key {plant.sealer.key_id} is still in use: keep it, and run this again."
-    assert Rotation(plant.database, BOTH, said.append).run()
-    assert password_of(plant, late) == "late"
+    assert said[-1] == f"Key {testbed.sealer.key_id} is still in use: keep it, and run this again."
+    assert Rotation(testbed.database, BOTH, said.append).run()
+    assert password_of(testbed, late) == "late"
 
 
-def test_passwords_that_are_stored_while_the_first_canary_is_left_are_taken(plant: Plant) -> None:
-    [row_id] = plant.add_all([("AP-1", "ws://127.0.0.1:9")])
+def test_passwords_that_are_stored_while_the_first_canary_is_left_are_taken(testbed: WorkerTestBed) -> None:
+    [row_id] = testbed.add_all([("AP-1", "ws://127.0.0.1:9")])
     stopping = threading.Event()
 
     def leave_and_remove() -> None:
         while not stopping.is_set():
-            with plant.database.transaction() as transaction:
-                check_key(transaction, plant.sealer)
-            plant.rows("DELETE FROM encryption_canaries")
+            with testbed.database.transaction() as transaction:
+                check_key(transaction, testbed.sealer)
+            testbed.rows("DELETE FROM encryption_canaries")
 
     thread = threading.Thread(target=leave_and_remove)
     thread.start()
     try:
         for number in range(1000):
-            plant.change(row_id, password=f"secret {number}")
+            testbed.change(row_id, password=f"secret {number}")
     finally:
         stopping.set()
         thread.join(5)

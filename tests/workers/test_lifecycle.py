@@ -7,231 +7,231 @@ from uuid import UUID
 import pytest
 
 from simulator import Credentials, Site
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import EMAIL, PASSWORD, PATIENT
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
 
 
-def add_all(plant: Plant, site: Site) -> list[UUID]:
+def add_all(testbed: WorkerTestBed, site: Site) -> list[UUID]:
     """Rows for all gateways of a site."""
-    return plant.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
+    return testbed.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
 
 
-def wait_until_connected(plant: Plant, row_ids: list[UUID], timeout_s: float = 10.0) -> None:
+def wait_until_connected(testbed: WorkerTestBed, row_ids: list[UUID], timeout_s: float = 10.0) -> None:
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected", timeout_s)
+        testbed.wait_for_state(row_id, "connected", timeout_s)
 
 
 @pytest.mark.req("LIFECYCLE-01")
 def test_new_gateway_is_logged_in_within_a_second(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(2)
     start_worker(POLL_INTERVAL_S="60")
     first, second = site.gateways
-    wait_until_connected(plant, [plant.add(first.gateway_id, first.url)])
-    plant.add(second.gateway_id, second.url)
+    wait_until_connected(testbed, [testbed.add(first.gateway_id, first.url)])
+    testbed.add(second.gateway_id, second.url)
     second.wait(lambda gateway: gateway.logins == 1, timeout_s=1)
 
 
 @pytest.mark.req("LIFECYCLE-01")
 def test_new_gateway_is_found_without_the_notification(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
-    plant.rows("ALTER TABLE gateways DISABLE TRIGGER gateways_notify_created")
+    testbed.rows("ALTER TABLE gateways DISABLE TRIGGER gateways_notify_created")
     start_worker()
-    wait_until(lambda: plant.rows("SELECT FROM workers"), what="the worker to register")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "connected")
+    wait_until(lambda: testbed.rows("SELECT FROM workers"), what="the worker to register")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "connected")
 
 
 @pytest.mark.req("LIFECYCLE-02")
 @pytest.mark.parametrize("field", ["url", "email", "password"])
 def test_new_connection_settings_close_the_session_and_open_another(
-    field: str, plant: Plant, start_site: StartSite, start_worker: StartWorker
+    field: str, testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    wait_until_connected(plant, [row_id])
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    wait_until_connected(testbed, [row_id])
     new = {"url": f"{gateway.url}/moved", "email": "new@example.com", "password": "a new one"}[field]
     gateway.credentials = Credentials(
         new if field == "email" else EMAIL, new if field == "password" else PASSWORD
     )
-    plant.change(row_id, **{field: new})
+    testbed.change(row_id, **{field: new})
     gateway.wait(lambda seen: seen.logins == 2)
     (end,) = gateway.sessions_closed
     assert (end.code, end.by, end.unsubscribed) == (1000, "client", True)
     assert gateway.max_open_sessions == 1
     assert gateway.rejected_logins == 0
-    wait_until(lambda: plant.status(row_id).observed_generation == 2)
-    assert "configuration_changed" in {event.reason_code for event in plant.events(row_id)}
+    wait_until(lambda: testbed.status(row_id).observed_generation == 2)
+    assert "configuration_changed" in {event.reason_code for event in testbed.events(row_id)}
 
 
 @pytest.mark.req("LIFECYCLE-02")
 def test_new_password_reaches_a_gateway_that_waits_for_its_next_attempt(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     start_worker(LOGIN_TRIES="1")
-    row_id = plant.add(gateway.gateway_id, gateway.url, password="wrong")
-    plant.wait_for_state(row_id, "auth_failed")
-    plant.change(row_id, password=PASSWORD)
-    plant.wait_for_state(row_id, "connected", timeout_s=2)
+    row_id = testbed.add(gateway.gateway_id, gateway.url, password="wrong")
+    testbed.wait_for_state(row_id, "auth_failed")
+    testbed.change(row_id, password=PASSWORD)
+    testbed.wait_for_state(row_id, "connected", timeout_s=2)
 
 
 @pytest.mark.req("LIFECYCLE-02", "CRYPTO-02")
 def test_the_same_password_again_leaves_the_session_alone(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    wait_until_connected(plant, [row_id])
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    wait_until_connected(testbed, [row_id])
     for generation in (2, 3):
-        plant.change(row_id, password=PASSWORD, url=gateway.url)
-        wait_until(lambda wanted=generation: plant.status(row_id).observed_generation == wanted)  # type: ignore[misc]
+        testbed.change(row_id, password=PASSWORD, url=gateway.url)
+        wait_until(lambda wanted=generation: testbed.status(row_id).observed_generation == wanted)  # type: ignore[misc]
     assert (gateway.logins, gateway.sessions_closed) == (1, [])
-    assert plant.status(row_id).state == "connected"
+    assert testbed.status(row_id).state == "connected"
     # Sealed anew and another one: that counts.
     gateway.credentials = Credentials(EMAIL, "another")
-    plant.change(row_id, password="another")
+    testbed.change(row_id, password="another")
     gateway.wait(lambda seen: seen.logins == 2)
-    wait_until(lambda: plant.status(row_id).observed_generation == 4)
+    wait_until(lambda: testbed.status(row_id).observed_generation == 4)
 
 
 @pytest.mark.req("LIFECYCLE-02")
 def test_the_same_password_again_is_tried_at_once_where_it_was_rejected(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     gateway.credentials = Credentials(EMAIL, "not yet")
     start_worker(LOGIN_TRIES="1")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "auth_failed")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "auth_failed")
     gateway.credentials = Credentials(EMAIL, PASSWORD)
-    plant.change(row_id, password=PASSWORD)
-    plant.wait_for_state(row_id, "connected", timeout_s=2)
+    testbed.change(row_id, password=PASSWORD)
+    testbed.wait_for_state(row_id, "connected", timeout_s=2)
 
 
 @pytest.mark.req("LIFECYCLE-02")
 def test_new_name_leaves_the_session_alone(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(2)
     start_worker()
-    row_id, other_id = add_all(plant, site)
-    wait_until_connected(plant, [row_id, other_id])
-    plant.change(row_id, name="Press hall 2", metadata={"line": 4}, model="X")
+    row_id, other_id = add_all(testbed, site)
+    wait_until_connected(testbed, [row_id, other_id])
+    testbed.change(row_id, name="Press hall 2", metadata={"line": 4}, model="X")
     # A later change that does show: when it is through, the earlier one has been looked at.
-    plant.disconnect(other_id)
-    plant.wait_for_state(other_id, "disconnected")
+    testbed.disconnect(other_id)
+    testbed.wait_for_state(other_id, "disconnected")
     assert site.gateways[0].sessions_closed == []
     assert (site.gateways[0].logins, site.gateways[0].open_sessions) == (1, 1)
 
 
 @pytest.mark.req("LIFECYCLE-03")
 def test_deleted_gateway_is_left_politely(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     worker = start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    wait_until_connected(plant, [row_id])
-    plant.delete(row_id)
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    wait_until_connected(testbed, [row_id])
+    testbed.delete(row_id)
     gateway.wait(lambda seen: len(seen.sessions_closed) == 1, timeout_s=5)
     (end,) = gateway.sessions_closed
     assert (end.code, end.by, end.unsubscribed) == (1000, "client", True)
-    wait_until(lambda: worker.registry.find(row_id) is None and plant.is_free(row_id))
+    wait_until(lambda: worker.registry.find(row_id) is None and testbed.is_free(row_id))
     assert gateway.violations == []
     assert gateway.attempts == 1
 
 
 @pytest.mark.req("LIFECYCLE-03")
 def test_deleted_gateway_is_forgotten_within_five_seconds_though_it_is_frozen(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     worker = start_worker(**PATIENT, CLOSE_TIMEOUT_S="3")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    wait_until_connected(plant, [row_id])
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    wait_until_connected(testbed, [row_id])
     gateway.freeze()
-    plant.delete(row_id)
+    testbed.delete(row_id)
     wait_until(lambda: worker.registry.find(row_id) is None, timeout_s=5, what="the gateway to be forgotten")
     assert f"gateway-{gateway.gateway_id}" not in {thread.name for thread in threading.enumerate()}
-    assert plant.is_free(row_id)
+    assert testbed.is_free(row_id)
 
 
 @pytest.mark.req("LIFECYCLE-03")
 def test_gateways_of_a_deleted_factory_are_left(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    wait_until_connected(plant, [row_id])
-    plant.rows("UPDATE factories SET deleted_at = now()")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    wait_until_connected(testbed, [row_id])
+    testbed.rows("UPDATE factories SET deleted_at = now()")
     gateway.wait(lambda seen: len(seen.sessions_closed) == 1, timeout_s=5)
 
 
 @pytest.mark.req("LIFECYCLE-04", "STATUS-03")
 def test_graceful_restart_connects_all_again_but_for_the_disconnected(
-    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker
+    testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker
 ) -> None:
     site = start_site(4)
     before = spawn_worker()
-    *row_ids, resting = add_all(plant, site)
-    wait_until_connected(plant, [*row_ids, resting])
-    plant.disconnect(resting)
-    assert plant.wait_for_state(resting, "disconnected").reason_code == "requested"
+    *row_ids, resting = add_all(testbed, site)
+    wait_until_connected(testbed, [*row_ids, resting])
+    testbed.disconnect(resting)
+    assert testbed.wait_for_state(resting, "disconnected").reason_code == "requested"
     assert before.terminate() == 0
     assert [gateway.open_sessions for gateway in site.gateways] == [0] * 4
     ends = [end for gateway in site.gateways for end in gateway.sessions_closed]
     assert {(end.code, end.unsubscribed) for end in ends} == {(1000, True)}
-    assert plant.status(row_ids[0]).reason_code == "no_worker"
+    assert testbed.status(row_ids[0]).reason_code == "no_worker"
     spawn_worker()
-    wait_until_connected(plant, row_ids)
+    wait_until_connected(testbed, row_ids)
     assert [gateway.logins for gateway in site.gateways] == [2, 2, 2, 1]
     assert site.summary()["max_open_sessions"] == 1
-    assert plant.status(resting).state == "disconnected"
-    plant.connect(resting)
-    plant.wait_for_state(resting, "connected")
+    assert testbed.status(resting).state == "disconnected"
+    testbed.connect(resting)
+    testbed.wait_for_state(resting, "connected")
 
 
 @pytest.mark.req("LIFECYCLE-05", "STATUS-03")
 def test_crash_connects_all_again_but_for_the_disconnected(
-    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker
+    testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker
 ) -> None:
     site = start_site(4)
     before = spawn_worker()
-    *row_ids, resting = add_all(plant, site)
-    wait_until_connected(plant, [*row_ids, resting])
-    plant.disconnect(resting)
-    plant.wait_for_state(resting, "disconnected")
+    *row_ids, resting = add_all(testbed, site)
+    wait_until_connected(testbed, [*row_ids, resting])
+    testbed.disconnect(resting)
+    testbed.wait_for_state(resting, "disconnected")
     before.kill()
     spawn_worker()
     site.wait(lambda seen: seen.summary()["logins"] == 7, timeout_s=10)
-    wait_until_connected(plant, row_ids)
+    wait_until_connected(testbed, row_ids)
     assert [gateway.logins for gateway in site.gateways] == [2, 2, 2, 1]
     assert site.summary()["max_open_sessions"] == 1
-    assert plant.status(resting).state == "disconnected"
-    steps = [(event.from_state, event.to_state, event.reason_code) for event in plant.events(row_ids[0])]
+    assert testbed.status(resting).state == "disconnected"
+    steps = [(event.from_state, event.to_state, event.reason_code) for event in testbed.events(row_ids[0])]
     assert ("connected", "unknown", "worker_lost") in steps
     assert ("unknown", "disconnected", "worker_lost") in steps
 
 
 @pytest.mark.req("ORCH-01", "ORCH-03")
 def test_worker_reads_the_active_gateways_at_its_start_and_gives_each_a_thread(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(3, prefix="one-thread-")
-    row_ids = add_all(plant, site)
-    deleted = plant.add("one-thread-deleted", site.gateways[0].url)
-    plant.delete(deleted)
+    row_ids = add_all(testbed, site)
+    deleted = testbed.add("one-thread-deleted", site.gateways[0].url)
+    testbed.delete(deleted)
     worker = start_worker()
-    wait_until_connected(plant, row_ids)
+    wait_until_connected(testbed, row_ids)
     expected = sorted(f"gateway-{gateway.gateway_id}" for gateway in site.gateways)
     named = sorted(name for thread in threading.enumerate() if "one-thread" in (name := thread.name))
     assert named == expected
@@ -242,15 +242,15 @@ def test_worker_reads_the_active_gateways_at_its_start_and_gives_each_a_thread(
 
 @pytest.mark.req("STATUS-03")
 def test_disconnect_is_clean_and_idempotent(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    wait_until_connected(plant, [row_id])
-    plant.disconnect(row_id)
-    plant.disconnect(row_id)
-    status = plant.wait_for_state(row_id, "disconnected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    wait_until_connected(testbed, [row_id])
+    testbed.disconnect(row_id)
+    testbed.disconnect(row_id)
+    status = testbed.wait_for_state(row_id, "disconnected")
     assert (status.reason_code, status.desired_state) == ("requested", "disconnected")
     (end,) = gateway.sessions_closed
     assert (end.code, end.unsubscribed) == (1000, True)
@@ -259,57 +259,57 @@ def test_disconnect_is_clean_and_idempotent(
 
 @pytest.mark.req("STATUS-02")
 def test_connect_ends_the_quarantine_of_credentials_and_touches_no_good_session(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     gateway.credentials = Credentials(EMAIL, "something else")
     start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "auth_failed")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "auth_failed")
     assert gateway.rejected_logins == 3
     gateway.credentials = Credentials(EMAIL, PASSWORD)
-    plant.connect(row_id)
-    plant.wait_for_state(row_id, "connected", timeout_s=2)
-    generation = plant.status(row_id).generation
-    plant.connect(row_id)
-    plant.change(row_id, name="looked at")
-    assert plant.status(row_id).generation == generation
-    seen_at = plant.status(row_id).last_seen_at
-    wait_until(lambda: plant.status(row_id).last_seen_at != seen_at)
+    testbed.connect(row_id)
+    testbed.wait_for_state(row_id, "connected", timeout_s=2)
+    generation = testbed.status(row_id).generation
+    testbed.connect(row_id)
+    testbed.change(row_id, name="looked at")
+    assert testbed.status(row_id).generation == generation
+    seen_at = testbed.status(row_id).last_seen_at
+    wait_until(lambda: testbed.status(row_id).last_seen_at != seen_at)
     assert (gateway.logins, gateway.sessions_closed) == (1, [])
 
 
 @pytest.mark.req("STATUS-02")
 def test_connect_does_not_wait_for_the_next_attempt(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site()
     gateway = site.gateways[0]
     site.stop_listening()
     # Jitter may make the first pauses short; a quarter of an hour is far off soon.
     start_worker(BACKOFF_INITIAL_S="900", BACKOFF_MAX_S="900")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "retrying")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "retrying")
     site.start_listening()
-    plant.connect(row_id)
-    plant.wait_for_state(row_id, "connected", timeout_s=2)
+    testbed.connect(row_id)
+    testbed.wait_for_state(row_id, "connected", timeout_s=2)
 
 
 @pytest.mark.req("STATUS-05")
 def test_last_seen_is_set_on_connect_and_kept_fresh_by_pongs_alone(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    status = plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    status = testbed.wait_for_state(row_id, "connected")
     assert status.last_seen_at is not None
     assert status.last_connected_at is not None
     assert abs((status.last_seen_at - status.last_connected_at).total_seconds()) < 1
     seen = {status.last_seen_at}
     deadline = time.monotonic() + 10
     while len(seen) < 4 and time.monotonic() < deadline:
-        status = plant.status(row_id)
+        status = testbed.status(row_id)
         assert status.last_seen_at is not None
         # What a pong's way, FRESHNESS_S and a report may take, on a busy machine.
         assert (status.as_of - status.last_seen_at).total_seconds() < 2
@@ -320,13 +320,13 @@ def test_last_seen_is_set_on_connect_and_kept_fresh_by_pongs_alone(
 
 @pytest.mark.req("STATUS-05")
 def test_messages_are_counted_and_timed(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    wait_until_connected(plant, [row_id])
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    wait_until_connected(testbed, [row_id])
     for _ in range(5):
         assert gateway.send({"Type": "NOT_DYN_TEMP", "From": "SERV", "Target": "UI", "Data": {}}) == 1
     counted = "SELECT FROM gateway_connections WHERE messages_received = 5 AND last_message_at IS NOT NULL"
-    wait_until(lambda: plant.rows(counted), what="five messages to be counted")
+    wait_until(lambda: testbed.rows(counted), what="five messages to be counted")

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
 
@@ -13,13 +13,13 @@ LOGGER = "millgate.connection"
 
 @pytest.mark.req("QUAL-05")
 def test_a_gateway_that_goes_down_is_one_warning_with_its_name_and_what_happens_next(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger=LOGGER)
     gateway = start_site().gateways[0]
     start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "connected")
     gateway.stop_listening()
     gateway.drop("rst")
 
@@ -28,7 +28,7 @@ def test_a_gateway_that_goes_down_is_one_warning_with_its_name_and_what_happens_
 
     wait_until(lambda: len([line for line in lines(logging.DEBUG) if "down" in line.message]) >= 2)
     gateway.start_listening()
-    plant.wait_for_state(row_id, "connected")
+    testbed.wait_for_state(row_id, "connected")
     [warning] = lines(logging.WARNING)
     assert vars(warning)["gateway"] == str(row_id)
     assert vars(warning)["gateway_id"] == gateway.gateway_id

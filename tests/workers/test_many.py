@@ -10,7 +10,7 @@ import pytest
 import workers.__main__ as worker_program
 from service.file_limit import raise_file_limit
 from simulator import Credentials, Site
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import EMAIL, PASSWORD, PATIENT
 from tests.workers.conftest import StartWorker
@@ -49,14 +49,14 @@ class CountingLimiter(HandshakeLimiter):
 @pytest.mark.req("ORCH-04", "ORCH-05")
 @pytest.mark.parametrize("count", [3, 1000])
 def test_all_connect(
-    count: int, plant: Plant, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+    count: int, testbed: WorkerTestBed, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raise_file_limit()
     monkeypatch.setattr(worker_program, "HandshakeLimiter", CountingLimiter)
     monkeypatch.setattr(CountingLimiter, "most", 0)
     names = [f"many-{number}" for number in range(count)]
     with Site.start(names, credentials=Credentials(EMAIL, PASSWORD)) as site:
-        row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+        row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
         began = monotonic()
         # These gateways do not answer the subscription: who held a slot until that counts as consent would
         # take 25 s for all. The lease is long because one process does everything here.
@@ -69,7 +69,7 @@ def test_all_connect(
         )
         connected = "SELECT count(*) AS number FROM gateway_statuses WHERE state = 'connected'"
         wait_until(
-            lambda: plant.rows(connected)[0].number == count, LIMIT_S, "every gateway to be shown connected"
+            lambda: testbed.rows(connected)[0].number == count, LIMIT_S, "every gateway to be shown connected"
         )
         assert monotonic() - began < LIMIT_S
         seen = site.summary()
@@ -80,7 +80,7 @@ def test_all_connect(
         first = site.gateways[0]
         first.drop("rst")
         first.wait(lambda gateway: gateway.logins == 2 and gateway.open_sessions == 1)
-        plant.wait_for_state(row_ids[0], "connected")
+        testbed.wait_for_state(row_ids[0], "connected")
         assert site.summary()["logins"] == count + 1
         worker.stop()
         ended = site.summary()

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from devstack.postgres.server import free_port
 from service.errors import ConfigurationError
 from service.network.allowed_hosts import OwnHosts
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
 from workers.metrics_server import CLIENT_TIMEOUT_S, MAX_CLIENTS, MetricsServer
@@ -54,14 +54,14 @@ def server() -> Iterator[tuple[MetricsServer, int]]:
     server.stop(timeout_s=LIMIT_S)
 
 
-def test_it_says_what_is(plant: Plant, start_site: StartSite, start_worker: StartWorker) -> None:
+def test_it_says_what_is(testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker) -> None:
     gateway = start_site().gateways[0]
     port = free_port()
     worker = start_worker(METRICS_PORT=str(port))
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    bad_id = plant.add("CTC-bad", "ws://127.0.0.1:9", password="canary-password")
-    plant.wait_for_state(row_id, "connected")
-    plant.wait_for_state(bad_id, "retrying")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    bad_id = testbed.add("CTC-bad", "ws://127.0.0.1:9", password="canary-password")
+    testbed.wait_for_state(row_id, "connected")
+    testbed.wait_for_state(bad_id, "retrying")
     gateway.send({"Type": "NOT_DYN_TEMP", "From": "SERV", "Target": "UI", "Data": {}})
     wait_until(lambda: read(port)["millgate_messages_total"] >= 1, LIMIT_S, "the message")
     said = read(port)
@@ -85,13 +85,13 @@ def test_it_says_what_is(plant: Plant, start_site: StartSite, start_worker: Star
     assert "metrics" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_without_a_port_nobody_listens(plant: Plant, start_worker: StartWorker) -> None:
+def test_without_a_port_nobody_listens(testbed: WorkerTestBed, start_worker: StartWorker) -> None:
     start_worker()
-    wait_until(lambda: plant.rows("SELECT FROM workers"), LIMIT_S, "the worker to register")
+    wait_until(lambda: testbed.rows("SELECT FROM workers"), LIMIT_S, "the worker to register")
     assert "metrics" not in {thread.name for thread in threading.enumerate()}
 
 
-@pytest.mark.usefixtures("plant")
+@pytest.mark.usefixtures("testbed")
 def test_a_port_that_is_taken_stops_the_start(start_worker: StartWorker) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -9,7 +9,7 @@ import pytest
 
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from workers.gateway_manager.retention import Pruner
 
@@ -17,11 +17,11 @@ RETENTION_DAYS = 30
 
 
 @pytest.fixture
-def row_id(plant: Plant) -> UUID:
+def row_id(testbed: WorkerTestBed) -> UUID:
     """A gateway with 2,500 transitions that are too old, and 10 that are just not."""
-    added = plant.add("AP-1", "ws://127.0.0.1:9")
+    added = testbed.add("AP-1", "ws://127.0.0.1:9")
     for count, age in ((2500, "31 days"), (10, "29 days")):
-        plant.rows(
+        testbed.rows(
             """
             INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)
             SELECT %s, now() - %s::interval, 'connecting', 'retrying', 1 FROM generate_series(1, %s)
@@ -34,22 +34,24 @@ def row_id(plant: Plant) -> UUID:
 
 
 @pytest.fixture
-def worker(plant: Plant) -> WorkerIdentity:
-    return WorkerRepository(plant.database).register("host", 1, "test", 30)
+def worker(testbed: WorkerTestBed) -> WorkerIdentity:
+    return WorkerRepository(testbed.database).register("host", 1, "test", 30)
 
 
-def test_old_history_goes_in_small_batches(plant: Plant, row_id: UUID, worker: WorkerIdentity) -> None:
-    repository = ConnectionRepository(plant.database, worker)
+def test_old_history_goes_in_small_batches(
+    testbed: WorkerTestBed, row_id: UUID, worker: WorkerIdentity
+) -> None:
+    repository = ConnectionRepository(testbed.database, worker)
     removed = [repository.prune_events(RETENTION_DAYS, 1000) for _ in range(4)]
     assert removed == [1000, 1000, 500, 0]
-    assert len(plant.events(row_id)) == 10
+    assert len(testbed.events(row_id)) == 10
 
 
 def test_pruning_waits_for_nobody_and_nobody_waits_for_it(
-    plant: Plant, row_id: UUID, worker: WorkerIdentity
+    testbed: WorkerTestBed, row_id: UUID, worker: WorkerIdentity
 ) -> None:
-    repository = ConnectionRepository(plant.database, worker)
-    with psycopg.connect(plant.database_url) as reader, plant.database.transaction() as pruning:
+    repository = ConnectionRepository(testbed.database, worker)
+    with psycopg.connect(testbed.database_url) as reader, testbed.database.transaction() as pruning:
         reader.execute("SET lock_timeout = '1ms'")
         reader.execute(
             "SELECT FROM gateway_events WHERE gateway_id = %s ORDER BY id LIMIT 5 FOR UPDATE", [row_id]
@@ -65,13 +67,13 @@ def test_pruning_waits_for_nobody_and_nobody_waits_for_it(
             [row_id],
         )
     assert repository.prune_events(RETENTION_DAYS, 5000) == 5
-    assert len(plant.events(row_id)) == 11
+    assert len(testbed.events(row_id)) == 11
 
 
-def test_the_pruner_does_it_by_itself(plant: Plant, row_id: UUID, worker: WorkerIdentity) -> None:
-    pruner = Pruner(plant.database, lambda: worker, RETENTION_DAYS, interval_s=0.05)
+def test_the_pruner_does_it_by_itself(testbed: WorkerTestBed, row_id: UUID, worker: WorkerIdentity) -> None:
+    pruner = Pruner(testbed.database, lambda: worker, RETENTION_DAYS, interval_s=0.05)
     with ExitStack() as stack:
         stack.callback(lambda: pruner.stop(timeout_s=5))
         pruner.start()
-        wait_until(lambda: len(plant.events(row_id)) == 10)
+        wait_until(lambda: len(testbed.events(row_id)) == 10)
     assert "pruner" not in [thread.name for thread in threading.enumerate()]

@@ -8,7 +8,7 @@ import pytest
 
 from simulator import Credentials, Fault
 from tests.support.secret_forms import forms_in
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import EMAIL, KEY
 from tests.workers.conftest import SpawnWorker, StartSite
@@ -16,15 +16,15 @@ from tests.workers.conftest import SpawnWorker, StartSite
 MARKER = 'Zq7-"marker"-\N{GREEK SMALL LETTER PI}\\-%41'
 
 
-def shown(plant: Plant) -> str:
+def shown(testbed: WorkerTestBed) -> str:
     """All that workers wrote into the database."""
     tables = ("gateway_events", "gateway_connections", "workers", "gateway_statuses")
-    return "\n".join(str(plant.rows(f"SELECT * FROM {table}")) for table in tables)  # noqa: S608
+    return "\n".join(str(testbed.rows(f"SELECT * FROM {table}")) for table in tables)  # noqa: S608
 
 
 @pytest.mark.req("CRYPTO-02", "GATEWAY-06", "GATEWAY-07")
 def test_password_is_in_no_log_and_in_no_observation(
-    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker
+    testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker
 ) -> None:
     site = start_site(4)
     well, echoing, rejecting, garbled = site.gateways
@@ -33,26 +33,26 @@ def test_password_is_in_no_log_and_in_no_observation(
     rejecting.fault(Fault.ERROR_LOGIN)
     garbled.fault(Fault.NOT_JSON, phase="login")
     worker = spawn_worker(LOG_LEVEL="debug")
-    row_ids = [plant.add(gateway.gateway_id, gateway.url, password=MARKER) for gateway in site.gateways]
+    row_ids = [testbed.add(gateway.gateway_id, gateway.url, password=MARKER) for gateway in site.gateways]
     well_id, echoing_id, rejecting_id, garbled_id = row_ids
-    plant.wait_for_state(well_id, "connected")
-    plant.wait_for_state(echoing_id, "connected")
+    testbed.wait_for_state(well_id, "connected")
+    testbed.wait_for_state(echoing_id, "connected")
     error = {"Attempt": "POST_SUB_CHANGES", "Error": f"{EMAIL} with {MARKER} may not"}
     echoing.send({"Type": "RTN_ERR", "From": "SERV", "Target": "UI", "Data": dict(error)})
     well.send({"Type": MARKER, "From": "SERV", "Target": "UI", "Data": MARKER})
     well.drop("close", 1011, reason=MARKER)
-    plant.wait_for_state(rejecting_id, "auth_failed")
+    testbed.wait_for_state(rejecting_id, "auth_failed")
     for row_id, code in (
         (echoing_id, "subscribe_rejected"),
         (garbled_id, "protocol_error"),
         (well_id, "closed_by_gateway"),
     ):
-        wait_until(lambda i=row_id, c=code: c in {event.reason_code for event in plant.events(i)})  # type: ignore[misc]
+        wait_until(lambda i=row_id, c=code: c in {event.reason_code for event in testbed.events(i)})  # type: ignore[misc]
     assert worker.terminate() == 0
 
-    sealed = [bytes(row.sealed_password) for row in plant.rows("SELECT sealed_password FROM gateways")]
-    database_password = urlsplit(plant.database_url).password or ""
-    written, log = shown(plant), worker.log
+    sealed = [bytes(row.sealed_password) for row in testbed.rows("SELECT sealed_password FROM gateways")]
+    database_password = urlsplit(testbed.database_url).password or ""
+    written, log = shown(testbed), worker.log
     assert "gateway connected" in log, "a test of nothing: the worker logged no session"
     assert "… with … may not" in written, "a test of nothing: the gateway's words are not in the history"
     for text in (written, log):
@@ -68,26 +68,26 @@ def test_password_is_in_no_log_and_in_no_observation(
 
 @pytest.mark.req("GATEWAY-07")
 def test_password_that_does_not_open_is_told_without_it(
-    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker
+    testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker
 ) -> None:
     gateway, other = start_site(2).gateways
     worker = spawn_worker(LOG_LEVEL="debug")
-    row_id = plant.add(gateway.gateway_id, gateway.url, password=MARKER)
-    other_id = plant.add(other.gateway_id, other.url)
+    row_id = testbed.add(gateway.gateway_id, gateway.url, password=MARKER)
+    other_id = testbed.add(other.gateway_id, other.url)
     # A value that was copied from another row.
-    plant.rows(
+    testbed.rows(
         "UPDATE gateways SET sealed_password = (SELECT sealed_password FROM gateways WHERE id = %s)"
         " WHERE id = %s",
         row_id,
         other_id,
     )
     wait_until(
-        lambda: "password_unreadable" in {event.reason_code for event in plant.events(other_id)},
+        lambda: "password_unreadable" in {event.reason_code for event in testbed.events(other_id)},
         what="the reason to be told",
     )
     assert other.logins + other.rejected_logins <= 1
     assert worker.terminate() == 0
-    assert forms_in(worker.log + shown(plant), MARKER) == []
+    assert forms_in(worker.log + shown(testbed), MARKER) == []
 
 
 @pytest.mark.req("CRYPTO-03", "QUAL-06")
@@ -104,10 +104,10 @@ def test_password_that_does_not_open_is_told_without_it(
     ids=["another", "too-short", "malformed", "absent", "lease", "no-number"],
 )
 def test_wrong_setting_stops_the_start_with_one_line(
-    changes: dict[str, str], words: str, plant: Plant, spawn_worker: SpawnWorker
+    changes: dict[str, str], words: str, testbed: WorkerTestBed, spawn_worker: SpawnWorker
 ) -> None:
     first = spawn_worker()
-    wait_until(lambda: plant.rows("SELECT FROM workers"), 10, "a worker that has stored the key's canary")
+    wait_until(lambda: testbed.rows("SELECT FROM workers"), 10, "a worker that has stored the key's canary")
     assert first.terminate() == 0
     before = len(first.log)
     worker = spawn_worker(**changes)

@@ -14,7 +14,7 @@ from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.workers import WorkerRepository
 from service.gateway_states import State
 from simulator import Fault, Gateway
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
@@ -25,14 +25,14 @@ BLOCKED = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND w
 
 @pytest.mark.req("STATUS-01")
 def test_dead_worker_is_noticed_before_its_lease_ends(
-    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker
+    testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker
 ) -> None:
     gateway = start_site().gateways[0]
     worker = spawn_worker(LEASE_S="60")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "connected")
     worker.kill()
-    status = plant.wait_for_state(row_id, "unknown", timeout_s=2)
+    status = testbed.wait_for_state(row_id, "unknown", timeout_s=2)
     assert status.reason_code == "worker_lost"
     assert status.connected_since is None
     assert status.last_seen_at is not None
@@ -40,44 +40,44 @@ def test_dead_worker_is_noticed_before_its_lease_ends(
 
 @pytest.mark.req("STATUS-01")
 def test_frozen_worker_is_unknown_once_its_lease_ends(
-    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker
+    testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker
 ) -> None:
     gateway = start_site().gateways[0]
     worker = spawn_worker(LEASE_S="2")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "connected")
     worker.send_to_all(signal.SIGSTOP)
-    status = plant.wait_for_state(row_id, "unknown", timeout_s=3)
+    status = testbed.wait_for_state(row_id, "unknown", timeout_s=3)
     expiry = status.worker_lease_expires_at
     assert expiry is not None
     assert status.as_of > expiry
-    wait_until(lambda: plant.status(row_id).as_of > expiry + dt.timedelta(seconds=0.5))
+    wait_until(lambda: testbed.status(row_id).as_of > expiry + dt.timedelta(seconds=0.5))
     # It finds its lease gone, hangs up, and starts anew under another.
     worker.send_to_all(signal.SIGCONT)
     gateway.wait(lambda seen: seen.logins == 2 and seen.open_sessions == 1, timeout_s=8)
-    wait_until(lambda: plant.events(row_id)[-1].to_state == "connected" and len(plant.events(row_id)) > 3)
+    wait_until(lambda: testbed.events(row_id)[-1].to_state == "connected" and len(testbed.events(row_id)) > 3)
     assert gateway.max_open_sessions == 1
     assert "lease lost" in worker.log
-    lost = [(event.from_state, event.to_state) for event in plant.events(row_id) if event.reason_code]
+    lost = [(event.from_state, event.to_state) for event in testbed.events(row_id) if event.reason_code]
     assert lost == [("connected", "unknown"), ("unknown", "disconnected")]
-    assert len({event.epoch for event in plant.events(row_id)}) == 2
-    assert_history_is_whole(plant, [row_id])
+    assert len({event.epoch for event in testbed.events(row_id)}) == 2
+    assert_history_is_whole(testbed, [row_id])
 
 
 @pytest.mark.req("STATUS-01")
 def test_lost_connection_shows_within_a_second(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     start_worker(BACKOFF_INITIAL_S="60", BACKOFF_MAX_S="60")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "connected")
     gateway.stop_listening()
     gateway.drop("rst")
     began = monotonic()
-    wait_until(lambda: plant.status(row_id).state != "connected", timeout_s=1)
+    wait_until(lambda: testbed.status(row_id).state != "connected", timeout_s=1)
     assert monotonic() - began < 1
-    status = plant.wait_for_state(row_id, "retrying")
+    status = testbed.wait_for_state(row_id, "retrying")
     assert status.reason_code in {"connection_lost", "connection_refused"}
     assert status.next_attempt_at is not None
     assert status.connected_since is None
@@ -85,64 +85,66 @@ def test_lost_connection_shows_within_a_second(
 
 
 @pytest.mark.req("STATUS-01")
-def test_gateway_that_no_worker_holds_says_so(plant: Plant, start_site: StartSite) -> None:
+def test_gateway_that_no_worker_holds_says_so(testbed: WorkerTestBed, start_site: StartSite) -> None:
     gateway = start_site().gateways[0]
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    status = plant.status(row_id)
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    status = testbed.status(row_id)
     assert (status.state, status.reason_code, status.worker_id) == ("disconnected", "no_worker", None)
 
 
 @pytest.mark.req("STATUS-01", "STATUS-04")
 def test_wish_that_is_taken_back_with_the_claim_frees_the_gateway(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     """Between a claim and the look at what it brought, somebody may have changed their mind."""
     gateway = start_site().gateways[0]
     # Another transaction may do this at any moment; in the claim's own there is nothing to race with.
-    plant.rows("""
+    testbed.rows("""
         CREATE FUNCTION take_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             UPDATE gateways SET desired_state = 'disconnected' WHERE id = NEW.gateway_id;
             RETURN NULL;
         END $$
     """)
-    plant.rows("""
+    testbed.rows("""
         CREATE TRIGGER take_back AFTER INSERT ON gateway_connections
         FOR EACH ROW EXECUTE FUNCTION take_back()
     """)
-    row_id = plant.add(gateway.gateway_id, gateway.url)
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
     worker = start_worker()
     claimed = "SELECT FROM gateway_connections WHERE gateway_id = %s"
-    wait_until(lambda: plant.rows(claimed, row_id) and plant.is_free(row_id), what="the gateway to be free")
-    assert_disconnected_on_request(plant, row_id)
+    wait_until(
+        lambda: testbed.rows(claimed, row_id) and testbed.is_free(row_id), what="the gateway to be free"
+    )
+    assert_disconnected_on_request(testbed, row_id)
     assert worker.registry.find(row_id) is None
     assert gateway.attempts == 0
-    assert plant.events(row_id) == []
-    plant.connect(row_id)
-    plant.wait_for_state(row_id, "connected")
+    assert testbed.events(row_id) == []
+    testbed.connect(row_id)
+    testbed.wait_for_state(row_id, "connected")
 
 
 @pytest.mark.req("STATUS-01")
 def test_gateway_that_is_not_wanted_waits_for_no_turn(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     """It never got its turn: that it is still in the queue would not be true."""
     silent, queued = start_site(2).gateways
     silent.fault(Fault.SILENT_UPGRADE)
     worker = start_worker(MAX_HANDSHAKES="1", UPGRADE_TIMEOUT_S="60")
-    silent_id = plant.add(silent.gateway_id, silent.url)
-    plant.wait_for_state(silent_id, "connecting")
-    row_id = plant.add(queued.gateway_id, queued.url)
+    silent_id = testbed.add(silent.gateway_id, silent.url)
+    testbed.wait_for_state(silent_id, "connecting")
+    row_id = testbed.add(queued.gateway_id, queued.url)
     wait_until(lambda: worker.state(row_id) is State.DISCONNECTED, what="the gateway to be in the queue")
-    assert plant.status(row_id).reason_code == "queued"
-    plant.disconnect(row_id)
-    wait_until(lambda: plant.is_free(row_id), what="the gateway to be free")
-    assert_disconnected_on_request(plant, row_id)
+    assert testbed.status(row_id).reason_code == "queued"
+    testbed.disconnect(row_id)
+    wait_until(lambda: testbed.is_free(row_id), what="the gateway to be free")
+    assert_disconnected_on_request(testbed, row_id)
     assert queued.attempts == 0
 
 
-def assert_disconnected_on_request(plant: Plant, row_id: UUID) -> None:
+def assert_disconnected_on_request(testbed: WorkerTestBed, row_id: UUID) -> None:
     """The status says so, and by whose will."""
-    status = plant.status(row_id)
+    status = testbed.status(row_id)
     assert (status.desired_state, status.state, status.reason_code) == (
         "disconnected",
         "disconnected",
@@ -152,67 +154,69 @@ def assert_disconnected_on_request(plant: Plant, row_id: UUID) -> None:
 
 @pytest.mark.req("STATUS-04")
 def test_what_was_seen_under_a_lost_lease_is_not_written_under_the_next(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     """Whoever ended the worker has told its end already; the history would be told twice."""
     gateway = start_site().gateways[0]
     worker = start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "connected")
     lost = worker.worker._lease.worker
     assert lost is not None
-    with psycopg.connect(plant.database_url) as blocker:
+    with psycopg.connect(testbed.database_url) as blocker:
         # The manager does not get past a worker that can not be ended; and it is the manager that forgets.
         dead = WorkerRepository(ConnectionExecutor(blocker)).register("elsewhere", 1, "test", lease_s=0.5)
         blocker.execute("UPDATE workers SET is_draining = TRUE WHERE id = %s", [dead.id])
         blocker.commit()
         blocker.execute("SELECT FROM workers WHERE id = %s FOR UPDATE", [dead.id])
-        wait_until(lambda: plant.rows(BLOCKED), what="the manager to wait")
-        with plant.database.transaction() as transaction:
+        wait_until(lambda: testbed.rows(BLOCKED), what="the manager to wait")
+        with testbed.database.transaction() as transaction:
             WorkerRepository(transaction).end(lost)
         again = "SELECT FROM workers WHERE epoch > %s AND heartbeat_at > started_at + interval '0.2 s'"
-        wait_until(lambda: plant.rows(again, dead.epoch), what="the next lease to be renewed")
-    wait_until(lambda: plant.events(row_id)[-1].to_state == "connected" and gateway.logins == 2)
-    assert_history_is_whole(plant, [row_id])
-    ends = [(event.from_state, event.epoch) for event in plant.events(row_id) if event.to_state == "unknown"]
+        wait_until(lambda: testbed.rows(again, dead.epoch), what="the next lease to be renewed")
+    wait_until(lambda: testbed.events(row_id)[-1].to_state == "connected" and gateway.logins == 2)
+    assert_history_is_whole(testbed, [row_id])
+    ends = [
+        (event.from_state, event.epoch) for event in testbed.events(row_id) if event.to_state == "unknown"
+    ]
     assert ends == [("connected", lost.epoch)]
 
 
 @pytest.mark.req("STATUS-04")
 def test_end_of_a_worker_while_it_reports_leaves_the_history_whole(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     """Frozen or slow between two statements: its report comes before its end, or does not count."""
     gateway = start_site().gateways[0]
     worker = start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "connected")
     lost = worker.worker._lease.worker
     assert lost is not None
 
     def end() -> None:
-        with plant.database.transaction() as transaction:
+        with testbed.database.transaction() as transaction:
             WorkerRepository(transaction).end(lost)
 
-    with ThreadPoolExecutor(1) as pool, psycopg.connect(plant.database_url) as blocker:
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(testbed.database_url) as blocker:
         # What is written to the history waits for this row, at the end of its statement.
         blocker.execute("SELECT FROM gateways WHERE id = %s FOR UPDATE", [row_id])
         gateway.drop("rst")
-        wait_until(lambda: len(plant.rows(BLOCKED)) == 1, what="the report to be under way")
+        wait_until(lambda: len(testbed.rows(BLOCKED)) == 1, what="the report to be under way")
         ending = pool.submit(end)
-        wait_until(lambda: len(plant.rows(BLOCKED)) >= 2, what="the end to be under way")
+        wait_until(lambda: len(testbed.rows(BLOCKED)) >= 2, what="the end to be under way")
         blocker.rollback()
         ending.result(5)
-    wait_until(lambda: plant.events(row_id)[-1].epoch != lost.epoch, what="another lease")
-    plant.wait_for_state(row_id, "connected")
-    assert_history_is_whole(plant, [row_id])
+    wait_until(lambda: testbed.events(row_id)[-1].epoch != lost.epoch, what="another lease")
+    testbed.wait_for_state(row_id, "connected")
+    assert_history_is_whole(testbed, [row_id])
 
 
 class Chance:
     """Does one thing after the other to gateways, by chance that is the same each time."""
 
-    def __init__(self, plant: Plant, gateways: dict[UUID, Gateway], seed: int) -> None:
-        self._plant = plant
+    def __init__(self, testbed: WorkerTestBed, gateways: dict[UUID, Gateway], seed: int) -> None:
+        self._plant = testbed
         self._gateways = gateways
         self._chance = random.Random(seed)
 
@@ -235,7 +239,7 @@ class Chance:
                 self._plant.change(row_id, url=f"{gateway.url}/{self._chance.randrange(1000)}")
 
 
-def assert_agreement(plant: Plant, worker: ThreadedWorker, row_ids: list[UUID]) -> None:
+def assert_agreement(testbed: WorkerTestBed, worker: ThreadedWorker, row_ids: list[UUID]) -> None:
     """Whenever a gateway's state stays for the reporting interval, the database says the same.
 
     Read between two looks into the registry that saw the same: only then is there one truth to compare with.
@@ -244,7 +248,7 @@ def assert_agreement(plant: Plant, worker: ThreadedWorker, row_ids: list[UUID]) 
 
         def agree(row_id: UUID = row_id) -> bool:
             before = worker.registry.find(row_id)
-            status = plant.status(row_id)
+            status = testbed.status(row_id)
             if worker.registry.find(row_id) != before:
                 return False
             if before is None or before.is_finished:
@@ -265,34 +269,34 @@ def assert_agreement(plant: Plant, worker: ThreadedWorker, row_ids: list[UUID]) 
 @pytest.mark.req("STATUS-04", "ORCH-02")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_registry_and_status_agree_over_hundreds_of_transitions(
-    seed: int, plant: Plant, start_site: StartSite, start_worker: StartWorker
+    seed: int, testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(10)
     worker = start_worker(LEASE_S="6", BACKOFF_MAX_S="0.3", SUBSCRIBE_GRACE_S="0.02", LOGIN_TRIES="2")
-    row_ids = plant.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
+    row_ids = testbed.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
     by_id = dict(zip(row_ids, site.gateways, strict=True))
-    chance = Chance(plant, by_id, seed)
+    chance = Chance(testbed, by_id, seed)
     count = "SELECT count(*) AS transitions FROM gateway_events"
     deadline = monotonic() + 60
-    while plant.rows(count)[0].transitions < TRANSITIONS and monotonic() < deadline:
+    while testbed.rows(count)[0].transitions < TRANSITIONS and monotonic() < deadline:
         for _ in range(5):
             chance.act()
-        assert_agreement(plant, worker, row_ids)
-    assert plant.rows(count)[0].transitions >= TRANSITIONS
+        assert_agreement(testbed, worker, row_ids)
+    assert testbed.rows(count)[0].transitions >= TRANSITIONS
     for row_id, gateway in by_id.items():
         gateway.fault(None)
-        plant.connect(row_id)
+        testbed.connect(row_id)
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected")
-    assert_agreement(plant, worker, row_ids)
+        testbed.wait_for_state(row_id, "connected")
+    assert_agreement(testbed, worker, row_ids)
     assert site.summary()["max_open_sessions"] == 1
-    assert_history_is_whole(plant, row_ids)
+    assert_history_is_whole(testbed, row_ids)
 
 
-def assert_history_is_whole(plant: Plant, row_ids: list[UUID]) -> None:
+def assert_history_is_whole(testbed: WorkerTestBed, row_ids: list[UUID]) -> None:
     """Each transition begins where the one before ended."""
     for row_id in row_ids:
-        events = plant.events(row_id)
+        events = testbed.events(row_id)
         assert [event.from_state for event in events] == [
             "disconnected",
             *(event.to_state for event in events[:-1]),

@@ -9,7 +9,7 @@ import pytest
 
 from devstack.project import PROJECT
 from tests.support.inherited import inherited
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_environment
 from tests.workers.conftest import SpawnWorker
@@ -34,7 +34,7 @@ sys.exit(program.main())
 @pytest.mark.req("LIFECYCLE-05")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_may_come_while_the_main_thread_holds_a_lock(
-    plant: Plant, tmp_path: Path, number: signal.Signals
+    testbed: WorkerTestBed, tmp_path: Path, number: signal.Signals
 ) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", INTERRUPTED.format(signal=number.name)],
@@ -42,7 +42,7 @@ def test_a_signal_may_come_while_the_main_thread_holds_a_lock(
         env={
             **inherited(),
             "PYTHONPATH": str(PROJECT),
-            **worker_environment(plant.database_url, {}),
+            **worker_environment(testbed.database_url, {}),
         },
         capture_output=True,
         text=True,
@@ -54,9 +54,9 @@ def test_a_signal_may_come_while_the_main_thread_holds_a_lock(
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_many_signals_end_a_worker_once(plant: Plant, spawn_worker: SpawnWorker) -> None:
+def test_many_signals_end_a_worker_once(testbed: WorkerTestBed, spawn_worker: SpawnWorker) -> None:
     worker = spawn_worker()
-    wait_until(lambda: plant.rows("SELECT FROM workers AS w WHERE worker_is_live(w)"), 15, "the worker")
+    wait_until(lambda: testbed.rows("SELECT FROM workers AS w WHERE worker_is_live(w)"), 15, "the worker")
     while "worker stopped" not in worker.log:
         assert worker.process.poll() is None, worker.log
         worker.send(signal.SIGTERM)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from devstack.postgres.server import EmbeddedPostgres
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import StartSite
@@ -18,14 +18,14 @@ StartHere = Callable[[], ThreadedWorker]
 
 
 @pytest.fixture
-def own_plant(own_postgres: EmbeddedPostgres) -> Iterator[Plant]:
-    """A plant in a server whose settings the test may change."""
-    with Plant(own_postgres.url()) as plant:
-        yield plant
+def own_plant(own_postgres: EmbeddedPostgres) -> Iterator[WorkerTestBed]:
+    """A test bed on a server whose settings the test may change."""
+    with WorkerTestBed(own_postgres.url()) as testbed:
+        yield testbed
 
 
 @pytest.fixture
-def start_here(own_postgres: EmbeddedPostgres, own_plant: Plant) -> Iterator[StartHere]:
+def start_here(own_postgres: EmbeddedPostgres, own_plant: WorkerTestBed) -> Iterator[StartHere]:
     """Starts workers on that server."""
     with ExitStack() as workers:
 
@@ -51,7 +51,7 @@ def set_read_only(postgres: EmbeddedPostgres, value: str) -> None:
 
 @pytest.mark.req("GATEWAY-08", "STATUS-01", "LIFECYCLE-05")
 def test_sessions_outlive_a_read_only_time_and_nobody_takes_them(
-    own_postgres: EmbeddedPostgres, own_plant: Plant, start_here: StartHere, start_site: StartSite
+    own_postgres: EmbeddedPostgres, own_plant: WorkerTestBed, start_here: StartHere, start_site: StartSite
 ) -> None:
     site = start_site(4)
     steady, dropped, *_ = site.gateways

@@ -10,7 +10,7 @@ import pytest
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from workers.gateway_manager.assignment.desired import DesiredGateways
 
 pytestmark = pytest.mark.req("ORCH-01")
@@ -38,9 +38,9 @@ class Holder:
 
 
 @pytest.fixture
-def holder(plant: Plant) -> Iterator[Holder]:
+def holder(testbed: WorkerTestBed) -> Iterator[Holder]:
     """It has looked at everything, which was nothing."""
-    with psycopg.connect(plant.database_url, autocommit=True) as connection:
+    with psycopg.connect(testbed.database_url, autocommit=True) as connection:
         executor = ConnectionExecutor(connection)
         identity = WorkerRepository(executor).register("here", 1, "test", lease_s=30)
         made = Holder(identity, ConnectionRepository(executor, identity), DesiredGateways(executor, NEVER_S))
@@ -49,8 +49,8 @@ def holder(plant: Plant) -> Iterator[Holder]:
 
 
 @pytest.fixture
-def row_ids(plant: Plant) -> list[UUID]:
-    return sorted(plant.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(3)))
+def row_ids(testbed: WorkerTestBed) -> list[UUID]:
+    return sorted(testbed.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(3)))
 
 
 def test_what_is_claimed_is_read_and_all_that_is_wanted_is_counted(
@@ -62,12 +62,14 @@ def test_what_is_claimed_is_read_and_all_that_is_wanted_is_counted(
     assert holder.wanted.count == 3
 
 
-def test_a_change_shows_without_any_notification(holder: Holder, plant: Plant, row_ids: list[UUID]) -> None:
+def test_a_change_shows_without_any_notification(
+    holder: Holder, testbed: WorkerTestBed, row_ids: list[UUID]
+) -> None:
     holder.wanted.mark_stale(holder.connections.claim(3))
     holder.look()
     before = dict(holder.wanted.versions)
-    plant.rows("UPDATE gateways SET url = 'ws://127.0.0.2:9' WHERE id = %s", row_ids[0])
-    plant.rows("UPDATE gateways SET desired_state = 'disconnected' WHERE id = %s", row_ids[1])
+    testbed.rows("UPDATE gateways SET url = 'ws://127.0.0.2:9' WHERE id = %s", row_ids[0])
+    testbed.rows("UPDATE gateways SET desired_state = 'disconnected' WHERE id = %s", row_ids[1])
     assert row_ids[0] in holder.look()
     assert sorted(holder.wanted.versions) == [row_ids[0], row_ids[2]]
     assert holder.wanted.versions[row_ids[0]] > before[row_ids[0]]
@@ -75,11 +77,11 @@ def test_a_change_shows_without_any_notification(holder: Holder, plant: Plant, r
 
 
 def test_what_is_not_wanted_any_more_when_it_is_claimed_is_read_to_be_freed(
-    holder: Holder, plant: Plant, row_ids: list[UUID]
+    holder: Holder, testbed: WorkerTestBed, row_ids: list[UUID]
 ) -> None:
     claimed = holder.connections.claim(3)
-    plant.disconnect(row_ids[0])
-    plant.delete(row_ids[1])
+    testbed.disconnect(row_ids[0])
+    testbed.delete(row_ids[1])
     holder.wanted.mark_stale(claimed)
     assert holder.look() == row_ids
     assert list(holder.wanted.versions) == [row_ids[2]]
@@ -99,12 +101,12 @@ def test_what_was_released_is_held_no_more_unless_it_was_claimed_anew(
 
 
 def test_what_nobody_tells_of_is_found_by_looking_at_all(
-    holder: Holder, plant: Plant, row_ids: list[UUID]
+    holder: Holder, testbed: WorkerTestBed, row_ids: list[UUID]
 ) -> None:
     holder.wanted.mark_stale(holder.connections.claim(3))
     holder.look()
     assert sorted(holder.wanted.versions) == row_ids
-    plant.rows("UPDATE factories SET deleted_at = now()")
+    testbed.rows("UPDATE factories SET deleted_at = now()")
     holder.wanted.mark_all_stale()
     holder.look()
     assert holder.wanted.versions == {}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator import Fault
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
 from workers.gateway_manager.assignment.drain import ACK_TIMEOUT_S, MIN_WINDOW, ROUND_S, DrainWindow
@@ -77,21 +77,21 @@ def test_a_gateway_that_nobody_can_take_up_keeps_no_place_for_ever() -> None:
 
 @pytest.mark.req("LIFECYCLE-04")
 def test_sessions_end_only_as_fast_as_another_worker_takes_them_up(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(COUNT)
     first = start_worker(LEASE_S="30", DRAIN_TIMEOUT_S="60")
-    plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
-    wait_until(lambda: connected(plant) == COUNT, 30, "all to be connected")
+    testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    wait_until(lambda: connected(testbed) == COUNT, 30, "all to be connected")
     # One login after the other, and each takes its time.
     for gateway in site.gateways:
         gateway.fault(Fault.DRIBBLE_LOGIN, byte_interval_s=0.0002)
     start_worker(LEASE_S="30", MAX_HANDSHAKES="1", LOGIN_TIMEOUT_S="5", LIVENESS_TIMEOUT_S="5")
-    wait_until(lambda: len(plant.rows("SELECT FROM workers AS w WHERE worker_is_live(w)")) == 2)
+    wait_until(lambda: len(testbed.rows("SELECT FROM workers AS w WHERE worker_is_live(w)")) == 2)
     first.worker.request_stop()
-    wait_until(lambda: plant.rows("SELECT FROM workers WHERE ended_at IS NOT NULL"), 60, "the first to end")
-    wait_until(lambda: connected(plant) == COUNT, 60, "all to be connected again")
-    moved = plant.rows(MOVED)
+    wait_until(lambda: testbed.rows("SELECT FROM workers WHERE ended_at IS NOT NULL"), 60, "the first to end")
+    wait_until(lambda: connected(testbed) == COUNT, 60, "all to be connected again")
+    moved = testbed.rows(MOVED)
     assert len(moved) >= COUNT / 2
     gaps = sorted(row.back_at - row.gone_at for row in moved)
     took_s = max(row.back_at for row in moved) - min(row.gone_at for row in moved)
@@ -103,36 +103,36 @@ def test_sessions_end_only_as_fast_as_another_worker_takes_them_up(
 
 @pytest.mark.req("LIFECYCLE-05")
 def test_a_worker_that_nobody_can_follow_ends_at_once(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(60)
     worker = start_worker(LEASE_S="30", DRAIN_TIMEOUT_S="600")
-    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
-    wait_until(lambda: connected(plant) == len(row_ids), 30, "all to be connected")
+    row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    wait_until(lambda: connected(testbed) == len(row_ids), 30, "all to be connected")
     worker.stop()
-    assert all(plant.is_free(row_id) for row_id in row_ids)
+    assert all(testbed.is_free(row_id) for row_id in row_ids)
 
 
 @pytest.mark.req("LIFECYCLE-05")
 def test_a_second_request_to_stop_ends_the_handing_over(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(COUNT)
     first = start_worker(LEASE_S="30", DRAIN_TIMEOUT_S="600")
-    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
-    wait_until(lambda: connected(plant) == COUNT, 30, "all to be connected")
+    row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    wait_until(lambda: connected(testbed) == COUNT, 30, "all to be connected")
     for gateway in site.gateways:
         gateway.fault(Fault.SILENT_LOGIN)
     # It takes gateways, and gets nowhere with them.
     start_worker(LEASE_S="30", LOGIN_TIMEOUT_S="60", LIVENESS_TIMEOUT_S="60")
-    wait_until(lambda: len(plant.rows("SELECT FROM workers AS w WHERE worker_is_live(w)")) == 2)
+    wait_until(lambda: len(testbed.rows("SELECT FROM workers AS w WHERE worker_is_live(w)")) == 2)
     first.worker.request_stop()
-    wait_until(lambda: plant.rows("SELECT FROM workers WHERE is_draining"), 8, "it to say so")
-    assert connected(plant) > 0
+    wait_until(lambda: testbed.rows("SELECT FROM workers WHERE is_draining"), 8, "it to say so")
+    assert connected(testbed) > 0
     first.stop()
-    assert plant.rows("SELECT FROM workers WHERE ended_at IS NOT NULL")
-    assert not any(plant.status(row_id).state == "connected" for row_id in row_ids)
+    assert testbed.rows("SELECT FROM workers WHERE ended_at IS NOT NULL")
+    assert not any(testbed.status(row_id).state == "connected" for row_id in row_ids)
 
 
-def connected(plant: Plant) -> int:
-    return len(plant.rows("SELECT FROM gateway_statuses WHERE state = 'connected'"))
+def connected(testbed: WorkerTestBed) -> int:
+    return len(testbed.rows("SELECT FROM gateway_statuses WHERE state = 'connected'"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.database.observed.workers import Standing
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import StartSite, StartWorker
@@ -146,12 +146,12 @@ def quotas_by_worker(*workers: ThreadedWorker) -> list[int]:
 
 @pytest.mark.req("LIFECYCLE-04", "LIFECYCLE-05")
 def test_workers_that_join_get_their_share_by_close_then_connect(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     count = 12
     site = start_site(count)
     first = start_worker(LEASE_S="30")
-    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
     site.wait(lambda seen: seen.summary()["open_sessions"] == count)
     second = start_worker(LEASE_S="30")
     site.wait(lambda seen: seen.summary()["logins"] == count + 6)
@@ -159,12 +159,12 @@ def test_workers_that_join_get_their_share_by_close_then_connect(
     third = start_worker(LEASE_S="30")
     wait_until(lambda: quotas_by_worker(first, second, third) == [4, 4, 4])
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected")
+        testbed.wait_for_state(row_id, "connected")
     seen = site.summary()
     assert (seen["logins"], seen["open_sessions"], seen["max_open_sessions"]) == (count + 6 + 4, count, 1)
     ends = [end for gateway in site.gateways for end in gateway.sessions_closed]
     assert {(end.code, end.unsubscribed, end.by) for end in ends} == {(1000, True, "client")}
-    moved = plant.rows(
+    moved = testbed.rows(
         "SELECT from_state, to_state FROM gateway_events WHERE reason_code = 'rebalanced' ORDER BY id"
     )
     steps = [("connected", "disconnecting"), ("disconnecting", "disconnected")]
@@ -174,17 +174,17 @@ def test_workers_that_join_get_their_share_by_close_then_connect(
 
 @pytest.mark.req("LIFECYCLE-04")
 def test_a_worker_that_is_about_to_stop_gets_nothing_new(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(2)
     first = start_worker(LEASE_S="30", CLOSE_TIMEOUT_S="3")
-    row_id = plant.add("AP-1", site.gateway("AP-1").url)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add("AP-1", site.gateway("AP-1").url)
+    testbed.wait_for_state(row_id, "connected")
     second = start_worker(LEASE_S="30")
-    wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
+    wait_until(lambda: len(testbed.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
     # It takes its time to stop: a frozen gateway does not answer the goodbye.
     site.gateway("AP-1").freeze()
     first.worker.request_stop()
-    wait_until(lambda: plant.rows("SELECT FROM workers WHERE is_draining") != [])
-    other_id = plant.add("AP-2", site.gateway("AP-2").url)
-    assert plant.wait_for_state(other_id, "connected").worker_id == second.worker._lease.worker.id  # type: ignore[union-attr]
+    wait_until(lambda: testbed.rows("SELECT FROM workers WHERE is_draining") != [])
+    other_id = testbed.add("AP-2", site.gateway("AP-2").url)
+    assert testbed.wait_for_state(other_id, "connected").worker_id == second.worker._lease.worker.id  # type: ignore[union-attr]

@@ -16,7 +16,7 @@ from devstack.postgres.server import free_port
 from service.gateway_states import State
 from simulator import Credentials, Fault, Gateway, Site
 from tests.support.database_server import cloned_database
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.support.worker_settings import EMAIL, PASSWORD
@@ -35,7 +35,7 @@ NOTIFICATION: dict[str, Any] = {
 class Hall:
     """One worker with two gateways that are well, and room for bad ones beside them."""
 
-    plant: Plant
+    testbed: WorkerTestBed
     worker: ThreadedWorker
     healthy: Site
     healthy_ids: list[UUID]
@@ -44,19 +44,19 @@ class Hall:
     def add(self, url: str) -> UUID:
         """A gateway beside the healthy ones."""
         self.bad_ones += 1
-        return self.plant.add(f"bad-{self.bad_ones}", url)
+        return self.testbed.add(f"bad-{self.bad_ones}", url)
 
     def wait_for_failure(self, row_id: UUID, code: str) -> Any:
         """Waits for a failure with this code, and returns its event."""
 
         def failure() -> Any:
-            events = self.plant.events(row_id)
+            events = self.testbed.events(row_id)
             return next((e for e in events if e.to_state == "retrying" and e.reason_code == code), None)
 
         try:
             return wait_until(failure, 8, f"a failure {code}")
         except AssertionError:
-            history = [(e.to_state, e.reason_code, e.reason_message) for e in self.plant.events(row_id)]
+            history = [(e.to_state, e.reason_code, e.reason_message) for e in self.testbed.events(row_id)]
             raise AssertionError(f"no failure {code}, but {history}") from None
 
     def assert_undisturbed(self) -> None:
@@ -87,14 +87,14 @@ def hall(server_admin: psycopg.Connection, server_url: str) -> Iterator[Hall]:
     names = ["well-1", "well-2"]
     with ExitStack() as parts:
         url = parts.enter_context(cloned_database(server_admin, server_url))
-        plant = parts.enter_context(Plant(url))
+        testbed = parts.enter_context(WorkerTestBed(url))
         healthy = parts.enter_context(Site.start(names, credentials=Credentials(EMAIL, PASSWORD)))
         worker = ThreadedWorker(url, {"LEASE_S": "6", "SUBSCRIBE_GRACE_S": "0.3", "LIVENESS_TIMEOUT_S": "3"})
         parts.callback(worker.stop)
-        row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in healthy.gateways)
+        row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in healthy.gateways)
         for row_id in row_ids:
-            plant.wait_for_state(row_id, "connected")
-        yield Hall(plant, worker, healthy, row_ids)
+            testbed.wait_for_state(row_id, "connected")
+        yield Hall(testbed, worker, healthy, row_ids)
 
 
 @pytest.fixture
@@ -102,10 +102,10 @@ def bad(hall: Hall, start_site: StartSite) -> Iterator[Gateway]:
     """A gateway to give a fault to; its row is gone and the healthy ones were undisturbed at the end."""
     yield start_site().gateways[0]
     hall.assert_undisturbed()
-    for row in hall.plant.rows(
+    for row in hall.testbed.rows(
         "SELECT id FROM gateways WHERE gateway_id LIKE 'bad-%%' AND deleted_at IS NULL"
     ):
-        hall.plant.delete(row.id)
+        hall.testbed.delete(row.id)
     hall.assert_undisturbed()
 
 
@@ -168,7 +168,7 @@ def test_fault_of_the_login(
     assert failure.reason_phase == "login"
     assert failure.from_state == "authenticating"
     assert words in failure.reason_message
-    assert hall.plant.status(row_id).last_connected_at is None
+    assert hall.testbed.status(row_id).last_connected_at is None
 
 
 AT_SUBSCRIPTION = [
@@ -200,7 +200,7 @@ def test_fault_after_the_login(
     assert words in failure.reason_message
     bad.wait(lambda gateway: gateway.attempts >= 2, timeout_s=8)
     bad.fault(None)
-    hall.plant.wait_for_state(row_id, "connected")
+    hall.testbed.wait_for_state(row_id, "connected")
     assert bad.max_open_sessions == 1
 
 
@@ -219,13 +219,13 @@ def test_session_that_is_cut_comes_back(
     hall: Hall, bad: Gateway, cut: Callable[[Gateway], object], code: str, words: str
 ) -> None:
     row_id = hall.add(bad.url)
-    hall.plant.wait_for_state(row_id, "connected")
+    hall.testbed.wait_for_state(row_id, "connected")
     cut(bad)
     failure = hall.wait_for_failure(row_id, code)
     assert (failure.from_state, failure.reason_phase) == ("connected", "session")
     assert words in failure.reason_message
     bad.thaw()
-    hall.plant.wait_for_state(row_id, "connected")
+    hall.testbed.wait_for_state(row_id, "connected")
 
 
 def test_closed_port(hall: Hall, bad: Gateway) -> None:
@@ -258,17 +258,17 @@ def test_not_tls_where_tls_is_expected(hall: Hall, bad: Gateway) -> None:
 def test_unknown_type_is_borne(hall: Hall, bad: Gateway) -> None:
     bad.fault(Fault.UNKNOWN_TYPE)
     row_id = hall.add(bad.url)
-    hall.plant.wait_for_state(row_id, "connected")
+    hall.testbed.wait_for_state(row_id, "connected")
     bad.send({**NOTIFICATION, "Type": "SOMETHING_ELSE"})
     bad.send({**NOTIFICATION, "Type": "RTN_SURPRISE", "Data": [1]})
     wait_until(lambda: hall.messages(row_id) >= 2)
-    assert hall.plant.status(row_id).state == "connected"
+    assert hall.testbed.status(row_id).state == "connected"
     assert (bad.logins, bad.open_sessions) == (1, 1)
 
 
 def test_error_about_something_else_is_borne(hall: Hall, bad: Gateway) -> None:
     row_id = hall.add(bad.url)
-    hall.plant.wait_for_state(row_id, "connected")
+    hall.testbed.wait_for_state(row_id, "connected")
     bad.send({"Type": "RTN_ERR", "From": "SERV", "Target": "UI", "Data": {"Attempt": None, "Error": "Hm"}})
     wait_until(lambda: hall.messages(row_id) == 1)
     assert (bad.logins, bad.open_sessions) == (1, 1)
@@ -278,7 +278,7 @@ def test_flood_is_read_at_our_pace(hall: Hall, bad: Gateway) -> None:
     quiet_s = statistics.median(hall.round_trip_s() for _ in range(9))
     bad.fault(Fault.FLOOD, messages_per_s=5000)
     row_id = hall.add(bad.url)
-    hall.plant.wait_for_state(row_id, "connected")
+    hall.testbed.wait_for_state(row_id, "connected")
     began, before = monotonic(), hall.messages(row_id)
     flooded_s = statistics.median(hall.round_trip_s() for _ in range(25))
     wait_until(lambda: hall.messages(row_id) > 900)
@@ -286,23 +286,23 @@ def test_flood_is_read_at_our_pace(hall: Hall, bad: Gateway) -> None:
     # 500 a second (MAX_MESSAGES_PER_S), and a second's worth in hand at the start.
     assert read <= 500 * (monotonic() - began + 1) + 100
     assert flooded_s < quiet_s + 0.1
-    assert hall.plant.status(row_id).state == "connected"
+    assert hall.testbed.status(row_id).state == "connected"
     assert (bad.logins, bad.open_sessions) == (1, 1)
 
 
 def test_credentials_are_tried_three_times_and_then_rarely(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     gateway.fault(Fault.REJECT_LOGIN)
     start_worker(LOGIN_TRIES="3")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    status = plant.wait_for_state(row_id, "auth_failed")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    status = testbed.wait_for_state(row_id, "auth_failed")
     assert gateway.rejected_logins == gateway.attempts == 3
     assert (status.reason_code, status.reason_retryable, status.attempt) == ("login_rejected", False, 3)
     assert status.next_attempt_at is not None
     assert 25 < (status.next_attempt_at - status.as_of).total_seconds() <= 30
-    moves = [event.to_state for event in plant.events(row_id)]
+    moves = [event.to_state for event in testbed.events(row_id)]
     assert moves == ["connecting", "authenticating", "retrying"] * 2 + [
         "connecting",
         "authenticating",
@@ -311,45 +311,45 @@ def test_credentials_are_tried_three_times_and_then_rarely(
 
 
 def test_gateway_that_is_gone_while_its_credentials_are_quarantined_disturbs_nobody(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(2)
     rejecting, well = site.gateways
     rejecting.fault(Fault.REJECT_LOGIN)
     worker = start_worker(LOGIN_TRIES="1", LOGIN_QUARANTINE_S="0.2")
-    row_id = plant.add(rejecting.gateway_id, rejecting.url)
-    well_id = plant.add(well.gateway_id, well.url)
-    plant.wait_for_state(well_id, "connected")
-    plant.wait_for_state(row_id, "auth_failed")
+    row_id = testbed.add(rejecting.gateway_id, rejecting.url)
+    well_id = testbed.add(well.gateway_id, well.url)
+    testbed.wait_for_state(well_id, "connected")
+    testbed.wait_for_state(row_id, "auth_failed")
     rejecting.stop_listening()
 
     def refused_in_quarantine() -> bool:
-        return any(event.reason_code == "connection_refused" for event in plant.events(row_id))
+        return any(event.reason_code == "connection_refused" for event in testbed.events(row_id))
 
     wait_until(refused_in_quarantine)
-    assert plant.status(row_id).state in {"auth_failed", "connecting"}
+    assert testbed.status(row_id).state in {"auth_failed", "connecting"}
     rejecting.fault(None)
     rejecting.start_listening()
-    plant.wait_for_state(row_id, "connected")
+    testbed.wait_for_state(row_id, "connected")
     assert (well.logins, well.open_sessions) == (1, 1)
     assert not worker.worker.has_crashed
 
 
 def test_gateway_that_repeats_the_password_does_not_get_it_shown(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
     marker = "Marker-4711-\N{GREEK SMALL LETTER PI}"
     gateway.credentials = Credentials(EMAIL, marker)
     start_worker()
-    row_id = plant.add(gateway.gateway_id, gateway.url, password=marker)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url, password=marker)
+    testbed.wait_for_state(row_id, "connected")
     words = f"not {marker}, {marker * 30}\n\x1b[31m"
     data = {"Attempt": "POST_SUB_CHANGES", "Error": words}
     gateway.send({"Type": "RTN_ERR", "From": "SERV", "Target": "UI", "Data": dict(data)})
 
     def shown() -> list[str]:
-        return [e.reason_message for e in plant.events(row_id) if e.reason_code == "subscribe_rejected"]
+        return [e.reason_message for e in testbed.events(row_id) if e.reason_code == "subscribe_rejected"]
 
     (message,) = wait_until(shown)
     assert message == "The gateway rejected the subscription: not …, … …."

@@ -12,7 +12,7 @@ import pytest
 
 from service.gateway_states import Phase, Reason, ReasonCode
 from tests.support.raw_server import PING, PONG, TEXT, WAIT_S, Peer, RawServer, frame
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
 from tests.workers.conftest import StartWorker
@@ -128,35 +128,35 @@ def test_who_has_been_read_to_the_end_is_heard_of_now(meet: Meet) -> None:
 
 @pytest.mark.parametrize("is_alive", [True, False], ids=["floods-on", "falls-silent"])
 def test_whose_backlog_outlasts_the_liveness_limit_is_down(
-    is_alive: bool, plant: Plant, start_worker: StartWorker
+    is_alive: bool, testbed: WorkerTestBed, start_worker: StartWorker
 ) -> None:
     start_worker(**UNHURRIED, MAX_MESSAGES_PER_S=str(PER_S))
     with RawServer(Gateway(frame(PONG) * 5000, for_ever=is_alive)) as server:
-        row_id = plant.add("flood", server.url)
-        plant.wait_for_state(row_id, "connected")
+        row_id = testbed.add("flood", server.url)
+        testbed.wait_for_state(row_id, "connected")
 
         def losses() -> list[Any]:
-            return [event for event in plant.events(row_id) if event.from_state == "connected"]
+            return [event for event in testbed.events(row_id) if event.from_state == "connected"]
 
         lost = wait_until(losses, WAIT_S)[0]
         assert (lost.reason_code, lost.reason_phase) == ("ping_timeout", "session")
         assert "late" in lost.reason_message
         seen = "SELECT last_seen_at FROM gateway_connections WHERE gateway_id = %s"
-        seen_at = plant.rows(seen, row_id)[0].last_seen_at
-        plant.delete(row_id)
+        seen_at = testbed.rows(seen, row_id)[0].last_seen_at
+        testbed.delete(row_id)
     # The next session may have begun, and been heard of; this one was not heard of in its last second.
     assert seen_at <= lost.at - timedelta(seconds=1) or seen_at >= lost.at
 
 
 @pytest.mark.req("STATUS-05")
 def test_a_silent_gateway_was_last_heard_of_when_it_answered_the_login(
-    plant: Plant, start_worker: StartWorker
+    testbed: WorkerTestBed, start_worker: StartWorker
 ) -> None:
     start_worker(**{**UNHURRIED, "SUBSCRIBE_GRACE_S": "1"})
     with RawServer(log_in_and_fall_silent) as server:
-        row_id = plant.add("silent", server.url)
-        status = plant.wait_for_state(row_id, "connected")
-        plant.delete(row_id)
+        row_id = testbed.add("silent", server.url)
+        status = testbed.wait_for_state(row_id, "connected")
+        testbed.delete(row_id)
     assert status.last_seen_at is not None
     assert status.connected_since is not None
     assert status.connected_since - status.last_seen_at > timedelta(seconds=0.9)

@@ -22,7 +22,7 @@ from simulator import Site
 from tests.support.certificates import Authority
 from tests.support.raw_server import TEXT, Peer, RawServer, close_frame, frame
 from tests.support.secret_forms import forms, forms_in
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import EMAIL
 from tests.workers.conftest import SpawnWorker
@@ -182,7 +182,9 @@ def quoting(how: Callable[[Peer, str], None], told: Callable[[], str]) -> RawSer
 
 
 @pytest.mark.req("GATEWAY-07", "CRYPTO-02")
-def test_a_quoted_login_shows_nowhere(plant: Plant, spawn_worker: SpawnWorker, tmp_path: Path) -> None:
+def test_a_quoted_login_shows_nowhere(
+    testbed: WorkerTestBed, spawn_worker: SpawnWorker, tmp_path: Path
+) -> None:
     """In no column, no line of the log and no number: whatever the peer puts it into, in whatever form."""
     told = [*forms(PASSWORD).values(), *forms(ADDRESS).values()]
     port, turns = free_port(), {how.__name__: count() for how in QUOTING}
@@ -216,20 +218,20 @@ def test_a_quoted_login_shows_nowhere(plant: Plant, spawn_worker: SpawnWorker, t
             LIVENESS_TIMEOUT_S="5",
         )
         rows = [
-            plant.add(f"Q-{number}", server.url, PASSWORD, ADDRESS) for number, server in enumerate(servers)
+            testbed.add(f"Q-{number}", server.url, PASSWORD, ADDRESS) for number, server in enumerate(servers)
         ]
-        secure = plant.add("TLS", site.url("TLS"), PASSWORD, ADDRESS)
+        secure = testbed.add("TLS", site.url("TLS"), PASSWORD, ADDRESS)
         wait_until(
             lambda: all(server.accepted > len(told) for server in servers), 60, "every form to be quoted"
         )
-        wait_until(lambda: plant.status(secure).reason_code == "tls_failed", 10, "the certificate")
+        wait_until(lambda: testbed.status(secure).reason_code == "tls_failed", 10, "the certificate")
         with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             numbers = answer.read().decode()
-        statuses = str([plant.status(row_id) for row_id in rows])
+        statuses = str([testbed.status(row_id) for row_id in rows])
         assert worker.terminate() == 0
     tables = ("gateway_events", "gateway_connections", "workers", "gateway_statuses")
-    stored = "\n".join(str(plant.rows(f"SELECT * FROM {table}")) for table in tables)  # noqa: S608
-    codes = {event.reason_code for row_id in rows for event in plant.events(row_id)}
+    stored = "\n".join(str(testbed.rows(f"SELECT * FROM {table}")) for table in tables)  # noqa: S608
+    codes = {event.reason_code for row_id in rows for event in testbed.events(row_id)}
     assert {
         "login_rejected",
         "subscribe_rejected",

@@ -13,7 +13,7 @@ import pytest
 from service.gateway_states import State
 from simulator import Gateway
 from tests.support.raw_server import CONT, TEXT, Peer, RawServer, frame
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import PATIENT
 from tests.workers.conftest import StartSite, StartWorker
@@ -67,30 +67,32 @@ class Silent:
         self._listener.close()
 
 
-def assert_each_connects_soon(plant: Plant, gateways: list[Gateway]) -> None:
+def assert_each_connects_soon(testbed: WorkerTestBed, gateways: list[Gateway]) -> None:
     """Gateways that are added one after the other."""
     for gateway in gateways:
-        row_id = plant.add(gateway.gateway_id, gateway.url)
-        plant.wait_for_state(row_id, "connected", SOON_S)
+        row_id = testbed.add(gateway.gateway_id, gateway.url)
+        testbed.wait_for_state(row_id, "connected", SOON_S)
 
 
 @pytest.mark.parametrize("make_server", [Silent, lambda: RawServer(says_nothing)], ids=["upgrade", "login"])
 def test_beside_gateways_that_hang(
     make_server: Callable[[], Silent | RawServer],
-    plant: Plant,
+    testbed: WorkerTestBed,
     start_worker: StartWorker,
     healthy: list[Gateway],
 ) -> None:
     start_worker(**UNHURRIED, MAX_HANDSHAKES="4")
     with make_server() as server:
-        row_ids = plant.add_all((f"hangs-{number}", f"{server.url}/{number}") for number in range(CROWD))
+        row_ids = testbed.add_all((f"hangs-{number}", f"{server.url}/{number}") for number in range(CROWD))
         # At first all are new, and later all but the healthy one have hung before.
-        assert_each_connects_soon(plant, healthy[:2])
+        assert_each_connects_soon(testbed, healthy[:2])
         failed = "SELECT count(*) AS number FROM gateway_events WHERE reason_code LIKE '%%_timeout'"
-        wait_until(lambda: plant.rows(failed)[0].number >= CROWD, 40, "every one of the others to fail once")
-        assert_each_connects_soon(plant, healthy[2:])
+        wait_until(
+            lambda: testbed.rows(failed)[0].number >= CROWD, 40, "every one of the others to fail once"
+        )
+        assert_each_connects_soon(testbed, healthy[2:])
         for row_id in row_ids:
-            plant.delete(row_id)
+            testbed.delete(row_id)
 
 
 @pytest.fixture
@@ -114,22 +116,22 @@ def silent_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_beside_names_that_no_server_answers_for(
-    plant: Plant, start_worker: StartWorker, healthy: list[Gateway], silent_name_server: list[str]
+    testbed: WorkerTestBed, start_worker: StartWorker, healthy: list[Gateway], silent_name_server: list[str]
 ) -> None:
     start_worker(**{**UNHURRIED, "TCP_TIMEOUT_S": "3"})
     # Two gateways a name: they share a look-up.
-    hanging = plant.add_all((f"hangs-{n}", f"ws://gw-{n // 2}.silent:5000/{n}") for n in range(2 * CROWD))
+    hanging = testbed.add_all((f"hangs-{n}", f"ws://gw-{n // 2}.silent:5000/{n}") for n in range(2 * CROWD))
     by_ip, by_localhost, by_name = (one.url for one in healthy)
     by_localhost = by_localhost.replace("127.0.0.1", "localhost")
     by_name = by_name.replace("127.0.0.1", "mill.known")
     for number, url in enumerate((by_ip, by_localhost, by_name)):
-        plant.wait_for_state(plant.add(f"healthy-{number}", url), "connected", SOON_S)
+        testbed.wait_for_state(testbed.add(f"healthy-{number}", url), "connected", SOON_S)
     states = "SELECT reason_code FROM gateway_events WHERE to_state = 'retrying'"
-    wait_until(lambda: len(plant.rows(states)) >= 2 * CROWD, 20, "every name to be given up once")
-    assert {row.reason_code for row in plant.rows(states)} == {"dns_failed"}
+    wait_until(lambda: len(testbed.rows(states)) >= 2 * CROWD, 20, "every name to be given up once")
+    assert {row.reason_code for row in testbed.rows(states)} == {"dns_failed"}
     assert len(silent_name_server) == len(set(silent_name_server)) == CROWD
     for row_id in hanging:
-        plant.delete(row_id)
+        testbed.delete(row_id)
 
 
 class Pouring:
@@ -154,41 +156,43 @@ HUGE = message("NOT_DYN_READING", "[" + ",".join(["{}"] * 1_300_000) + "]")
 
 
 def test_beside_gateways_that_pour_huge_messages(
-    plant: Plant, start_worker: StartWorker, healthy: list[Gateway]
+    testbed: WorkerTestBed, start_worker: StartWorker, healthy: list[Gateway]
 ) -> None:
     worker = start_worker(**UNHURRIED)
-    assert_each_connects_soon(plant, healthy[:1])
+    assert_each_connects_soon(testbed, healthy[:1])
     before_bytes = psutil.Process().memory_info().rss
     with RawServer(Pouring(HUGE)) as server:
-        row_ids = plant.add_all((f"pours-{n}", f"{server.url}/{n}") for n in range(20))
+        row_ids = testbed.add_all((f"pours-{n}", f"{server.url}/{n}") for n in range(20))
         for row_id in row_ids:
-            plant.wait_for_state(row_id, "connected", SOON_S)
+            testbed.wait_for_state(row_id, "connected", SOON_S)
         wait_until(lambda: worker.registry.counters().messages >= 60, 30, "three messages of each")
-        assert_each_connects_soon(plant, healthy[1:])
+        assert_each_connects_soon(testbed, healthy[1:])
         # This process sends them, too; the objects of a single message would be as much.
         assert psutil.Process().memory_info().rss - before_bytes < 80 * 2**20
-        assert {plant.status(row_id).state for row_id in row_ids} == {"connected"}
+        assert {testbed.status(row_id).state for row_id in row_ids} == {"connected"}
         for row_id in row_ids:
-            plant.delete(row_id)
+            testbed.delete(row_id)
         wait_until(lambda: not any(worker.state(row_id) for row_id in row_ids))
 
 
-def test_empty_pieces_count_as_what_they_are(plant: Plant, start_worker: StartWorker) -> None:
+def test_empty_pieces_count_as_what_they_are(testbed: WorkerTestBed, start_worker: StartWorker) -> None:
     worker = start_worker(**UNHURRIED, MAX_MESSAGES_PER_S="2000")
     whole = b'{"Type":"NOT_DYN_TEMP","Data":{}}'
     piece = frame(TEXT, whole, fin=0) + frame(CONT, fin=0) * 998 + frame(CONT)
     with RawServer(Pouring(piece)) as server:
         began = monotonic()
-        row_id = plant.add("pieces", server.url)
+        row_id = testbed.add("pieces", server.url)
         wait_until(lambda: worker.registry.counters().messages >= 6, 10, "6,000 pieces")
         # A second's worth in hand at the start, and one message beyond that.
         assert worker.registry.counters().messages <= 2 * (monotonic() - began + 1) + 2
         assert worker.state(row_id) is State.CONNECTED
-        plant.delete(row_id)
+        testbed.delete(row_id)
         wait_until(lambda: worker.state(row_id) is None)
 
 
-def test_a_flood_in_place_of_the_login_is_read_at_our_pace(plant: Plant, start_worker: StartWorker) -> None:
+def test_a_flood_in_place_of_the_login_is_read_at_our_pace(
+    testbed: WorkerTestBed, start_worker: StartWorker
+) -> None:
     sent: list[list[int]] = []
     """A list for each session."""
 
@@ -203,10 +207,10 @@ def test_a_flood_in_place_of_the_login_is_read_at_our_pace(plant: Plant, start_w
 
     start_worker(**{**UNHURRIED, "LOGIN_TIMEOUT_S": "4"})
     with RawServer(pour) as server:
-        row_id = plant.add("pours", server.url)
+        row_id = testbed.add("pours", server.url)
         failures = "SELECT reason_code, reason_phase FROM gateway_events WHERE to_state = 'retrying'"
-        wait_until(lambda: plant.rows(failures), 15, "the login to be given up")
-        assert plant.rows(failures)[0] == ("login_timeout", "login")
+        wait_until(lambda: testbed.rows(failures), 15, "the login to be given up")
+        assert testbed.rows(failures)[0] == ("login_timeout", "login")
         # 4 MiB in hand and 1 MiB a second, what is under way, and what the system's buffers hold.
         assert len(sent[0]) <= 6
-        plant.delete(row_id)
+        testbed.delete(row_id)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.raw_server import Peer, RawServer
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.workers.conftest import StartWorker
 from tests.workers.connection_tests.test_connection_tests import put, result_of
@@ -45,9 +45,9 @@ class Fickle:
             peer.receive()
 
 
-def failures(plant: Plant, row_id: Any, count: int) -> list[Any]:
+def failures(testbed: WorkerTestBed, row_id: Any, count: int) -> list[Any]:
     def so_many() -> list[Any]:
-        found = [event for event in plant.events(row_id) if event.reason_code is not None]
+        found = [event for event in testbed.events(row_id) if event.reason_code is not None]
         return found if len(found) >= count else []
 
     return wait_until(so_many, 15, f"{count} failures")
@@ -55,13 +55,13 @@ def failures(plant: Plant, row_id: Any, count: int) -> list[Any]:
 
 @pytest.mark.parametrize(("refusal", "words"), TAKEN_BACK)
 def test_taken_back_at_once_it_counts_as_rejected(
-    refusal: bytes, words: str, plant: Plant, start_worker: StartWorker
+    refusal: bytes, words: str, testbed: WorkerTestBed, start_worker: StartWorker
 ) -> None:
     start_worker(**UNHURRIED, LOGIN_TRIES="2")
     with RawServer(Fickle(refusal, at_once=True)) as server:
-        row_id = plant.add("fickle", server.url)
-        first, second = failures(plant, row_id, 2)[:2]
-        plant.delete(row_id)
+        row_id = testbed.add("fickle", server.url)
+        first, second = failures(testbed, row_id, 2)[:2]
+        testbed.delete(row_id)
     assert (first.reason_code, first.reason_phase) == ("login_rejected", "login")
     assert words in first.reason_message
     assert (first.from_state, first.to_state, second.to_state) == (
@@ -72,23 +72,23 @@ def test_taken_back_at_once_it_counts_as_rejected(
 
 
 @pytest.mark.parametrize(("refusal", "words"), TAKEN_BACK)
-def test_a_trial_tells(refusal: bytes, words: str, plant: Plant, start_worker: StartWorker) -> None:
+def test_a_trial_tells(refusal: bytes, words: str, testbed: WorkerTestBed, start_worker: StartWorker) -> None:
     start_worker(**{**UNHURRIED, "SUBSCRIBE_GRACE_S": "3"})
     with RawServer(Fickle(refusal, at_once=True)) as server:
-        failure = result_of(plant, put(plant, server.url))["failure"]
+        failure = result_of(testbed, put(testbed, server.url))["failure"]
     assert (failure["step"], failure["code"]) == ("subscribe", "login_rejected")
     assert words in failure["message"]
 
 
 @pytest.mark.parametrize(("refusal", "words"), TAKEN_BACK)
 def test_taken_back_later_it_ends_the_session_and_says_nothing_against_the_credentials(
-    refusal: bytes, words: str, plant: Plant, start_worker: StartWorker
+    refusal: bytes, words: str, testbed: WorkerTestBed, start_worker: StartWorker
 ) -> None:
     start_worker(**UNHURRIED, LOGIN_TRIES="1")
     with RawServer(Fickle(refusal, at_once=False)) as server:
-        row_id = plant.add("fickle", server.url)
-        for event in failures(plant, row_id, 2):
+        row_id = testbed.add("fickle", server.url)
+        for event in failures(testbed, row_id, 2):
             assert (event.from_state, event.to_state) == ("connected", "retrying")
             assert (event.reason_code, event.reason_phase) == ("login_rejected", "login")
             assert words in event.reason_message
-        plant.delete(row_id)
+        testbed.delete(row_id)

@@ -4,7 +4,7 @@ from time import monotonic
 
 import pytest
 
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import PATIENT
 from tests.workers.conftest import StartSite, StartWorker
@@ -27,26 +27,28 @@ FROM gateway_statuses WHERE state = 'retrying'
 """
 
 
-def count(plant: Plant, state: str) -> int:
-    return int(plant.rows(COUNT_STATES, state)[0].number)
+def count(testbed: WorkerTestBed, state: str) -> int:
+    return int(testbed.rows(COUNT_STATES, state)[0].number)
 
 
-def test_a_site_is_back_soon(plant: Plant, start_site: StartSite, start_worker: StartWorker) -> None:
+def test_a_site_is_back_soon(
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
+) -> None:
     site = start_site(COUNT)
     steady = start_site(1, prefix="STEADY-").gateways[0]
-    plant.add_all((gateway.gateway_id, gateway.url) for gateway in [*site.gateways, steady])
+    testbed.add_all((gateway.gateway_id, gateway.url) for gateway in [*site.gateways, steady])
     start_worker(**LONG_AWAY)
-    wait_until(lambda: count(plant, "connected") == COUNT + 1, 20)
+    wait_until(lambda: count(testbed, "connected") == COUNT + 1, 20)
     site.stop_listening()
     for gateway in site.gateways:
         gateway.drop("rst")
-    wait_until(lambda: count(plant, "retrying") == COUNT, 10)
-    assert plant.rows(LONGEST_WAIT_S)[0].s > 2 * BACK_LIMIT_S
+    wait_until(lambda: count(testbed, "retrying") == COUNT, 10)
+    assert testbed.rows(LONGEST_WAIT_S)[0].s > 2 * BACK_LIMIT_S
     site.start_listening()
     began = monotonic()
     # The first comes by itself; then all are called.
-    wait_until(lambda: plant.rows(LONGEST_WAIT_S)[0].s < 8, BACK_LIMIT_S, "nobody to wait for long")
-    wait_until(lambda: count(plant, "connected") == COUNT + 1, BACK_LIMIT_S, "all to be back")
+    wait_until(lambda: testbed.rows(LONGEST_WAIT_S)[0].s < 8, BACK_LIMIT_S, "nobody to wait for long")
+    wait_until(lambda: count(testbed, "connected") == COUNT + 1, BACK_LIMIT_S, "all to be back")
     assert monotonic() - began < BACK_LIMIT_S
     assert site.summary()["max_open_sessions"] == 1
     assert site.summary()["logins"] == 2 * COUNT
@@ -54,57 +56,57 @@ def test_a_site_is_back_soon(plant: Plant, start_site: StartSite, start_worker: 
 
 
 def test_another_worker_that_saw_it_return_is_believed(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(3)
-    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
     start_worker(**{**LONG_AWAY, "BACKOFF_INITIAL_S": "3600", "BACKOFF_MAX_S": "3600"})
-    wait_until(lambda: count(plant, "connected") == 3)
+    wait_until(lambda: count(testbed, "connected") == 3)
     site.stop_listening()
     for gateway in site.gateways:
         gateway.drop("rst")
-    wait_until(lambda: count(plant, "retrying") == 3)
+    wait_until(lambda: count(testbed, "retrying") == 3)
     site.start_listening()
-    assert count(plant, "connected") == 0
-    plant.rows("SELECT pg_notify('gateways_returning', 'host 127.0.0.1')")
+    assert count(testbed, "connected") == 0
+    testbed.rows("SELECT pg_notify('gateways_returning', 'host 127.0.0.1')")
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected")
+        testbed.wait_for_state(row_id, "connected")
 
 
 def test_gateways_that_start_later_than_others_of_their_site_are_back_soon_as_well(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     early, late = start_site(3), start_site(3, prefix="LATE-")
     gateways = [*early.gateways, *late.gateways]
-    plant.add_all((gateway.gateway_id, gateway.url) for gateway in gateways)
+    testbed.add_all((gateway.gateway_id, gateway.url) for gateway in gateways)
     start_worker(**{**LONG_AWAY, "BACKOFF_INITIAL_S": "3600", "BACKOFF_MAX_S": "3600"})
-    wait_until(lambda: count(plant, "connected") == 6)
+    wait_until(lambda: count(testbed, "connected") == 6)
     for site in (early, late):
         site.stop_listening()
     for gateway in gateways:
         gateway.drop("rst")
-    wait_until(lambda: count(plant, "retrying") == 6)
+    wait_until(lambda: count(testbed, "retrying") == 6)
     early.start_listening()
-    plant.rows("SELECT pg_notify('gateways_returning', 'host 127.0.0.1')")
-    wait_until(lambda: count(plant, "connected") == 3, 10)
-    wait_until(lambda: plant.rows(COUNT_REFUSED)[0].number == 3, 10, "the late ones to be tried")
+    testbed.rows("SELECT pg_notify('gateways_returning', 'host 127.0.0.1')")
+    wait_until(lambda: count(testbed, "connected") == 3, 10)
+    wait_until(lambda: testbed.rows(COUNT_REFUSED)[0].number == 3, 10, "the late ones to be tried")
     late.start_listening()
-    wait_until(lambda: count(plant, "connected") == 6, BACK_LIMIT_S, "the late ones to be back")
+    wait_until(lambda: count(testbed, "connected") == 6, BACK_LIMIT_S, "the late ones to be back")
 
 
 def test_a_return_is_told_to_other_workers(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(6)
-    plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
     # One tries each second, the other one hardly ever.
     eager = start_worker(**PATIENT, LEASE_S="10")
     patient = start_worker(**{**LONG_AWAY, "BACKOFF_INITIAL_S": "3600", "BACKOFF_MAX_S": "3600"})
-    wait_until(lambda: count(plant, "connected") == 6 and len(patient.registry) == 3, 20)
+    wait_until(lambda: count(testbed, "connected") == 6 and len(patient.registry) == 3, 20)
     assert len(eager.registry) == 3
     site.stop_listening()
     for gateway in site.gateways:
         gateway.drop("rst")
-    wait_until(lambda: count(plant, "connected") == 0)
+    wait_until(lambda: count(testbed, "connected") == 0)
     site.start_listening()
-    wait_until(lambda: count(plant, "connected") == 6, BACK_LIMIT_S, "both workers' to be back")
+    wait_until(lambda: count(testbed, "connected") == 6, BACK_LIMIT_S, "both workers' to be back")

@@ -16,7 +16,7 @@ from service.database.observed.workers import WorkerRepository
 from service.errors import GatewayNotFoundError, NoWorkerError, TooManyTrialsError
 from service.gateway_states import Phase, Reason, ReasonCode
 from simulator import Fault
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import EMAIL, PASSWORD, worker_config
 from tests.workers.conftest import StartSite, StartWorker
@@ -33,19 +33,19 @@ PATIENT = {
 WAIT_S = 10.0
 
 
-def begin(plant: Plant, url: str, password: str = PASSWORD, limit_s: float = 10) -> UUID:
+def begin(testbed: WorkerTestBed, url: str, password: str = PASSWORD, limit_s: float = 10) -> UUID:
     """A trial as the API begins it."""
     secret = Secret(password)
-    with plant.database.transaction() as transaction:
+    with testbed.database.transaction() as transaction:
         return TrialRepository(transaction).begin(
-            url, EMAIL, lambda trial_id: plant.sealer.seal(secret, trial_id), limit_s
+            url, EMAIL, lambda trial_id: testbed.sealer.seal(secret, trial_id), limit_s
         )
 
 
-def put(plant: Plant, url: str, expires_in_s: float = 10, password: str = PASSWORD) -> UUID:
+def put(testbed: WorkerTestBed, url: str, expires_in_s: float = 10, password: str = PASSWORD) -> UUID:
     """The same without asking whether there is room, and without telling anybody."""
     trial_id = uuid4()
-    plant.rows(
+    testbed.rows(
         """
         INSERT INTO gateway_trials (id, url, email, sealed_password, sealed_for, expires_at)
         VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))
@@ -53,139 +53,145 @@ def put(plant: Plant, url: str, expires_in_s: float = 10, password: str = PASSWO
         trial_id,
         url,
         EMAIL,
-        plant.sealer.seal(Secret(password), trial_id),
+        testbed.sealer.seal(Secret(password), trial_id),
         trial_id,
         expires_in_s,
     )
     return trial_id
 
 
-def row_of(plant: Plant, trial_id: UUID) -> Any:
-    [row] = plant.rows("SELECT * FROM gateway_trials WHERE id = %s", trial_id)
+def row_of(testbed: WorkerTestBed, trial_id: UUID) -> Any:
+    [row] = testbed.rows("SELECT * FROM gateway_trials WHERE id = %s", trial_id)
     return row
 
 
-def result_of(plant: Plant, trial_id: UUID) -> dict[str, Any]:
+def result_of(testbed: WorkerTestBed, trial_id: UUID) -> dict[str, Any]:
     """What a worker wrote down."""
-    result: dict[str, Any] = wait_until(lambda: row_of(plant, trial_id).result, WAIT_S, "a result")
+    result: dict[str, Any] = wait_until(lambda: row_of(testbed, trial_id).result, WAIT_S, "a result")
     return result
 
 
-def claimed(plant: Plant) -> int:
-    return len(plant.rows("SELECT FROM gateway_trials WHERE claimed_by IS NOT NULL AND result IS NULL"))
+def claimed(testbed: WorkerTestBed) -> int:
+    return len(testbed.rows("SELECT FROM gateway_trials WHERE claimed_by IS NOT NULL AND result IS NULL"))
 
 
-def wait_for_worker(plant: Plant, count: int = 1) -> None:
+def wait_for_worker(testbed: WorkerTestBed, count: int = 1) -> None:
     live = "SELECT FROM workers AS w WHERE worker_is_live(w)"
-    wait_until(lambda: len(plant.rows(live)) == count, WAIT_S, "live workers")
+    wait_until(lambda: len(testbed.rows(live)) == count, WAIT_S, "live workers")
 
 
-def test_a_notification_is_enough(plant: Plant, start_site: StartSite, start_worker: StartWorker) -> None:
+def test_a_notification_is_enough(
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
+) -> None:
     [gateway] = start_site().gateways
     start_worker(**PATIENT, POLL_INTERVAL_S="60")
-    wait_for_worker(plant)
+    wait_for_worker(testbed)
     listening = "SELECT FROM pg_stat_activity WHERE application_name = 'millgate-listener' AND query LIKE %s"
     # The last of its channels.
-    wait_until(lambda: plant.rows(listening, "LISTEN%returning%"), WAIT_S, "the worker to listen")
-    trial_id = begin(plant, gateway.url)
-    assert result_of(plant, trial_id)["failure"] is None
-    assert bytes(row_of(plant, trial_id).sealed_password) == b""
+    wait_until(lambda: testbed.rows(listening, "LISTEN%returning%"), WAIT_S, "the worker to listen")
+    trial_id = begin(testbed, gateway.url)
+    assert result_of(testbed, trial_id)["failure"] is None
+    assert bytes(row_of(testbed, trial_id).sealed_password) == b""
 
 
-def test_a_notification_is_not_needed(plant: Plant, start_site: StartSite, start_worker: StartWorker) -> None:
+def test_a_notification_is_not_needed(
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
+) -> None:
     [gateway] = start_site().gateways
     start_worker(**PATIENT)
-    assert result_of(plant, put(plant, gateway.url))["failure"] is None
+    assert result_of(testbed, put(testbed, gateway.url))["failure"] is None
 
 
-def test_a_few_at_once(plant: Plant, start_site: StartSite, start_worker: StartWorker) -> None:
+def test_a_few_at_once(testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker) -> None:
     [gateway] = start_site().gateways
     gateway.fault(Fault.SILENT_LOGIN)
-    trials = [put(plant, gateway.url, expires_in_s=60) for _ in range(MOST_PER_WORKER + 2)]
+    trials = [put(testbed, gateway.url, expires_in_s=60) for _ in range(MOST_PER_WORKER + 2)]
     start_worker(**PATIENT)
     gateway.wait(lambda seen: seen.attempts == MOST_PER_WORKER, WAIT_S)
     # The worker looks again and again meanwhile, and leaves the others alone.
     looks = "SELECT FROM workers WHERE heartbeat_at > started_at + interval '1 second'"
-    wait_until(lambda: plant.rows(looks), WAIT_S, "a second to pass")
-    assert (gateway.attempts, claimed(plant)) == (MOST_PER_WORKER, MOST_PER_WORKER)
+    wait_until(lambda: testbed.rows(looks), WAIT_S, "a second to pass")
+    assert (gateway.attempts, claimed(testbed)) == (MOST_PER_WORKER, MOST_PER_WORKER)
 
     def is_over() -> bool:
         gateway.drop()
-        return all(row_of(plant, trial_id).result for trial_id in trials)
+        return all(row_of(testbed, trial_id).result for trial_id in trials)
 
     wait_until(is_over, WAIT_S, "all trials to end")
     assert gateway.attempts == len(trials)
-    codes = {row_of(plant, trial_id).result["failure"]["code"] for trial_id in trials}
+    codes = {row_of(testbed, trial_id).result["failure"]["code"] for trial_id in trials}
     assert codes == {"connection_lost"}
 
 
 def test_what_nobody_waits_for_is_removed(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
-    put(plant, gateway.url, expires_in_s=-60)
-    put(plant, gateway.url, expires_in_s=-1)
+    put(testbed, gateway.url, expires_in_s=-60)
+    put(testbed, gateway.url, expires_in_s=-1)
     start_worker(**PATIENT)
-    wait_until(lambda: not plant.rows("SELECT FROM gateway_trials"), WAIT_S, "the leftovers to be gone")
+    wait_until(lambda: not testbed.rows("SELECT FROM gateway_trials"), WAIT_S, "the leftovers to be gone")
     assert gateway.attempts == 0
 
 
 def test_a_worker_that_stops_leaves_its_trials_to_others(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
     gateway.fault(Fault.SILENT_LOGIN)
     first = start_worker(**PATIENT)
-    trial_id = put(plant, gateway.url, expires_in_s=60)
+    trial_id = put(testbed, gateway.url, expires_in_s=60)
     gateway.wait(lambda seen: seen.attempts == 1, WAIT_S)
     start_worker(**PATIENT)
-    wait_for_worker(plant, 2)
+    wait_for_worker(testbed, 2)
     gateway.fault(None)
     first.stop()
-    assert result_of(plant, trial_id)["failure"] is None
+    assert result_of(testbed, trial_id)["failure"] is None
     assert (gateway.attempts, gateway.logins) == (2, 1)
 
 
-def test_a_trial_ends_with_the_lease(plant: Plant, start_site: StartSite, start_worker: StartWorker) -> None:
+def test_a_trial_ends_with_the_lease(
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
+) -> None:
     [gateway] = start_site().gateways
     start_worker(**PATIENT, SUBSCRIBE_GRACE_S="8")
-    trial_id = put(plant, gateway.url, expires_in_s=60)
+    trial_id = put(testbed, gateway.url, expires_in_s=60)
     gateway.wait(lambda seen: seen.subscriptions == 1, WAIT_S)
-    plant.rows("UPDATE workers SET ended_at = clock_timestamp()")
+    testbed.rows("UPDATE workers SET ended_at = clock_timestamp()")
     gateway.wait(lambda seen: bool(seen.sessions_closed), timeout_s=4)
     [end] = gateway.sessions_closed
     assert not end.unsubscribed, "it had no right to say anything"
-    wait_until(lambda: plant.rows("SELECT FROM workers WHERE ended_at IS NULL"), WAIT_S, "a new lease")
-    assert row_of(plant, trial_id).result is None
+    wait_until(lambda: testbed.rows("SELECT FROM workers WHERE ended_at IS NULL"), WAIT_S, "a new lease")
+    assert row_of(testbed, trial_id).result is None
     assert gateway.logins == 1
 
 
 def test_a_gateway_that_stalls_within_a_frame_takes_no_longer_than_a_trial_may(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
     gateway.fault(Fault.HALF_FRAME, phase="session")
     start_worker(**PATIENT)
-    failure = result_of(plant, put(plant, gateway.url, expires_in_s=4))["failure"]
+    failure = result_of(testbed, put(testbed, gateway.url, expires_in_s=4))["failure"]
     assert (failure["step"], failure["code"]) == ("subscribe", "ping_timeout")
 
 
 def test_a_password_that_does_not_open(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
-    trial_id = put(plant, gateway.url)
-    plant.rows("UPDATE gateway_trials SET sealed_for = uuidv7()")
+    trial_id = put(testbed, gateway.url)
+    testbed.rows("UPDATE gateway_trials SET sealed_for = uuidv7()")
     start_worker(**PATIENT)
-    failure = result_of(plant, trial_id)["failure"]
+    failure = result_of(testbed, trial_id)["failure"]
     assert (failure["step"], failure["code"]) == ("login", "password_unreadable")
     assert gateway.logins + gateway.rejected_logins == 0
 
 
 @pytest.fixture
-def five_workers(plant: Plant) -> Iterator[None]:
+def five_workers(testbed: WorkerTestBed) -> Iterator[None]:
     """Sessions that stand for workers which do nothing."""
-    config = worker_config(plant.database_url).database
+    config = worker_config(testbed.database_url).database
     with ExitStack() as sessions:
         for _ in range(5):
             session = sessions.enter_context(connect(config, "tests"))
@@ -194,34 +200,34 @@ def five_workers(plant: Plant) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("five_workers")
-def test_there_is_a_bound_in_all(plant: Plant) -> None:
-    first, *_ = [begin(plant, "ws://gateway") for _ in range(MOST_IN_ALL)]
+def test_there_is_a_bound_in_all(testbed: WorkerTestBed) -> None:
+    first, *_ = [begin(testbed, "ws://gateway") for _ in range(MOST_IN_ALL)]
     with pytest.raises(TooManyTrialsError):
-        begin(plant, "ws://gateway")
-    plant.rows("UPDATE gateway_trials SET expires_at = now() WHERE id = %s", first)
-    begin(plant, "ws://gateway")
+        begin(testbed, "ws://gateway")
+    testbed.rows("UPDATE gateway_trials SET expires_at = now() WHERE id = %s", first)
+    begin(testbed, "ws://gateway")
 
 
 @pytest.mark.usefixtures("five_workers")
-def test_workers_that_are_about_to_stop_do_not_count(plant: Plant) -> None:
-    plant.rows("UPDATE workers SET is_draining = TRUE")
+def test_workers_that_are_about_to_stop_do_not_count(testbed: WorkerTestBed) -> None:
+    testbed.rows("UPDATE workers SET is_draining = TRUE")
     with pytest.raises(NoWorkerError):
-        begin(plant, "ws://gateway")
-    assert plant.rows("SELECT FROM gateway_trials") == []
+        begin(testbed, "ws://gateway")
+    assert testbed.rows("SELECT FROM gateway_trials") == []
 
 
 @pytest.mark.usefixtures("five_workers")
-def test_a_stored_password_is_copied_and_only_of_what_is_there(plant: Plant) -> None:
-    row_id = plant.add("AP-1", "ws://gateway")
-    with plant.database.transaction() as transaction:
+def test_a_stored_password_is_copied_and_only_of_what_is_there(testbed: WorkerTestBed) -> None:
+    row_id = testbed.add("AP-1", "ws://gateway")
+    with testbed.database.transaction() as transaction:
         trials = TrialRepository(transaction)
         assert trials.lock_login(row_id) == StoredLogin("ws://gateway", EMAIL)
         trial_id = trials.begin_with_stored_password(row_id, StoredLogin("ws://gateway/a", EMAIL), 10)
-    row = row_of(plant, trial_id)
+    row = row_of(testbed, trial_id)
     assert (row.url, row.sealed_for) == ("ws://gateway/a", row_id)
-    assert plant.sealer.open(bytes(row.sealed_password), row_id).reveal() == PASSWORD
-    plant.delete(row_id)
-    with plant.database.transaction() as transaction:
+    assert testbed.sealer.open(bytes(row.sealed_password), row_id).reveal() == PASSWORD
+    testbed.delete(row_id)
+    with testbed.database.transaction() as transaction:
         trials = TrialRepository(transaction)
         with pytest.raises(GatewayNotFoundError):
             trials.lock_login(row_id)

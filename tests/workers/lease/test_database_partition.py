@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from chaos.proxy import Mode, Proxy
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
 from tests.workers.conftest import StartSite, StartWorker
@@ -23,21 +23,21 @@ def network(database_url: str) -> Iterator[Proxy]:
 
 @pytest.mark.req("LIFECYCLE-05", "STATUS-01", "GATEWAY-08")
 def test_a_worker_whose_database_falls_silent_lets_go_before_another_takes_over(
-    plant: Plant, network: Proxy, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, network: Proxy, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(2)
-    port = str(urlsplit(plant.database_url).port)
-    cut_off = ThreadedWorker(plant.database_url.replace(port, str(network.port), 1), {})
+    port = str(urlsplit(testbed.database_url).port)
+    cut_off = ThreadedWorker(testbed.database_url.replace(port, str(network.port), 1), {})
     try:
-        row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+        row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
         for row_id in row_ids:
-            plant.wait_for_state(row_id, "connected")
+            testbed.wait_for_state(row_id, "connected")
         # The proxy goes on to confirm what the worker sends: for TCP all is well.
         network.switch(Mode.DROP)
         assert site.summary()["sessions_closed"] == 0
         lease = "SELECT clock_timestamp() < lease_expires_at AS runs FROM workers"
         site.wait(lambda seen: seen.summary()["open_sessions"] == 0)
-        assert plant.rows(lease)[0].runs
+        assert testbed.rows(lease)[0].runs
         heir = start_worker(LEASE_S="10")
         site.wait(lambda seen: seen.summary()["open_sessions"] == 2, timeout_s=8)
         # The same process is there again when its database is.
@@ -45,7 +45,7 @@ def test_a_worker_whose_database_falls_silent_lets_go_before_another_takes_over(
         wait_until(lambda: cut_off.worker._lease.worker is not None, timeout_s=15)
         wait_until(lambda: len(heir.registry) == len(cut_off.registry) == 1, timeout_s=30)
         for row_id in row_ids:
-            plant.wait_for_state(row_id, "connected")
+            testbed.wait_for_state(row_id, "connected")
         assert site.summary()["max_open_sessions"] == 1
     finally:
         network.switch(Mode.OPEN)

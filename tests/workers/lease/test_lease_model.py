@@ -24,7 +24,7 @@ from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.active_gateways import ActiveGatewayRepository
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from workers.gateway_manager.lease.expiry import LeaseExpiry
 
 MODEL = (Path(__file__).parent / "lease_model.sql").read_text()
@@ -477,10 +477,10 @@ class LeaseModel(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def model_connection(plant: Plant) -> Iterator[psycopg.Connection]:
+def model_connection(testbed: WorkerTestBed) -> Iterator[psycopg.Connection]:
     """A database whose clock stands still."""
-    plant.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(GATEWAYS))
-    with psycopg.connect(plant.database_url, autocommit=True) as connection:
+    testbed.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(GATEWAYS))
+    with psycopg.connect(testbed.database_url, autocommit=True) as connection:
         connection.execute(MODEL.encode())
         connection.execute("SET search_path = model, pg_catalog, public")
         yield connection

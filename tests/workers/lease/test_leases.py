@@ -17,7 +17,7 @@ from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.gateway_states import State
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
@@ -63,38 +63,40 @@ class Contender:
 
 
 @pytest.fixture
-def contenders(plant: Plant) -> Iterator[list[Contender]]:
+def contenders(testbed: WorkerTestBed) -> Iterator[list[Contender]]:
     """Three of them."""
     with ExitStack() as connections:
         made = []
         for number in range(3):
-            connection = connections.enter_context(psycopg.connect(plant.database_url, autocommit=True))
+            connection = connections.enter_context(psycopg.connect(testbed.database_url, autocommit=True))
             repository = WorkerRepository(ConnectionExecutor(connection))
             made.append(Contender(connection, repository.register(f"host-{number}", 1, "test", LEASE_S)))
         yield made
 
 
 @pytest.fixture
-def row_ids(plant: Plant) -> list[UUID]:
+def row_ids(testbed: WorkerTestBed) -> list[UUID]:
     """Gateways that nobody holds."""
-    return plant.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(20))
+    return testbed.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(20))
 
 
-def holders(plant: Plant) -> dict[UUID, UUID | None]:
-    rows = plant.rows("SELECT gateway_id, worker_id FROM gateway_connections")
+def holders(testbed: WorkerTestBed) -> dict[UUID, UUID | None]:
+    rows = testbed.rows("SELECT gateway_id, worker_id FROM gateway_connections")
     return {row.gateway_id: row.worker_id for row in rows}
 
 
-def run_out(plant: Plant, worker: Contender) -> None:
+def run_out(testbed: WorkerTestBed, worker: Contender) -> None:
     """The lease of one worker is over, as far as the database can tell."""
     over = (
         "UPDATE workers SET lease_duration = '1 ms', lease_expires_at = now() - interval '1 s' WHERE id = %s"
     )
-    plant.rows(over, worker.identity.id)
+    testbed.rows(over, worker.identity.id)
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_a_gateway_is_claimed_by_one(plant: Plant, contenders: list[Contender], row_ids: list[UUID]) -> None:
+def test_a_gateway_is_claimed_by_one(
+    testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
+) -> None:
     barrier, taken = threading.Barrier(len(contenders)), [0] * len(contenders)
 
     def grab(number: int) -> None:
@@ -102,7 +104,7 @@ def test_a_gateway_is_claimed_by_one(plant: Plant, contenders: list[Contender], 
         while sum(taken) < len(row_ids):
             claimed = contenders[number].claim(limit=1)
             taken[number] += claimed
-            if not claimed and len(holders(plant)) == len(row_ids):
+            if not claimed and len(holders(testbed)) == len(row_ids):
                 break
 
     threads = [threading.Thread(target=grab, args=[number]) for number in range(len(contenders))]
@@ -111,66 +113,68 @@ def test_a_gateway_is_claimed_by_one(plant: Plant, contenders: list[Contender], 
     for thread in threads:
         thread.join(10)
     assert sum(taken) == len(row_ids)
-    held = holders(plant)
+    held = holders(testbed)
     assert set(held) == set(row_ids)
     for contender, count in zip(contenders, taken, strict=True):
         assert list(held.values()).count(contender.identity.id) == count
 
 
 @pytest.mark.req("LIFECYCLE-05", "STATUS-01")
-def test_only_the_holder_reports(plant: Plant, contenders: list[Contender], row_ids: list[UUID]) -> None:
+def test_only_the_holder_reports(
+    testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
+) -> None:
     first, second, _ = contenders
     assert first.claim() == 20
     assert second.claim() == 0
     assert second.report(row_ids[0]) == set()
-    assert plant.status(row_ids[0]).state == "disconnected"
+    assert testbed.status(row_ids[0]).state == "disconnected"
     assert first.report(row_ids[0]) == {row_ids[0]}
-    assert plant.status(row_ids[0]).state == "retrying"
+    assert testbed.status(row_ids[0]).state == "retrying"
 
 
 @pytest.mark.req("LIFECYCLE-05")
 def test_nobody_is_buried_before_the_lease_is_over(
-    plant: Plant, contenders: list[Contender], row_ids: list[UUID]
+    testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
 ) -> None:
     first, second, _ = contenders
     first.claim()
     first.connection.close()
     # Its session is gone, so what it said does not count; but its sockets may be there still.
-    wait_until(lambda: plant.status(row_ids[0]).state == "unknown")
+    wait_until(lambda: testbed.status(row_ids[0]).state == "unknown")
     # So that only the lease's end is in the way, not the server's young age.
-    plant.rows("UPDATE workers SET lease_duration = '1 ms'")
+    testbed.rows("UPDATE workers SET lease_duration = '1 ms'")
     assert second.bury() == []
     assert second.claim() == 0
-    run_out(plant, first)
+    run_out(testbed, first)
     assert second.bury() == [first.identity.id]
     assert second.claim() == 20
 
 
 @pytest.mark.req("LIFECYCLE-05", "STATUS-01")
 def test_an_ended_worker_changes_nothing(
-    plant: Plant, contenders: list[Contender], row_ids: list[UUID]
+    testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
 ) -> None:
     zombie, heir, _ = contenders
     zombie.claim()
     zombie.report(row_ids[0])
-    run_out(plant, zombie)
+    run_out(testbed, zombie)
     assert heir.bury() == [zombie.identity.id]
     assert heir.bury() == []
-    extra = plant.add("AP-extra", "ws://127.0.0.1:9")
-    events = len(plant.events(row_ids[0]))
+    extra = testbed.add("AP-extra", "ws://127.0.0.1:9")
+    events = len(testbed.events(row_ids[0]))
     assert not zombie.renew()
     assert zombie.claim() == 0
     assert zombie.report(row_ids[0], "connecting") == set()
     assert zombie.record(row_ids[0]) == 0
-    assert len(plant.events(row_ids[0])) == events
-    assert extra not in holders(plant)
-    assert set(holders(plant).values()) == {None}
+    assert len(testbed.events(row_ids[0])) == events
+    assert extra not in holders(testbed)
+    assert set(holders(testbed).values()) == {None}
     assert heir.claim() == 21
 
 
 @pytest.mark.req("LIFECYCLE-04")
 def test_a_worker_that_ends_frees_its_gateways_at_once(
-    plant: Plant, contenders: list[Contender], row_ids: list[UUID]
+    testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
 ) -> None:
     first, second, _ = contenders
     first.claim()
@@ -181,13 +185,13 @@ def test_a_worker_that_ends_frees_its_gateways_at_once(
 
 @pytest.mark.req("LIFECYCLE-04")
 def test_another_worker_takes_over_at_once_from_one_that_stops(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(3)
     first = start_worker(LEASE_S="60")
-    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected")
+        testbed.wait_for_state(row_id, "connected")
     second = start_worker(LEASE_S="60")
     wait_until(lambda: len(second.registry) == 1, what="a share for the second")
     first.stop()
@@ -198,14 +202,14 @@ def test_another_worker_takes_over_at_once_from_one_that_stops(
 
 @pytest.mark.req("LIFECYCLE-05")
 def test_a_frozen_worker_is_ended_by_its_guard_before_another_takes_over(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
 ) -> None:
     gateway = start_site().gateways[0]
     frozen = spawn_worker(LEASE_S="2")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "connected")
     heir = start_worker(LEASE_S="6")
-    wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
+    wait_until(lambda: len(testbed.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
     frozen.send(signal.SIGSTOP)
     wait_until(lambda: heir.state(row_id) is State.CONNECTED, timeout_s=6)
     assert frozen.process.wait(5) == -signal.SIGKILL
@@ -214,27 +218,27 @@ def test_a_frozen_worker_is_ended_by_its_guard_before_another_takes_over(
 
 @pytest.mark.req("LIFECYCLE-05")
 def test_a_worker_that_wakes_after_the_take_over_changes_nothing(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
 ) -> None:
     gateway = start_site().gateways[0]
     # Frozen together with its guard, as on a machine that sleeps.
     frozen = spawn_worker(LEASE_S="2")
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    testbed.wait_for_state(row_id, "connected")
     heir = start_worker(LEASE_S="6")
-    wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
+    wait_until(lambda: len(testbed.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
     frozen.send_to_all(signal.SIGSTOP)
     wait_until(lambda: heir.state(row_id) is State.CONNECTED, timeout_s=6)
-    plant.wait_for_state(row_id, "connected")
-    written = len(plant.events(row_id))
+    testbed.wait_for_state(row_id, "connected")
+    written = len(testbed.events(row_id))
     frozen.send_to_all(signal.SIGCONT)
     wait_until(lambda: "lease lost" in frozen.log, what="the frozen worker to notice")
     gateway.wait(lambda seen: seen.open_sessions == 1)
-    wait_until(lambda: len(plant.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
-    assert plant.status(row_id).worker_id == heir.worker._lease.worker.id  # type: ignore[union-attr]
+    wait_until(lambda: len(testbed.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
+    assert testbed.status(row_id).worker_id == heir.worker._lease.worker.id  # type: ignore[union-attr]
     assert frozen.terminate() == 0
-    assert plant.status(row_id).state == "connected"
-    assert (gateway.logins, len(plant.events(row_id))) == (2, written)
+    assert testbed.status(row_id).state == "connected"
+    assert (gateway.logins, len(testbed.events(row_id))) == (2, written)
 
 
 @pytest.mark.req("GATEWAY-08")
@@ -251,11 +255,11 @@ def test_a_closed_port_refuses_and_a_silent_one_does_not(own_postgres: EmbeddedP
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_a_lease_is_over_here_before_it_is_over_there(plant: Plant) -> None:
+def test_a_lease_is_over_here_before_it_is_over_there(testbed: WorkerTestBed) -> None:
     changes = threading.Semaphore(0)
     settings = LeaseSettings(duration_s=1.0, heartbeat_s=0.2, margin_s=0.4)
     lease = Lease(
-        database=worker_config(plant.database_url).database,
+        database=worker_config(testbed.database_url).database,
         settings=settings,
         version="test",
         gateways_held=lambda: 0,
@@ -269,7 +273,7 @@ def test_a_lease_is_over_here_before_it_is_over_there(plant: Plant) -> None:
         assert changes.acquire(timeout=5)
         assert lease.worker is not None
         # Silence, not refusal: the row is locked, so that no renewal comes through.
-        with psycopg.connect(plant.database_url) as blocker:
+        with psycopg.connect(testbed.database_url) as blocker:
             blocker.execute("SELECT FROM workers FOR UPDATE")
             began = monotonic()
             wait_until(lambda: lease.worker is None, timeout_s=2)

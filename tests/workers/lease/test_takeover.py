@@ -10,7 +10,7 @@ import pytest
 
 from devstack.project import PROJECT
 from simulator import Fault
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
 
@@ -38,26 +38,26 @@ datetime.datetime = Later
 
 @pytest.mark.req("LIFECYCLE-05", "STATUS-01")
 def test_gateways_of_a_killed_worker_are_taken_over(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
 ) -> None:
     site = start_site(4)
     doomed = spawn_worker(LEASE_S="2")
-    row_ids = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected")
+        testbed.wait_for_state(row_id, "connected")
     heir = start_worker(LEASE_S="10")
     wait_until(lambda: len(heir.registry) == 2)
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected")
+        testbed.wait_for_state(row_id, "connected")
     [orphan, _] = set(row_ids) - heir.registry.ids()
     doomed.kill()
-    plant.wait_for_state(orphan, "unknown", timeout_s=2)
+    testbed.wait_for_state(orphan, "unknown", timeout_s=2)
     for row_id in row_ids:
-        plant.wait_for_state(row_id, "connected", timeout_s=8)
+        testbed.wait_for_state(row_id, "connected", timeout_s=8)
     assert len(heir.registry) == 4
     seen = site.summary()
     assert (seen["open_sessions"], seen["max_open_sessions"]) == (4, 1)
-    moves = [(event.from_state, event.to_state) for event in plant.events(orphan)]
+    moves = [(event.from_state, event.to_state) for event in testbed.events(orphan)]
     assert moves[-5:-3] == [("connected", "unknown"), ("unknown", "disconnected")]
     assert all(before[1] == after[0] for before, after in pairwise(moves))
 
@@ -65,18 +65,18 @@ def test_gateways_of_a_killed_worker_are_taken_over(
 @pytest.mark.req("LIFECYCLE-05", "STATUS-02")
 @pytest.mark.parametrize("tries", [1, 2])
 def test_rejected_logins_are_counted_across_workers(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker, tries: int
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, tries: int
 ) -> None:
     gateway = start_site().gateways[0]
     gateway.fault(Fault.REJECT_LOGIN)
     # With one try the first worker leaves it in quarantine; with two between its tries.
     settings = {"LOGIN_TRIES": str(tries), "LOGIN_RETRY_S": "1.5", "LOGIN_QUARANTINE_S": "60"}
     first = start_worker(**settings)
-    row_id = plant.add(gateway.gateway_id, gateway.url)
-    shown = plant.wait_for_state(row_id, "auth_failed" if tries == 1 else "retrying")
+    row_id = testbed.add(gateway.gateway_id, gateway.url)
+    shown = testbed.wait_for_state(row_id, "auth_failed" if tries == 1 else "retrying")
     first.stop()
     start_worker(**settings)
-    taken_over = plant.wait_for_state(row_id, "auth_failed")
+    taken_over = testbed.wait_for_state(row_id, "auth_failed")
     assert gateway.rejected_logins == tries
     assert taken_over.reason_code == "login_rejected"
     assert shown.next_attempt_at is not None
@@ -86,27 +86,27 @@ def test_rejected_logins_are_counted_across_workers(
         assert abs(taken_over.next_attempt_at - shown.next_attempt_at) < dt.timedelta(seconds=1)
     # Whoever asks to connect it is heard at once, and a password that is right ends it all.
     gateway.fault(None)
-    plant.connect(row_id)
-    plant.wait_for_state(row_id, "connected")
-    assert plant.rows("SELECT rejected_logins FROM gateway_connections")[0].rejected_logins == 0
+    testbed.connect(row_id)
+    testbed.wait_for_state(row_id, "connected")
+    assert testbed.rows("SELECT rejected_logins FROM gateway_connections")[0].rejected_logins == 0
 
 
 @pytest.mark.req("STATUS-01", "STATUS-05")
 def test_a_worker_whose_clock_is_an_hour_ahead_shows_no_wrong_time(
-    plant: Plant, start_site: StartSite, spawn_worker: SpawnWorker, tmp_path: Path
+    testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker, tmp_path: Path
 ) -> None:
     site = start_site(2)
     (tmp_path / "sitecustomize.py").write_text(WRONG_CLOCK)
     worker = spawn_worker(PYTHONPATH=f"{tmp_path}{os.pathsep}{PROJECT}")
-    row_id, other_id = plant.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
-    plant.wait_for_state(row_id, "connected")
-    plant.wait_for_state(other_id, "connected")
+    row_id, other_id = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
+    testbed.wait_for_state(row_id, "connected")
+    testbed.wait_for_state(other_id, "connected")
     site.gateways[0].drop("rst")
     site.gateways[0].wait(lambda seen: seen.logins == 2)
-    plant.wait_for_state(row_id, "connected")
+    testbed.wait_for_state(row_id, "connected")
     # Before the status: what is written behind its `as_of` is no mistake.
-    events = plant.events(row_id)
-    status = plant.wait_for_state(row_id, "connected")
+    events = testbed.events(row_id)
+    status = testbed.wait_for_state(row_id, "connected")
     # Its clock is really wrong: its log is an hour ahead.
     logged_at = dt.datetime.fromisoformat(json.loads(worker.log.splitlines()[0])["time"])
     assert dt.timedelta(minutes=59) < logged_at - status.as_of < dt.timedelta(minutes=61)

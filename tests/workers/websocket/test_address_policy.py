@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.errors import ConfigurationError
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
 from tests.workers.conftest import StartSite, StartWorker
@@ -175,12 +175,12 @@ def test_a_network_that_is_none_stops_the_start(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f.1"])
 def test_a_denied_gateway_hears_nothing_of_us(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker, host: str
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, host: str
 ) -> None:
     gateway = start_site().gateways[0]
     start_worker(GATEWAY_NETWORKS_DENIED="127.0.0.0/8,::1")
-    row_id = plant.add("AP-1", gateway.url.replace("127.0.0.1", host))
-    status = plant.wait_for_state(row_id, "retrying")
+    row_id = testbed.add("AP-1", gateway.url.replace("127.0.0.1", host))
+    status = testbed.wait_for_state(row_id, "retrying")
     assert (status.reason_code, status.reason_phase) == ("address_denied", "tcp")
     assert status.reason_retryable is False
     assert "is not allowed for gateways" in (status.reason_message or "")
@@ -188,25 +188,25 @@ def test_a_denied_gateway_hears_nothing_of_us(
 
 
 def test_the_address_is_looked_at_anew_on_every_attempt(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = start_site().gateways[0]
     monkeypatch.setattr(resolver_module, "_lookup", resolving_to("127.0.0.1"))
     start_worker()
-    row_id = plant.add("AP-1", gateway.url.replace("127.0.0.1", "gateway.example"))
-    plant.wait_for_state(row_id, "connected")
+    row_id = testbed.add("AP-1", gateway.url.replace("127.0.0.1", "gateway.example"))
+    testbed.wait_for_state(row_id, "connected")
     monkeypatch.setattr(resolver_module, "_lookup", resolving_to("169.254.169.254"))
     gateway.drop()
-    wait_until(lambda: plant.status(row_id).reason_code == "address_denied", 8, "the refusal")
+    wait_until(lambda: testbed.status(row_id).reason_code == "address_denied", 8, "the refusal")
     assert gateway.attempts == 1
 
 
 def test_of_several_addresses_only_the_allowed_are_tried(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = start_site().gateways[0]
     monkeypatch.setattr(resolver_module, "_lookup", resolving_to("169.254.169.254", "fe80::1", "127.0.0.1"))
     start_worker()
-    row_id = plant.add("AP-1", gateway.url.replace("127.0.0.1", "gateway.example"))
-    plant.wait_for_state(row_id, "connected")
-    assert [event.reason_code for event in plant.events(row_id) if event.to_state == "retrying"] == []
+    row_id = testbed.add("AP-1", gateway.url.replace("127.0.0.1", "gateway.example"))
+    testbed.wait_for_state(row_id, "connected")
+    assert [event.reason_code for event in testbed.events(row_id) if event.to_state == "retrying"] == []

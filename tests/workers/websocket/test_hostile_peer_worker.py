@@ -24,7 +24,7 @@ from tests.support.raw_server import (
     frame,
     proper_answer,
 )
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.workers.conftest import StartSite, StartWorker
 
@@ -111,17 +111,17 @@ CASES = [
 
 
 def test_every_case_is_told_tried_again_and_disturbs_nobody(
-    plant: Plant, start_site: StartSite, start_worker: StartWorker
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     well = start_site().gateways[0]
     worker = start_worker(**UNHURRIED, MAX_MESSAGES_PER_S="100000")
-    well_id = plant.add(well.gateway_id, well.url)
-    plant.wait_for_state(well_id, "connected")
+    well_id = testbed.add(well.gateway_id, well.url)
+    testbed.wait_for_state(well_id, "connected")
     with ExitStack() as stack:
         servers = {case.name: stack.enter_context(RawServer(case.serve, case.answer)) for case in CASES}
-        row_ids = dict(zip(servers, plant.add_all((n, s.url) for n, s in servers.items()), strict=True))
+        row_ids = dict(zip(servers, testbed.add_all((n, s.url) for n, s in servers.items()), strict=True))
         for case in CASES:
-            first, second = wait_for_failures(plant, row_ids[case.name])
+            first, second = wait_for_failures(testbed, row_ids[case.name])
             assert (first.reason_code, first.reason_phase) == (case.code, case.phase), first.reason_message
             assert case.words in first.reason_message
             assert first.from_state == ("connected" if case.phase == "session" else "connecting")
@@ -131,21 +131,21 @@ def test_every_case_is_told_tried_again_and_disturbs_nobody(
         assert worker.state(well_id) is State.CONNECTED
         assert not worker.worker.has_crashed
         for row_id in row_ids.values():
-            plant.delete(row_id)
+            testbed.delete(row_id)
 
 
-def wait_for_failures(plant: Plant, row_id: UUID) -> tuple[Any, Any]:
+def wait_for_failures(testbed: WorkerTestBed, row_id: UUID) -> tuple[Any, Any]:
     """A gateway's first two failures."""
 
     def failures() -> list[Any]:
-        failed = [event for event in plant.events(row_id) if event.to_state == "retrying"]
+        failed = [event for event in testbed.events(row_id) if event.to_state == "retrying"]
         return failed if len(failed) >= 2 else []
 
     first, second, *_ = wait_until(failures, 20, "two failures")
     return first, second
 
 
-def test_flood_of_pongs_is_read_at_our_pace(plant: Plant, start_worker: StartWorker) -> None:
+def test_flood_of_pongs_is_read_at_our_pace(testbed: WorkerTestBed, start_worker: StartWorker) -> None:
     worker = start_worker(**{**UNHURRIED, "LIVENESS_TIMEOUT_S": "10"}, MAX_MESSAGES_PER_S="100")
     seen: list[bool] = []
     record_activity = worker.registry.record_activity
@@ -157,12 +157,12 @@ def test_flood_of_pongs_is_read_at_our_pace(plant: Plant, start_worker: StartWor
     worker.registry.record_activity = count  # type: ignore[method-assign]
     with RawServer(Gateway(frame(PONG) * 1000, for_ever=True)) as server:
         began = monotonic()
-        row_id = plant.add("flood", server.url)
+        row_id = testbed.add("flood", server.url)
         wait_until(lambda: len(seen) >= 200, 8)
         # A second's worth in hand at the start.
         assert len(seen) <= 100 * (monotonic() - began + 1) + 20
-        assert plant.status(row_id).state == "connected"
-        plant.delete(row_id)
+        assert testbed.status(row_id).state == "connected"
+        testbed.delete(row_id)
         wait_until(lambda: worker.state(row_id) is None)
         assert server.accepted == 1
     worker.stop()

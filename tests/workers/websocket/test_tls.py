@@ -9,7 +9,7 @@ import pytest
 from service.errors import ConfigurationError
 from simulator import Credentials, Site
 from tests.support.certificates import Authority, make_certificate
-from tests.support.testbed import Plant
+from tests.support.testbed import WorkerTestBed
 from tests.support.worker_settings import EMAIL, PASSWORD, worker_config
 from tests.workers.conftest import StartWorker
 from tests.workers.websocket.test_address_policy import resolving_to
@@ -19,7 +19,7 @@ from workers.gateway_manager.websocket import resolver as resolver_module
 @pytest.mark.req("LIFECYCLE-01", "ORCH-06")
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_certificate_counts_only_if_it_is_trusted(
-    plant: Plant,
+    testbed: WorkerTestBed,
     start_worker: StartWorker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -32,16 +32,16 @@ def test_a_certificate_counts_only_if_it_is_trusted(
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
         worker = start_worker()
-        row_id = plant.add("AP-1", site.url("AP-1"))
+        row_id = testbed.add("AP-1", site.url("AP-1"))
         assert site.url("AP-1").startswith("wss://")
         if trusted:
-            plant.wait_for_state(row_id, "connected")
-            plant.delete(row_id)
+            testbed.wait_for_state(row_id, "connected")
+            testbed.delete(row_id)
             site.gateway("AP-1").wait(lambda gateway: bool(gateway.sessions_closed))
             [end] = site.gateway("AP-1").sessions_closed
             assert (end.code, end.unsubscribed) == (1000, True)
         else:
-            status = plant.wait_for_state(row_id, "retrying")
+            status = testbed.wait_for_state(row_id, "retrying")
             assert (status.reason_code, status.reason_retryable) == ("tls_failed", False)
             assert "self-signed" in (status.reason_message or "")
             assert site.gateway("AP-1").logins == 0
@@ -49,9 +49,9 @@ def test_a_certificate_counts_only_if_it_is_trusted(
         worker.stop()
 
 
-def wait_for_refusal(plant: Plant, row_id: UUID) -> str:
+def wait_for_refusal(testbed: WorkerTestBed, row_id: UUID) -> str:
     """Waits until TLS failed for good, and returns what is said of the certificate."""
-    status = plant.wait_for_state(row_id, "retrying")
+    status = testbed.wait_for_state(row_id, "retrying")
     assert (status.reason_code, status.reason_phase, status.reason_retryable) == ("tls_failed", "tls", False)
     return status.reason_message or ""
 
@@ -66,14 +66,19 @@ def wait_for_refusal(plant: Plant, row_id: UUID) -> str:
     ],
 )
 def test_the_reason_says_what_is_wrong_with_a_certificate(
-    plant: Plant, start_worker: StartWorker, tmp_path: Path, issued: dict[str, Any], host: str, words: str
+    testbed: WorkerTestBed,
+    start_worker: StartWorker,
+    tmp_path: Path,
+    issued: dict[str, Any],
+    host: str,
+    words: str,
 ) -> None:
     authority = Authority()
     context = authority.issue(tmp_path / "gateway.pem", **issued)
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
         worker = start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
-        row_id = plant.add("AP-1", site.url("AP-1").replace("127.0.0.1", host))
-        assert words in wait_for_refusal(plant, row_id)
+        row_id = testbed.add("AP-1", site.url("AP-1").replace("127.0.0.1", host))
+        assert words in wait_for_refusal(testbed, row_id)
         assert site.gateway("AP-1").logins == 0
         # Else it would be in the middle of a handshake when the site ends.
         worker.stop()
@@ -81,19 +86,19 @@ def test_the_reason_says_what_is_wrong_with_a_certificate(
 
 @pytest.mark.parametrize("sends_chain", [True, False])
 def test_an_authority_that_nobody_named_is_unknown(
-    plant: Plant, start_worker: StartWorker, tmp_path: Path, *, sends_chain: bool
+    testbed: WorkerTestBed, start_worker: StartWorker, tmp_path: Path, *, sends_chain: bool
 ) -> None:
     context = Authority("stranger").issue(tmp_path / "gateway.pem", sends_chain=sends_chain)
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
         worker = start_worker(GATEWAY_CA_FILE=str(Authority().write(tmp_path / "ca.pem")))
-        row_id = plant.add("AP-1", site.url("AP-1"))
-        assert "an authority that is not known here" in wait_for_refusal(plant, row_id)
+        row_id = testbed.add("AP-1", site.url("AP-1"))
+        assert "an authority that is not known here" in wait_for_refusal(testbed, row_id)
         # Else it would be in the middle of a handshake when the site ends.
         worker.stop()
 
 
 def test_a_name_with_a_dot_at_its_end_is_proven_without(
-    plant: Plant, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    testbed: WorkerTestBed, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = Authority()
     context = authority.issue(tmp_path / "gateway.pem", host="gateway.example")
@@ -102,19 +107,21 @@ def test_a_name_with_a_dot_at_its_end_is_proven_without(
     monkeypatch.setattr(resolver_module, "_lookup", resolving_to("127.0.0.1"))
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
         worker = start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
-        row_id = plant.add("AP-1", site.url("AP-1").replace("127.0.0.1", "gateway.example."))
-        plant.wait_for_state(row_id, "connected")
+        row_id = testbed.add("AP-1", site.url("AP-1").replace("127.0.0.1", "gateway.example."))
+        testbed.wait_for_state(row_id, "connected")
         # Else it would be in the middle of a handshake when the site ends.
         worker.stop()
     assert set(asked_for) == {"gateway.example"}
 
 
-def test_the_authority_of_a_plant_counts(plant: Plant, start_worker: StartWorker, tmp_path: Path) -> None:
+def test_the_authority_of_a_plant_counts(
+    testbed: WorkerTestBed, start_worker: StartWorker, tmp_path: Path
+) -> None:
     authority = Authority()
     context = authority.issue(tmp_path / "gateway.pem")
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
         worker = start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
-        plant.wait_for_state(plant.add("AP-1", site.url("AP-1")), "connected")
+        testbed.wait_for_state(testbed.add("AP-1", site.url("AP-1")), "connected")
         # Else it would be in the middle of a handshake when the site ends.
         worker.stop()
 
