@@ -1,4 +1,4 @@
-"""What a gateway has seen: the counters that tests wait for. Written in the loop, read from any thread."""
+"""Counters of what a gateway has seen; tests wait for them. Written in the loop, read from any thread."""
 
 import time
 from collections import deque
@@ -26,7 +26,7 @@ class SessionEnd:
     by: Side
 
 
-class Record:
+class SessionCounters:
     """One gateway's counters. `changed` is shared by all gateways of a site and guards all of them."""
 
     def __init__(self, changed: Condition) -> None:

@@ -8,7 +8,7 @@ from typing import Literal, Unpack
 from simulator.connection.listener import Listener
 from simulator.counters import SessionEnd, wait_until
 from simulator.faults import Fault, FaultOptions, FaultPlan
-from simulator.gateway_state import GatewayCore
+from simulator.gateway_state import GatewayState
 from simulator.loop_thread import LoopThread
 from simulator.messages import Json, encode
 from simulator.settings import Credentials
@@ -21,11 +21,16 @@ class Gateway:
     """One gateway of a site. Methods return when their effect is done."""
 
     def __init__(
-        self, core: GatewayCore, url: str, own_listener: Listener | None, loop: LoopThread, changed: Condition
+        self,
+        gateway_state: GatewayState,
+        url: str,
+        own_listener: Listener | None,
+        loop: LoopThread,
+        changed: Condition,
     ) -> None:
-        self.gateway_id = core.gateway_id
+        self.gateway_id = gateway_state.gateway_id
         self.url = url
-        self._core = core
+        self._state = gateway_state
         self._own_listener = own_listener
         self._loop = loop
         self._changed = changed
@@ -35,54 +40,54 @@ class Gateway:
     @property
     def attempts(self) -> int:
         """Connections so far: TCP connections on a port of its own, else requests that named it."""
-        return self._core.record.attempts
+        return self._state.counters.attempts
 
     @property
     def logins(self) -> int:
         """Accepted logins so far."""
-        return self._core.record.logins
+        return self._state.counters.logins
 
     @property
     def login_times(self) -> list[float]:
         """When logins were accepted, oldest first, by `time.monotonic` (the last 10,000)."""
         with self._changed:
-            return list(self._core.record.login_times)
+            return list(self._state.counters.login_times)
 
     @property
     def rejected_logins(self) -> int:
         """Rejected logins so far."""
-        return self._core.record.rejected_logins
+        return self._state.counters.rejected_logins
 
     @property
     def subscriptions(self) -> int:
         """Accepted subscriptions so far."""
-        return self._core.record.subscriptions
+        return self._state.counters.subscriptions
 
     @property
     def open_sessions(self) -> int:
         """Logged-in sessions now: neither side has begun to end them, in the order of arrival."""
-        return self._core.record.open_sessions
+        return self._state.counters.open_sessions
 
     @property
     def max_open_sessions(self) -> int:
         """The most sessions that were ever open at once."""
-        return self._core.record.max_open_sessions
+        return self._state.counters.max_open_sessions
 
     @property
     def sessions_closed(self) -> list[SessionEnd]:
         """How sessions ended, oldest first (the last 10,000)."""
         with self._changed:
-            return list(self._core.record.sessions_closed)
+            return list(self._state.counters.sessions_closed)
 
     @property
     def violations(self) -> list[str]:
         """What clients did that the protocol forbids, oldest first (the last 10,000); no value of a field."""
         with self._changed:
-            return list(self._core.record.violations)
+            return list(self._state.counters.violations)
 
     def summary(self) -> dict[str, int]:
         """Return all counters of one moment."""
-        return self._core.record.summary()
+        return self._state.counters.summary()
 
     def wait(self, holds: Callable[["Gateway"], bool], timeout_s: float = 5.0) -> None:
         """Wait until `holds(gateway)`; asked after each change. Raises TimeoutError with the counters."""
@@ -95,16 +100,16 @@ class Gateway:
     @property
     def credentials(self) -> Credentials:
         """The login that it accepts; a change counts for later logins."""
-        return self._core.credentials
+        return self._state.credentials
 
     @credentials.setter
     def credentials(self, credentials: Credentials) -> None:
-        self._loop.do(lambda: setattr(self._core, "credentials", credentials))
+        self._loop.do(lambda: setattr(self._state, "credentials", credentials))
 
     def fault(self, kind: Fault | None, **options: Unpack[FaultOptions]) -> None:
         """Have a fault from the next connection on; None = work well. Raises ValueError for a bad option."""
         plan = None if kind is None else FaultPlan(kind, **options)
-        self._loop.do(lambda: setattr(self._core, "plan", plan))
+        self._loop.do(lambda: setattr(self._state, "plan", plan))
 
     def drop(self, how: Cut = "rst", code: int = 1011, reason: str = "") -> int:
         """Cut all connections now; return how many.
@@ -118,7 +123,7 @@ class Gateway:
         return self._loop.call(self._cut(how, code, reason))
 
     async def _cut(self, how: Cut, code: int, reason: str) -> int:
-        connections = [each for each in self._core.connections if not each.has_ended]
+        connections = [each for each in self._state.connections if not each.has_ended]
         if how == "close":
             return sum(each.begin_close(code, reason) for each in connections)
         for connection in connections:
@@ -133,16 +138,16 @@ class Gateway:
 
     def freeze(self) -> None:
         """Keep TCP open, but read and answer nothing, pongs included, on connections old and new."""
-        self._loop.do(self._core.freeze)
+        self._loop.do(self._state.freeze)
 
     def thaw(self) -> None:
         """Undo `freeze`; what arrived meanwhile is answered now."""
-        self._loop.do(self._core.thaw)
+        self._loop.do(self._state.thaw)
 
     def send(self, message: dict[str, Json] | str | bytes) -> int:
         """Push a message into the subscribed sessions (bytes = a binary frame); return how many took it."""
         payload = encode(message) if isinstance(message, dict) else message
-        return self._loop.do(lambda: self._core.push(payload))
+        return self._loop.do(lambda: self._state.push(payload))
 
     def stop_listening(self) -> None:
         """Refuse connections; open ones stay. Raises RuntimeError if the port is shared."""

@@ -1,10 +1,10 @@
-"""One gateway as its sessions see it. Used in the site's event loop only."""
+"""State that all sessions of one gateway share. Used in the event loop of the site only."""
 
 import asyncio
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from simulator.counters import Handshakes, Record
+from simulator.counters import Handshakes, SessionCounters
 from simulator.faults import Fault, FaultPlan
 from simulator.messages import Json, encode, outgoing
 from simulator.sensors import Fleet, Measurement, Quantity, Sensor
@@ -12,7 +12,7 @@ from simulator.settings import Credentials, SiteSettings
 
 
 class Link(Protocol):
-    """What is done to a connection from outside."""
+    """What a gateway may do to a connection."""
 
     plan: FaultPlan | None
     withholds_pongs: bool
@@ -30,7 +30,7 @@ class Link(Protocol):
 
 
 class Subscriber(Protocol):
-    """What a gateway has to know of a session."""
+    """What a gateway needs to know about a session."""
 
     @property
     def subscribed(self) -> bool: ...
@@ -38,17 +38,22 @@ class Subscriber(Protocol):
     def connection(self) -> Link: ...
 
 
-class GatewayCore:
+class GatewayState:
     """What the sessions of one gateway share: credentials, fault, sensors, and each other."""
 
     def __init__(
-        self, gateway_id: str, credentials: Credentials, settings: SiteSettings, fleet: Fleet, record: Record
+        self,
+        gateway_id: str,
+        credentials: Credentials,
+        settings: SiteSettings,
+        fleet: Fleet,
+        counters: SessionCounters,
     ) -> None:
         self.gateway_id = gateway_id
         self.credentials = credentials
         self.settings = settings
         self.fleet = fleet
-        self.record = record
+        self.counters = counters
         self.handshakes = Handshakes()
         self.plan: FaultPlan | None = None
         self.connections: set[Link] = set()
@@ -75,8 +80,8 @@ class GatewayCore:
             connection.thaw()
         self._thawed.set()
 
-    def adopt(self, connection: Link) -> None:
-        """Take a connection whose request named this gateway; it keeps the fault of this moment."""
+    def attach(self, connection: Link) -> None:
+        """Take a connection whose request named this gateway; it keeps the fault that is set now."""
         connection.plan = self.plan
         connection.withholds_pongs = self.plan is not None and self.plan.kind is Fault.NO_PONGS
         self.connections.add(connection)
@@ -102,21 +107,21 @@ class GatewayCore:
             return 0
         return self.push(encode(outgoing(message_type, data)))
 
-    def tell(self, measurement: Measurement, *, wrapped: bool = False) -> int:
-        """Notify of a measurement, on request wrapped as {"0": …}, as was also seen."""
+    def notify_measurement(self, measurement: Measurement, *, wrapped: bool = False) -> int:
+        """Notify of a measurement; `wrapped` puts it into {"0": …}, as some gateways do."""
         data = measurement.as_data(str(measurement.serial))
         return self.notify(f"NOT_DYN_{measurement.quantity.value}", {"0": data} if wrapped else data)
 
     def take(self, sensor: Sensor, quantity: Quantity, *, wrapped: bool = False) -> None:
         """Measure and notify; a reading is announced first and takes its time."""
         if quantity is not Quantity.READING:
-            self.tell(self.fleet.measure(sensor, quantity, self.now()))
+            self.notify_measurement(self.fleet.measure(sensor, quantity, self.now()))
             return
         self.notify("NOT_DYN_READING_STARTED", {"Serial": sensor.serial, "Success": True})
 
         def finish() -> None:
-            self.tell(self.fleet.measure(sensor, Quantity.READING, self.now()), wrapped=wrapped)
-            self.tell(self.fleet.measure(sensor, Quantity.TEMP, self.now()))
+            self.notify_measurement(self.fleet.measure(sensor, Quantity.READING, self.now()), wrapped=wrapped)
+            self.notify_measurement(self.fleet.measure(sensor, Quantity.TEMP, self.now()))
 
         asyncio.get_running_loop().call_later(self.settings.reading_takes_s, finish)
 

@@ -9,12 +9,12 @@ from typing import Self, Unpack
 from urllib.parse import quote
 
 from simulator.connection.listener import Listener
-from simulator.counters import Handshakes, Record, wait_until
+from simulator.counters import Handshakes, SessionCounters, wait_until
 from simulator.faults import Fault, FaultOptions, FaultPlan
 from simulator.gateway import Gateway
-from simulator.gateway_state import GatewayCore
+from simulator.gateway_state import GatewayState
 from simulator.loop_thread import LoopThread
-from simulator.scheduler import Life, move
+from simulator.scheduler import NotificationScheduler, move
 from simulator.sensors import Fleet
 from simulator.settings import Credentials, SiteSettings
 
@@ -33,11 +33,11 @@ class Site:
         self._settings = settings
         self._changed = Condition()
         self._gateways: dict[str, Gateway] = {}
-        self._cores: dict[str, GatewayCore] = {}
+        self._states: dict[str, GatewayState] = {}
         self._listeners: list[Listener] = []
         self._fleet = Fleet((), 0)
         self._handshakes = Handshakes()
-        self._life: asyncio.Task[None] | None = None
+        self._notifications: asyncio.Task[None] | None = None
         self._loop = LoopThread("simulator")
 
     @classmethod
@@ -81,31 +81,36 @@ class Site:
     ) -> None:
         self._fleet = Fleet(gateway_ids, self._settings.sensors_per_gateway)
         for gateway_id in gateway_ids:
-            record = Record(self._changed)
-            core = GatewayCore(gateway_id, self._credentials, self._settings, self._fleet, record)
-            core.handshakes = self._handshakes
-            self._cores[gateway_id] = core
-        paths = {f"/{quote(gateway_id, safe='')}": core for gateway_id, core in self._cores.items()}
+            counters = SessionCounters(self._changed)
+            gateway_state = GatewayState(gateway_id, self._credentials, self._settings, self._fleet, counters)
+            gateway_state.handshakes = self._handshakes
+            self._states[gateway_id] = gateway_state
+        paths = {
+            f"/{quote(gateway_id, safe='')}": gateway_state
+            for gateway_id, gateway_state in self._states.items()
+        }
         host, port = address
         scheme = "ws" if ssl_context is None else "wss"
         shown_host = f"[{host}]" if ":" in host else host
         shared = None if one_port_each else self._listener(paths, None, ssl_context, (host, port))
-        for index, (path, core) in enumerate(paths.items()):
+        for index, (path, gateway_state) in enumerate(paths.items()):
             own_port = port + index if port else 0
-            listener = shared or self._listener({}, core, ssl_context, (host, own_port))
+            listener = shared or self._listener({}, gateway_state, ssl_context, (host, own_port))
             url = f"{scheme}://{shown_host}:{listener.port}{'' if one_port_each else path}"
             own_listener = listener if one_port_each else None
-            self._gateways[core.gateway_id] = Gateway(core, url, own_listener, self._loop, self._changed)
+            self._gateways[gateway_state.gateway_id] = Gateway(
+                gateway_state, url, own_listener, self._loop, self._changed
+            )
         for listener in self._listeners:
             await listener.start()
         if self._settings.notify_every_s:
-            life = Life(self._cores, self._fleet)
-            self._life = asyncio.create_task(life.go_on(self._settings.notify_every_s))
+            scheduler = NotificationScheduler(self._states, self._fleet)
+            self._notifications = asyncio.create_task(scheduler.run(self._settings.notify_every_s))
 
     def _listener(
         self,
-        paths: dict[str, GatewayCore],
-        sole: GatewayCore | None,
+        paths: dict[str, GatewayState],
+        sole: GatewayState | None,
         ssl_context: ssl.SSLContext | None,
         address: tuple[str, int],
     ) -> Listener:
@@ -157,8 +162,8 @@ class Site:
         plan = None if kind is None else FaultPlan(kind, **options)
 
         def change() -> None:
-            for core in self._cores.values():
-                core.plan = plan
+            for gateway_state in self._states.values():
+                gateway_state.plan = plan
 
         self._loop.do(change)
 
@@ -176,7 +181,7 @@ class Site:
         """Have a sensor leave its gateway and appear at another, or at none. Raises KeyError if unknown."""
         if to_gateway is not None:
             self.gateway(to_gateway)
-        self._loop.do(lambda: move(self._cores, self._fleet, self._fleet.find(serial), to_gateway))
+        self._loop.do(lambda: move(self._states, self._fleet, self._fleet.find(serial), to_gateway))
 
     def close(self) -> None:
         """Cut all connections, free the ports and end the thread. No effect the second time."""
@@ -188,8 +193,8 @@ class Site:
             self._loop.stop()
 
     async def _end(self) -> None:
-        if self._life is not None:
-            self._life.cancel()
+        if self._notifications is not None:
+            self._notifications.cancel()
         for listener in self._listeners:
             await listener.end()
 

@@ -16,7 +16,7 @@ from websockets.protocol import CONNECTING, OPEN, Event
 
 from simulator.counters import Side
 from simulator.faults import FaultPlan
-from simulator.gateway_state import GatewayCore
+from simulator.gateway_state import GatewayState
 
 HELD_BYTES_LIMIT = 1024 * 1024
 BACKLOG_BYTES_LIMIT = 1024 * 1024
@@ -34,7 +34,7 @@ class SimulatedConnection(ServerConnection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.core: GatewayCore | None = None
+        self.gateway_state: GatewayState | None = None
         self.plan: FaultPlan | None = None
         self.withholds_pongs = False
         self.upgrade_bytes_sent = 0
@@ -213,8 +213,8 @@ class SimulatedConnection(ServerConnection):
             self._end("gateway", sent.code, sent.reason)
 
     def _violated(self, what: str) -> None:
-        if self.core is not None:
-            self.core.record.violated(what)
+        if self.gateway_state is not None:
+            self.gateway_state.counters.violated(what)
 
     def _end(self, by: Side, code: int, reason: str = "") -> None:
         if self._ended:

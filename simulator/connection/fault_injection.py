@@ -13,7 +13,7 @@ HUGE_FRAME_BYTES = 64 * MIB
 FLOOD_TICK_S = 0.01
 
 
-class Misbehaviour:
+class FaultInjection:
     """The fault of one session, or none. `stop` ends whatever it has under way."""
 
     def __init__(self, connection: SimulatedConnection, plan: FaultPlan | None) -> None:

@@ -10,13 +10,13 @@ from websockets.http11 import Request, Response
 
 from simulator.connection.connection import SimulatedConnection
 from simulator.faults import MIB, Fault, FaultPlan, padding_headers
-from simulator.gateway_state import GatewayCore
+from simulator.gateway_state import GatewayState
 
 
 class Upgrade:
     """Decides to which gateway a request belongs, and what is answered."""
 
-    def __init__(self, find: Callable[[str], GatewayCore | None], *, counts_attempts: bool) -> None:
+    def __init__(self, find: Callable[[str], GatewayState | None], *, counts_attempts: bool) -> None:
         """`find` maps a path to its gateway. `counts_attempts`: nobody else has counted the connection."""
         self._find = find
         self._counts_attempts = counts_attempts
@@ -24,15 +24,15 @@ class Upgrade:
     async def process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request that gets no WebSocket; None lets the library accept it."""
         simulated = cast("SimulatedConnection", connection)
-        core = self._find(request.path)
-        if core is None:
+        gateway_state = self._find(request.path)
+        if gateway_state is None:
             return connection.respond(HTTPStatus.NOT_FOUND, "No such gateway\n")
         if self._counts_attempts:
-            core.record.connection_seen()
-        simulated.core = core
-        core.adopt(simulated)
-        if core.is_frozen:
-            await core.until_thawed(simulated)
+            gateway_state.counters.connection_seen()
+        simulated.gateway_state = gateway_state
+        gateway_state.attach(simulated)
+        if gateway_state.is_frozen:
+            await gateway_state.until_thawed(simulated)
         plan = simulated.plan
         if plan is not None and plan.kind is Fault.SILENT_UPGRADE:
             await connection.wait_closed()

@@ -12,7 +12,7 @@ from simulator.connection.connection import SimulatedConnection
 from simulator.connection.handshake import Upgrade
 from simulator.connection.session import Session
 from simulator.counters import Handshakes
-from simulator.gateway_state import GatewayCore
+from simulator.gateway_state import GatewayState
 
 BACKLOG = 4096
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -30,8 +30,8 @@ class Listener:
 
     def __init__(
         self,
-        gateways: dict[str, GatewayCore],
-        sole: GatewayCore | None,
+        gateways: dict[str, GatewayState],
+        sole: GatewayState | None,
         ssl_context: ssl.SSLContext | None,
         close_timeout_s: float,
         handshakes: Handshakes,
@@ -131,13 +131,13 @@ class Listener:
             return
         self._handshakes.began(connection)
         if self._sole is not None:
-            self._sole.record.connection_seen()
+            self._sole.counters.connection_seen()
 
     def _lost(self, connection: SimulatedConnection) -> None:
         self._connections.discard(connection)
         self._handshakes.ended(connection)
-        if connection.core is not None:
-            connection.core.connections.discard(connection)
+        if connection.gateway_state is not None:
+            connection.gateway_state.connections.discard(connection)
 
 
 def _bound_socket(family: int, address: Any) -> socket.socket:
@@ -153,6 +153,6 @@ def _bound_socket(family: int, address: Any) -> socket.socket:
 
 async def _answer(connection: ServerConnection) -> None:
     """Run one open WebSocket; the messages come to the session by themselves."""
-    if isinstance(connection, SimulatedConnection) and connection.core is not None:
-        Session(connection.core, connection).start()
+    if isinstance(connection, SimulatedConnection) and connection.gateway_state is not None:
+        Session(connection.gateway_state, connection).start()
         await connection.wait_closed()
