@@ -1,8 +1,12 @@
 """The rules that `make check` holds, held by the tests too: imports, types, style."""
 
+import tomllib
+
 import pytest
 
 from devstack.checks.check import checks, run_check
+from devstack.project import PROJECT
+from service import __version__
 
 
 @pytest.mark.parametrize(
@@ -18,3 +22,9 @@ from devstack.checks.check import checks, run_check
 def test_the_rule_holds(name: str) -> None:
     outcome = run_check(name, checks()[name])
     assert outcome.passed, outcome.output
+
+
+def test_the_version_stands_in_one_place() -> None:
+    """The project's own metadata cannot import it."""
+    metadata = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    assert metadata["project"]["version"] == __version__

@@ -15,8 +15,8 @@ from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
 from tests.support.waiting import wait_until
-from workers.__main__ import Worker
 from workers.config import WorkerConfig
+from workers.worker import Worker
 
 BY_NAME = Environment(os.environ)
 

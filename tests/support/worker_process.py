@@ -14,8 +14,8 @@ from devstack.project import PROJECT
 from service.gateway_states import State
 from tests.support.inherited import inherited
 from tests.support.worker_settings import worker_config, worker_environment
-from workers.__main__ import Worker
 from workers.gateway_manager.registry import GatewayRegistry
+from workers.worker import Worker
 
 STOP_LIMIT_S = 12.0
 

@@ -40,7 +40,7 @@ def test_new_gateway_is_found_without_the_notification(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
-    testbed.rows("ALTER TABLE gateways DISABLE TRIGGER gateways_notify_created")
+    testbed.rows("ALTER TABLE gateways DISABLE TRIGGER gateways_notify_changed")
     start_worker()
     wait_until(lambda: testbed.rows("SELECT FROM workers"), what="the worker to register")
     row_id = testbed.add(gateway.gateway_id, gateway.url)

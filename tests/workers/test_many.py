@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-import workers.__main__ as worker_program
+import workers.worker as worker_program
 from service.file_limit import raise_file_limit
 from simulator import Credentials, Site
 from tests.support.testbed import WorkerTestBed

@@ -1,102 +1,33 @@
-"""What is, in memory: every connection's state, and what of it the database does not know yet."""
+"""The registry: every connection's observation, and what of it the database does not know yet."""
 
 import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import replace
 from itertools import islice
 from time import monotonic
-from typing import NamedTuple
 from uuid import UUID
 
 from service.database.observed.active_gateways import HeldGateway
 from service.database.observed.workers import WorkerIdentity
-from service.gateway_states import QUEUED, Reason, ReasonCode, State
-from workers.gateway_manager.states import WORKER_LOST, check_transition
+from service.gateway_states import Reason, State
+from workers.gateway_manager.observation import (
+    Activity,
+    Counters,
+    Observation,
+    PendingReport,
+    Transition,
+    between,
+    finished,
+    newly_held,
+    transitioned,
+    with_activity,
+)
 
 log = logging.getLogger("millgate.status")
 
 MAX_PENDING_EVENTS = 100_000
-_FAILING_FOR = timedelta(minutes=5)
-
-
-class Observation(NamedTuple):
-    """What is true of one connection. All times are monotonic seconds of this process.
-
-    A tuple: each move makes another one, for which a dataclass takes several times as long.
-    """
-
-    gateway_id: UUID
-    state: State
-    state_since: float
-    reason: Reason | None
-    reason_at: float
-    generation: int
-    attempt: int = 0
-    next_attempt_at: float | None = None
-    connected_since: float | None = None
-    last_connected_at: float | None = None
-    last_disconnected_at: float | None = None
-    last_seen_at: float | None = None
-    last_message_at: float | None = None
-    connects: int = 0
-    messages_received: int = 0
-    rejected_logins: int = 0
-    """In a row."""
-    last_rejected_at: float | None = None
-    was_failing: bool = False
-    """It was out of reach, by all that is known, when this worker got it."""
-    is_finished: bool = False
-    """The connection has ended for good: once this is written down, the gateway is free."""
-
-
-@dataclass(slots=True)
-class Activity:
-    """What every frame changes of an observation; by far the most of what is written here."""
-
-    last_seen_at: float | None = None
-    last_message_at: float | None = None
-    messages_received: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """A move from one state to another, for the history."""
-
-    gateway_id: UUID
-    at: float
-    from_state: State
-    to_state: State
-    reason: Reason | None
-    attempt: int
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class PendingReport:
-    """What the database does not know yet: the newest of each, and every transition on the way there."""
-
-    owner: WorkerIdentity | None = None
-    """Under whose lease they were seen: in nobody else's name may they be written."""
-    observations: list[Observation] = field(default_factory=list)
-    touched: list[Observation] = field(default_factory=list)
-    """These are in the same state as before, but were heard of since."""
-    transitions: list[Transition] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.observations or self.touched or self.transitions)
-
-
-@dataclass(slots=True)
-class Counters:
-    """What happened since this worker started, however often the lease was lost."""
-
-    attempts: int = 0
-    connects: int = 0
-    messages: int = 0
-    failures: Counter[ReasonCode] = field(default_factory=Counter)
 
 
 class GatewayRegistry:
@@ -124,20 +55,7 @@ class GatewayRegistry:
         with self._changed:
             for gateway in gateways:
                 self._activity[gateway.id] = Activity(messages_received=gateway.messages_received)
-                self._observations[gateway.id] = Observation(
-                    gateway.id,
-                    State.DISCONNECTED,
-                    now,
-                    QUEUED,
-                    now,
-                    generation=gateway.generation,
-                    connects=gateway.connects,
-                    rejected_logins=gateway.rejected_logins,
-                    last_rejected_at=None
-                    if gateway.last_rejected_age is None
-                    else now - gateway.last_rejected_age.total_seconds(),
-                    was_failing=_was_failing(gateway, newest),
-                )
+                self._observations[gateway.id] = newly_held(gateway, newest, now)
 
     def transition(  # noqa: PLR0913 - what a move brings with it, each by its name
         self,
@@ -154,23 +72,18 @@ class GatewayRegistry:
         now = monotonic()
         with self._changed:
             before = self._observations[gateway_id]
-            check_transition(before.state, state)
-            after = before._replace(
-                state=state,
-                state_since=now,
-                reason=reason,
-                reason_at=now,
-                generation=before.generation if generation is None else generation,
-                attempt=before.attempt if attempt is None else attempt,
-                next_attempt_at=None if retry_in_s is None else now + retry_in_s,
+            after = transitioned(
+                before,
+                state,
+                reason,
+                now,
+                generation=generation,
+                attempt=attempt,
+                retry_in_s=retry_in_s,
                 rejected_logins=rejected_logins,
-                last_rejected_at=now if rejected_logins > before.rejected_logins else before.last_rejected_at,
             )
-            self._observations[gateway_id] = _with_connection_times(before, after, now)
-            self._count_transition(state, reason)
-            self._record_transition(
-                Transition(gateway_id, now, before.state, state, reason, after.attempt, after.generation)
-            )
+            self._observations[gateway_id] = after
+            self._record_transition(between(before, after))
             self._mark_unreported(gateway_id)
 
     def adopt(self, gateway_id: UUID, generation: int) -> None:
@@ -204,14 +117,12 @@ class GatewayRegistry:
         now = monotonic()
         with self._changed:
             before = self._observations.get(gateway_id)
-            if before is not None:
-                finished = before._replace(is_finished=True)
-                if before.state is not State.DISCONNECTED:
-                    finished = self._interrupted(finished, now)
-                elif reason is not None and reason != before.reason:
-                    finished = finished._replace(reason=reason, reason_at=now)
-                self._observations[gateway_id] = _with_connection_times(before, finished, now)
-                self._mark_unreported(gateway_id)
+            if before is None:
+                return
+            after = self._observations[gateway_id] = finished(before, reason, now)
+            if before.state is not after.state:
+                self._record_transition(between(before, after))
+            self._mark_unreported(gateway_id)
 
     def counters(self) -> Counters:
         """What happened so far."""
@@ -342,47 +253,10 @@ class GatewayRegistry:
             self._changed.notify_all()
 
     def _with_activity(self, gateway_id: UUID) -> Observation:
-        activity = self._activity[gateway_id]
-        return self._observations[gateway_id]._replace(
-            last_seen_at=activity.last_seen_at,
-            last_message_at=activity.last_message_at,
-            messages_received=activity.messages_received,
-        )
-
-    def _interrupted(self, finished: Observation, now: float) -> Observation:
-        """Its thread ended in the middle: the lease was lost, or we made a mistake.
-
-        The database takes no state but disconnected of what nobody holds, and would refuse the reports of all
-        others with it.
-        """
-        self._record_transition(
-            Transition(
-                finished.gateway_id,
-                now,
-                finished.state,
-                State.DISCONNECTED,
-                WORKER_LOST,
-                finished.attempt,
-                finished.generation,
-            )
-        )
-        return finished._replace(
-            state=State.DISCONNECTED,
-            state_since=now,
-            reason=WORKER_LOST,
-            reason_at=now,
-            next_attempt_at=None,
-        )
-
-    def _count_transition(self, state: State, reason: Reason | None) -> None:
-        if state is State.CONNECTING:
-            self._counters.attempts += 1
-        elif state is State.CONNECTED:
-            self._counters.connects += 1
-        elif state in (State.RETRYING, State.AUTH_FAILED) and reason is not None:
-            self._counters.failures[reason.code] += 1
+        return with_activity(self._observations[gateway_id], self._activity[gateway_id])
 
     def _record_transition(self, transition: Transition) -> None:
+        self._counters.count(transition)
         self._transitions.append(transition)
         if len(self._transitions) > MAX_PENDING_EVENTS:
             self._transitions.popleft()
@@ -399,22 +273,3 @@ class GatewayRegistry:
     def _mark_unreported(self, gateway_id: UUID) -> None:
         self._unreported.setdefault(gateway_id)
         self._changed.notify_all()
-
-
-def _was_failing(gateway: HeldGateway, newest: timedelta | None) -> bool:
-    """Whether it was held, and silent when others were heard; `newest`: the least `last_seen_age`."""
-    if not gateway.was_held or gateway.last_seen_age is None or newest is None:
-        return gateway.was_held and gateway.last_seen_age is None
-    return gateway.last_seen_age > newest + _FAILING_FOR
-
-
-def _with_connection_times(before: Observation, after: Observation, now: float) -> Observation:
-    if after.state is State.CONNECTED:
-        return after._replace(
-            connected_since=now,
-            last_connected_at=now,
-            connects=before.connects + 1,
-        )
-    if before.state is State.CONNECTED:
-        return after._replace(connected_since=None, last_disconnected_at=now)
-    return after

@@ -14,7 +14,8 @@ from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
-from workers.gateway_manager.registry import GatewayRegistry, Observation, PendingReport, Transition
+from workers.gateway_manager.observation import Observation, PendingReport, Transition
+from workers.gateway_manager.registry import GatewayRegistry
 from workers.gateway_manager.states import REQUESTED
 
 log = logging.getLogger("millgate.status")

@@ -8,6 +8,7 @@ so a statement sent at t protects the worker until t + duration_s at least, and 
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 _NEVER = float("-inf")
 
@@ -56,3 +57,20 @@ class LeaseExpiry:
 
     def _update(self) -> None:
         self.until = max(self._renewed_at, self._heard_at) + self.duration_s - self.margin_s
+
+
+class Evidence(Enum):
+    """What a renewal that was not written says about the database."""
+
+    ANSWERED = "it heard the worker on its registered session"
+    REFUSED = "no server is listening"
+    NONE = "nothing"
+
+
+def evidence_of_failure(
+    *, is_connected: bool, was_answered: bool, is_registered: bool, tracks_activity: bool, is_refused: bool
+) -> Evidence:
+    """An answer counts on a registered session, if the server records when that was last active."""
+    if not is_connected:
+        return Evidence.REFUSED if is_refused else Evidence.NONE
+    return Evidence.ANSWERED if was_answered and is_registered and tracks_activity else Evidence.NONE

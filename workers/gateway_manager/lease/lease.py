@@ -12,18 +12,16 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from math import isfinite
 
 import psycopg
 
 from service.config import DatabaseConfig
-from service.database.engine.pool import Connection, ConnectionExecutor, connect
-from service.database.engine.timeout_connection import has_news
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
-from workers.gateway_manager.lease.database_probe import is_refusing
-from workers.gateway_manager.lease.expiry import LeaseExpiry
+from workers.gateway_manager.lease.expiry import Evidence, LeaseExpiry
+from workers.gateway_manager.lease.lease_session import LeaseSession, was_answered
 from workers.gateway_manager.lease.watchdog_process import lease_clock
 from workers.gateway_manager.settings import LeaseSettings
 
@@ -55,28 +53,24 @@ class Lease:
         `on_acquired`: after registering. `on_lost`: closes all sockets; the worker registers again only after
         it returns. `publish_deadline`: receives until when (`lease_clock`) sockets may be open, or None.
         """
-        self._database = database
+        self._session = LeaseSession(database)
         self._settings = settings
         self._version = version
         self._gateways_held = gateways_held
         self._capacity = capacity
-        self._on_gain = on_acquired
-        self._on_loss = on_lost
+        self._on_acquired = on_acquired
+        self._on_lost = on_lost
         self._publish_deadline = publish_deadline
         self._expiry = LeaseExpiry(settings.duration_s, settings.margin_s)
         self._lock = threading.Lock()
         """Held to change the expiry, or to lose the lease."""
-        self._connection: Connection | None = None
         self._worker: WorkerIdentity | None = None
-        self._session_registered = False
-        """Whether the worker's row names this connection as its session."""
-        self._activity_tracked = False
         self._is_draining = False
         self._stopping = threading.Event()
         self._renew_now = threading.Event()
         self._warned_unreachable = False
         self.is_answered = True
-        """Whether the database answered when it was last asked, be it with an error."""
+        """Whether the database answered the last statement, even if with an error."""
         self._renewing = BackgroundThread(self._renew, "lease")
         self._watching = BackgroundThread(self._watch_expiry, "lease-expiry")
 
@@ -134,8 +128,8 @@ class Lease:
         """With the lock, on either thread. Returns when all sockets are closed."""
         lost, self._worker = self._worker, None
         self._expiry.lost()
-        self._on_loss()
-        self._publish_deadline(None)
+        self._on_lost()
+        self._publish()
         log.error(
             "lease lost: %s; closed all sessions, will reconnect after registering again",
             why,
@@ -154,33 +148,28 @@ class Lease:
     def _pause(self, seconds: float) -> None:
         """Waits until the time is up, `drain` or `stop` is called, or the session has ended."""
         deadline = lease_clock() + seconds
-        while (remaining_s := deadline - lease_clock()) > 0 and not self._has_session_ended():
+        while (remaining_s := deadline - lease_clock()) > 0 and not self._session.has_ended():
             if self._renew_now.wait(min(remaining_s, _RETRY_S)):
                 return
-
-    def _has_session_ended(self) -> bool:
-        """Whether the server has sent something unasked: it is closing the session."""
-        connection = self._connection
-        return connection is not None and not connection.closed and has_news(connection)
 
     def _renew_once(self, sent_at: float) -> bool:
         self._lose_if_expired()
         worker = self.worker
-        if worker is None and self._session_registered:
+        if worker is None and self._session.is_registered:
             # The session keeps the worker's old row alive: close it, so that the row can be reaped.
             self._disconnect()
         try:
-            workers = WorkerRepository(ConnectionExecutor(self._connect()))
+            workers = self._session.open()
             if worker is None:
                 self._register(workers, sent_at)
             elif not self._write_renewal(workers, worker, sent_at):
                 return False
         except (DatabaseError, psycopg.Error) as error:
             self._warn_unreachable(error)
-            self.is_answered = _sqlstate(error) is not None
-            self._on_failure(worker, sent_at, was_answered=self.is_answered)
+            self.is_answered = was_answered(error)
+            self._on_failure(worker, sent_at, self._session.evidence_of(error))
             return False
-        self._session_registered = self.is_answered = True
+        self._session.is_registered = self.is_answered = True
         self._warned_unreachable = False
         return True
 
@@ -191,10 +180,10 @@ class Lease:
         # Waits until the sockets of a lost lease are closed.
         with self._lock:
             self._expiry.renewed(sent_at)
-            self._publish_deadline(self._expiry.until)
+            self._publish()
             self._worker = worker
         log.info("worker registered", extra={"worker": str(worker.id), "epoch": worker.epoch})
-        self._on_gain()
+        self._on_acquired()
 
     def _write_renewal(self, workers: WorkerRepository, worker: WorkerIdentity, sent_at: float) -> bool:
         is_renewed = workers.renew(
@@ -207,39 +196,29 @@ class Lease:
                 self._lose("the database ended it")
                 return False
             self._expiry.renewed(sent_at)
-            self._publish_deadline(self._expiry.until)
+            self._publish()
         return True
 
-    def _on_failure(self, worker: WorkerIdentity | None, sent_at: float, *, was_answered: bool) -> None:
+    def _on_failure(self, worker: WorkerIdentity | None, sent_at: float, evidence: Evidence) -> None:
         """Nothing was written; the failure may still extend the lease."""
-        is_connected = self._connection is not None and not self._connection.closed
-        is_heard = was_answered and is_connected and self._session_registered and self._activity_tracked
-        is_refused = not is_connected and is_refusing(self._database.url)
-        if not is_connected:
+        if not self._session.is_connected:
             self._disconnect()
         with self._lock:
             if worker is None or not self.holds(worker):
                 return
-            if is_heard:
+            if evidence is Evidence.ANSWERED:
                 self._expiry.answered(sent_at)
-            elif is_refused:
+            elif evidence is Evidence.REFUSED:
                 self._expiry.refused(sent_at)
-            self._publish_deadline(self._expiry.until)
+            self._publish()
 
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            self._connection = connect(self._database, "millgate-lease")
-            # Without it the server does not record when a session was last active.
-            [tracks] = self._connection.execute("SHOW track_activities").fetchone() or [""]
-            self._activity_tracked = tracks == "on"
-        return self._connection
+    def _publish(self) -> None:
+        """With the lock, after every change of the expiry and before anyone relies on it."""
+        until = self._expiry.until
+        self._publish_deadline(until if isfinite(until) else None)
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            with suppress(psycopg.Error):
-                self._connection.close()
-        self._connection = None
-        self._session_registered = False
+        self._session.close()
         with self._lock:
             self._expiry.session_ended()
 
@@ -247,9 +226,3 @@ class Lease:
         if not self._warned_unreachable:
             log.warning("cannot renew the lease (%s); retrying", type(error).__name__)
         self._warned_unreachable = True
-
-
-def _sqlstate(error: BaseException) -> str | None:
-    """The server's error code, if it sent one."""
-    source = error.__cause__ if isinstance(error, DatabaseError) else error
-    return source.sqlstate if isinstance(source, psycopg.Error) else None
