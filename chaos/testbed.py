@@ -249,7 +249,7 @@ class ChaosTestBed:
         """Gateways whose history has a hole: a transition that does not begin where the last one ended."""
         events = self.rows(
             """
-            SELECT DISTINCT g.gateway_id FROM (
+            SELECT DISTINCT g.device_id FROM (
                 SELECT
                     gateway_id, from_state,
                     lag(to_state) OVER (PARTITION BY gateway_id ORDER BY id) AS before
@@ -258,7 +258,7 @@ class ChaosTestBed:
             WHERE e.before IS NOT NULL AND e.before <> e.from_state
             """
         )
-        return [event.gateway_id for event in events]
+        return [event.device_id for event in events]
 
     # Time.
 

@@ -16,10 +16,10 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
--- Name: add_to_gateway_count(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
+-- Name: bump_gateway_count(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.add_to_gateway_count(of_factory uuid, more bigint) RETURNS void
+CREATE FUNCTION public.bump_gateway_count(of_factory uuid, more bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -36,15 +36,15 @@ $$;
 
 
 --
--- Name: add_to_gateway_counts(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
+-- Name: bump_gateway_counts(uuid, bigint); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.add_to_gateway_counts(of_factory uuid, more bigint) RETURNS void
+CREATE FUNCTION public.bump_gateway_counts(of_factory uuid, more bigint) RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM add_to_gateway_count(of_factory, more);
-    PERFORM add_to_gateway_count('00000000-0000-0000-0000-000000000000', more);
+    PERFORM bump_gateway_count(of_factory, more);
+    PERFORM bump_gateway_count('00000000-0000-0000-0000-000000000000', more);
 END;
 $$;
 
@@ -61,7 +61,7 @@ DECLARE
 BEGIN
     -- Sealing the same password with another key is no change of a gateway. Nothing else changes with it, whatever the
     -- statement says.
-    IF current_setting('millgate.seals_anew', TRUE) = 'yes' THEN
+    IF current_setting('millgate.reencrypting', TRUE) = 'yes' THEN
         compared := NEW;
         NEW := OLD;
         NEW.sealed_password := compared.sealed_password;
@@ -79,8 +79,25 @@ BEGIN
     -- What clients read. That somebody asked for an attempt is no change; what is generated is not there yet in NEW.
     compared := NEW;
     compared.connect_requested_at := OLD.connect_requested_at;
-    compared.written_by := OLD.written_by;
+    compared.modified_xid := OLD.modified_xid;
     IF compared *<> OLD THEN
+        NEW.version := OLD.version + 1;
+        NEW.updated_at := now();
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+
+--
+-- Name: bump_version(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.bump_version() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NEW *<> OLD THEN
         NEW.version := OLD.version + 1;
         NEW.updated_at := now();
     END IF;
@@ -117,7 +134,7 @@ CREATE FUNCTION public.count_changed_gateways() RETURNS trigger
     AS $$
 BEGIN
     -- The row of the grand total has no factory.
-    PERFORM add_to_gateway_count(
+    PERFORM bump_gateway_count(
         coalesce(factory_id, '00000000-0000-0000-0000-000000000000'), sum(more)::bigint
     )
     FROM (
@@ -140,22 +157,8 @@ CREATE FUNCTION public.count_created_gateways() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM add_to_gateway_counts(factory_id, count(*))
+    PERFORM bump_gateway_counts(factory_id, count(*))
     FROM created WHERE deleted_at IS NULL GROUP BY factory_id;
-    RETURN NULL;
-END;
-$$;
-
-
---
--- Name: count_no_gateways(); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.count_no_gateways() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    TRUNCATE gateway_counts;
     RETURN NULL;
 END;
 $$;
@@ -169,7 +172,7 @@ CREATE FUNCTION public.count_removed_gateways() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM add_to_gateway_counts(factory_id, -count(*))
+    PERFORM bump_gateway_counts(factory_id, -count(*))
     FROM removed WHERE deleted_at IS NULL GROUP BY factory_id;
     RETURN NULL;
 END;
@@ -177,10 +180,23 @@ $$;
 
 
 --
--- Name: event_stream(); Type: FUNCTION; Schema: public; Owner: -
+-- Name: current_xid(bigint); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.event_stream() RETURNS text
+CREATE FUNCTION public.current_xid(bigint) RETURNS xid8
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+BEGIN
+    RETURN pg_current_xact_id();
+END;
+$$;
+
+
+--
+-- Name: event_stream_id(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.event_stream_id() RETURNS text
     LANGUAGE sql STABLE
     RETURN (((SELECT (pg_control_system.system_identifier)::text AS system_identifier FROM pg_control_system() pg_control_system(pg_control_version, catalog_version_no, system_identifier, pg_control_last_modified)) || '/'::text) || SUBSTRING(pg_walfile_name(pg_current_wal_insert_lsn()) FROM 1 FOR 8));
 
@@ -207,7 +223,7 @@ BEGIN
     THEN
         RETURN NULL;
     END IF;
-    IF current_setting('millgate.tells_later', TRUE) = 'on' THEN
+    IF current_setting('millgate.defer_notify', TRUE) = 'on' THEN
         RETURN NULL;
     END IF;
     NOTIFY gateways_changed;
@@ -217,18 +233,46 @@ $$;
 
 
 --
--- Name: raise_version(); Type: FUNCTION; Schema: public; Owner: -
+-- Name: record_desired_state(); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.raise_version() RETURNS trigger
+CREATE FUNCTION public.record_desired_state() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    is_wanted CONSTANT boolean := NEW.deleted_at IS NULL AND NEW.desired_state = 'connected';
+BEGIN
+    IF TG_OP = 'UPDATE' AND is_wanted = (OLD.deleted_at IS NULL AND OLD.desired_state = 'connected') THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO desired_state_changes (gateway_id, at, is_wanted)
+    VALUES (
+        NEW.id, CASE WHEN TG_OP = 'INSERT' THEN NEW.created_at ELSE clock_timestamp() END, is_wanted
+    );
+    RETURN NULL;
+END;
+$$;
+
+
+--
+-- Name: record_pruned_events(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.record_pruned_events() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    IF NEW *<> OLD THEN
-        NEW.version := OLD.version + 1;
-        NEW.updated_at := now();
-    END IF;
-    RETURN NEW;
+    UPDATE event_pruning SET events_pruned_until = newest.at
+    FROM (SELECT max(at) AS at FROM pruned) AS newest
+    WHERE newest.at > event_pruning.events_pruned_until;
+    UPDATE event_pruning AS b SET
+        events_pruned_in = event_stream_id(),
+        events_pruned_by = last.modified_xid,
+        events_pruned_id = last.id
+    FROM (SELECT modified_xid, id FROM pruned ORDER BY modified_xid DESC, id DESC LIMIT 1) AS last
+    WHERE b.events_pruned_in IS DISTINCT FROM event_stream_id()
+        OR (last.modified_xid, last.id) > (b.events_pruned_by, b.events_pruned_id);
+    RETURN NULL;
 END;
 $$;
 
@@ -250,12 +294,12 @@ BEGIN
     END IF;
     wanted := key_id_of(NEW.sealed_password);
     LOOP
-        PERFORM FROM encryption_canaries WHERE key_id = wanted FOR KEY SHARE;
+        PERFORM FROM encryption_key_checks WHERE key_id = wanted FOR KEY SHARE;
         EXIT WHEN FOUND;
-        -- One statement, one snapshot: the first process may be leaving its canary at this moment.
+        -- One statement, one snapshot: the first process may be storing its key check at this moment.
         SELECT count(*) = 0, coalesce(bool_or(key_id = wanted), FALSE)
         INTO is_first, is_there
-        FROM encryption_canaries;
+        FROM encryption_key_checks;
         EXIT WHEN is_first;
         IF NOT is_there THEN
             RAISE EXCEPTION 'the password was sealed with a key that is not in use'
@@ -269,45 +313,14 @@ $$;
 
 
 --
--- Name: remember_gateway_wish(); Type: FUNCTION; Schema: public; Owner: -
+-- Name: reset_gateway_counts(); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.remember_gateway_wish() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    is_wanted CONSTANT boolean := NEW.deleted_at IS NULL AND NEW.desired_state = 'connected';
-BEGIN
-    IF TG_OP = 'UPDATE' AND is_wanted = (OLD.deleted_at IS NULL AND OLD.desired_state = 'connected') THEN
-        RETURN NULL;
-    END IF;
-    INSERT INTO gateway_wishes (gateway_id, at, is_wanted)
-    VALUES (
-        NEW.id, CASE WHEN TG_OP = 'INSERT' THEN NEW.created_at ELSE clock_timestamp() END, is_wanted
-    );
-    RETURN NULL;
-END;
-$$;
-
-
---
--- Name: remember_pruned_events(); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.remember_pruned_events() RETURNS trigger
+CREATE FUNCTION public.reset_gateway_counts() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    UPDATE history_bounds SET events_pruned_until = newest.at
-    FROM (SELECT max(at) AS at FROM pruned) AS newest
-    WHERE newest.at > history_bounds.events_pruned_until;
-    UPDATE history_bounds AS b SET
-        events_pruned_in = event_stream(),
-        events_pruned_by = last.written_by,
-        events_pruned_id = last.id
-    FROM (SELECT written_by, id FROM pruned ORDER BY written_by DESC, id DESC LIMIT 1) AS last
-    WHERE b.events_pruned_in IS DISTINCT FROM event_stream()
-        OR (last.written_by, last.id) > (b.events_pruned_by, b.events_pruned_id);
+    TRUNCATE gateway_counts;
     RETURN NULL;
 END;
 $$;
@@ -398,19 +411,6 @@ $$;
 
 
 --
--- Name: writing_transaction(bigint); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.writing_transaction(bigint) RETURNS xid8
-    LANGUAGE plpgsql IMMUTABLE
-    AS $$
-BEGIN
-    RETURN pg_current_xact_id();
-END;
-$$;
-
-
---
 -- Name: api_tokens; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -429,14 +429,80 @@ CREATE TABLE public.api_tokens (
 
 
 --
--- Name: encryption_canaries; Type: TABLE; Schema: public; Owner: -
+-- Name: connection_tests; Type: TABLE; Schema: public; Owner: -
 --
 
-CREATE TABLE public.encryption_canaries (
+CREATE UNLOGGED TABLE public.connection_tests (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    url text NOT NULL,
+    email text NOT NULL,
+    sealed_password bytea NOT NULL,
+    sealed_for uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    claimed_by uuid,
+    result jsonb,
+    password_is_confined boolean DEFAULT false NOT NULL,
+    CONSTRAINT connection_tests_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
+    CONSTRAINT connection_tests_password_until_result CHECK (
+CASE
+    WHEN (result IS NULL) THEN ((octet_length(sealed_password) >= 38) AND (octet_length(sealed_password) <= 4133))
+    ELSE (octet_length(sealed_password) = 0)
+END),
+    CONSTRAINT connection_tests_url_length CHECK ((char_length(url) <= 2000)),
+    CONSTRAINT connection_tests_url_scheme CHECK ((url ~ '^wss?://'::text))
+);
+
+
+--
+-- Name: desired_state_changes; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.desired_state_changes (
+    id bigint NOT NULL,
+    gateway_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    is_wanted boolean NOT NULL
+);
+
+
+--
+-- Name: desired_state_changes_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.desired_state_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.desired_state_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: encryption_key_checks; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.encryption_key_checks (
     key_id text NOT NULL,
     sealed bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT encryption_canaries_key_id CHECK ((key_id ~ '^[0-9a-f]{16}$'::text))
+    CONSTRAINT encryption_key_checks_key_id CHECK ((key_id ~ '^[0-9a-f]{16}$'::text))
+);
+
+
+--
+-- Name: event_pruning; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.event_pruning (
+    is_only_row boolean DEFAULT true NOT NULL,
+    events_pruned_until timestamp with time zone NOT NULL,
+    events_pruned_in text,
+    events_pruned_by xid8,
+    events_pruned_id bigint,
+    CONSTRAINT event_pruning_is_only_row CHECK (is_only_row)
 );
 
 
@@ -550,7 +616,7 @@ CREATE TABLE public.gateway_events (
     generation bigint,
     worker_id uuid,
     epoch bigint,
-    written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(id)) STORED NOT NULL,
+    modified_xid xid8 GENERATED ALWAYS AS (public.current_xid(id)) STORED NOT NULL,
     factory_id uuid,
     CONSTRAINT gateway_events_attempt_not_negative CHECK ((attempt >= 0)),
     CONSTRAINT gateway_events_from_state CHECK ((from_state = ANY (ARRAY['disconnected'::text, 'connecting'::text, 'authenticating'::text, 'connected'::text, 'retrying'::text, 'auth_failed'::text, 'disconnecting'::text, 'unknown'::text]))),
@@ -580,7 +646,7 @@ ALTER TABLE public.gateway_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
 CREATE TABLE public.gateways (
     id uuid DEFAULT uuidv7() NOT NULL,
     factory_id uuid NOT NULL,
-    gateway_id text NOT NULL,
+    device_id text NOT NULL,
     name text NOT NULL,
     model text,
     firmware_version text,
@@ -596,13 +662,13 @@ CREATE TABLE public.gateways (
     deleted_at timestamp with time zone,
     version bigint DEFAULT 1 NOT NULL,
     deleted_with_factory boolean DEFAULT false NOT NULL,
-    written_by xid8 GENERATED ALWAYS AS (public.writing_transaction(version)) STORED NOT NULL,
+    modified_xid xid8 GENERATED ALWAYS AS (public.current_xid(version)) STORED NOT NULL,
     password_is_confined boolean DEFAULT false NOT NULL,
     CONSTRAINT gateways_deleted_with_factory_is_deleted CHECK (((deleted_at IS NOT NULL) OR (NOT deleted_with_factory))),
     CONSTRAINT gateways_desired_state CHECK ((desired_state = ANY (ARRAY['connected'::text, 'disconnected'::text]))),
+    CONSTRAINT gateways_device_id_length CHECK (((char_length(device_id) >= 1) AND (char_length(device_id) <= 100))),
     CONSTRAINT gateways_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
     CONSTRAINT gateways_firmware_version_length CHECK (((char_length(firmware_version) >= 1) AND (char_length(firmware_version) <= 100))),
-    CONSTRAINT gateways_gateway_id_length CHECK (((char_length(gateway_id) >= 1) AND (char_length(gateway_id) <= 100))),
     CONSTRAINT gateways_generation_positive CHECK ((generation > 0)),
     CONSTRAINT gateways_metadata_is_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT gateways_model_length CHECK (((char_length(model) >= 1) AND (char_length(model) <= 100))),
@@ -692,72 +758,6 @@ CREATE VIEW public.gateway_statuses AS
 
 
 --
--- Name: gateway_trials; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE UNLOGGED TABLE public.gateway_trials (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    url text NOT NULL,
-    email text NOT NULL,
-    sealed_password bytea NOT NULL,
-    sealed_for uuid NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    claimed_by uuid,
-    result jsonb,
-    password_is_confined boolean DEFAULT false NOT NULL,
-    CONSTRAINT gateway_trials_email_length CHECK (((char_length(email) >= 1) AND (char_length(email) <= 320))),
-    CONSTRAINT gateway_trials_password_until_result CHECK (
-CASE
-    WHEN (result IS NULL) THEN ((octet_length(sealed_password) >= 38) AND (octet_length(sealed_password) <= 4133))
-    ELSE (octet_length(sealed_password) = 0)
-END),
-    CONSTRAINT gateway_trials_url_length CHECK ((char_length(url) <= 2000)),
-    CONSTRAINT gateway_trials_url_scheme CHECK ((url ~ '^wss?://'::text))
-);
-
-
---
--- Name: gateway_wishes; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE TABLE public.gateway_wishes (
-    id bigint NOT NULL,
-    gateway_id uuid NOT NULL,
-    at timestamp with time zone NOT NULL,
-    is_wanted boolean NOT NULL
-);
-
-
---
--- Name: gateway_wishes_id_seq; Type: SEQUENCE; Schema: public; Owner: -
---
-
-ALTER TABLE public.gateway_wishes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.gateway_wishes_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
-
---
--- Name: history_bounds; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE TABLE public.history_bounds (
-    is_only_row boolean DEFAULT true NOT NULL,
-    events_pruned_until timestamp with time zone NOT NULL,
-    events_pruned_in text,
-    events_pruned_by xid8,
-    events_pruned_id bigint,
-    CONSTRAINT history_bounds_is_only_row CHECK (is_only_row)
-);
-
-
---
 -- Name: organizations; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -817,11 +817,35 @@ ALTER TABLE ONLY public.api_tokens
 
 
 --
--- Name: encryption_canaries encryption_canaries_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+-- Name: connection_tests connection_tests_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
-ALTER TABLE ONLY public.encryption_canaries
-    ADD CONSTRAINT encryption_canaries_pkey PRIMARY KEY (key_id);
+ALTER TABLE ONLY public.connection_tests
+    ADD CONSTRAINT connection_tests_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: desired_state_changes desired_state_changes_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.desired_state_changes
+    ADD CONSTRAINT desired_state_changes_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: encryption_key_checks encryption_key_checks_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.encryption_key_checks
+    ADD CONSTRAINT encryption_key_checks_pkey PRIMARY KEY (key_id);
+
+
+--
+-- Name: event_pruning event_pruning_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.event_pruning
+    ADD CONSTRAINT event_pruning_pkey PRIMARY KEY (is_only_row);
 
 
 --
@@ -857,35 +881,11 @@ ALTER TABLE ONLY public.gateway_events
 
 
 --
--- Name: gateway_trials gateway_trials_pkey; Type: CONSTRAINT; Schema: public; Owner: -
---
-
-ALTER TABLE ONLY public.gateway_trials
-    ADD CONSTRAINT gateway_trials_pkey PRIMARY KEY (id);
-
-
---
--- Name: gateway_wishes gateway_wishes_pkey; Type: CONSTRAINT; Schema: public; Owner: -
---
-
-ALTER TABLE ONLY public.gateway_wishes
-    ADD CONSTRAINT gateway_wishes_pkey PRIMARY KEY (id);
-
-
---
 -- Name: gateways gateways_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
 ALTER TABLE ONLY public.gateways
     ADD CONSTRAINT gateways_pkey PRIMARY KEY (id);
-
-
---
--- Name: history_bounds history_bounds_pkey; Type: CONSTRAINT; Schema: public; Owner: -
---
-
-ALTER TABLE ONLY public.history_bounds
-    ADD CONSTRAINT history_bounds_pkey PRIMARY KEY (is_only_row);
 
 
 --
@@ -933,6 +933,13 @@ ALTER TABLE ONLY public.workers
 --
 
 CREATE UNIQUE INDEX api_tokens_live_name_key ON public.api_tokens USING btree (name) WHERE (revoked_at IS NULL);
+
+
+--
+-- Name: desired_state_changes_gateway_id_id_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX desired_state_changes_gateway_id_id_idx ON public.desired_state_changes USING btree (gateway_id, id);
 
 
 --
@@ -999,17 +1006,10 @@ CREATE INDEX gateway_events_gateway_id_id_idx ON public.gateway_events USING btr
 
 
 --
--- Name: gateway_events_written_by_id_idx; Type: INDEX; Schema: public; Owner: -
+-- Name: gateway_events_modified_xid_id_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX gateway_events_written_by_id_idx ON public.gateway_events USING btree (written_by, id);
-
-
---
--- Name: gateway_wishes_gateway_id_id_idx; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX gateway_wishes_gateway_id_id_idx ON public.gateway_wishes USING btree (gateway_id, id);
+CREATE INDEX gateway_events_modified_xid_id_idx ON public.gateway_events USING btree (modified_xid, id);
 
 
 --
@@ -1048,6 +1048,13 @@ CREATE INDEX gateways_live_desired_state_name_id_idx ON public.gateways USING bt
 
 
 --
+-- Name: gateways_live_device_id_key; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE UNIQUE INDEX gateways_live_device_id_key ON public.gateways USING btree (device_id) WHERE (deleted_at IS NULL);
+
+
+--
 -- Name: gateways_live_factory_id_id_idx; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1062,13 +1069,6 @@ CREATE INDEX gateways_live_factory_id_name_id_idx ON public.gateways USING btree
 
 
 --
--- Name: gateways_live_gateway_id_key; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE UNIQUE INDEX gateways_live_gateway_id_key ON public.gateways USING btree (gateway_id) WHERE (deleted_at IS NULL);
-
-
---
 -- Name: gateways_live_name_id_idx; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1076,10 +1076,10 @@ CREATE INDEX gateways_live_name_id_idx ON public.gateways USING btree (name, id)
 
 
 --
--- Name: gateways_written_by_idx; Type: INDEX; Schema: public; Owner: -
+-- Name: gateways_modified_xid_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX gateways_written_by_idx ON public.gateways USING btree (written_by);
+CREATE INDEX gateways_modified_xid_idx ON public.gateways USING btree (modified_xid);
 
 
 --
@@ -1090,10 +1090,10 @@ CREATE INDEX workers_not_ended_idx ON public.workers USING btree (id) WHERE (end
 
 
 --
--- Name: factories factories_raise_version; Type: TRIGGER; Schema: public; Owner: -
+-- Name: factories factories_bump_version; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER factories_raise_version BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.raise_version();
+CREATE TRIGGER factories_bump_version BEFORE UPDATE ON public.factories FOR EACH ROW EXECUTE FUNCTION public.bump_version();
 
 
 --
@@ -1104,10 +1104,10 @@ CREATE TRIGGER gateway_events_complete BEFORE INSERT ON public.gateway_events FO
 
 
 --
--- Name: gateway_events gateway_events_remember_pruned; Type: TRIGGER; Schema: public; Owner: -
+-- Name: gateway_events gateway_events_record_pruned; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER gateway_events_remember_pruned AFTER DELETE ON public.gateway_events REFERENCING OLD TABLE AS pruned FOR EACH STATEMENT EXECUTE FUNCTION public.remember_pruned_events();
+CREATE TRIGGER gateway_events_record_pruned AFTER DELETE ON public.gateway_events REFERENCING OLD TABLE AS pruned FOR EACH STATEMENT EXECUTE FUNCTION public.record_pruned_events();
 
 
 --
@@ -1136,15 +1136,6 @@ ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_created;
 
 
 --
--- Name: gateways gateways_count_none; Type: TRIGGER; Schema: public; Owner: -
---
-
-CREATE TRIGGER gateways_count_none AFTER TRUNCATE ON public.gateways FOR EACH STATEMENT EXECUTE FUNCTION public.count_no_gateways();
-
-ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_count_none;
-
-
---
 -- Name: gateways gateways_count_removed; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -1161,6 +1152,13 @@ CREATE TRIGGER gateways_notify_changed AFTER INSERT OR UPDATE ON public.gateways
 
 
 --
+-- Name: gateways gateways_record_desired_state; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER gateways_record_desired_state AFTER INSERT OR UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.record_desired_state();
+
+
+--
 -- Name: gateways gateways_refuse_retired_key; Type: TRIGGER; Schema: public; Owner: -
 --
 
@@ -1168,10 +1166,12 @@ CREATE TRIGGER gateways_refuse_retired_key AFTER INSERT OR UPDATE ON public.gate
 
 
 --
--- Name: gateways gateways_remember_wish; Type: TRIGGER; Schema: public; Owner: -
+-- Name: gateways gateways_reset_counts; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER gateways_remember_wish AFTER INSERT OR UPDATE ON public.gateways FOR EACH ROW EXECUTE FUNCTION public.remember_gateway_wish();
+CREATE TRIGGER gateways_reset_counts AFTER TRUNCATE ON public.gateways FOR EACH STATEMENT EXECUTE FUNCTION public.reset_gateway_counts();
+
+ALTER TABLE public.gateways ENABLE ALWAYS TRIGGER gateways_reset_counts;
 
 
 --
@@ -1179,6 +1179,14 @@ CREATE TRIGGER gateways_remember_wish AFTER INSERT OR UPDATE ON public.gateways 
 --
 
 CREATE TRIGGER organizations_set_updated_at BEFORE UPDATE ON public.organizations FOR EACH ROW EXECUTE FUNCTION public.set_updated_at();
+
+
+--
+-- Name: desired_state_changes desired_state_changes_gateway_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.desired_state_changes
+    ADD CONSTRAINT desired_state_changes_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES public.gateways(id) ON DELETE CASCADE;
 
 
 --
@@ -1211,14 +1219,6 @@ ALTER TABLE ONLY public.gateway_connections
 
 ALTER TABLE ONLY public.gateway_events
     ADD CONSTRAINT gateway_events_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES public.gateways(id);
-
-
---
--- Name: gateway_wishes gateway_wishes_gateway_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
---
-
-ALTER TABLE ONLY public.gateway_wishes
-    ADD CONSTRAINT gateway_wishes_gateway_id_fkey FOREIGN KEY (gateway_id) REFERENCES public.gateways(id) ON DELETE CASCADE;
 
 
 --
@@ -1261,4 +1261,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261125000701'),
     ('20261125000702'),
     ('20261125000703'),
-    ('20261125000704');
+    ('20261125000704'),
+    ('20261125000800');

@@ -16,7 +16,7 @@ ROUNDS, QUICK_ROUNDS = 3, 1
 ROUND_S, QUICK_ROUND_S = 3, 1
 FIND = """
 SELECT
-    g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email, g.desired_state,
+    g.id, g.factory_id, g.device_id, g.name, g.model, g.firmware_version, g.url, g.email, g.desired_state,
     g.generation, g.metadata, g.created_at, g.updated_at, g.deleted_at, g.version, c.last_seen_at
 FROM gateways AS g LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id
 WHERE g.deleted_at IS NULL
@@ -25,15 +25,15 @@ LIST = FIND + " ORDER BY g.name, g.id LIMIT "
 SCRIPTS = {
     "GET one gateway": rf"""
 \set number random(1, {GATEWAYS})
-{FIND} AND g.gateway_id = 'AP-' || lpad(:number::text, 8, '0');
+{FIND} AND g.device_id = 'AP-' || lpad(:number::text, 8, '0');
 """,
     "list, limit 20, without its total": LIST + "21;",
     "list, limit 100, without its total": LIST + "101;",
     "the total of a list": "SELECT count(*) FROM gateways WHERE deleted_at IS NULL;",
     "POST, without sealing": """
-INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)
+INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password)
 SELECT g.factory_id, 'ceiling-' || uuidv7(), 'Dryer', 'ws://10.0.0.1:5000', 'a@example.com', g.sealed_password
-FROM gateways AS g WHERE g.gateway_id = 'AP-00000001';
+FROM gateways AS g WHERE g.device_id = 'AP-00000001';
 """,
 }
 _RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)

@@ -105,12 +105,12 @@ class Match:
 
 def tidy_up(connection: psycopg.Connection) -> None:
     """The tables as they were before somebody wrote, as far as their size and the work of a read goes."""
-    connection.execute("DELETE FROM gateways WHERE gateway_id LIKE %s", [f"{CREATED}%"])
-    connection.execute("VACUUM (ANALYZE) gateways, gateway_counts, gateway_wishes")
+    connection.execute("DELETE FROM gateways WHERE device_id LIKE %s", [f"{CREATED}%"])
+    connection.execute("VACUUM (ANALYZE) gateways, gateway_counts, desired_state_changes")
 
 
 def write_gateways(connection: psycopg.Connection, path: Path) -> Path:
     """The file that wrk's script takes its gateways from."""
-    found = connection.execute("SELECT id, factory_id, gateway_id FROM gateways ORDER BY id").fetchall()
+    found = connection.execute("SELECT id, factory_id, device_id FROM gateways ORDER BY id").fetchall()
     path.write_text("".join(f"{row_id} {factory_id} {name}\n" for row_id, factory_id, name in found))
     return path

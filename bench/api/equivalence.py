@@ -21,7 +21,7 @@ from bench.peers.fastapi.sealing import Sealer
 PROBE = "probe-1"
 FRESH = ("id", "created_at", "updated_at")
 CHANGED = (
-    "factory_id", "gateway_id", "name", "model", "firmware_version", "url", "email", "sealed_password",
+    "factory_id", "device_id", "name", "model", "firmware_version", "url", "email", "sealed_password",
     "metadata", "generation", "version", "updated_at",
 )  # fmt: skip
 """What the probes change of a gateway."""
@@ -140,10 +140,10 @@ class Examiner:
         written = cursor.execute(
             """
             SELECT
-                id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password,
+                id, factory_id, device_id, name, model, firmware_version, url, email, sealed_password,
                 desired_state, generation, metadata, version,
-                (SELECT count(*) FROM gateway_wishes AS w WHERE w.gateway_id = g.id) AS wishes
-            FROM gateways AS g WHERE gateway_id IN ('probe-1', 'probe-2') ORDER BY gateway_id
+                (SELECT count(*) FROM desired_state_changes AS w WHERE w.gateway_id = g.id) AS wishes
+            FROM gateways AS g WHERE device_id IN ('probe-1', 'probe-2') ORDER BY device_id
             """
         ).fetchall()
         return [
@@ -167,7 +167,7 @@ class Examiner:
         )
         values = {**self._row, "metadata": Jsonb(self._row["metadata"])}
         with self._connection.transaction():
-            self._connection.execute("DELETE FROM gateways WHERE gateway_id = %s", [PROBE])
+            self._connection.execute("DELETE FROM gateways WHERE device_id = %s", [PROBE])
             self._connection.execute("SET LOCAL session_replication_role = replica")
             statement = sql.SQL("UPDATE gateways SET {} WHERE id = %(id)s").format(columns)
             self._connection.execute(statement, values)

@@ -108,7 +108,7 @@ def median_ms(client: KeptAlive, paths: list[str], longest_s: float) -> float:
 def paths_of(connection: psycopg.Connection, client: KeptAlive, size: int) -> dict[Work, list[str]]:
     """What is asked for, from all over the table."""
     found = connection.execute(
-        "SELECT id, factory_id FROM gateways WHERE gateway_id = ANY(%s)",
+        "SELECT id, factory_id FROM gateways WHERE device_id = ANY(%s)",
         [[gateway_name(number) for number in random.sample(range(1, size + 1), min(size, DIFFERENT_PATHS))]],
     ).fetchall()
     rows = [(str(row_id), str(factory_id)) for row_id, factory_id in found]

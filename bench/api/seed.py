@@ -21,7 +21,7 @@ FROM generate_series(1, %(count)s::integer) AS i
 
 INSERT_GATEWAYS: LiteralString = """
 INSERT INTO gateways (
-    factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata,
+    factory_id, device_id, name, model, firmware_version, url, email, sealed_password, metadata,
     created_at, updated_at, connect_requested_at
 )
 SELECT
@@ -48,9 +48,9 @@ JOIN (SELECT id, row_number() OVER (ORDER BY name) - 1 AS number FROM factories)
 """
 
 INSERT_WISHES: LiteralString = """
-INSERT INTO gateway_wishes (gateway_id, at, is_wanted)
+INSERT INTO desired_state_changes (gateway_id, at, is_wanted)
 SELECT g.id, g.created_at, TRUE FROM gateways AS g
-WHERE g.gateway_id BETWEEN %(first)s AND %(last)s AND g.deleted_at IS NULL
+WHERE g.device_id BETWEEN %(first)s AND %(last)s AND g.deleted_at IS NULL
 """
 
 # The session that seeds is the worker's, so that its word counts for as long as the session is there.
@@ -76,10 +76,10 @@ SELECT
 FROM workers AS w, gateways AS g,
     LATERAL (
         SELECT CASE
-            WHEN hashtext(g.gateway_id) & 127 < %(connected)s THEN 'connected' ELSE 'retrying'
+            WHEN hashtext(g.device_id) & 127 < %(connected)s THEN 'connected' ELSE 'retrying'
         END AS state
     ) AS s
-WHERE w.host = 'bench' AND g.gateway_id BETWEEN %(first)s AND %(last)s AND g.deleted_at IS NULL
+WHERE w.host = 'bench' AND g.device_id BETWEEN %(first)s AND %(last)s AND g.deleted_at IS NULL
 """
 
 SEAL: LiteralString = """

@@ -25,7 +25,7 @@ FLAPS_PER_S = 50.0
 WISHES_PER_S = 20.0
 
 SEED = """
-INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password, desired_state)
+INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password, desired_state)
 SELECT f.id, 'AP-' || n, 'Gateway ' || n, 'ws://ghost.invalid', 'plant@example.com',
     decode(repeat('00', 45), 'hex'), 'disconnected'
 FROM generate_series(1, %(gateways)s) AS n

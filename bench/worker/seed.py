@@ -10,7 +10,7 @@ from bench.worker.gateway_fleet import EMAIL, Field
 NEW_IDS = "SELECT uuidv7() FROM generate_series(1, %s)"
 INSERT_FACTORY = "INSERT INTO factories (name) VALUES ('Mill') RETURNING id"
 INSERT_GATEWAYS = """
-INSERT INTO gateways (id, factory_id, gateway_id, name, url, email, sealed_password, desired_state)
+INSERT INTO gateways (id, factory_id, device_id, name, url, email, sealed_password, desired_state)
 SELECT g.id, %(factory_id)s, g.name, g.name, g.url, %(email)s, g.sealed, %(desired_state)s
 FROM unnest(%(ids)s::uuid[], %(names)s::text[], %(urls)s::text[], %(sealed)s::bytea[])
     AS g (id, name, url, sealed)

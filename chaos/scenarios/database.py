@@ -164,12 +164,12 @@ def _is_right(testbed: ChaosTestBed, actors: Actors) -> bool:
 def _judge_history(testbed: ChaosTestBed, site: Site, actors: Actors, findings: Findings) -> None:
     counted = testbed.rows(
         """
-        SELECT g.gateway_id, e.reason_code AS code FROM gateway_events AS e
+        SELECT g.device_id, e.reason_code AS code FROM gateway_events AS e
         JOIN gateways AS g ON e.gateway_id = g.id
         WHERE e.from_state = 'connected' AND e.to_state = 'retrying'
         """
     )
-    told = {(row.gateway_id, row.code) for row in counted}
+    told = {(row.device_id, row.code) for row in counted}
     expected = {
         (actors.lost.gateway_id, "closed_by_gateway"),
         (actors.returning.gateway_id, "connection_lost"),

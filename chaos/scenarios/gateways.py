@@ -21,7 +21,7 @@ SLOW_BYTE_S = 0.5
 
 ATTEMPT = """
 SELECT
-    g.gateway_id, failed.reason_code AS code, failed.reason_phase AS phase,
+    g.device_id, failed.reason_code AS code, failed.reason_phase AS phase,
     extract(epoch FROM failed.at - began.at)::float8 AS took_s
 FROM gateways AS g
 JOIN LATERAL (
@@ -120,7 +120,7 @@ def dribble(household: Household, findings: Findings) -> None:
             "stall in session",
             "stall on the way",
         )
-        ended = {row.gateway_id: row for row in testbed.rows(ATTEMPT)}
+        ended = {row.device_id: row for row in testbed.rows(ATTEMPT)}
         for name, gateway in zip(names, slow, strict=True):
             row = ended.get(gateway.gateway_id)
             code = "" if row is None else f" ({row.code})"

@@ -87,7 +87,7 @@ class Gateway:
 
     id: UUID
     factory_id: UUID
-    gateway_id: str
+    device_id: str
     name: str
     model: str | None
     firmware_version: str | None

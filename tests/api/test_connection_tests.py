@@ -43,7 +43,7 @@ class Bench:
 
     def leftovers(self) -> int:
         """How many trials there are."""
-        row = self.database.execute("SELECT count(*) FROM gateway_trials").fetchone()
+        row = self.database.execute("SELECT count(*) FROM connection_tests").fetchone()
         assert row is not None
         return int(row[0])
 
@@ -94,7 +94,7 @@ def store(bench: Bench, url: str, password: str = PASSWORD) -> str:
     bench.database.execute(
         """
         INSERT INTO gateways (
-            id, factory_id, gateway_id, name, url, email, sealed_password, desired_state
+            id, factory_id, device_id, name, url, email, sealed_password, desired_state
         )
         VALUES (%s, %s, %s, 'Press hall', %s, %s, %s, 'disconnected')
         """,
@@ -377,7 +377,7 @@ def test_a_worker_that_dies(
     finally:
         worker.kill()
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT FROM gateway_trials").fetchall() == []
+        assert connection.execute("SELECT FROM connection_tests").fetchall() == []
 
 
 def test_an_api_that_ends_keeps_nobody_waiting(
@@ -444,7 +444,9 @@ def test_the_password_shows_nowhere(
         waiting = calls.submit(api.call, "POST", "/api/gateways/test", login(silent.url, password=marker))
         silent.wait(lambda seen: seen.attempts > 0, WAIT_S)
         with psycopg.connect(database_url) as connection:
-            found = connection.execute("SELECT t::text, sealed_password FROM gateway_trials AS t").fetchone()
+            found = connection.execute(
+                "SELECT t::text, sealed_password FROM connection_tests AS t"
+            ).fetchone()
         cut(silent, [waiting])
         assert worker.terminate() == 0
     finally:

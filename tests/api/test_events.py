@@ -128,7 +128,7 @@ def test_what_happened_in_a_factory_stays_there_when_the_gateway_moves(
 def visible(database: psycopg.Connection) -> int:
     """How many transitions the stream has."""
     row = database.execute(
-        "SELECT count(*) FROM gateway_events WHERE written_by < pg_snapshot_xmin(pg_current_snapshot())"
+        "SELECT count(*) FROM gateway_events WHERE modified_xid < pg_snapshot_xmin(pg_current_snapshot())"
     ).fetchone()
     assert row is not None
     return int(row[0])

@@ -34,7 +34,7 @@ def desired(api: ApiServer) -> dict[str, str]:
 
 def requested(database: psycopg.Connection) -> dict[str, Any]:
     """When each was last asked to connect, its generation and its version."""
-    found = database.execute("SELECT gateway_id, connect_requested_at, generation, version FROM gateways")
+    found = database.execute("SELECT device_id, connect_requested_at, generation, version FROM gateways")
     return {row[0]: row[1:] for row in found}
 
 
@@ -68,8 +68,8 @@ def test_a_factory_is_disconnected_and_connected(api: ApiServer, database: psyco
         "HERE-0", "HERE-1", "HERE-2", "OFF",
     }, "each asks for an attempt now"  # fmt: skip
     wishes = database.execute(
-        "SELECT count(*) FROM gateway_wishes AS w JOIN gateways AS g ON w.gateway_id = g.id"
-        " WHERE g.gateway_id = 'HERE-0'"
+        "SELECT count(*) FROM desired_state_changes AS w JOIN gateways AS g ON w.gateway_id = g.id"
+        " WHERE g.device_id = 'HERE-0'"
     ).fetchone()
     assert wishes == (3,), "wanted, not wanted, wanted: availability knows"
 
@@ -128,7 +128,7 @@ def test_more_than_one_statement_takes_are_changed_together(
     gateway = api.gateway(api.factory()["id"], "CTC-0")
     with psycopg.connect(database_url, autocommit=True) as database:
         database.execute(
-            "INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)"
+            "INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password)"
             " SELECT factory_id, 'CTC-' || n, name, url, email, sealed_password"
             " FROM gateways CROSS JOIN generate_series(1, %s) AS n",
             [number - 1],

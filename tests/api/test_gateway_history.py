@@ -44,9 +44,9 @@ def created_ago(database: psycopg.Connection, gateway: dict[str, Any], age_s: fl
         "UPDATE gateways SET created_at = now() - %s * interval '1 s' WHERE id = %s", [age_s, gateway["id"]]
     )
     database.execute(
-        "UPDATE gateway_wishes AS w SET at = g.created_at FROM gateways AS g WHERE w.gateway_id = g.id"
+        "UPDATE desired_state_changes AS w SET at = g.created_at FROM gateways AS g WHERE w.gateway_id = g.id"
     )
-    database.execute("UPDATE history_bounds SET events_pruned_until = now() - interval '90 days'")
+    database.execute("UPDATE event_pruning SET events_pruned_until = now() - interval '90 days'")
 
 
 def availability(api: ApiServer, gateway: dict[str, Any], **query: str) -> dict[str, Any]:

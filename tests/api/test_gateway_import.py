@@ -144,7 +144,7 @@ def test_a_row_becomes_what_a_request_would_have_made_of_it(
         found = sealed.fetchone()
         assert found is not None
         assert Sealer(Secret(KEY)).open(found[0], UUID(row["id"])).reveal() == password
-    wishes = database.execute("SELECT count(*) FROM gateway_wishes").fetchone()
+    wishes = database.execute("SELECT count(*) FROM desired_state_changes").fetchone()
     assert wishes == (3,), "availability counts from the import on"
 
 
@@ -295,7 +295,7 @@ def test_what_comes_between_takes_the_whole_import_back(api: ApiServer, database
     replies: list[Reply] = []
     importing = threading.Thread(target=lambda: replies.append(send(api, as_json_lines(rows(factory_id, 5)))))
     with psycopg.connect(api.database_url) as other:
-        other.execute("UPDATE gateways SET gateway_id = 'CTC-00003'")
+        other.execute("UPDATE gateways SET device_id = 'CTC-00003'")
         importing.start()
         wait_until(
             lambda: database.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone() is not None,

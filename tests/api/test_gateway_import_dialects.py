@@ -209,7 +209,7 @@ def test_a_password_is_taken_as_it_is(api: ApiServer, database: psycopg.Connecti
         row = gateway_body(factory_id, f"CTC-{number}", password=password)
         assert send(api, as_csv([row]), CSV).status == 201
         sealed = database.execute(
-            "SELECT octet_length(sealed_password) FROM gateways WHERE gateway_id = %s", [f"CTC-{number}"]
+            "SELECT octet_length(sealed_password) FROM gateways WHERE device_id = %s", [f"CTC-{number}"]
         ).fetchone()
         assert sealed == (37 + len(password.encode()),)
 

@@ -117,7 +117,7 @@ class Service:
         """As the rotation of keys does."""
         sealer = Sealer(Secret(KEY))
         with self.database.transaction():
-            self.database.execute("SET LOCAL millgate.seals_anew = 'yes'")
+            self.database.execute("SET LOCAL millgate.reencrypting = 'yes'")
             for row_id, sealed in self.database.execute(
                 "SELECT id, sealed_password FROM gateways"
             ).fetchall():

@@ -58,7 +58,7 @@ def test_what_is_seeded_is_sealed_as_millgate_seals(house: House) -> None:
     ours = OurSealer(Secret(house.key))
     rows = connection.execute("SELECT id, sealed_password FROM gateways WHERE generation = 1").fetchall()
     assert len(rows) == 200
-    assert connection.execute("SELECT count(*) FROM gateway_wishes").fetchone() == (200,)
+    assert connection.execute("SELECT count(*) FROM desired_state_changes").fetchone() == (200,)
     assert {ours.open(bytes(sealed), row_id).reveal() for row_id, sealed in rows} == {PASSWORD}
     states = connection.execute("SELECT DISTINCT state FROM gateway_statuses ORDER BY state").fetchall()
     assert states == [("connected",), ("retrying",)]

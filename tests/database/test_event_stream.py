@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 LIMIT_S = 60.0
 FILL = """
     INSERT INTO factories (name) VALUES ('F');
-    INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)
+    INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password)
     SELECT id, 'CTC-1', 'G', 'ws://x', 'a@b', repeat('x', 60)::bytea FROM factories;
 """
 HAPPEN = """
@@ -54,11 +54,11 @@ def test_what_is_restored_keeps_its_order_and_is_before_what_is_new(
         connection.execute(FILL.encode())
         for message in ("first", "second", "third"):
             connection.execute(HAPPEN, [message])
-        numbers = connection.execute("SELECT min(written_by)::text FROM gateway_events").fetchone()
+        numbers = connection.execute("SELECT min(modified_xid)::text FROM gateway_events").fetchone()
     dumped = subprocess.run(
         [str(program("pg_dump")), "--dbname", database_url], capture_output=True, check=True
     ).stdout
-    assert b"written_by" in dumped
+    assert b"modified_xid" in dumped
     subprocess.run(
         [str(program("psql")), "--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", restored_url],
         input=dumped,
@@ -66,7 +66,7 @@ def test_what_is_restored_keeps_its_order_and_is_before_what_is_new(
         check=True,
     )
     with psycopg.connect(restored_url, autocommit=True) as connection:
-        written = connection.execute("SELECT DISTINCT written_by::text FROM gateway_events").fetchall()
+        written = connection.execute("SELECT DISTINCT modified_xid::text FROM gateway_events").fetchall()
         assert len(written) == 1, "by the transaction that restored them"
         assert written[0] != numbers
         stream = EventStreamRepository(ConnectionExecutor(connection))

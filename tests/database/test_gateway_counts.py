@@ -23,7 +23,7 @@ WRITERS = 4
 STEPS = 60
 FIRST_PAGE = PageStart()
 INSERT_MANY = """
-    INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)
+    INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password)
     SELECT %(factory_id)s, %(prefix)s || n, 'Gateway ' || n, 'ws://x', 'a@b', repeat('x', 40)::bytea
     FROM generate_series(1, %(count)s) AS n
 """
@@ -82,7 +82,7 @@ def test_the_number_is_kept_over_every_change(connection: psycopg.Connection) ->
         lambda: RestorationRepository(executor).restore_gateway(ids[0]),
         lambda: factories.soft_delete(other),
         lambda: RestorationRepository(executor).restore_factory(other),
-        lambda: connection.execute("DELETE FROM gateways WHERE gateway_id = 'N-1'"),
+        lambda: connection.execute("DELETE FROM gateways WHERE device_id = 'N-1'"),
         lambda: connection.execute("UPDATE gateways SET factory_id = %s, deleted_at = now()", (one,)),
     ):
         with connection.transaction():

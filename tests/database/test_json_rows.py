@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ import pytest
 from service.api.schemas.base import FactoryResponse, GatewayResponse
 from service.database.desired.factories import FactoryRepository
 from service.database.desired.factory_lists import FactoryFilter
-from service.database.desired.gateway_lists import GatewayFilter
+from service.database.desired.gateway_lists import GatewayFilter, ListedGateway
 from service.database.desired.gateways import GatewayRepository
 from service.database.engine.ids import new_id
 from service.database.engine.paging import PageStart
@@ -84,6 +85,11 @@ def assert_same(rendered: bytes, model: FactoryResponse | GatewayResponse) -> No
     assert json.dumps(ours["metadata"]) == json.dumps(theirs["metadata"])
 
 
+def as_response(row: ListedGateway) -> GatewayResponse:
+    """What the API calls gateway_id is device_id in the schema."""
+    return GatewayResponse.model_validate({**asdict(row), "gateway_id": row.device_id})
+
+
 def fill(connection: psycopg.Connection, factory_id: UUID) -> None:
     """A gateway for each odd text, metadata and time, some of them deleted, and some heard of."""
     count = max(len(TEXTS), len(METADATA), len(TIMES))
@@ -105,7 +111,7 @@ def fill(connection: psycopg.Connection, factory_id: UUID) -> None:
         connection.execute(
             """
             INSERT INTO gateways (
-                id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password,
+                id, factory_id, device_id, name, model, firmware_version, url, email, sealed_password,
                 desired_state, metadata, created_at, updated_at, deleted_at, generation, version
             ) VALUES (
                 %(id)s, %(factory_id)s, %(device)s, %(text)s, %(optional)s, %(optional)s, 'ws://' || %(text)s,
@@ -136,7 +142,7 @@ def test_gateways_are_rendered_as_the_model_shows_them(
     assert len(rows) == len(page.bodies) == page.total.rows
     assert page.total.rows >= 2
     for row, body in zip(rows, page.bodies, strict=True):
-        assert_same(body, GatewayResponse.model_validate(row))
+        assert_same(body, as_response(row))
         if not is_deleted:
             rendered = gateways.render_by_id(row.id)
             assert (rendered.id, rendered.version, rendered.body) == (row.id, 815, body)
@@ -195,7 +201,7 @@ def test_what_is_written_is_rendered_as_it_is_read(
     assert (renamed.body, renamed.is_changed) == (gateways.render_by_id(gateway.id).body, True)
     assert renamed.version == gateway.version + 1
     (row,) = gateways.find_all(PageStart(), 2, GatewayFilter(factory_id=factory.id))
-    assert_same(renamed.body, GatewayResponse.model_validate(row))
+    assert_same(renamed.body, as_response(row))
 
 
 def test_times_are_written_alike_whatever_the_databases_date_style(

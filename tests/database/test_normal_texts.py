@@ -55,7 +55,7 @@ def test_older_texts_come_into_their_normal_form(database_url: str) -> None:
         assert connection.execute("SELECT name, location FROM factories").fetchall() == [
             ("M\u00fchle", "\u0958" * 500)
         ]
-        rows = connection.execute("SELECT gateway_id, name, model FROM gateways ORDER BY id").fetchall()
+        rows = connection.execute("SELECT device_id, name, model FROM gateways ORDER BY id").fetchall()
     assert rows == [
         ("CTC-1", "\u00e9 \u0301", " "),
         ("CTC-1 ", "conflicts with a live one", None),

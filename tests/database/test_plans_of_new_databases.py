@@ -20,7 +20,7 @@ GATEWAYS = 10_000
 REPORTS = 1000
 FILL = """
 WITH mill AS (INSERT INTO factories (name) VALUES ('Mill') RETURNING id)
-INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)
+INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password)
 SELECT mill.id, uuidv7()::text, 'Press', 'ws://127.0.0.1:5000', 'plant@example.com', repeat('x', 60)::bytea
 FROM mill CROSS JOIN generate_series(1, %s) AS number
 """

@@ -24,6 +24,7 @@ from service.database.engine.paging import PageStart
 from service.database.engine.query import Command, Query
 from service.database.observed import active_gateways, connections
 from service.database.views import event_stream, history, statuses, summaries
+from service.gateway_states import QUEUED
 from tests.support.database_server import cloned_database
 
 GATEWAYS = 100_000
@@ -51,7 +52,7 @@ FILL = f"""
         'host', 1, '1', 1, now(), interval '9 s', now() + interval '9 s'
     FROM generate_series(0, {HELD // HELD_BY_A_WORKER - 1}) AS n;
     INSERT INTO gateways (
-        id, factory_id, gateway_id, name, url, email, sealed_password, desired_state, deleted_at, created_at
+        id, factory_id, device_id, name, url, email, sealed_password, desired_state, deleted_at, created_at
     )
     SELECT
         ('00000000-0000-7000-8000-a' || lpad(to_hex(n), 11, '0'))::uuid,
@@ -73,7 +74,7 @@ FILL = f"""
         CASE WHEN n % 1000 = 5 THEN now() END,
         now() - n % 1000 * interval '10 ms'
     FROM generate_series(1, {HELD}) AS n;
-    INSERT INTO gateway_wishes (gateway_id, at, is_wanted)
+    INSERT INTO desired_state_changes (gateway_id, at, is_wanted)
     SELECT id, created_at, desired_state = 'connected' FROM gateways;
     INSERT INTO gateway_events (gateway_id, factory_id, at, from_state, to_state, attempt)
     SELECT
@@ -170,7 +171,7 @@ GATEWAY_CASES = {
     "restore.FIND_TAKEN": Case(
         restore.FIND_TAKEN,
         {"id": FACTORY, "limit": 100},
-        {"gateways_factory_id_idx", "gateways_live_gateway_id_key"},
+        {"gateways_factory_id_idx", "gateways_live_device_id_key"},
     ),
     "history.FIND_PRESENT": Case(
         history.FIND_PRESENT,
@@ -179,8 +180,8 @@ GATEWAY_CASES = {
     ),
     "gateway_import.FIND_TAKEN": Case(
         gateway_import.FIND_TAKEN,
-        {"gateway_ids": [f"CTC-{number}" for number in range(gateway_import.BATCH_ROWS)]},
-        {"gateways_live_gateway_id_key"},
+        {"device_ids": [f"CTC-{number}" for number in range(gateway_import.BATCH_ROWS)]},
+        {"gateways_live_device_id_key"},
     ),
     "bulk_updates.WANT_CONNECTED": Case(
         bulk_updates.WANT_CONNECTED,
@@ -247,8 +248,8 @@ def crowded(server_admin: psycopg.Connection, server_url: str) -> Iterator[psyco
         connection.execute(FILL.encode())
         # What autovacuum does elsewhere: without it no count is answered from an index alone.
         connection.execute(
-            "VACUUM (ANALYZE) factories, gateways, gateway_connections, gateway_events, gateway_wishes,"
-            " workers"
+            "VACUUM (ANALYZE) factories, gateways, gateway_connections, gateway_events,"
+            " desired_state_changes, workers"
         )
         yield connection
 
@@ -297,7 +298,7 @@ def read_whole(nodes: list[Node], *tables: str) -> list[Node]:
 
 
 LARGE = ("gateways", "gateway_connections")
-PAST = ("gateway_events", "gateway_wishes")
+PAST = ("gateway_events", "desired_state_changes")
 DAY = {
     "gateway_id": GATEWAY,
     "start": datetime.now(UTC) - timedelta(days=2),
@@ -318,31 +319,31 @@ PAST_CASES = {
         history.FIND_STEPS, {**DAY, "limit": 100_000}, {"gateway_events_gateway_id_id_idx"}
     ),
     "history.FIND_WISHES": Case(
-        history.FIND_WISHES, {**DAY, "limit": 100_000}, {"gateway_wishes_gateway_id_id_idx"}
+        history.FIND_WISHES, {**DAY, "limit": 100_000}, {"desired_state_changes_gateway_id_id_idx"}
     ),
     "history.FIND_PRESENT": Case(
-        history.FIND_PRESENT, {"gateway_id": GATEWAY}, {"gateway_wishes_gateway_id_id_idx"}
+        history.FIND_PRESENT, {"gateway_id": GATEWAY}, {"desired_state_changes_gateway_id_id_idx"}
     ),
 }
-STREAM = {"written_by": "3", "id": 199_000}
+STREAM = {"modified_xid": "3", "id": 199_000}
 STREAM_CASES = {
     "event_stream.FIND_WINDOW": Case(
         event_stream.FIND_WINDOW,
         {**STREAM, "limit": event_stream.WINDOW_ROWS},
-        {"gateway_events_written_by_id_idx"},
+        {"gateway_events_modified_xid_id_idx"},
     ),
-    "event_stream.FIND_NEWEST": Case(event_stream.FIND_NEWEST, {}, {"gateway_events_written_by_id_idx"}),
+    "event_stream.FIND_NEWEST": Case(event_stream.FIND_NEWEST, {}, {"gateway_events_modified_xid_id_idx"}),
     **{
         f"event_stream.FIND_BETWEEN, {name}": Case(
             event_stream.FIND_BETWEEN,
             {
                 **STREAM,
-                "last_written_by": "999999999",
+                "last_modified_xid": "999999999",
                 "last_id": 200_000,
                 "factory_id": factory_id,
                 "limit": 101,
             },
-            {"gateway_events_written_by_id_idx"},
+            {"gateway_events_modified_xid_id_idx"},
         )
         for name, factory_id in (("all", None), ("of a factory", FACTORY))
     },
@@ -538,18 +539,24 @@ def test_a_worker_that_looks_for_changes_reads_what_changed_and_nothing_else(
     crowded: psycopg.Connection,
 ) -> None:
     # As of the transaction that filled the tables, nothing has changed since.
-    newest = crowded.execute("SELECT max(written_by)::text::bigint + 1 FROM gateways").fetchone()
+    newest = crowded.execute("SELECT max(modified_xid)::text::bigint + 1 FROM gateways").fetchone()
     assert newest is not None
     for query in (active_gateways.FIND_MARK, active_gateways.FIND_CHANGED):
         nodes = explain(crowded, query, {"transaction": newest[0], "worker_id": WORKER})
-        assert "gateways_written_by_idx" in indexes(nodes)
+        assert "gateways_modified_xid_idx" in indexes(nodes)
         assert read_whole(nodes, *LARGE) == []
 
 
 @pytest.mark.req("DB-04")
 def test_a_claim_looks_at_one_gateway_after_the_other(crowded: psycopg.Connection) -> None:
     """So that the next one goes on where it ended, and no statistics are needed to plan it."""
-    claim = {"worker_id": WORKER, "epoch": 4, "limit": 500, "after_id": connections.BEFORE_ALL}
+    claim = {
+        **QUEUED.parameters(),
+        "worker_id": WORKER,
+        "epoch": 4,
+        "limit": 500,
+        "after_id": connections.BEFORE_ALL,
+    }
     nodes = explain(crowded, connections.CLAIM, claim)
     assert {"gateways_active_id_idx", "gateway_connections_pkey"} <= indexes(nodes)
     assert read_whole(nodes, *LARGE) == []

@@ -161,7 +161,7 @@ def test_a_gateway_is_created_found_changed_and_deleted(world: World) -> None:
         gateway.id, {"factory_id": other.id, "model": None, "gateway_id": "CTC-2", "url": "ws://new"}
     )
     assert (moved.factory_id, moved.model, moved.firmware_version) == (other.id, None, "1")
-    assert (moved.gateway_id, moved.url, moved.email, moved.generation) == (
+    assert (moved.device_id, moved.url, moved.email, moved.generation) == (
         "CTC-2", "ws://new", gateway.email, 2,
     )  # fmt: skip
     assert (count_of(world, factory), count_of(world, other)) == (0, 1)
@@ -179,7 +179,7 @@ def test_a_gateway_that_does_not_fit_is_refused(world: World) -> None:
     with pytest.raises(GatewayIdConflictError):
         world.gateway(factory.id, "CTC-1")
     with pytest.raises(GatewayIdConflictError):
-        world.gateways.update(second.id, {"gateway_id": first.gateway_id})
+        world.gateways.update(second.id, {"gateway_id": first.device_id})
     with pytest.raises(FactoryUnknownError):
         world.gateway(NOBODY, "CTC-3")
     with pytest.raises(FactoryUnknownError):
@@ -383,7 +383,7 @@ def creates_no_gateway_in_it(deleted: Deleted) -> None:
         world.gateway(deleted.factory.id, "CTC-9")
     with pytest.raises(FactoryUnknownError):
         world.gateways.create_rendered(new_id(), SEALED, gateway_values(deleted.factory.id, "CTC-9", "x"))
-    assert world.gateway(deleted.live_factory.id, deleted.gateway.gateway_id).id != deleted.gateway.id
+    assert world.gateway(deleted.live_factory.id, deleted.gateway.device_id).id != deleted.gateway.id
 
 
 def creates_a_factory_of_the_same_name(deleted: Deleted) -> None:

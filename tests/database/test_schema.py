@@ -47,7 +47,7 @@ FOREIGN_KEYS = """
 """
 FIXED = """
     INSERT INTO factories (id, name) VALUES ('00000000-0000-7000-8000-0000000000f1', 'F');
-    INSERT INTO gateways (id, factory_id, gateway_id, name, url, email, sealed_password) VALUES
+    INSERT INTO gateways (id, factory_id, device_id, name, url, email, sealed_password) VALUES
         ('00000000-0000-7000-8000-0000000000a1', '00000000-0000-7000-8000-0000000000f1',
             'CTC-1', 'G', 'wss://one', 'one@example.com', repeat('x', 40)::bytea),
         ('00000000-0000-7000-8000-0000000000a2', '00000000-0000-7000-8000-0000000000f1',
@@ -61,7 +61,7 @@ FIXED = """
     INSERT INTO api_tokens (name, scope, token_hash) VALUES ('first', 'read', repeat('h', 32)::bytea);
 """
 FRESH_GATEWAY = """
-    INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)
+    INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password)
     SELECT id, 'CTC-new', 'G', 'wss://new', 'new@example.com', repeat('x', 40)::bytea FROM factories
     RETURNING id
 """
@@ -81,7 +81,7 @@ EVENT = (
 TOKEN = "INSERT INTO api_tokens (name, scope, token_hash) VALUES ({}, {}, {})"
 HASH = "repeat('h', 32)::bytea"
 TRIAL = f"""
-    INSERT INTO gateway_trials (url, email, sealed_password, sealed_for, expires_at, result)
+    INSERT INTO connection_tests (url, email, sealed_password, sealed_for, expires_at, result)
     VALUES ({{}}, '{NOBODY}', now(), {{}})
 """
 SEALED = "repeat('x', 40)::bytea"
@@ -99,8 +99,8 @@ REFUSED = [
     (FACTORY + "timezone = repeat('t', 101)", "factories_timezone_length"),
     (FACTORY + "metadata = '\"text\"'", "factories_metadata_is_object"),
     (GATEWAYS.format(f"factory_id = '{NOBODY}'"), "gateways_factory_id_fkey"),
-    (GATEWAYS.format("gateway_id = 'CTC-2'"), "gateways_live_gateway_id_key"),
-    (GATEWAYS.format("gateway_id = repeat('g', 101)"), "gateways_gateway_id_length"),
+    (GATEWAYS.format("device_id = 'CTC-2'"), "gateways_live_device_id_key"),
+    (GATEWAYS.format("device_id = repeat('g', 101)"), "gateways_device_id_length"),
     (GATEWAYS.format("name = repeat('n', 201)"), "gateways_name_length"),
     (GATEWAYS.format("model = ''"), "gateways_model_length"),
     (GATEWAYS.format("firmware_version = repeat('f', 101)"), "gateways_firmware_version_length"),
@@ -160,24 +160,24 @@ REFUSED = [
     (EVENT.format("'disconnected', 'connecting', 0, 'requested'"), "gateway_events_reason_is_whole"),
     (GATEWAYS.format("deleted_with_factory = TRUE"), "gateways_deleted_with_factory_is_deleted"),
     (
-        f"INSERT INTO gateway_wishes (gateway_id, at, is_wanted) VALUES ('{NOBODY}', now(), TRUE)",
-        "gateway_wishes_gateway_id_fkey",
+        f"INSERT INTO desired_state_changes (gateway_id, at, is_wanted) VALUES ('{NOBODY}', now(), TRUE)",
+        "desired_state_changes_gateway_id_fkey",
     ),
-    (TRIAL.format(f"'http://one', 'one@example.com', {SEALED}", "NULL"), "gateway_trials_url_scheme"),
+    (TRIAL.format(f"'http://one', 'one@example.com', {SEALED}", "NULL"), "connection_tests_url_scheme"),
     (
         TRIAL.format(f"'ws://' || repeat('u', 1996), 'one@example.com', {SEALED}", "NULL"),
-        "gateway_trials_url_length",
+        "connection_tests_url_length",
     ),
-    (TRIAL.format(f"'ws://one', '', {SEALED}", "NULL"), "gateway_trials_email_length"),
-    (TRIAL.format("'ws://one', 'one@example.com', ''", "NULL"), "gateway_trials_password_until_result"),
+    (TRIAL.format(f"'ws://one', '', {SEALED}", "NULL"), "connection_tests_email_length"),
+    (TRIAL.format("'ws://one', 'one@example.com', ''", "NULL"), "connection_tests_password_until_result"),
     (
         TRIAL.format(f"'ws://one', 'one@example.com', {SEALED}", "'{}'"),
-        "gateway_trials_password_until_result",
+        "connection_tests_password_until_result",
     ),
-    ("UPDATE history_bounds SET is_only_row = FALSE", "history_bounds_is_only_row"),
+    ("UPDATE event_pruning SET is_only_row = FALSE", "event_pruning_is_only_row"),
     (
-        "INSERT INTO encryption_canaries (key_id, sealed) VALUES ('KEY', 'x')",
-        "encryption_canaries_key_id",
+        "INSERT INTO encryption_key_checks (key_id, sealed) VALUES ('KEY', 'x')",
+        "encryption_key_checks_key_id",
     ),
 ]
 RAISING = {
@@ -192,7 +192,7 @@ NOT_RAISING = {
     "metadata": "'{\"a\": 1}'",
     "model": "'other'",
     "firmware_version": "'2'",
-    "gateway_id": "'CTC-9'",
+    "device_id": "'CTC-9'",
     # Written again as it is.
     "url": "url",
 }
@@ -349,7 +349,7 @@ def test_every_guard_is_tried(filled: psycopg.Connection) -> None:
     """A new constraint needs a line in REFUSED."""
     constraints = {name for name, _, kind, _ in filled.execute(CONSTRAINTS) if kind != "p"}
     unique = {name for name, _ in filled.execute(UNIQUE_INDEXES)}
-    assert unique == {"api_tokens_live_name_key", "gateways_live_gateway_id_key"}
+    assert unique == {"api_tokens_live_name_key", "gateways_live_device_id_key"}
     # Of itself it refuses nothing that the primary key does not: the foreign key of connections needs it.
     assert {name for _, name in REFUSED} == (constraints | unique) - {"workers_id_epoch_key"}
 
@@ -366,11 +366,11 @@ def test_hand_written_sql_is_refused(filled: psycopg.Connection, statement: str,
 
 @pytest.mark.req("DB-05")
 def test_a_deleted_registration_frees_its_identifier(filled: psycopg.Connection) -> None:
-    filled.execute("UPDATE gateways SET deleted_at = now() WHERE gateway_id = 'CTC-2'")
-    filled.execute(GATEWAYS.format("gateway_id = 'CTC-2'").encode())
+    filled.execute("UPDATE gateways SET deleted_at = now() WHERE device_id = 'CTC-2'")
+    filled.execute(GATEWAYS.format("device_id = 'CTC-2'").encode())
     with pytest.raises(psycopg.errors.UniqueViolation) as refused:
         filled.execute("UPDATE gateways SET deleted_at = NULL")
-    assert refused.value.diag.constraint_name == "gateways_live_gateway_id_key"
+    assert refused.value.diag.constraint_name == "gateways_live_device_id_key"
 
 
 @pytest.mark.req("DB-05")
@@ -382,23 +382,23 @@ def test_gateways_have_one_trigger_for_each_event_and_purpose(filled: psycopg.Co
         "gateways_bump_versions",
         "gateways_count_changed",
         "gateways_count_created",
-        "gateways_count_none",
         "gateways_count_removed",
         "gateways_notify_changed",
+        "gateways_record_desired_state",
         "gateways_refuse_retired_key",
-        "gateways_remember_wish",
+        "gateways_reset_counts",
     ]
 
 
 @pytest.mark.parametrize("column", ["name", "url", "connect_requested_at"])
 def test_every_update_is_written_by_its_transaction(database_url: str, column: str) -> None:
-    """Also one of columns that written_by is not made of: workers would miss it."""
+    """Also one of columns that modified_xid is not made of: workers would miss it."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(FIXED)
         value = "now()" if column == "connect_requested_at" else "'ws://other'"
         row = connection.execute(
             f"UPDATE gateways SET {column} = {value} WHERE id = '{GATEWAY}'"
-            " RETURNING written_by = pg_current_xact_id(), old.written_by <> new.written_by".encode()
+            " RETURNING modified_xid = pg_current_xact_id(), old.modified_xid <> new.modified_xid".encode()
         ).fetchone()
     assert row == (True, True)
 
@@ -450,13 +450,13 @@ def test_workers_are_told_of_what_concerns_them(
 def test_workers_are_not_told_by_a_session_that_tells_later(told_url: str) -> None:
     with (
         psycopg.connect(told_url, autocommit=True) as listener,
-        psycopg.connect(told_url, autocommit=True, options="-c millgate.tells_later=on") as writer,
+        psycopg.connect(told_url, autocommit=True, options="-c millgate.defer_notify=on") as writer,
     ):
         listener.execute("LISTEN gateways_changed")
         created = writer.execute(FRESH_GATEWAY).fetchone()
         writer.execute("UPDATE gateways SET connect_requested_at = now() WHERE id = %s", created)
         assert told_until_now(listener, writer) == []
-        writer.execute("SET millgate.tells_later = off")
+        writer.execute("SET millgate.defer_notify = off")
         writer.execute("UPDATE gateways SET connect_requested_at = clock_timestamp() WHERE id = %s", created)
         assert told_until_now(listener, writer) == [""]
         writer.execute("DELETE FROM gateways WHERE id = %s", created)

@@ -41,10 +41,10 @@ TABLES = (
     "workers",
     "gateway_connections",
     "gateway_events",
-    "gateway_wishes",
+    "desired_state_changes",
     "api_tokens",
-    "encryption_canaries",
-    "history_bounds",
+    "encryption_key_checks",
+    "event_pruning",
 )
 LIMIT_S = 30.0
 PAGED = (

@@ -239,7 +239,7 @@ def plant_rows_apart(testbed: WorkerTestBed, statement: str) -> list[object]:
 def test_sealing_anew_changes_nothing_else_and_tells_nobody(testbed: WorkerTestBed, rows: list[UUID]) -> None:
     # Who wrote it last is another: workers look at it, and find that nothing changed.
     everything = (
-        "SELECT to_jsonb(g) - 'sealed_password' - 'written_by' AS rest FROM gateways AS g ORDER BY id"
+        "SELECT to_jsonb(g) - 'sealed_password' - 'modified_xid' AS rest FROM gateways AS g ORDER BY id"
     )
     before = testbed.rows(everything)
     with psycopg.connect(testbed.database_url, autocommit=True) as listener:
@@ -250,7 +250,7 @@ def test_sealing_anew_changes_nothing_else_and_tells_nobody(testbed: WorkerTestB
     assert told == ["mark"]
     assert testbed.rows(everything) == before
     # Under that setting nothing else can be changed, whatever a statement says.
-    testbed.rows("BEGIN; SET LOCAL millgate.seals_anew = 'yes'; UPDATE gateways SET name = 'other'; COMMIT")
+    testbed.rows("BEGIN; SET LOCAL millgate.reencrypting = 'yes'; UPDATE gateways SET name = 'other'; COMMIT")
     assert testbed.rows(everything) == before
 
 
@@ -337,7 +337,7 @@ def test_a_password_that_comes_at_the_last_moment_keeps_its_key_in_use(
     )
     with psycopg.connect(testbed.database_url) as other:
         other.execute(
-            "INSERT INTO gateways (id, factory_id, gateway_id, name, url, email, sealed_password)"
+            "INSERT INTO gateways (id, factory_id, device_id, name, url, email, sealed_password)"
             " VALUES (%s, %s, 'CTC-late', 'late', 'ws://late', 'late@example.com', %s)",
             [late, testbed.factory_id, sealed],
         )
@@ -359,7 +359,7 @@ def test_passwords_that_are_stored_while_the_first_canary_is_left_are_taken(test
         while not stopping.is_set():
             with testbed.database.transaction() as transaction:
                 check_key(transaction, testbed.sealer)
-            testbed.rows("DELETE FROM encryption_canaries")
+            testbed.rows("DELETE FROM encryption_key_checks")
 
     thread = threading.Thread(target=leave_and_remove)
     thread.start()

@@ -16,8 +16,8 @@ from bench.peers.fastapi.schemas import GatewayListQuery, GatewayResponse
 from bench.peers.fastapi.settings import SESSION, Settings
 
 COLUMNS = """
-    g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email, g.desired_state,
-    g.generation, g.metadata, g.created_at, g.updated_at, g.deleted_at, g.version
+    g.id, g.factory_id, g.device_id AS gateway_id, g.name, g.model, g.firmware_version, g.url, g.email,
+    g.desired_state, g.generation, g.metadata, g.created_at, g.updated_at, g.deleted_at, g.version
 """
 FIND = f"""
     SELECT {COLUMNS}, c.last_seen_at
@@ -26,7 +26,7 @@ FIND = f"""
 """
 INSERT = """
     INSERT INTO gateways AS g (
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata
+        id, factory_id, device_id, name, model, firmware_version, url, email, sealed_password, metadata
     )
     SELECT $1, f.id, $3, $4, $5, $6, $7, $8, $9, $10
     FROM factories AS f
@@ -89,7 +89,8 @@ class AsyncpgGateways:
 
     async def update(self, gateway_id: UUID, changes: dict[str, Any], check: Check | None) -> Versioned:
         named = changes or {"id": gateway_id}
-        changed = ", ".join(f"{column} = ${number}" for number, column in enumerate(named, 2))
+        columns = ("device_id" if name == "gateway_id" else name for name in named)
+        changed = ", ".join(f"{column} = ${number}" for number, column in enumerate(columns, 2))
         update = f"""
             UPDATE gateways AS g SET {changed} WHERE g.id = $1 AND g.deleted_at IS NULL
             RETURNING {COLUMNS}, {LAST_SEEN}

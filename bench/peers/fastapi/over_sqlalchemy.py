@@ -82,7 +82,7 @@ class SqlAlchemyGateways:
         try:
             await self._session.commit()
         except IntegrityError as error:
-            if "gateways_live_gateway_id_key" in str(error.orig):
+            if "gateways_live_device_id_key" in str(error.orig):
                 raise gateway_id_taken() from None
             raise
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 # With the last of them the trigger on gateways notifies nobody.
-SESSION = {"application_name": "fastapi", "statement_timeout": "4000", "millgate.tells_later": "on"}
+SESSION = {"application_name": "fastapi", "statement_timeout": "4000", "millgate.defer_notify": "on"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Gateway(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     factory_id: Mapped[UUID] = mapped_column(ForeignKey("factories.id"))
-    gateway_id: Mapped[str]
+    gateway_id: Mapped[str] = mapped_column("device_id")
     name: Mapped[str]
     model: Mapped[str | None]
     firmware_version: Mapped[str | None]

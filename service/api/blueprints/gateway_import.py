@@ -133,16 +133,16 @@ def _create(file: ImportFile) -> list[ImportedGateway]:
     # Before the transaction: it takes long, and others take turns with it. In time's order, so that
     # neighbours in the file are neighbours in the indexes.
     sealed = [_sealed(row, new_id()) for row in paced(file.rows)]
-    in_order = sorted(sealed, key=lambda row: row.gateway_id)
+    in_order = sorted(sealed, key=lambda row: row.device_id)
     with services().database.transaction() as transaction:
         repository = ImportRepository(transaction)
         _note_unknown(file, repository.lock_factories({row.factory_id for row in sealed}))
         _refuse_mistakes(file)
         created = repository.create(in_order)
-        _note_taken(file, {row.gateway_id for row in sealed if row.id not in created})
+        _note_taken(file, {row.device_id for row in sealed if row.id not in created})
         _refuse_mistakes(file)
     return [
-        ImportedGateway(line=row.line, id=new.id, gateway_id=new.gateway_id)
+        ImportedGateway(line=row.line, id=new.id, gateway_id=new.device_id)
         for row, new in paced(zip(file.rows, sealed, strict=True))
     ]
 
@@ -152,7 +152,7 @@ def _sealed(row: ImportRow, row_id: UUID) -> NewGateway:
     return NewGateway(
         id=row_id,
         factory_id=values.factory_id,
-        gateway_id=values.gateway_id,
+        device_id=values.gateway_id,
         name=values.name,
         model=values.model,
         firmware_version=values.firmware_version,

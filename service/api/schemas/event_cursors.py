@@ -27,7 +27,7 @@ class EventCursor:
 
     def encode(self) -> str:
         """As a text for URLs."""
-        packed = _LAYOUT.pack(self.scope, self.stream, self.position.written_by, self.position.id)
+        packed = _LAYOUT.pack(self.scope, self.stream, self.position.modified_xid, self.position.id)
         return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
@@ -37,12 +37,12 @@ def decode_event_cursor(text: object) -> EventCursor:
         if not isinstance(text, str):
             raise ValueError  # noqa: TRY301, TRY004 - one way out for all that is none
         decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        scope, stream, written_by, event_id = _LAYOUT.unpack(decoded)
+        scope, stream, modified_xid, event_id = _LAYOUT.unpack(decoded)
     except (ValueError, binascii.Error, struct.error):
         raise not_of_this_stream() from None
-    if max(written_by, event_id) > _MAX_INTEGER:
+    if max(modified_xid, event_id) > _MAX_INTEGER:
         raise not_of_this_stream()
-    return EventCursor(scope, stream, StreamPosition(written_by, event_id))
+    return EventCursor(scope, stream, StreamPosition(modified_xid, event_id))
 
 
 def stream_digest(stream: str) -> bytes:

@@ -1,6 +1,6 @@
 """Trials: a login that a client wants to know to work, before it is saved; a worker tries it out, once.
 
-API and workers meet in a row of `gateway_trials`. It is gone when its answer was read, and at the latest
+API and workers meet in a row of `connection_tests`. It is gone when its answer was read, and at the latest
 `LEFTOVERS_AFTER_S` (of `trial_claims`) after it was to be over.
 """
 
@@ -65,7 +65,7 @@ FIND_ROOM = Query(
     SELECT
         (SELECT count(*) FROM workers AS w WHERE worker_is_live(w) AND NOT w.is_draining) AS workers,
         (
-            SELECT count(*) FROM gateway_trials
+            SELECT count(*) FROM connection_tests
             WHERE result IS NULL AND expires_at > clock_timestamp()
         ) AS trials
     """,
@@ -82,7 +82,7 @@ LOCK_STORED_LOGIN = Query(
 
 INSERT_TRIAL = Command(
     """
-    INSERT INTO gateway_trials (id, url, email, sealed_password, sealed_for, expires_at)
+    INSERT INTO connection_tests (id, url, email, sealed_password, sealed_for, expires_at)
     VALUES (
         %(id)s, %(url)s, %(email)s, %(sealed_password)s, %(id)s,
         clock_timestamp() + make_interval(secs => %(limit_s)s)
@@ -93,7 +93,7 @@ INSERT_TRIAL = Command(
 # The API never opens a password: it is copied as it is, and opens with the gateway's id.
 INSERT_TRIAL_OF_STORED = Command(
     """
-    INSERT INTO gateway_trials (
+    INSERT INTO connection_tests (
         id, url, email, sealed_password, sealed_for, password_is_confined, expires_at
     )
     SELECT
@@ -116,14 +116,14 @@ FIND_PROGRESS = Query(
             WHERE worker_is_live(w)
                 AND CASE WHEN t.claimed_by IS NULL THEN NOT w.is_draining ELSE w.id = t.claimed_by END
         ) AS has_worker
-    FROM gateway_trials AS t
+    FROM connection_tests AS t
     WHERE t.id = %(id)s
     """,
     Progress,
     reads_only=True,
 )
 
-DELETE_TRIAL = Command("DELETE FROM gateway_trials WHERE id = %(id)s")
+DELETE_TRIAL = Command("DELETE FROM connection_tests WHERE id = %(id)s")
 
 
 class TrialRepository:

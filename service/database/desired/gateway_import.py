@@ -20,7 +20,7 @@ class NewGateway:
 
     id: UUID
     factory_id: UUID
-    gateway_id: str
+    device_id: str
     name: str
     model: str | None
     firmware_version: str | None
@@ -40,7 +40,7 @@ class NewGateway:
 class TakenId:
     """A device's name that a live gateway has."""
 
-    gateway_id: str
+    device_id: str
 
 
 FIND_FACTORIES = Query(
@@ -59,30 +59,30 @@ LOCK_FACTORIES = Query(
 )
 
 FIND_TAKEN = Query(
-    "SELECT gateway_id FROM gateways WHERE gateway_id = ANY(%(gateway_ids)s::text[]) AND deleted_at IS NULL",
+    "SELECT device_id FROM gateways WHERE device_id = ANY(%(device_ids)s::text[]) AND deleted_at IS NULL",
     TakenId,
     reads_only=True,
 )
 
-# Tells which were inserted: the others' gateway_ids are taken.
+# Tells which were inserted: the others' device_ids are taken.
 INSERT_MANY = Query(
     """
     INSERT INTO gateways (
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata
+        id, factory_id, device_id, name, model, firmware_version, url, email, sealed_password, metadata
     )
     SELECT
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password,
+        id, factory_id, device_id, name, model, firmware_version, url, email, sealed_password,
         metadata::jsonb
     FROM unnest(
-        %(ids)s::uuid[], %(factory_ids)s::uuid[], %(gateway_ids)s::text[], %(names)s::text[],
+        %(ids)s::uuid[], %(factory_ids)s::uuid[], %(device_ids)s::text[], %(names)s::text[],
         %(models)s::text[], %(firmware_versions)s::text[], %(urls)s::text[], %(emails)s::text[],
         %(sealed_passwords)s::bytea[], %(metadatas)s::text[]
     ) WITH ORDINALITY AS r (
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata,
+        id, factory_id, device_id, name, model, firmware_version, url, email, sealed_password, metadata,
         position
     )
     ORDER BY position
-    ON CONFLICT (gateway_id) WHERE deleted_at IS NULL DO NOTHING
+    ON CONFLICT (device_id) WHERE deleted_at IS NULL DO NOTHING
     RETURNING id
     """,
     NewId,
@@ -103,18 +103,18 @@ class ImportRepository:
         """Which of these factories are there, and will be to the end of the transaction."""
         return {row.id for row in self._executor.fetch_all(LOCK_FACTORIES, {"ids": list(ids)})}
 
-    def find_taken(self, gateway_ids: Sequence[str]) -> set[str]:
+    def find_taken(self, device_ids: Sequence[str]) -> set[str]:
         """Which of these device's names live gateways have."""
         return {
-            row.gateway_id
-            for batch in batches(gateway_ids, len)
-            for row in self._executor.fetch_all(FIND_TAKEN, {"gateway_ids": batch})
+            row.device_id
+            for batch in batches(device_ids, len)
+            for row in self._executor.fetch_all(FIND_TAKEN, {"device_ids": batch})
         }
 
     def create(self, gateways: Sequence[NewGateway]) -> set[UUID]:
-        """Creates those whose gateway_id is free, wanted connected; tells which.
+        """Creates those whose device_id is free, wanted connected; tells which.
 
-        Their factories are locked. Gateways come in the order of their gateway_ids: two that want the same
+        Their factories are locked. Gateways come in the order of their device_ids: two that want the same
         ones then wait for each other, rather than each for the other.
         """
         return {
@@ -146,7 +146,7 @@ def _columns(batch: Sequence[NewGateway]) -> dict[str, object]:
     return {
         "ids": [row.id for row in batch],
         "factory_ids": [row.factory_id for row in batch],
-        "gateway_ids": [row.gateway_id for row in batch],
+        "device_ids": [row.device_id for row in batch],
         "names": [row.name for row in batch],
         "models": [row.model for row in batch],
         "firmware_versions": [row.firmware_version for row in batch],

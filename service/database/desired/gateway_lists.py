@@ -99,7 +99,7 @@ _CONDITIONS: dict[Condition, LiteralString] = {
     "deleted": "g.deleted_at IS NOT NULL",
     "factory": "g.factory_id = %(factory_id)s::uuid",
     "desired_state": "g.desired_state = %(desired_state)s::text",
-    "text": "(g.name ILIKE %(pattern)s::text OR g.gateway_id ILIKE %(pattern)s::text)",
+    "text": "(g.name ILIKE %(pattern)s::text OR g.device_id ILIKE %(pattern)s::text)",
     "stored_state": "c.state = %(state)s::text AND c.worker_id = ANY(%(live_workers)s::uuid[])",
     "unknown": "c.worker_id = ANY(%(lost_workers)s::uuid[])",
     "disconnected": """(
@@ -129,7 +129,7 @@ _ORDERS: dict[GatewaySort, Order] = {
     "-last_seen_at": Order(_LAST_SEEN, "g.id", "timestamptz", is_down=True),
 }
 _COLUMNS: LiteralString = """
-    g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email,
+    g.id, g.factory_id, g.device_id, g.name, g.model, g.firmware_version, g.url, g.email,
     g.desired_state, g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at,
     g.deleted_at, g.version, g.deleted_with_factory, g.password_is_confined,
     (SELECT c.last_seen_at FROM gateway_connections AS c WHERE c.gateway_id = g.id) AS last_seen_at

@@ -26,7 +26,7 @@ class NewId:
 
 
 _COLUMNS = """
-    g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email, g.desired_state,
+    g.id, g.factory_id, g.device_id, g.name, g.model, g.firmware_version, g.url, g.email, g.desired_state,
     g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at, g.deleted_at, g.version,
     g.deleted_with_factory, g.password_is_confined
 """
@@ -35,10 +35,10 @@ _RENDERED = "g.id, g.version," + json_rows.GATEWAY
 # The factory's row is locked against its deletion until the gateway is there to be deleted with it.
 _INSERT = """
     INSERT INTO gateways AS g (
-        id, factory_id, gateway_id, name, model, firmware_version, url, email, sealed_password, metadata
+        id, factory_id, device_id, name, model, firmware_version, url, email, sealed_password, metadata
     )
     SELECT
-        %(id)s, f.id, %(gateway_id)s, %(name)s, %(model)s, %(firmware_version)s, %(url)s, %(email)s,
+        %(id)s, f.id, %(device_id)s, %(name)s, %(model)s, %(firmware_version)s, %(url)s, %(email)s,
         %(sealed_password)s, %(metadata)s
     FROM factories AS f
     WHERE f.id = %(factory_id)s AND f.deleted_at IS NULL
@@ -63,7 +63,7 @@ _UPDATE = """
     )
     UPDATE gateways AS g SET
         factory_id = coalesce(%(factory_id)s::uuid, factory_id),
-        gateway_id = coalesce(%(gateway_id)s, gateway_id),
+        device_id = coalesce(%(device_id)s, device_id),
         name = coalesce(%(name)s, name),
         model = CASE WHEN %(set_model)s THEN %(model)s ELSE model END,
         firmware_version = CASE
@@ -233,7 +233,7 @@ class GatewayRepository:
             {
                 "id": row_id,
                 "factory_id": values["factory_id"],
-                "gateway_id": values["gateway_id"],
+                "device_id": values["gateway_id"],
                 "name": values["name"],
                 "model": values.get("model"),
                 "firmware_version": values.get("firmware_version"),
@@ -261,7 +261,7 @@ class GatewayRepository:
             {
                 "id": row_id,
                 "factory_id": changes.get("factory_id"),
-                "gateway_id": changes.get("gateway_id"),
+                "device_id": changes.get("gateway_id"),
                 "name": changes.get("name"),
                 "set_model": "model" in changes,
                 "model": changes.get("model"),

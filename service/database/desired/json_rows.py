@@ -66,8 +66,8 @@ GATEWAY: LiteralString = """
         SELECT row_to_json(shown)
         FROM (
             SELECT
-                g.id, g.factory_id, g.gateway_id, g.name, g.model, g.firmware_version, g.url, g.email,
-                g.desired_state, g.generation, g.metadata,
+                g.id, g.factory_id, g.device_id AS gateway_id, g.name, g.model, g.firmware_version,
+                g.url, g.email, g.desired_state, g.generation, g.metadata,
                 (
                     SELECT rfc3339(c.last_seen_at) FROM gateway_connections AS c WHERE c.gateway_id = g.id
                 ) AS last_seen_at,

@@ -16,7 +16,7 @@ _MOST_NAMED = 100
 class TakenGatewayId:
     """A device that another gateway is registered for."""
 
-    gateway_id: str
+    device_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ RESTORE_GATEWAYS = Command(
 # Devices that were registered anew since the factory was deleted.
 FIND_TAKEN = Query(
     """
-    SELECT g.gateway_id
+    SELECT g.device_id
     FROM gateways AS g
-    JOIN gateways AS other ON g.gateway_id = other.gateway_id AND other.deleted_at IS NULL
+    JOIN gateways AS other ON g.device_id = other.device_id AND other.deleted_at IS NULL
     WHERE g.factory_id = %(id)s AND g.deleted_with_factory
-    ORDER BY g.gateway_id
+    ORDER BY g.device_id
     LIMIT %(limit)s
     """,
     TakenGatewayId,
@@ -83,7 +83,7 @@ class RestorationRepository:
             return False
         taken = self._executor.fetch_all(FIND_TAKEN, {"id": factory_id, "limit": _MOST_NAMED})
         if taken:
-            raise GatewayIdsTakenError([row.gateway_id for row in taken])
+            raise GatewayIdsTakenError([row.device_id for row in taken])
         self._executor.execute(RESTORE_GATEWAYS, {"id": factory_id})
         return True
 

@@ -18,7 +18,7 @@ from service.errors import (
 )
 
 _BY_CONSTRAINT: dict[str, tuple[type[MillgateError], str]] = {
-    "gateways_live_gateway_id_key": (
+    "gateways_live_device_id_key": (
         GatewayIdConflictError,
         "another gateway is registered under this gateway_id",
     ),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from service.database.engine.query import Command, Count, Executor, Query
 
 ANNOUNCE_CHANGES = Command("NOTIFY gateways_changed")
-ANNOUNCE_TRIAL = Command("NOTIFY gateway_trials")
+ANNOUNCE_TRIAL = Command("NOTIFY connection_tests")
 # NOTIFY itself takes no parameters. All in one statement: each commit that notifies takes a lock that all
 # databases of the server share.
 NOTIFY_RETURNS = Query(

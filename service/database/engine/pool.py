@@ -251,7 +251,7 @@ def connection_options(
             f" -c idle_in_transaction_session_timeout={2 * statement_timeout_ms}"
             # As the function rfc3339 takes it.
             " -c timezone=UTC -c datestyle=ISO"
-            f" -c millgate.tells_later={'on' if tells_later else 'off'}"
+            f" -c millgate.defer_notify={'on' if tells_later else 'off'}"
         ),
         # A server that went away without a word is given up on after this long.
         "tcp_user_timeout": statement_timeout_ms,

@@ -35,7 +35,7 @@ class SealedLogin:
 
     id: UUID
     factory_id: UUID
-    gateway_id: str
+    device_id: str
     url: str
     email: str
     sealed_password: bytes = field(repr=False)
@@ -99,7 +99,9 @@ FIND_MARK = Query(
     SELECT
         pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS transaction,
         pg_postmaster_start_time() AS server_started_at,
-        coalesce((SELECT max(written_by) FROM gateways) >= %(transaction)s::text::xid8, FALSE) AS has_changed
+        coalesce(
+            (SELECT max(modified_xid) FROM gateways) >= %(transaction)s::text::xid8, FALSE
+        ) AS has_changed
     """,
     MarkNow,
     reads_only=True,
@@ -110,7 +112,7 @@ FIND_CHANGED = Query(
     SELECT g.id
     FROM gateways AS g
     JOIN gateway_connections AS c ON g.id = c.gateway_id
-    WHERE g.written_by >= %(transaction)s::text::xid8 AND c.worker_id = %(worker_id)s
+    WHERE g.modified_xid >= %(transaction)s::text::xid8 AND c.worker_id = %(worker_id)s
     """,
     ChangedGateway,
     reads_only=True,
@@ -130,7 +132,7 @@ COUNT_WANTED = Query(
 FIND_LOGINS = Query(
     """
     SELECT
-        id, factory_id, gateway_id, url, email, sealed_password, password_is_confined, generation,
+        id, factory_id, device_id, url, email, sealed_password, password_is_confined, generation,
         connect_requested_at
     FROM gateways
     WHERE id = ANY(%(ids)s) AND deleted_at IS NULL

@@ -32,10 +32,10 @@ class ClaimedTrial:
 # What has hardly any time left is not begun: its result would say nothing about the gateway.
 CLAIM_TRIALS = Query(
     """
-    UPDATE gateway_trials SET claimed_by = %(worker_id)s
+    UPDATE connection_tests SET claimed_by = %(worker_id)s
     WHERE id IN (
         SELECT t.id
-        FROM gateway_trials AS t
+        FROM connection_tests AS t
         WHERE t.claimed_by IS NULL
             AND t.result IS NULL
             AND t.expires_at > clock_timestamp() + interval '0.5 seconds'
@@ -56,20 +56,20 @@ CLAIM_TRIALS = Query(
 
 FINISH_TRIAL = Command(
     """
-    UPDATE gateway_trials SET result = %(result)s, sealed_password = ''
+    UPDATE connection_tests SET result = %(result)s, sealed_password = ''
     WHERE id = %(id)s AND claimed_by = %(worker_id)s AND result IS NULL
     """
 )
 
 RELEASE_TRIAL = Command(
     """
-    UPDATE gateway_trials SET claimed_by = NULL
+    UPDATE connection_tests SET claimed_by = NULL
     WHERE id = %(id)s AND claimed_by = %(worker_id)s AND result IS NULL
     """
 )
 
 PRUNE_TRIALS = Command(
-    "DELETE FROM gateway_trials WHERE expires_at < clock_timestamp() - make_interval(secs => %(after_s)s)"
+    "DELETE FROM connection_tests WHERE expires_at < clock_timestamp() - make_interval(secs => %(after_s)s)"
 )
 
 

@@ -23,26 +23,26 @@ class Canary:
     sealed: bytes = field(repr=False)
 
 
-FIND_ALL = Query("SELECT key_id, sealed FROM encryption_canaries ORDER BY created_at, key_id", Canary)
+FIND_ALL = Query("SELECT key_id, sealed FROM encryption_key_checks ORDER BY created_at, key_id", Canary)
 
 INSERT = Command(
     """
-    INSERT INTO encryption_canaries (key_id, sealed) VALUES (%(key_id)s, %(sealed)s)
+    INSERT INTO encryption_key_checks (key_id, sealed) VALUES (%(key_id)s, %(sealed)s)
     ON CONFLICT (key_id) DO NOTHING
     """
 )
 
 # Two that start at once, each with a key of its own, agree on whose counts.
-LOCK = Command("LOCK TABLE encryption_canaries IN SHARE ROW EXCLUSIVE MODE")
+LOCK = Command("LOCK TABLE encryption_key_checks IN SHARE ROW EXCLUSIVE MODE")
 
 # From here to the end of the transaction nothing is sealed with this key, and what was is there to be seen.
 LOCK_ONE = Query(
-    "SELECT key_id, sealed FROM encryption_canaries WHERE key_id = %(key_id)s FOR UPDATE", Canary
+    "SELECT key_id, sealed FROM encryption_key_checks WHERE key_id = %(key_id)s FOR UPDATE", Canary
 )
 
 DELETE_UNUSED = Command(
     """
-    DELETE FROM encryption_canaries
+    DELETE FROM encryption_key_checks
     WHERE key_id = %(key_id)s
         AND NOT EXISTS (SELECT FROM gateways WHERE key_id_of(sealed_password) = %(key_id)s)
     """

@@ -48,7 +48,7 @@ LOCK_BATCH = Query(
 )
 
 # See bump_gateway_versions in the schema.
-SAY_THAT_SEALS_ONLY = Command("SET LOCAL millgate.seals_anew = 'yes'")
+SAY_THAT_SEALS_ONLY = Command("SET LOCAL millgate.reencrypting = 'yes'")
 
 SEAL_ANEW = Command(
     """

@@ -20,7 +20,7 @@ WINDOW_ROWS = 5000
 class StreamPosition:
     """The place of a transition, among those of one stream."""
 
-    written_by: int
+    modified_xid: int
     id: int
 
 
@@ -39,7 +39,7 @@ class StreamPlace:
 class StreamWindow:
     """Where the transitions behind a place end, or as many of them as are read at once."""
 
-    written_by: int
+    modified_xid: int
     id: int
     size: int
 
@@ -51,7 +51,7 @@ class StreamedEvent(GatewayEvent):
     factory_id: UUID
     device_id: str
     name: str
-    written_by: int
+    modified_xid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +75,16 @@ class StreamPart:
 FIND_WINDOW = Query(
     """
     WITH behind AS (
-        SELECT written_by, id
+        SELECT modified_xid, id
         FROM gateway_events
-        WHERE (written_by, id) > (%(written_by)s::xid8, %(id)s::bigint)
-            AND written_by < pg_snapshot_xmin(pg_current_snapshot())
-        ORDER BY written_by, id
+        WHERE (modified_xid, id) > (%(modified_xid)s::xid8, %(id)s::bigint)
+            AND modified_xid < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY modified_xid, id
         LIMIT %(limit)s
     )
-    SELECT written_by::text::bigint AS written_by, id, (SELECT count(*) FROM behind) AS size
+    SELECT modified_xid::text::bigint AS modified_xid, id, (SELECT count(*) FROM behind) AS size
     FROM behind
-    ORDER BY behind.written_by DESC, id DESC
+    ORDER BY behind.modified_xid DESC, id DESC
     LIMIT 1
     """,
     StreamWindow,
@@ -97,17 +97,17 @@ FIND_BETWEEN = Query(
     SELECT
         e.id, e.gateway_id, e.at, e.from_state, e.to_state, e.reason_code, e.reason_message, e.reason_phase,
         e.attempt, e.generation, e.worker_id, e.epoch, coalesce(e.factory_id, g.factory_id) AS factory_id,
-        g.gateway_id AS device_id, g.name, e.written_by::text::bigint AS written_by
+        g.device_id, g.name, e.modified_xid::text::bigint AS modified_xid
     FROM gateway_events AS e
     JOIN gateways AS g ON e.gateway_id = g.id
-    WHERE (e.written_by, e.id) > (%(written_by)s::xid8, %(id)s::bigint)
-        AND (e.written_by, e.id) <= (%(last_written_by)s::xid8, %(last_id)s::bigint)
+    WHERE (e.modified_xid, e.id) > (%(modified_xid)s::xid8, %(id)s::bigint)
+        AND (e.modified_xid, e.id) <= (%(last_modified_xid)s::xid8, %(last_id)s::bigint)
         AND (
             %(factory_id)s::uuid IS NULL
             OR coalesce(e.factory_id, (SELECT o.factory_id FROM gateways AS o WHERE o.id = e.gateway_id))
             = %(factory_id)s::uuid
         )
-    ORDER BY e.written_by, e.id
+    ORDER BY e.modified_xid, e.id
     LIMIT %(limit)s
     """,
     StreamedEvent,
@@ -118,24 +118,24 @@ FIND_BETWEEN = Query(
 # Of a transition that is there, or was.
 FIND_NEWEST = Query(
     """
-    SELECT newest.written_by::text::bigint AS written_by, newest.id
+    SELECT newest.modified_xid::text::bigint AS modified_xid, newest.id
     FROM (
         (
-            SELECT written_by, id
+            SELECT modified_xid, id
             FROM gateway_events
-            WHERE written_by < pg_snapshot_xmin(pg_current_snapshot())
-            ORDER BY written_by DESC, id DESC
+            WHERE modified_xid < pg_snapshot_xmin(pg_current_snapshot())
+            ORDER BY modified_xid DESC, id DESC
             LIMIT 1
         )
         UNION ALL
         (
             SELECT events_pruned_by, events_pruned_id
-            FROM history_bounds
-            WHERE events_pruned_in = event_stream()
+            FROM event_pruning
+            WHERE events_pruned_in = event_stream_id()
                 AND events_pruned_by < pg_snapshot_xmin(pg_current_snapshot())
         )
     ) AS newest
-    ORDER BY newest.written_by DESC, newest.id DESC
+    ORDER BY newest.modified_xid DESC, newest.id DESC
     LIMIT 1
     """,
     StreamPosition,
@@ -145,11 +145,11 @@ FIND_NEWEST = Query(
 FIND_BOUNDS = Query(
     """
     SELECT
-        event_stream() AS stream,
+        event_stream_id() AS stream,
         CASE WHEN is_of_it THEN events_pruned_by::text::bigint ELSE 0 END AS pruned_by,
         CASE WHEN is_of_it THEN events_pruned_id ELSE 0 END AS pruned_id
-    FROM history_bounds
-    CROSS JOIN LATERAL (SELECT coalesce(events_pruned_in = event_stream(), FALSE) AS is_of_it)
+    FROM event_pruning
+    CROSS JOIN LATERAL (SELECT coalesce(events_pruned_in = event_stream_id(), FALSE) AS is_of_it)
     """,
     StreamBounds,
     reads_only=True,
@@ -186,19 +186,19 @@ class EventStreamRepository:
         return part
 
     def _read(self, after: StreamPosition, factory_id: UUID | None, limit: int) -> StreamPart:
-        begin = {"written_by": str(after.written_by), "id": after.id}
+        begin = {"modified_xid": str(after.modified_xid), "id": after.id}
         window = self._executor.fetch_one(FIND_WINDOW, {**begin, "limit": WINDOW_ROWS})
         if window is None:
             return StreamPart([], after, has_more=False)
-        last = {"last_written_by": str(window.written_by), "last_id": window.id}
+        last = {"last_modified_xid": str(window.modified_xid), "last_id": window.id}
         events = self._executor.fetch_all(
             FIND_BETWEEN, {**begin, **last, "factory_id": factory_id, "limit": limit + 1}
         )
         if len(events) > limit:
             last_event = events[limit - 1]
-            end = StreamPosition(last_event.written_by, last_event.id)
+            end = StreamPosition(last_event.modified_xid, last_event.id)
             return StreamPart(events[:limit], end, has_more=True)
-        end = StreamPosition(window.written_by, window.id)
+        end = StreamPosition(window.modified_xid, window.id)
         return StreamPart(events, end, has_more=window.size == WINDOW_ROWS)
 
     def _find_bounds(self) -> StreamBounds:

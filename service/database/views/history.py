@@ -45,10 +45,10 @@ FIND_PRESENT = Query(
         coalesce(c.state, 'disconnected') AS stored_state,
         CASE WHEN NOT worker_is_live(w) THEN greatest(w.heartbeat_at, c.state_since) END AS unknown_since,
         b.events_pruned_until,
-        (SELECT at FROM gateway_wishes WHERE gateway_id = g.id ORDER BY id LIMIT 1) AS wishes_since,
+        (SELECT at FROM desired_state_changes WHERE gateway_id = g.id ORDER BY id LIMIT 1) AS wishes_since,
         clock_timestamp() AS as_of
     FROM gateways AS g
-    CROSS JOIN history_bounds AS b
+    CROSS JOIN event_pruning AS b
     LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id
     LEFT JOIN workers AS w ON c.worker_id = w.id
     WHERE g.id = %(gateway_id)s AND g.deleted_at IS NULL
@@ -106,14 +106,14 @@ class Wish:
 FIND_WISHES = Query(
     """
     (
-        SELECT id, at, is_wanted FROM gateway_wishes
+        SELECT id, at, is_wanted FROM desired_state_changes
         WHERE gateway_id = %(gateway_id)s AND at <= %(start)s
         ORDER BY id DESC
         LIMIT 1
     )
     UNION ALL
     (
-        SELECT id, at, is_wanted FROM gateway_wishes
+        SELECT id, at, is_wanted FROM desired_state_changes
         WHERE gateway_id = %(gateway_id)s AND at > %(start)s AND at < %(end)s
         ORDER BY id
         LIMIT %(limit)s

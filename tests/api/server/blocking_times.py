@@ -61,7 +61,7 @@ def insert_many(url: str, factory_id: str) -> None:
     """Gateways of this factory, without a request."""
     with psycopg.connect(url) as connection:
         connection.execute(
-            "INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)"
+            "INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password)"
             " SELECT %s, 'MANY-' || n, 'Gateway ' || n, 'ws://x', 'a@b', %s"
             " FROM generate_series(1, %s) AS n",
             [factory_id, b"s" * 40, MANY],

@@ -21,7 +21,7 @@ from tests.support.database_pools import config_for
 MANY = 20_000
 SOME = 500
 INSERT = """
-    INSERT INTO gateways (factory_id, gateway_id, name, url, email, sealed_password)
+    INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password)
     SELECT %s, 'CTC-' || n, 'Gateway ' || n, 'ws://x', 'a@b', %s
     FROM generate_series(1, %s) AS n
 """
@@ -86,7 +86,7 @@ def test_no_row_is_written_once_for_each_of_many_gateways(database_url: str) -> 
             with counted_writes(connection) as written:
                 change()
             often = {table for table, number in written.items() if number >= SOME}
-            assert often <= {"gateways", "gateway_wishes"}
+            assert often <= {"gateways", "desired_state_changes"}
 
 
 @pytest.mark.req("API-02", "GATEWAY-08")

@@ -79,12 +79,12 @@ def test_any_cursor_of_events_is_taken_or_refused(api: ApiServer, key: str, junk
 
 @pytest.mark.req("API-05")
 @ANY_FEW
-@given(written_by=st.integers(0, 2**64 - 1), event_id=st.integers(0, 2**64 - 1))
-def test_any_place_in_the_stream_is_taken_or_refused(api: ApiServer, written_by: int, event_id: int) -> None:
+@given(xid=st.integers(0, 2**64 - 1), event_id=st.integers(0, 2**64 - 1))
+def test_any_place_in_the_stream_is_taken_or_refused(api: ApiServer, xid: int, event_id: int) -> None:
     begun = api.call("GET", "/api/events").json["cursor"]
     stream = base64.urlsafe_b64decode(begun + "=" * (-len(begun) % 4))[8:16]
     assert len(stream) == len(stream_digest("x"))
-    cursor = EventCursor(scope_of("event stream", {}), stream, StreamPosition(written_by, event_id)).encode()
+    cursor = EventCursor(scope_of("event stream", {}), stream, StreamPosition(xid, event_id)).encode()
     reply = api.call("GET", f"/api/events?after={cursor}")
     assert reply.status in {200, 400, 410}, (cursor, reply.body)
 

@@ -13,7 +13,7 @@ from tests.support.api_server import ApiServer
 
 # Stored apart from its row by PostgreSQL, so that the same value is other bytes in the row.
 LARGE = {"notes": [f"{number:x} measures the rolls" for number in range(2000)]}
-KEPT = "SELECT to_jsonb(g) - 'written_by' - 'connect_requested_at' FROM gateways AS g ORDER BY id"
+KEPT = "SELECT to_jsonb(g) - 'modified_xid' - 'connect_requested_at' FROM gateways AS g ORDER BY id"
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def bad(hall: Hall, start_site: StartSite) -> Iterator[Gateway]:
     yield start_site().gateways[0]
     hall.assert_undisturbed()
     for row in hall.testbed.rows(
-        "SELECT id FROM gateways WHERE gateway_id LIKE 'bad-%%' AND deleted_at IS NULL"
+        "SELECT id FROM gateways WHERE device_id LIKE 'bad-%%' AND deleted_at IS NULL"
     ):
         hall.testbed.delete(row.id)
     hall.assert_undisturbed()

@@ -47,7 +47,7 @@ def put(testbed: WorkerTestBed, url: str, expires_in_s: float = 10, password: st
     trial_id = uuid4()
     testbed.rows(
         """
-        INSERT INTO gateway_trials (id, url, email, sealed_password, sealed_for, expires_at)
+        INSERT INTO connection_tests (id, url, email, sealed_password, sealed_for, expires_at)
         VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))
         """,
         trial_id,
@@ -61,7 +61,7 @@ def put(testbed: WorkerTestBed, url: str, expires_in_s: float = 10, password: st
 
 
 def row_of(testbed: WorkerTestBed, trial_id: UUID) -> Any:
-    [row] = testbed.rows("SELECT * FROM gateway_trials WHERE id = %s", trial_id)
+    [row] = testbed.rows("SELECT * FROM connection_tests WHERE id = %s", trial_id)
     return row
 
 
@@ -72,7 +72,7 @@ def result_of(testbed: WorkerTestBed, trial_id: UUID) -> dict[str, Any]:
 
 
 def claimed(testbed: WorkerTestBed) -> int:
-    return len(testbed.rows("SELECT FROM gateway_trials WHERE claimed_by IS NOT NULL AND result IS NULL"))
+    return len(testbed.rows("SELECT FROM connection_tests WHERE claimed_by IS NOT NULL AND result IS NULL"))
 
 
 def wait_for_worker(testbed: WorkerTestBed, count: int = 1) -> None:
@@ -130,7 +130,7 @@ def test_what_nobody_waits_for_is_removed(
     put(testbed, gateway.url, expires_in_s=-60)
     put(testbed, gateway.url, expires_in_s=-1)
     start_worker(**PATIENT)
-    wait_until(lambda: not testbed.rows("SELECT FROM gateway_trials"), WAIT_S, "the leftovers to be gone")
+    wait_until(lambda: not testbed.rows("SELECT FROM connection_tests"), WAIT_S, "the leftovers to be gone")
     assert gateway.attempts == 0
 
 
@@ -181,7 +181,7 @@ def test_a_password_that_does_not_open(
 ) -> None:
     [gateway] = start_site().gateways
     trial_id = put(testbed, gateway.url)
-    testbed.rows("UPDATE gateway_trials SET sealed_for = uuidv7()")
+    testbed.rows("UPDATE connection_tests SET sealed_for = uuidv7()")
     start_worker(**PATIENT)
     failure = result_of(testbed, trial_id)["failure"]
     assert (failure["step"], failure["code"]) == ("login", "password_unreadable")
@@ -204,7 +204,7 @@ def test_there_is_a_bound_in_all(testbed: WorkerTestBed) -> None:
     first, *_ = [begin(testbed, "ws://gateway") for _ in range(MOST_IN_ALL)]
     with pytest.raises(TooManyTrialsError):
         begin(testbed, "ws://gateway")
-    testbed.rows("UPDATE gateway_trials SET expires_at = now() WHERE id = %s", first)
+    testbed.rows("UPDATE connection_tests SET expires_at = now() WHERE id = %s", first)
     begin(testbed, "ws://gateway")
 
 
@@ -213,7 +213,7 @@ def test_workers_that_are_about_to_stop_do_not_count(testbed: WorkerTestBed) -> 
     testbed.rows("UPDATE workers SET is_draining = TRUE")
     with pytest.raises(NoWorkerError):
         begin(testbed, "ws://gateway")
-    assert testbed.rows("SELECT FROM gateway_trials") == []
+    assert testbed.rows("SELECT FROM connection_tests") == []
 
 
 @pytest.mark.usefixtures("five_workers")

@@ -106,7 +106,7 @@ class GatewayConnection:
         self._early_retry_used = False
         """It was called though it may hang, and has not been back since."""
         self._waker = context.wakers.make()
-        self._thread = BackgroundThread(self._run, f"gateway-{login.gateway_id}")
+        self._thread = BackgroundThread(self._run, f"gateway-{login.device_id}")
 
     @property
     def login(self) -> SealedLogin:
@@ -449,4 +449,4 @@ class GatewayConnection:
         return Credentials(self._applied.email, password)
 
     def _log_context(self) -> dict[str, str]:
-        return {"gateway": str(self.id), "gateway_id": self._applied.gateway_id}
+        return {"gateway": str(self.id), "gateway_id": self._applied.device_id}

@@ -16,7 +16,7 @@ export function createDatabase(config) {
     statement_timeout: 4000,
     application_name: 'fastify',
     // The trigger on gateways notifies nobody.
-    options: '-c millgate.tells_later=on',
+    options: '-c millgate.defer_notify=on',
   });
   return new Kysely({ dialect: new PostgresDialect({ pool }) });
 }

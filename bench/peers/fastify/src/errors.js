@@ -49,7 +49,7 @@ function answer({ status, code, message, details }, request, reply) {
 function apiErrorOf(error, request) {
   if (error instanceof ApiError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) return invalid(error.validation.flatMap(detailsOf));
-  if (error.constraint === 'gateways_live_gateway_id_key') return gatewayIdTaken();
+  if (error.constraint === 'gateways_live_device_id_key') return gatewayIdTaken();
   if (error.constraint === 'gateways_factory_id_fkey') return factoryUnknown();
   if (error.statusCode === 400) {
     return new ApiError(400, 'INVALID_JSON', 'The body is not valid JSON.', [

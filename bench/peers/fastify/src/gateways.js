@@ -10,7 +10,7 @@ import {
 import { checkVersion } from './tags.js';
 
 const COLUMNS = /** @type {const} */ ([
-  'gateways.id', 'gateways.factory_id', 'gateways.gateway_id', 'gateways.name', 'gateways.model',
+  'gateways.id', 'gateways.factory_id', 'gateways.device_id as gateway_id', 'gateways.name', 'gateways.model',
   'gateways.firmware_version', 'gateways.url', 'gateways.email', 'gateways.desired_state', 'gateways.generation',
   'gateways.metadata', 'gateways.created_at', 'gateways.updated_at', 'gateways.deleted_at', 'gateways.version',
 ]);
@@ -69,13 +69,13 @@ export async function gatewayRoutes(app, { database, seal }) {
     url: '/api/gateways',
     schema: { querystring: noQuery, body: gatewayCreate, response: { 201: gatewayResponse } },
     async handler(request, reply) {
-      const { password, ...values } = request.body;
+      const { password, gateway_id: deviceId, ...values } = request.body;
       const id = uuidv7();
       const gateway = await database.transaction().execute(async (transaction) => {
         await lockFactory(transaction, values.factory_id);
         return transaction
           .insertInto('gateways')
-          .values({ id, ...values, sealed_password: seal(password, id) })
+          .values({ id, device_id: deviceId, ...values, sealed_password: seal(password, id) })
           .returning(COLUMNS)
           .executeTakeFirstOrThrow();
       });
@@ -91,7 +91,8 @@ export async function gatewayRoutes(app, { database, seal }) {
     schema: { params: gatewayParams, querystring: noQuery, body: gatewayUpdate, response: { 200: gatewayResponse } },
     async handler(request, reply) {
       const { id } = request.params;
-      const { password, ...changes } = request.body;
+      const { password, gateway_id: deviceId, ...changes } = request.body;
+      if (deviceId !== undefined) changes.device_id = deviceId;
       if (password !== undefined) changes.sealed_password = seal(password, id);
       const gateway = await database.transaction().execute(async (transaction) => {
         if (changes.factory_id !== undefined) await lockFactory(transaction, changes.factory_id);
