@@ -7,10 +7,8 @@ from pydantic import SecretStr
 
 from service.api.openapi.operation import Operation
 from service.api.schemas.connection_tests import GatewayTrialRequest, TrialRequest, TrialResponse
-from service.api.schemas.pagination import NoQuery
 from service.api.services.context import services
 from service.api.services.stored_passwords import PasswordMove, confinement_after, password_required
-from service.api.web.parsing import parse_body, parse_id, parse_optional_body, parse_query
 from service.api.web.responses import respond
 from service.crypto import Secret
 from service.database.desired.connection_tests import StoredLogin, TrialRepository
@@ -37,10 +35,8 @@ CONNECTION_TEST_TIMEOUT_S (10 s). The status is 200 whether or not the test succ
     body=TrialRequest,
     description=_DESCRIPTION,
 )
-def run() -> Response:
+def run(body: TrialRequest) -> Response:
     """200, whether it works or not: what came of each step with this login."""
-    parse_query(NoQuery)
-    body = parse_body(TrialRequest)
     login = StoredLogin(body.url, body.email)
     around = services()
     return respond(around.trials.run(around.database, lambda trials: begin(trials, login, body.password)))
@@ -62,12 +58,12 @@ def run() -> Response:
     is_body_optional=True,
     description=_DESCRIPTION,
 )
-def run_for_gateway(gateway_id: str) -> Response:
+def run_for_gateway(gateway_id: UUID, body: GatewayTrialRequest) -> Response:
     """The same with what is stored of a gateway, but for what the body names."""
-    parse_query(NoQuery)
-    row_id, body = parse_id(gateway_id), parse_optional_body(GatewayTrialRequest)
     around = services()
-    return respond(around.trials.run(around.database, lambda trials: begin_for_gateway(trials, row_id, body)))
+    return respond(
+        around.trials.run(around.database, lambda trials: begin_for_gateway(trials, gateway_id, body))
+    )
 
 
 def begin(trials: TrialRepository, login: StoredLogin, password: SecretStr) -> UUID:

@@ -9,9 +9,7 @@ from werkzeug.exceptions import NotFound
 
 from service.api.openapi.document import write_document
 from service.api.openapi.operation import Operation
-from service.api.schemas.pagination import NoQuery
 from service.api.web.etags import answer_read
-from service.api.web.parsing import parse_query
 from service.api.web.responses import JSON, public_path
 
 HTML = "text/html; charset=utf-8"
@@ -65,7 +63,6 @@ blueprint = Blueprint("docs", __name__, url_prefix="/api")
 )
 def document() -> Response:
     """What there is to say of every operation, as OpenAPI 3.1 has it."""
-    parse_query(NoQuery)
     servers = json.dumps([{"url": public_path("") or "/"}])
     body = document_of(current_app).removesuffix(b"}") + b',"servers":' + servers.encode() + b"}"
     return answer_read(Response(body, mimetype=JSON))
@@ -81,7 +78,6 @@ def document() -> Response:
 )
 def page() -> Response:
     """A page for people."""
-    parse_query(NoQuery)
     return answer_read(Response(_PAGE, content_type=HTML))
 
 
@@ -92,7 +88,6 @@ page.talisman_view_options = {"content_security_policy": PAGE_POLICY}  # type: i
 @Operation("get_docs_part", "A part of the page", {200: {}}, is_listed=False)
 def part(name: str) -> Response:
     """Its style, its program, its icon."""
-    parse_query(NoQuery)
     if name == "start.js":
         return answer_read(Response(_START, content_type=_PACKED["swagger-ui-bundle.js"]))
     if name not in _PACKED:

@@ -23,7 +23,7 @@ from service.api.schemas.gateway_history import EventResponse
 from service.api.schemas.pagination import MAX_LIMIT, Limit, QueryModel, WholeNumber
 from service.api.services.context import services
 from service.api.services.event_feed import Slot
-from service.api.web.parsing import detail, invalid, parse_query
+from service.api.web.parsing import detail, invalid
 from service.api.web.responses import respond
 from service.database.engine.deadline import REQUEST_LIMIT_S, answer_within
 from service.database.security.tokens import TokenRepository
@@ -102,9 +102,8 @@ class EventStreamResponse(ResponseModel):
         "deleted; start again without a cursor."
     ),
 )
-def find() -> Response:
+def find(query: EventStreamQuery) -> Response:
     """What happened behind the cursor, or happens within the time to wait; without a cursor, a cursor."""
-    query = parse_query(EventStreamQuery)
     scope = scope_of("event stream", {"factory_id": query.factory_id})
     if query.after is not None and query.after.scope != scope:
         refusal = not_of_this_stream()

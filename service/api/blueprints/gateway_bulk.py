@@ -11,9 +11,7 @@ from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
 from service.api.schemas.base import RequestModel, ResponseModel, absent
 from service.api.schemas.fields import Id, OnlyTrue
-from service.api.schemas.pagination import NoQuery
 from service.api.services.context import services
-from service.api.web.parsing import parse_body, parse_query
 from service.api.web.responses import respond
 from service.database.desired.bulk_updates import BulkWishRepository
 from service.database.desired.gateway_lists import GatewayFilter
@@ -67,9 +65,9 @@ class BulkWishResponse(ResponseModel):
     body=BulkWish,
     description="Workers start connecting at once, within their handshake limit.",
 )
-def connect() -> Response:
+def connect(body: BulkWish) -> Response:
     """Sets the desired state of all of them to connected; workers start connecting at once."""
-    return _want(connected=True)
+    return _want(body, connected=True)
 
 
 @blueprint.post("/disconnect")
@@ -80,14 +78,12 @@ def connect() -> Response:
     errors=(FactoryUnknownError,),
     body=BulkWish,
 )
-def disconnect() -> Response:
+def disconnect(body: BulkWish) -> Response:
     """Sets the desired state of all of them to disconnected, until a client changes it."""
-    return _want(connected=False)
+    return _want(body, connected=False)
 
 
-def _want(*, connected: bool) -> Response:
-    parse_query(NoQuery)
-    wish = parse_body(BulkWish)
+def _want(wish: BulkWish, *, connected: bool) -> Response:
     which = GatewayFilter(factory_id=wish.factory_id, state=wish.state)
     answer_within(BULK_LIMIT_S)
     with services().database.transaction() as transaction:

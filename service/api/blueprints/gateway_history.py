@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from flask import Blueprint, Response
 from pydantic import Field
@@ -18,7 +19,7 @@ from service.api.schemas.pagination import DEFAULT_LIMIT, CursorText, Limit, Que
 from service.api.services.context import services
 from service.api.validation.times import Time
 from service.api.web.etags import answer_read
-from service.api.web.parsing import detail, invalid, parse_id, parse_query
+from service.api.web.parsing import detail, invalid
 from service.api.web.responses import respond
 from service.database.desired.gateways import GatewayRepository
 from service.database.views.availability import measure
@@ -69,17 +70,15 @@ class Range:
     query=EventListQuery,
     condition="read",
 )
-def find_events(gateway_id: str) -> Response:
+def find_events(gateway_id: UUID, query: EventListQuery) -> Response:
     """Its transitions, newest first."""
-    query = parse_query(EventListQuery)
-    row_id = parse_id(gateway_id)
-    scope = scope_of("events", {"gateway_id": row_id})
+    scope = scope_of("events", {"gateway_id": gateway_id})
     before_id = None if query.cursor is None else event_id_in(query.cursor, scope)
     database = services().database
-    GatewayRepository(database).find_by_id(row_id)
-    found = HistoryRepository(database).find_events(row_id, before_id, query.limit + 1)
+    GatewayRepository(database).find_by_id(gateway_id)
+    found = HistoryRepository(database).find_events(gateway_id, before_id, query.limit + 1)
     rows, has_next = found[: query.limit], len(found) > query.limit
-    behind = encode_cursor(Cursor(scope, row_id, str(rows[-1].id))) if has_next else None
+    behind = encode_cursor(Cursor(scope, gateway_id, str(rows[-1].id))) if has_next else None
     pagination = EventPagination(limit=query.limit, has_next=has_next, next_cursor=behind)
     page = EventPage(data=[EventResponse.of(row) for row in rows], pagination=pagination)
     return answer_read(respond(page))
@@ -93,19 +92,17 @@ def find_events(gateway_id: str) -> Response:
     errors=(GatewayNotFoundError,),
     query=AvailabilityQuery,
 )
-def find_availability(gateway_id: str) -> Response:
+def find_availability(gateway_id: UUID, query: AvailabilityQuery) -> Response:
     """How much of the wanted time it was connected, from its history."""
-    query = parse_query(AvailabilityQuery)
-    row_id = parse_id(gateway_id)
     history = HistoryRepository(services().database)
-    present = history.find_present(row_id)
+    present = history.find_present(gateway_id)
     asked = Range(query, present.as_of)
-    steps = history.find_steps(row_id, asked.start, asked.end, MAX_STEPS)
-    wishes = history.find_wishes(row_id, asked.start, asked.end, MAX_STEPS)
+    steps = history.find_steps(gateway_id, asked.start, asked.end, MAX_STEPS)
+    wishes = history.find_wishes(gateway_id, asked.start, asked.end, MAX_STEPS)
     if max(len(steps), len(wishes)) >= MAX_STEPS:
         raise invalid([detail("from", "has too many events since: ask for a shorter range", "range")])
     availability = measure(present, steps, wishes, asked.start, asked.end)
-    return respond(AvailabilityResponse.of(row_id, asked.start, asked.end, present.as_of, availability))
+    return respond(AvailabilityResponse.of(gateway_id, asked.start, asked.end, present.as_of, availability))
 
 
 def event_id_in(cursor: Cursor, scope: bytes) -> int:

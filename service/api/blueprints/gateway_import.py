@@ -15,7 +15,7 @@ from service.api.schemas.base import ResponseModel
 from service.api.schemas.pagination import QueryModel
 from service.api.server.time_slices import paced
 from service.api.services.context import services
-from service.api.web.parsing import detail, invalid, parse_query
+from service.api.web.parsing import detail, invalid
 from service.api.web.responses import respond, respond_created
 from service.crypto import Secret
 from service.database.desired.gateway_import import ImportRepository, NewGateway
@@ -91,9 +91,9 @@ _BODIES = {
         "changes nothing: 200 if all could be registered. Errors name their line: `lines.17.url`."
     ),
 )
-def import_gateways() -> Response:
+def import_gateways(query: ImportQuery) -> Response:
     """201 and all gateways of the file, which workers connect from now on; 200 if they could be created."""
-    is_dry_run = parse_query(ImportQuery).dry_run == "true"
+    is_dry_run = query.dry_run == "true"
     read = reader()
     body = read_body()
     with _one_of_few():

@@ -1,13 +1,13 @@
 """What a gateway's connection is, and what an operator wants it to be."""
 
+from uuid import UUID
+
 from flask import Blueprint, Response
 
 from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
 from service.api.schemas.base import EmptyBody, StatusResponse
-from service.api.schemas.pagination import NoQuery
 from service.api.services.context import services
-from service.api.web.parsing import parse_id, parse_optional_body, parse_query
 from service.api.web.responses import respond
 from service.database.desired.gateways import GatewayRepository
 from service.database.views.statuses import StatusRepository
@@ -18,10 +18,9 @@ blueprint = Blueprint("status", __name__, url_prefix="/api/gateways/<gateway_id>
 
 @blueprint.get("/status")
 @Operation("get_status", "Get the current status", {200: StatusResponse}, errors=(GatewayNotFoundError,))
-def find(gateway_id: str) -> Response:
+def find(gateway_id: UUID) -> Response:
     """The status at this moment."""
-    parse_query(NoQuery)
-    status = StatusRepository(services().database).find_by_id(parse_id(gateway_id))
+    status = StatusRepository(services().database).find_by_id(gateway_id)
     return respond(StatusResponse.of(status))
 
 
@@ -34,7 +33,7 @@ def find(gateway_id: str) -> Response:
     body=EmptyBody,
     is_body_optional=True,
 )
-def connect(gateway_id: str) -> Response:
+def connect(gateway_id: UUID) -> Response:
     """202: wanted connected, and an attempt at once, whatever was before."""
     return _want(gateway_id, connected=True)
 
@@ -48,19 +47,16 @@ def connect(gateway_id: str) -> Response:
     body=EmptyBody,
     is_body_optional=True,
 )
-def disconnect(gateway_id: str) -> Response:
+def disconnect(gateway_id: UUID) -> Response:
     """202: wanted disconnected until told otherwise."""
     return _want(gateway_id, connected=False)
 
 
-def _want(gateway_id: str, *, connected: bool) -> Response:
-    parse_query(NoQuery)
-    row_id = parse_id(gateway_id)
-    parse_optional_body(EmptyBody)
+def _want(gateway_id: UUID, *, connected: bool) -> Response:
     with services().database.transaction() as transaction:
         gateways = GatewayRepository(transaction)
         want = gateways.want_connected if connected else gateways.want_disconnected
-        is_written = want(row_id)
-        status = StatusRepository(transaction).find_by_id(row_id)
+        is_written = want(gateway_id)
+        status = StatusRepository(transaction).find_by_id(gateway_id)
     note_written(anything=is_written)
     return respond(StatusResponse.of(status), 202)

@@ -9,11 +9,10 @@ from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
 from service.api.schemas.base import EmptyBody, GatewayCreate, GatewayResponse, GatewayUpdate
 from service.api.schemas.lists import GatewayListQuery, GatewayPage
-from service.api.schemas.pagination import NoQuery, page_body
+from service.api.schemas.pagination import page_body
 from service.api.services.context import services, writing
 from service.api.services.stored_passwords import PasswordMove, confinement_after, password_required
-from service.api.web.etags import answer_read, with_tag, write_precondition
-from service.api.web.parsing import parse_body, parse_id, parse_optional_body, parse_query, parse_update
+from service.api.web.etags import Precondition, answer_read, with_tag
 from service.api.web.responses import respond, respond_created, respond_nothing
 from service.crypto import Secret
 from service.database.desired.gateways import Check, GatewayRepository
@@ -39,10 +38,8 @@ blueprint = Blueprint("gateways", __name__, url_prefix="/api/gateways")
     body=GatewayCreate,
     is_tagged=True,
 )
-def create() -> Response:
+def create(body: GatewayCreate) -> Response:
     """201 and the gateway, which a worker connects from now on."""
-    parse_query(NoQuery)
-    body = parse_body(GatewayCreate)
     row_id = new_id()
     repository = GatewayRepository(services().database)
     gateway = repository.create_rendered(row_id, seal(body, row_id), values_of(body))
@@ -51,9 +48,8 @@ def create() -> Response:
 
 @blueprint.get("")
 @Operation("list_gateways", "List gateways", {200: GatewayPage}, query=GatewayListQuery, condition="read")
-def find_all() -> Response:
+def find_all(query: GatewayListQuery) -> Response:
     """A page, in the order that is asked for, then by id."""
-    query = parse_query(GatewayListQuery)
     repository = GatewayRepository(services().database)
     page = repository.render_all(query.start, query.limit + 1, query.which, query.sort)
     return answer_read(respond(page_body(query, page)))
@@ -63,10 +59,9 @@ def find_all() -> Response:
 @Operation(
     "get_gateway", "Get a gateway", {200: GatewayResponse}, errors=(GatewayNotFoundError,), condition="read"
 )
-def find_by_id(gateway_id: str) -> Response:
+def find_by_id(gateway_id: UUID) -> Response:
     """One."""
-    parse_query(NoQuery)
-    gateway = GatewayRepository(services().database).render_by_id(parse_id(gateway_id))
+    gateway = GatewayRepository(services().database).render_by_id(gateway_id)
     return answer_read(respond(gateway.body), gateway)
 
 
@@ -85,20 +80,17 @@ def find_by_id(gateway_id: str) -> Response:
     condition="write",
     is_tagged=True,
 )
-def update(gateway_id: str) -> Response:
+def update(gateway_id: UUID, body: GatewayUpdate, precondition: Precondition | None) -> Response:
     """Changes what the body names; the password only if it names one."""
-    parse_query(NoQuery)
-    row_id = parse_id(gateway_id)
-    body = parse_update(GatewayUpdate, row_id)
-    check: Check | None = write_precondition()
+    check: Check | None = precondition
     sealed_password = None
     if "password" in body.model_fields_set:
-        sealed_password = seal(body, row_id)
+        sealed_password = seal(body, gateway_id)
     elif "url" in body.model_fields_set:
         check = with_password_rule(check, body.url)
     with writing(check) as executor:
         repository = GatewayRepository(executor)
-        gateway = repository.update_rendered(row_id, values_of(body), sealed_password, check)
+        gateway = repository.update_rendered(gateway_id, values_of(body), sealed_password, check)
     note_written(anything=gateway.is_changed)
     return with_tag(respond(gateway.body), gateway)
 
@@ -111,12 +103,10 @@ def update(gateway_id: str) -> Response:
     errors=(GatewayNotFoundError,),
     condition="write",
 )
-def delete(gateway_id: str) -> Response:
+def delete(gateway_id: UUID, precondition: Precondition | None) -> Response:
     """204; a worker hangs up, and the gateway_id is free again."""
-    parse_query(NoQuery)
-    row_id, check = parse_id(gateway_id), write_precondition()
     with services().database.transaction() as transaction:
-        GatewayRepository(transaction).soft_delete(row_id, check)
+        GatewayRepository(transaction).soft_delete(gateway_id, precondition)
     return respond_nothing()
 
 
@@ -130,14 +120,11 @@ def delete(gateway_id: str) -> Response:
     is_body_optional=True,
     is_tagged=True,
 )
-def restore(gateway_id: str) -> Response:
+def restore(gateway_id: UUID) -> Response:
     """200: it is there again, and a worker connects it unless it is wanted disconnected."""
-    parse_query(NoQuery)
-    row_id = parse_id(gateway_id)
-    parse_optional_body(EmptyBody)
     with services().database.transaction() as transaction:
-        is_restored = RestorationRepository(transaction).restore_gateway(row_id)
-        gateway = GatewayRepository(transaction).render_by_id(row_id)
+        is_restored = RestorationRepository(transaction).restore_gateway(gateway_id)
+        gateway = GatewayRepository(transaction).render_by_id(gateway_id)
     note_written(anything=is_restored)
     return with_tag(respond(gateway.body), gateway)
 

@@ -5,9 +5,8 @@ from flask import Blueprint, Response
 from service.api.middleware.authentication import may_see_details
 from service.api.openapi.operation import Operation
 from service.api.schemas.base import BriefReadinessResponse, HealthResponse, ReadinessResponse
-from service.api.schemas.pagination import NoQuery
 from service.api.services.context import services
-from service.api.web.parsing import detail, parse_query
+from service.api.web.parsing import detail
 from service.api.web.responses import respond
 from service.database.views.readiness import count_live_workers, latest_migration
 from service.errors import DatabaseError, DatabaseUnavailableError, NotReadyError
@@ -20,7 +19,6 @@ _NO_WORKER = "no worker is live, so no gateway is connected"
 @Operation("get_health", "Whether the process is alive", {200: HealthResponse}, asks_database=False)
 def live() -> Response:
     """200 while the process lives; asks nobody."""
-    parse_query(NoQuery)
     return respond(HealthResponse())
 
 
@@ -33,7 +31,6 @@ def live() -> Response:
 )
 def ready() -> Response:
     """200, or 503 naming what is wrong; where tokens are required, only to those who show one."""
-    parse_query(NoQuery)
     if may_see_details():
         return respond(check_readiness())
     try:

@@ -5,8 +5,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.api.middleware.metrics import count_pool, metrics_of
 from service.api.openapi.operation import Operation
-from service.api.schemas.pagination import NoQuery
-from service.api.web.parsing import parse_query
 from service.errors import MetricsUnavailableError
 
 blueprint = Blueprint("metrics", __name__)
@@ -21,6 +19,5 @@ blueprint = Blueprint("metrics", __name__)
 )
 def show() -> Response:
     """The numbers."""
-    parse_query(NoQuery)
     count_pool(current_app)
     return Response(metrics_of(current_app).text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)

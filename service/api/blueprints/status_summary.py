@@ -11,7 +11,6 @@ from service.api.openapi.operation import Operation
 from service.api.schemas.gateway_history import FactorySummary, StateCounts, SummaryResponse
 from service.api.schemas.pagination import MAX_LIMIT, CursorText, Limit, ListQuery, Page
 from service.api.services.context import services
-from service.api.web.parsing import parse_query
 from service.api.web.responses import respond
 from service.database.desired.factories import FactoryRepository
 from service.database.rows import Factory
@@ -36,9 +35,8 @@ class SummaryQuery(ListQuery):
     {200: SummaryResponse},
     query=SummaryQuery,
 )
-def find() -> Response:
+def find(query: SummaryQuery) -> Response:
     """How many gateways are in each state: in all, and by factory, by name."""
-    query = parse_query(SummaryQuery)
     database = services().database
     factories = FactoryRepository(database)
     page = Page(query, factories.find_all(query.start, query.limit + 1), factories.count())

@@ -8,7 +8,6 @@ from service.api.schemas.lists import WorkerListQuery, WorkerPage
 from service.api.schemas.pagination import Page
 from service.api.services.context import services
 from service.api.web.etags import answer_read
-from service.api.web.parsing import parse_query
 from service.api.web.responses import respond
 from service.database.views.workers import RunningWorkerRepository
 
@@ -23,9 +22,8 @@ blueprint = Blueprint("workers", __name__, url_prefix="/api/workers")
     query=WorkerListQuery,
     condition="read",
 )
-def find_all() -> Response:
+def find_all(query: WorkerListQuery) -> Response:
     """A page of those that have not ended, by host, then id."""
-    query = parse_query(WorkerListQuery)
     repository = RunningWorkerRepository(services().database)
     page = Page(query, repository.find_all(query.start, query.limit + 1), repository.count())
     data = [WorkerResponse.of(row) for row in page.rows]

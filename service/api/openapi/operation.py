@@ -1,29 +1,31 @@
-"""What each route says of itself, right above its function.
+"""Declares what an operation takes and returns, right above the function that handles it.
 
-`service/api/openapi/document.py` makes OpenAPI of it.
+    @blueprint.put("/<factory_id>")
+    @Operation("update_factory", "Update a factory", {200: FactoryResponse}, body=FactoryUpdate)
+    def update(factory_id: UUID, body: FactoryUpdate) -> Response: ...
 
-    @blueprint.get("/<factory_id>")
-    @Operation("get_factory", "One factory", {200: FactoryResponse}, errors=(FactoryNotFoundError,))
-    def find_by_id(factory_id: str) -> Response: ...
-
-What any operation may answer (to a query that is not known, to a body that cannot be read, without a
-database) need not be said.
+The declaration is parsed from each request and passed to the function, and `service/api/openapi/document.py`
+documents it: what is documented is what is accepted. Errors that any operation may return (an unknown
+parameter, an invalid body, an unavailable database) need not be declared.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from functools import wraps
+from typing import Any, Literal
 
-from service.api.schemas.base import RequestModel, ResponseModel
+from service.api.schemas.base import RequestModel, ResponseModel, UpdateModel
 from service.api.schemas.pagination import NoQuery, QueryModel
 from service.api.web.errors import Answer
+from service.api.web.etags import write_precondition
+from service.api.web.parsing import parse_body, parse_id, parse_optional_body, parse_query, parse_update
 from service.errors import MillgateError
 
 Refusal = type[MillgateError] | MillgateError | Answer
 """An error of ours, one with words of its own as the example, or the answer itself."""
 MediaTypes = Mapping[str, Mapping[str, Any]]
 """By media type, what is not JSON of ours: `schema` and `example`, as OpenAPI writes them."""
-View = TypeVar("View", bound=Callable[..., Any])
+View = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,43 @@ class Operation:
     description: str = ""
 
     def __call__(self, view: View) -> View:
-        """Says it of a route's function. Stands below all routes of the function."""
-        _SAID[view] = self
-        return view
+        """Have the function called with what a request has of this. Place it below the function's routes."""
+
+        @wraps(view)
+        def handle(**path: str) -> Any:
+            return view(**self._parse(path))
+
+        _SAID[handle] = self
+        return handle
+
+    def _parse(self, path: Mapping[str, str]) -> dict[str, Any]:
+        """Return the function's arguments. Raises InvalidRequestError and werkzeug's errors."""
+        query = parse_query(self.query)
+        values: dict[str, Any] = {
+            name: parse_id(text) if name.endswith("_id") else text for name, text in path.items()
+        }
+        if self.query.model_fields:
+            values["query"] = query
+        if isinstance(self.body, type):
+            body = self._parse_body(self.body, values)
+            if self.body.model_fields:
+                values["body"] = body
+        if self.condition == "write":
+            values["precondition"] = write_precondition()
+        return values
+
+    def _parse_body(self, model: type[RequestModel], values: Mapping[str, Any]) -> RequestModel:
+        if self.is_body_optional:
+            return parse_optional_body(model)
+        if issubclass(model, UpdateModel):
+            [row_id] = values.values()
+            return parse_update(model, row_id)
+        return parse_body(model)
 
 
-_SAID: dict[Callable[..., Any], Operation] = {}
+_SAID: dict[View, Operation] = {}
 
 
-def operation_of(view: Callable[..., Any]) -> Operation | None:
+def operation_of(view: View) -> Operation | None:
     """What was said of a route's function; None for one of which nothing was."""
     return _SAID.get(view)

@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
+from uuid import UUID
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 
 from service.api.openapi.document import write_document
 from service.api.openapi.operation import operation_of
+from service.api.web.etags import Precondition
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
@@ -33,6 +35,24 @@ def test_every_route_says_what_it_does() -> None:
         if operation_of(app.view_functions[rule.endpoint]) is None
     ]
     assert mute == []
+
+
+def test_every_function_takes_what_its_operation_declares() -> None:
+    app = application()
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        operation = operation_of(view)
+        assert operation is not None
+        wanted: dict[str, Any] = {
+            name: UUID if name.endswith("_id") else str for name in sorted(rule.arguments)
+        }
+        if operation.query.model_fields:
+            wanted["query"] = operation.query
+        if isinstance(operation.body, type) and operation.body.model_fields:
+            wanted["body"] = operation.body
+        if operation.condition == "write":
+            wanted["precondition"] = Precondition | None
+        assert get_type_hints(view) == {**wanted, "return": Response}, rule.endpoint
 
 
 def test_a_route_that_says_nothing_is_no_part_of_a_document() -> None:
