@@ -11,8 +11,7 @@ import pytest
 from chaos.__main__ import run_row
 from chaos.catalogue import Row
 from chaos.findings import Findings, Verdict
-from chaos.scenarios import fleets as rows_fleets
-from chaos.scenarios import gateways as rows_gateways
+from chaos.scenarios import fleets, gateways
 from chaos.scenarios.fleets import worker_kill_5000, worker_term_5000
 from chaos.scenarios.gateways import gateway_cut
 from chaos.testbed import ChaosTestBed
@@ -25,7 +24,7 @@ LIMIT_S = 60
 
 
 def test_a_row_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_gateways, "DOWN_S", 0.2)
+    monkeypatch.setattr(gateways, "DOWN_S", 0.2)
     lines: list[str] = []
     row = Row("gateway-cut", "a cut", "a promise", gateway_cut, 1)
     with Household(tmp_path / "chaos-test", lines.append) as household:
@@ -93,7 +92,7 @@ def test_a_worker_with_many_gateways_leaves_them_to_another(
     measure: Callable[[Household, Findings], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows with 5,000 gateways, with a few hundred; whether it is in time is for `make chaos` to say."""
-    monkeypatch.setattr(rows_fleets, "GATEWAYS", 300)
+    monkeypatch.setattr(fleets, "GATEWAYS", 300)
     with Household(tmp_path / "chaos-test", lambda _text: None) as household:
         outcome = run_row(Row("many", "a worker's end", "taken over", measure, 1), household)
     assert "not at all" not in outcome.measured, outcome.measured

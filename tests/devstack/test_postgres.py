@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from devstack.errors import StackError
-from devstack.postgres import run_as as identity
+from devstack.postgres import run_as
 from devstack.postgres.cluster import may_try_again
 from devstack.postgres.server import EmbeddedPostgres
 from devstack.project import PROJECT
@@ -162,14 +162,14 @@ def test_root_without_user_namespaces_hands_the_server_to_nobody(
 ) -> None:
     if not reachable_by_nobody(tmp_path):
         pytest.skip("the project lies where user nobody may not go")
-    monkeypatch.setattr(identity, "namespaces_allowed", lambda: False)
+    monkeypatch.setattr(run_as, "namespaces_allowed", lambda: False)
     open_up(tmp_path)
     before = tmp_path.stat()
     with EmbeddedPostgres(tmp_path / "postgres", SETTINGS) as server:
         assert psutil.Process(server.pid).uids().effective == 65534
         assert one_value(server.url(), "SELECT 1") == 1
     assert (tmp_path.stat().st_mode, tmp_path.stat().st_uid) == (before.st_mode, before.st_uid)
-    monkeypatch.setattr(identity, "namespaces_allowed", lambda: True)
+    monkeypatch.setattr(run_as, "namespaces_allowed", lambda: True)
     with EmbeddedPostgres(tmp_path / "postgres", SETTINGS) as server:
         assert one_value(server.url(), "SELECT 1") == 1
 
@@ -178,7 +178,7 @@ def test_root_without_user_namespaces_hands_the_server_to_nobody(
 def test_where_nobody_cannot_go_one_line_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identity, "namespaces_allowed", lambda: False)
+    monkeypatch.setattr(run_as, "namespaces_allowed", lambda: False)
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(StackError, match=r"cannot reach .* run make as an ordinary user") as caught:
@@ -187,7 +187,7 @@ def test_where_nobody_cannot_go_one_line_says_what_to_do(
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     # Nothing was begun, and so nothing is in the way when it is tried otherwise.
     assert list(closed.iterdir()) == []
-    monkeypatch.setattr(identity, "namespaces_allowed", lambda: True)
+    monkeypatch.setattr(run_as, "namespaces_allowed", lambda: True)
     with EmbeddedPostgres(closed / "postgres", SETTINGS) as server:
         assert one_value(server.url(), "SELECT 1") == 1
 

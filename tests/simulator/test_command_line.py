@@ -7,14 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devstack.project import PROJECT
 from tests.simulator.client import Client
 
-ROOT = Path(__file__).resolve().parents[2]
 END_S = 10
 PASSWORD = "canary"
 
@@ -24,7 +23,7 @@ def _simulator(*words: str, password: str = PASSWORD) -> Iterator[subprocess.Pop
     environment = {"PATH": os.environ["PATH"], "SIMULATOR_PASSWORD": password}
     process = subprocess.Popen(
         [sys.executable, "-m", "simulator", "--notify-every-s", "0", *words],
-        cwd=ROOT,
+        cwd=PROJECT,
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

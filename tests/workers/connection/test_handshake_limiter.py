@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.waiting import wait_until
-from workers.gateway_manager.connection import handshake_limiter as gate
+from workers.gateway_manager.connection import handshake_limiter
 from workers.gateway_manager.connection.handshake_limiter import (
     HANDSHAKE_TIMEOUT_S,
     SLOT_S,
@@ -176,7 +176,7 @@ def test_one_alone_of_those_who_wait_looks_when_a_slot_is_lost(monkeypatch: pyte
             timed.discard(waker)
 
     monkeypatch.setattr(Waker, "wait", counting)
-    monkeypatch.setattr(gate, "SLOT_S", 0.5)
+    monkeypatch.setattr(handshake_limiter, "SLOT_S", 0.5)
     limiter = HandshakeLimiter(1)
     holder = Handshake(limiter)
     assert holder.inside.wait(5)
@@ -212,8 +212,8 @@ def test_suspects_leave_slots_to_others() -> None:
 def test_a_suspect_that_waits_for_its_gap_gets_its_slot_though_nothing_happens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gate, "SLOT_S", 0.2)
-    monkeypatch.setattr(gate, "HANDSHAKE_TIMEOUT_S", 4.0)
+    monkeypatch.setattr(handshake_limiter, "SLOT_S", 0.2)
+    monkeypatch.setattr(handshake_limiter, "HANDSHAKE_TIMEOUT_S", 4.0)
     limiter = HandshakeLimiter(2)
     hanging = [Handshake(limiter, failures=1) for _ in range(2)]
     wait_until(lambda: all(one.inside.is_set() for one in hanging), 8)
