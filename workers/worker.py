@@ -102,7 +102,7 @@ class Worker:
         self._connection_tests = self._make_test_runner(config)
         self._listener = ChangeListener(
             config.database,
-            {"gateways_changed": self._manager.wake, "gateway_trials": self._connection_tests.wake},
+            {"gateways_changed": self._manager.wake, "connection_tests": self._connection_tests.wake},
             {"gateways_returning": self._recovery.recovery_started_elsewhere},
         )
         self._pruner = Pruner(self._database, lambda: self._lease.worker, config.event_retention_days)
