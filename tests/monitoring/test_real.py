@@ -113,6 +113,7 @@ def test_a_healthy_system_fills_every_panel_and_fires_nothing(system: System) ->
             wait_until(partial(prometheus.query, expression), LIMIT_S, f"{where}: {expression}")
         wait_until(lambda: prometheus.value("max(millgate_fleet_workers)") == 1, LIMIT_S, "the worker")
         assert prometheus.value('max(millgate_fleet_gateways{state="connected"})') == GATEWAYS
+        prometheus.wait_until_evaluated()
         assert prometheus.firing() == set()
 
 
@@ -135,7 +136,8 @@ def test_a_database_that_is_stopped(
         wait_until(lambda: prometheus.value(up) == 2, LIMIT_S, "the database to be up")
         own_postgres.stop()
         prometheus.wait_until_firing("MillgateDatabaseAway")
-        wait_until(lambda: prometheus.value("max(millgate_database_up)") == 0, LIMIT_S, "both to say so")
+        away = "count(millgate_database_up == 0)"
+        wait_until(lambda: prometheus.value(away) == 2, LIMIT_S, "both to say so")
         assert not prometheus.firing() & {"MillgatePoolExhausted", "MillgateDatabaseRefusesConnections"}
         own_postgres.start()
         wait_until(lambda: "MillgateDatabaseAway" not in prometheus.firing(), LIMIT_S, "it to be silent")
