@@ -9,16 +9,16 @@ from werkzeug.routing import BaseConverter, MapAdapter
 
 from service.api.blueprints import BLUEPRINTS
 from service.api.middleware.authentication import require_tokens
-from service.api.middleware.change_notifications import tell_of_writes
-from service.api.middleware.deadline import limit_waits
-from service.api.middleware.metrics import measure
+from service.api.middleware.change_notifications import notify_after_writes
+from service.api.middleware.deadline import install_deadline
+from service.api.middleware.metrics import install_metrics
 from service.api.middleware.origin_check import check_origins
 from service.api.middleware.request_log import log_requests
-from service.api.middleware.security_headers import guard
-from service.api.services.change_notifier import Herald
-from service.api.services.connection_test_waiter import TrialDesk
+from service.api.middleware.security_headers import install_security
+from service.api.services.change_notifier import ChangeNotifier
+from service.api.services.connection_test_waiter import ConnectionTestWaiter
 from service.api.services.context import Services, attach_services
-from service.api.services.event_feed import EventWatch
+from service.api.services.event_feed import EventFeed
 from service.api.services.stored_passwords import PasswordPolicy
 from service.api.services.token_usage import TokenUses
 from service.api.web.errors import handle_errors
@@ -31,7 +31,7 @@ from service.errors import ConfigurationError
 MIGRATIONS = Path(__file__).resolve().parents[1] / "db" / "migrations"
 
 
-class PartOfPath(BaseConverter):
+class IdConverter(BaseConverter):
     """What stands for an id. A word that is a path of its own is none: other methods than its own are 405."""
 
     regex = "(?!(?:import|connect|disconnect|test)$)[^/]+"
@@ -70,31 +70,31 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     # A path is what it says: one slash more or less is another path, never a redirect.
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
-    app.url_map.converters["default"] = PartOfPath
+    app.url_map.converters["default"] = IdConverter
     database = Database(config.database, "millgate-api", tells_later=True)
-    herald = Herald(database)
+    change_notifier = ChangeNotifier(database)
     attach_services(
         app,
         Services(
             database=database,
             sealer=Sealer(config.encryption_key, config.old_encryption_keys),
             newest_migration=newest_migration(MIGRATIONS),
-            trials=TrialDesk(config.connection_test_timeout_s),
-            event_watch=EventWatch(
+            connection_tests=ConnectionTestWaiter(config.connection_test_timeout_s),
+            event_feed=EventFeed(
                 database, config.max_waiting_requests, readers=max(1, config.database.pool_max // 2)
             ),
-            herald=herald,
+            change_notifier=change_notifier,
             token_uses=TokenUses(database),
             passwords=PasswordPolicy(config.serves_only_this_machine, config.gateway_networks_allowed),
         ),
     )
     log_requests(app)
-    measure(app, database)
+    install_metrics(app, database)
     handle_errors(app)
     check_origins(app, config)
-    guard(app, config)
-    limit_waits(app)
-    tell_of_writes(app, herald)
+    install_security(app, config)
+    install_deadline(app)
+    notify_after_writes(app, change_notifier)
     if config.requires_tokens:
         require_tokens(app)
     for blueprint in BLUEPRINTS:

@@ -13,7 +13,7 @@ from service.environment import Environment, split_words
 from service.errors import ConfigurationError
 from service.network.allowed_hosts import OwnHosts
 
-MOST_PER_WORKER = 4
+CONNECTION_TESTS_PER_WORKER = 4
 """Trials that a worker does at once."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 OBSOLETE = ("API_THREADS",)

@@ -103,11 +103,11 @@ class NoWorkerError(MillgateError):
     """No worker is there that could try a gateway out, or none was free in time."""
 
 
-class TooManyTrialsError(MillgateError):
+class TooManyConnectionTestsError(MillgateError):
     """As many gateways as may be are being tried out already."""
 
 
-class TrialLostError(MillgateError):
+class ConnectionTestLostError(MillgateError):
     """A gateway was being tried out, and nobody will ever know what came of it."""
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from service.api.middleware.metrics import count_clients, count_pool
-from service.api.middleware.multiprocess_metrics import forget_process, make_directory, remove_directory
+from service.api.middleware.metrics import count_clients, record_pool_stats
+from service.api.middleware.multiprocess_metrics import make_directory, mark_process_dead, remove_directory
 from service.api.server.gunicorn_worker import ApiWorker, JsonLogger, connection_limit
 from service.api.server.startup_checks import check_encryption_key, check_port
 from service.api.services.context import services_of
@@ -122,10 +122,10 @@ def post_worker_init(worker: Any) -> None:
     """Behind the fork: neither connections nor threads are shared between processes."""
     services = services_of(worker.app.wsgi())
     services.database.open()
-    services.event_watch.start()
-    services.herald.start()
+    services.event_feed.start()
+    services.change_notifier.start()
     services.token_uses.start()
-    worker.on_stop = services.end_waits
+    worker.on_stop = services.cancel_waits
     worker.on_tick = lambda: count(worker)
     # A stop that came since the fork would be lost, and waited for in vain until `graceful_timeout`.
     while not worker.inherited_signals.empty():
@@ -136,22 +136,22 @@ def post_worker_init(worker: Any) -> None:
 def count(worker: Any) -> None:
     """About once a second: what costs too much to count with each request."""
     app = worker.app.wsgi()
-    count_pool(app)
+    record_pool_stats(app)
     count_clients(app, worker.client_count, worker_connections)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """The last act of a process that served."""
     services = services_of(worker.app.wsgi())
-    services.event_watch.stop(timeout_s=2)
-    services.herald.stop(timeout_s=2)
+    services.event_feed.stop(timeout_s=2)
+    services.change_notifier.stop(timeout_s=2)
     services.token_uses.stop(timeout_s=1)
     services.database.close()
 
 
 def child_exit(_server: Any, worker: Any) -> None:
     """A process has ended, whatever of."""
-    forget_process(worker.pid)
+    mark_process_dead(worker.pid)
 
 
 def on_exit(_server: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from devstack.checks.readme import README_URL, example_script
 from devstack.project import PROJECT
-from service.api.openapi.document import write_document
+from service.api.openapi.document import build_openapi
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
@@ -164,7 +164,7 @@ def test_every_thread_has_a_task() -> None:
 @cache
 def openapi() -> dict[str, Any]:
     """The description of the API."""
-    return write_document(create_app(ApiConfig.read(Environment(NEEDED))))
+    return build_openapi(create_app(ApiConfig.read(Environment(NEEDED))))
 
 
 @cache

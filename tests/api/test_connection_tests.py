@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from devstack.postgres.server import EmbeddedPostgres, free_port
-from service.config import MOST_PER_WORKER
+from service.config import CONNECTION_TESTS_PER_WORKER
 from service.crypto import Sealer, Secret
 from simulator import Credentials, Fault, Gateway, Site
 from tests.support.api_server import KEY, ApiServer, Reply
@@ -342,7 +342,7 @@ def test_what_can_not_be_tested(bench: Bench) -> None:
 def test_a_few_at_once_and_no_more(bench: Bench, site: Site, calls: ThreadPoolExecutor) -> None:
     gateway = site.gateway("AP-1")
     gateway.fault(Fault.SILENT_LOGIN)
-    waiting = [begin(calls, bench.api, gateway) for _ in range(MOST_PER_WORKER)]
+    waiting = [begin(calls, bench.api, gateway) for _ in range(CONNECTION_TESTS_PER_WORKER)]
     refused = bench.api.call("POST", "/api/gateways/test", login(gateway.url))
     assert (refused.status, refused.error["code"]) == (429, "TOO_MANY_CONNECTION_TESTS")
     assert int(refused.headers["Retry-After"]) > 0

@@ -60,11 +60,11 @@ def prepare_api() -> Callable[[], None]:
 
     def start() -> None:
         services.database.open()
-        services.event_watch.start()
-        services.herald.start()
-        services.herald.tell()
-        services.herald.stop(timeout_s=5)
-        services.event_watch.stop(timeout_s=5)
+        services.event_feed.start()
+        services.change_notifier.start()
+        services.change_notifier.notify()
+        services.change_notifier.stop(timeout_s=5)
+        services.event_feed.stop(timeout_s=5)
         services.database.close()
 
     return start

@@ -19,14 +19,14 @@ def create_app() -> Flask:
     return app
 
 
-@Operation("crash", "A bug", {}, is_listed=False)
+@Operation("crash", "A bug", {}, include_in_schema=False)
 def crash() -> Response:
     """A bug."""
     password = request.get_json()["password"]
     return Response(str(len(password) / 0))
 
 
-@Operation("write_refused_row", "A bug", {}, is_listed=False)
+@Operation("write_refused_row", "A bug", {}, include_in_schema=False)
 def write_refused_row() -> Response:
     """A row that only a bug of ours could write."""
     factory = FactoryRepository(services().database).create({"name": "x"})

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 
 from bench.peers.fastapi.application import create_app
 from bench.peers.fastapi.errors import factory_unknown, gateway_id_taken, gateway_not_found
-from bench.peers.fastapi.repository import Check, Versioned
+from bench.peers.fastapi.repository import Check, HasVersion
 from bench.peers.fastapi.schemas import GatewayListQuery, GatewayResponse
 from bench.peers.fastapi.settings import SESSION, Settings
 
@@ -44,7 +44,7 @@ class AsyncpgGateways:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def find_by_id(self, gateway_id: UUID) -> Versioned | None:
+    async def find_by_id(self, gateway_id: UUID) -> HasVersion | None:
         row = await self._pool.fetchrow(f"{FIND} AND g.id = $1", gateway_id)
         return None if row is None else versioned(row)
 
@@ -66,7 +66,7 @@ class AsyncpgGateways:
             total = await connection.fetchval(count, *counted)
         return [GatewayResponse.model_validate(dict(row)) for row in rows], total
 
-    async def create(self, gateway_id: UUID, values: dict[str, Any]) -> Versioned:
+    async def create(self, gateway_id: UUID, values: dict[str, Any]) -> HasVersion:
         try:
             row = await self._pool.fetchrow(
                 f"{INSERT} RETURNING {COLUMNS}",
@@ -87,7 +87,7 @@ class AsyncpgGateways:
             raise factory_unknown()
         return versioned(row)
 
-    async def update(self, gateway_id: UUID, changes: dict[str, Any], check: Check | None) -> Versioned:
+    async def update(self, gateway_id: UUID, changes: dict[str, Any], check: Check | None) -> HasVersion:
         named = changes or {"id": gateway_id}
         columns = ("device_id" if name == "gateway_id" else name for name in named)
         changed = ", ".join(f"{column} = ${number}" for number, column in enumerate(columns, 2))
@@ -113,10 +113,10 @@ class AsyncpgGateways:
         return versioned(row)
 
 
-def versioned(row: asyncpg.Record) -> Versioned:
+def versioned(row: asyncpg.Record) -> HasVersion:
     """From a row."""
     values = dict(row)
-    return Versioned(GatewayResponse.model_validate(values), values["version"])
+    return HasVersion(GatewayResponse.model_validate(values), values["version"])
 
 
 async def prepare_connection(connection: asyncpg.Connection) -> None:

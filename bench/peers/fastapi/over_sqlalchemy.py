@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from bench.peers.fastapi.application import create_app
 from bench.peers.fastapi.errors import factory_unknown, gateway_id_taken, gateway_not_found
-from bench.peers.fastapi.repository import Check, Versioned
+from bench.peers.fastapi.repository import Check, HasVersion
 from bench.peers.fastapi.schemas import GatewayListQuery, GatewayResponse
 from bench.peers.fastapi.settings import SESSION, Settings
 from bench.peers.fastapi.tables import Factory, Gateway, GatewayConnection
@@ -34,7 +34,7 @@ class SqlAlchemyGateways:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def find_by_id(self, gateway_id: UUID) -> Versioned | None:
+    async def find_by_id(self, gateway_id: UUID) -> HasVersion | None:
         found = (await self._session.execute(SEEN.where(Gateway.id == gateway_id))).one_or_none()
         return None if found is None else versioned(*found)
 
@@ -49,14 +49,14 @@ class SqlAlchemyGateways:
         total = await self._session.scalar(narrowed(counted, query))
         return [response_of(gateway, last_seen_at) for gateway, last_seen_at in rows], total or 0
 
-    async def create(self, gateway_id: UUID, values: dict[str, Any]) -> Versioned:
+    async def create(self, gateway_id: UUID, values: dict[str, Any]) -> HasVersion:
         await self._lock_factory(values["factory_id"])
         gateway = Gateway(id=gateway_id, **as_columns(values))
         self._session.add(gateway)
         await self._commit()
         return versioned(gateway, None)
 
-    async def update(self, gateway_id: UUID, changes: dict[str, Any], check: Check | None) -> Versioned:
+    async def update(self, gateway_id: UUID, changes: dict[str, Any], check: Check | None) -> HasVersion:
         if "factory_id" in changes:
             await self._lock_factory(changes["factory_id"])
         statement = SEEN.where(Gateway.id == gateway_id)
@@ -107,9 +107,9 @@ def response_of(gateway: Gateway, last_seen_at: datetime | None) -> GatewayRespo
     return GatewayResponse(**shown, metadata=gateway.metadata_, last_seen_at=last_seen_at)
 
 
-def versioned(gateway: Gateway, last_seen_at: datetime | None) -> Versioned:
+def versioned(gateway: Gateway, last_seen_at: datetime | None) -> HasVersion:
     """With its version."""
-    return Versioned(response_of(gateway, last_seen_at), gateway.version)
+    return HasVersion(response_of(gateway, last_seen_at), gateway.version)
 
 
 def make_app() -> FastAPI:

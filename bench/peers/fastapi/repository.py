@@ -10,7 +10,7 @@ Check = Callable[[int], None]
 """Is shown the version of the row that is about to be changed, and may raise."""
 
 
-class Versioned(NamedTuple):
+class HasVersion(NamedTuple):
     """A gateway, and which version of it."""
 
     gateway: GatewayResponse
@@ -20,14 +20,14 @@ class Versioned(NamedTuple):
 class Gateways(Protocol):
     """Live gateways."""
 
-    async def find_by_id(self, gateway_id: UUID) -> Versioned | None:
+    async def find_by_id(self, gateway_id: UUID) -> HasVersion | None:
         """One."""
 
     async def find_page(self, query: GatewayListQuery) -> tuple[Sequence[GatewayResponse], int]:
         """One more than the limit, so that a next page shows; and how many there are in all."""
 
-    async def create(self, gateway_id: UUID, values: dict[str, Any]) -> Versioned:
+    async def create(self, gateway_id: UUID, values: dict[str, Any]) -> HasVersion:
         """Raises ApiError."""
 
-    async def update(self, gateway_id: UUID, changes: dict[str, Any], check: Check | None) -> Versioned:
+    async def update(self, gateway_id: UUID, changes: dict[str, Any], check: Check | None) -> HasVersion:
         """Raises ApiError."""

@@ -13,10 +13,10 @@ from service.api.web.responses import respond
 from service.crypto import Secret
 from service.database.desired.connection_tests import StoredLogin, TrialRepository
 from service.errors import (
+    ConnectionTestLostError,
     GatewayNotFoundError,
     NoWorkerError,
-    TooManyTrialsError,
-    TrialLostError,
+    TooManyConnectionTestsError,
 )
 
 blueprint = Blueprint("trials", __name__, url_prefix="/api/gateways")
@@ -31,15 +31,15 @@ CONNECTION_TEST_TIMEOUT_S (10 s). The status is 200 whether or not the test succ
     "test_login",
     "Test a login before it is saved",
     {200: TrialResponse},
-    errors=(NoWorkerError, TooManyTrialsError, TrialLostError),
+    error_responses=(NoWorkerError, TooManyConnectionTestsError, ConnectionTestLostError),
     body=TrialRequest,
     description=_DESCRIPTION,
 )
 def run(body: TrialRequest) -> Response:
     """200, whether it works or not: what came of each step with this login."""
     login = StoredLogin(body.url, body.email)
-    around = services()
-    return respond(around.trials.run(around.database, lambda trials: begin(trials, login, body.password)))
+    ctx = services()
+    return respond(ctx.connection_tests.run(ctx.database, lambda tests: begin(tests, login, body.password)))
 
 
 @blueprint.post("/<gateway_id>/test")
@@ -47,12 +47,12 @@ def run(body: TrialRequest) -> Response:
     "test_gateway",
     "Test a gateway, with changes before they are saved",
     {200: TrialResponse},
-    errors=(
+    error_responses=(
         GatewayNotFoundError,
         password_required(PasswordMove.ELSEWHERE),
         NoWorkerError,
-        TooManyTrialsError,
-        TrialLostError,
+        TooManyConnectionTestsError,
+        ConnectionTestLostError,
     ),
     body=GatewayTrialRequest,
     is_body_optional=True,
@@ -60,26 +60,31 @@ def run(body: TrialRequest) -> Response:
 )
 def run_for_gateway(gateway_id: UUID, body: GatewayTrialRequest) -> Response:
     """The same with what is stored of a gateway, but for what the body names."""
-    around = services()
+    ctx = services()
     return respond(
-        around.trials.run(around.database, lambda trials: begin_for_gateway(trials, gateway_id, body))
+        ctx.connection_tests.run(ctx.database, lambda tests: begin_for_gateway(tests, gateway_id, body))
     )
 
 
-def begin(trials: TrialRepository, login: StoredLogin, password: SecretStr) -> UUID:
-    """A trial with a password that came with the request."""
-    around = services()
+def begin(tests: TrialRepository, login: StoredLogin, password: SecretStr) -> UUID:
+    """A connection test with a password that came with the request."""
+    ctx = services()
     secret = Secret(password.get_secret_value())
-    return trials.begin(
-        login.url, login.email, lambda trial_id: around.sealer.seal(secret, trial_id), around.trials.limit_s
+    return tests.begin(
+        login.url,
+        login.email,
+        lambda test_id: ctx.sealer.seal(secret, test_id),
+        ctx.connection_tests.timeout_s,
     )
 
 
-def begin_for_gateway(trials: TrialRepository, gateway_id: UUID, body: GatewayTrialRequest) -> UUID:
-    """A trial of a gateway. Raises InvalidRequestError where its stored password may not go."""
-    stored, named = trials.lock_login(gateway_id), body.named()
+def begin_for_gateway(tests: TrialRepository, gateway_id: UUID, body: GatewayTrialRequest) -> UUID:
+    """A connection test of a gateway. Raises InvalidRequestError where its stored password may not go."""
+    stored, named = tests.lock_login(gateway_id), body.provided_fields()
     login = StoredLogin(named.get("url", stored.url), named.get("email", stored.email))
     if "password" in named:
-        return begin(trials, login, body.password)
+        return begin(tests, login, body.password)
     confined = confinement_after(services().passwords.judge(stored.url, login.url))
-    return trials.begin_with_stored_password(gateway_id, login, services().trials.limit_s, confined)
+    return tests.begin_with_stored_password(
+        gateway_id, login, services().connection_tests.timeout_s, confined
+    )

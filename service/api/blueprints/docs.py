@@ -7,9 +7,9 @@ from importlib.resources import files
 from flask import Blueprint, Flask, Response, current_app
 from werkzeug.exceptions import NotFound
 
-from service.api.openapi.document import write_document
+from service.api.openapi.document import build_openapi
 from service.api.openapi.operation import Operation
-from service.api.web.etags import answer_read
+from service.api.web.etags import conditional_response
 from service.api.web.responses import JSON, public_path
 
 HTML = "text/html; charset=utf-8"
@@ -59,13 +59,13 @@ blueprint = Blueprint("docs", __name__, url_prefix="/api")
     "Get this document",
     {200: {JSON: {"schema": {"type": "object"}}}},
     condition="read",
-    asks_database=False,
+    uses_database=False,
 )
 def document() -> Response:
     """What there is to say of every operation, as OpenAPI 3.1 has it."""
     servers = json.dumps([{"url": public_path("") or "/"}])
     body = document_of(current_app).removesuffix(b"}") + b',"servers":' + servers.encode() + b"}"
-    return answer_read(Response(body, mimetype=JSON))
+    return conditional_response(Response(body, mimetype=JSON))
 
 
 @blueprint.get("/docs")
@@ -74,32 +74,32 @@ def document() -> Response:
     "Get an interactive page of this document",
     {200: {HTML: {"schema": {"type": "string"}}}},
     condition="read",
-    asks_database=False,
+    uses_database=False,
 )
 def page() -> Response:
     """A page for people."""
-    return answer_read(Response(_PAGE, content_type=HTML))
+    return conditional_response(Response(_PAGE, content_type=HTML))
 
 
 page.talisman_view_options = {"content_security_policy": PAGE_POLICY}  # type: ignore[attr-defined]
 
 
 @blueprint.get("/docs/<name>")
-@Operation("get_docs_part", "A part of the page", {200: {}}, is_listed=False)
+@Operation("get_docs_part", "A part of the page", {200: {}}, include_in_schema=False)
 def part(name: str) -> Response:
     """Its style, its program, its icon."""
     if name == "start.js":
-        return answer_read(Response(_START, content_type=_PACKED["swagger-ui-bundle.js"]))
+        return conditional_response(Response(_START, content_type=_PACKED["swagger-ui-bundle.js"]))
     if name not in _PACKED:
         raise NotFound
-    return answer_read(Response(_packed(name), content_type=_PACKED[name]))
+    return conditional_response(Response(_packed(name), content_type=_PACKED[name]))
 
 
 def document_of(app: Flask) -> bytes:
     """The document but for `servers`: written when it is first asked for, once a process."""
     written: bytes | None = app.extensions.get(_EXTENSION)
     if written is None:
-        written = json.dumps(write_document(app), ensure_ascii=False, separators=(",", ":")).encode()
+        written = json.dumps(build_openapi(app), ensure_ascii=False, separators=(",", ":")).encode()
         app.extensions[_EXTENSION] = written
     return written
 

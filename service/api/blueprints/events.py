@@ -92,7 +92,7 @@ class EventStreamResponse(ResponseModel):
     "follow_events",
     "Long-poll the transitions of all gateways, or of a factory",
     {200: EventStreamResponse},
-    errors=(EventCursorExpiredError, TooManyWaitingError, ShuttingDownError),
+    error_responses=(EventCursorExpiredError, TooManyWaitingError, ShuttingDownError),
     query=EventStreamQuery,
     description=(
         "Returns transitions after the cursor `after`, oldest first; waits up to `wait` seconds for one. "
@@ -109,7 +109,7 @@ def find(query: EventStreamQuery) -> Response:
         refusal = not_of_this_stream()
         raise invalid([detail("after", refusal.message(), refusal.type)])
     repository = EventStreamRepository(services().database)
-    with services().event_watch.reading(REQUEST_LIMIT_S):
+    with services().event_feed.reading(REQUEST_LIMIT_S):
         stream = repository.find_stream()
         if query.after is None:
             part = StreamPart([], repository.find_newest(), has_more=False)
@@ -117,7 +117,7 @@ def find(query: EventStreamQuery) -> Response:
     if query.after is not None:
         if query.after.stream != digest:
             raise EventCursorExpiredError
-        with services().event_watch.slot() as slot:
+        with services().event_feed.slot() as slot:
             part = _follow(StreamPlace(stream, query.after.position), query, slot)
             if slot.is_taken:
                 _check_token_again()
@@ -131,7 +131,7 @@ def _follow(place: StreamPlace, query: EventStreamQuery, slot: Slot) -> StreamPa
 
     Raises EventCursorExpiredError, TooManyWaitingError, ShuttingDownError.
     """
-    stream, watch = EventStreamRepository(services().database), services().event_watch
+    stream, watch = EventStreamRepository(services().database), services().event_feed
     deadline = monotonic() + query.wait
     searched_until = monotonic() + _SEARCH_LIMIT_S
     while True:
@@ -160,11 +160,11 @@ def _check_token_again() -> None:
         return
     answer_within(REQUEST_LIMIT_S)
     read = partial(TokenRepository(services().database).find_live, token_id)
-    if services().event_watch.read_once(token_id, read, REQUEST_LIMIT_S) is None:
+    if services().event_feed.read_once(token_id, read, REQUEST_LIMIT_S) is None:
         raise UnauthorizedError(is_given=True)
 
 
 def _is_worth_waiting(slot: Slot, position: StreamPosition, deadline: float) -> bool:
     """Waits; tells whether something came."""
     left_s = deadline - monotonic()
-    return left_s > 0 and services().event_watch.wait_beyond(slot, position, left_s)
+    return left_s > 0 and services().event_feed.wait_after(slot, position, left_s)

@@ -10,7 +10,7 @@ from service.api.schemas.base import EmptyBody, FactoryCreate, FactoryResponse, 
 from service.api.schemas.lists import FactoryListQuery, FactoryPage
 from service.api.schemas.pagination import page_body
 from service.api.services.context import services, writing
-from service.api.web.etags import Precondition, answer_read, with_tag
+from service.api.web.etags import Precondition, conditional_response, with_tag
 from service.api.web.responses import respond, respond_created, respond_nothing
 from service.database.desired.factories import FactoryRepository
 from service.database.desired.restore import RestorationRepository
@@ -24,13 +24,13 @@ blueprint = Blueprint("factories", __name__, url_prefix="/api/factories")
     "create_factory",
     "Register a factory",
     {201: FactoryResponse},
-    errors=(OrganizationUnknownError,),
+    error_responses=(OrganizationUnknownError,),
     body=FactoryCreate,
-    is_tagged=True,
+    has_etag=True,
 )
 def create(body: FactoryCreate) -> Response:
     """201 and the factory."""
-    factory = FactoryRepository(services().database).create_rendered(body.named())
+    factory = FactoryRepository(services().database).create_rendered(body.provided_fields())
     return with_tag(respond_created(factory.body, f"/api/factories/{factory.id}"), factory)
 
 
@@ -40,17 +40,21 @@ def find_all(query: FactoryListQuery) -> Response:
     """A page, in the order that is asked for, then by id."""
     repository = FactoryRepository(services().database)
     page = repository.render_all(query.start, query.limit + 1, query.which, query.sort)
-    return answer_read(respond(page_body(query, page)))
+    return conditional_response(respond(page_body(query, page)))
 
 
 @blueprint.get("/<factory_id>")
 @Operation(
-    "get_factory", "Get a factory", {200: FactoryResponse}, errors=(FactoryNotFoundError,), condition="read"
+    "get_factory",
+    "Get a factory",
+    {200: FactoryResponse},
+    error_responses=(FactoryNotFoundError,),
+    condition="read",
 )
 def find_by_id(factory_id: UUID) -> Response:
     """One."""
     factory = FactoryRepository(services().database).render_by_id(factory_id)
-    return answer_read(respond(factory.body), factory)
+    return conditional_response(respond(factory.body), factory)
 
 
 @blueprint.route("/<factory_id>", methods=["PUT", "PATCH"])
@@ -58,15 +62,17 @@ def find_by_id(factory_id: UUID) -> Response:
     "update_factory",
     "Update the fields in the body",
     {200: FactoryResponse},
-    errors=(FactoryNotFoundError, OrganizationUnknownError),
+    error_responses=(FactoryNotFoundError, OrganizationUnknownError),
     body=FactoryUpdate,
     condition="write",
-    is_tagged=True,
+    has_etag=True,
 )
 def update(factory_id: UUID, body: FactoryUpdate, precondition: Precondition | None) -> Response:
     """Changes what the body names."""
     with writing(precondition) as executor:
-        factory = FactoryRepository(executor).update_rendered(factory_id, body.named(), precondition)
+        factory = FactoryRepository(executor).update_rendered(
+            factory_id, body.provided_fields(), precondition
+        )
     note_written(anything=factory.is_changed)
     return with_tag(respond(factory.body), factory)
 
@@ -76,7 +82,7 @@ def update(factory_id: UUID, body: FactoryUpdate, precondition: Precondition | N
     "delete_factory",
     "Delete a factory and its gateways",
     {204: None},
-    errors=(FactoryNotFoundError,),
+    error_responses=(FactoryNotFoundError,),
     condition="write",
 )
 def delete(factory_id: UUID, precondition: Precondition | None) -> Response:
@@ -91,10 +97,10 @@ def delete(factory_id: UUID, precondition: Precondition | None) -> Response:
     "restore_factory",
     "Undo a deletion, including the gateways deleted with the factory",
     {200: FactoryResponse},
-    errors=(FactoryNotFoundError, GatewayIdsTakenError(["CTC-0001"])),
+    error_responses=(FactoryNotFoundError, GatewayIdsTakenError(["CTC-0001"])),
     body=EmptyBody,
     is_body_optional=True,
-    is_tagged=True,
+    has_etag=True,
 )
 def restore(factory_id: UUID) -> Response:
     """200: it is there again, with the gateways that were deleted with it, and only those."""

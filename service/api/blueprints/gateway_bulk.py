@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
-from service.api.schemas.base import RequestModel, ResponseModel, absent
+from service.api.schemas.base import RequestModel, ResponseModel, unset
 from service.api.schemas.fields import Id, OnlyTrue
 from service.api.services.context import services
 from service.api.web.responses import respond
@@ -35,9 +35,9 @@ class BulkWish(RequestModel):
 
     model_config = ConfigDict(json_schema_extra=_WHICH)
 
-    factory_id: Id = Field(default_factory=absent)
-    state: ReportedState = Field(default_factory=absent)
-    all: OnlyTrue = Field(default_factory=absent)
+    factory_id: Id = Field(default_factory=unset)
+    state: ReportedState = Field(default_factory=unset)
+    all: OnlyTrue = Field(default_factory=unset)
 
     @model_validator(mode="after")
     def says_which(self) -> Self:
@@ -61,7 +61,7 @@ class BulkWishResponse(ResponseModel):
     "connect_gateways",
     "Connect many gateways: those of a factory, in a state, both, or all",
     {202: BulkWishResponse},
-    errors=(FactoryUnknownError,),
+    error_responses=(FactoryUnknownError,),
     body=BulkWish,
     description="Workers start connecting at once, within their handshake limit.",
 )
@@ -75,7 +75,7 @@ def connect(body: BulkWish) -> Response:
     "disconnect_gateways",
     "Disconnect many gateways: those of a factory, in a state, both, or all",
     {202: BulkWishResponse},
-    errors=(FactoryUnknownError,),
+    error_responses=(FactoryUnknownError,),
     body=BulkWish,
 )
 def disconnect(body: BulkWish) -> Response:

@@ -18,7 +18,7 @@ from service.api.schemas.gateway_history import (
 from service.api.schemas.pagination import DEFAULT_LIMIT, CursorText, Limit, QueryModel
 from service.api.services.context import services
 from service.api.validation.times import Time
-from service.api.web.etags import answer_read
+from service.api.web.etags import conditional_response
 from service.api.web.parsing import detail, invalid
 from service.api.web.responses import respond
 from service.database.desired.gateways import GatewayRepository
@@ -66,7 +66,7 @@ class Range:
     "list_gateway_events",
     "List the events of a gateway, newest first",
     {200: EventPage},
-    errors=(GatewayNotFoundError,),
+    error_responses=(GatewayNotFoundError,),
     query=EventListQuery,
     condition="read",
 )
@@ -81,7 +81,7 @@ def find_events(gateway_id: UUID, query: EventListQuery) -> Response:
     behind = encode_cursor(Cursor(scope, gateway_id, str(rows[-1].id))) if has_next else None
     pagination = EventPagination(limit=query.limit, has_next=has_next, next_cursor=behind)
     page = EventPage(data=[EventResponse.of(row) for row in rows], pagination=pagination)
-    return answer_read(respond(page))
+    return conditional_response(respond(page))
 
 
 @blueprint.get("/availability")
@@ -89,7 +89,7 @@ def find_events(gateway_id: UUID, query: EventListQuery) -> Response:
     "get_availability",
     "Get the share of wanted time that a gateway was connected, and its outages",
     {200: AvailabilityResponse},
-    errors=(GatewayNotFoundError,),
+    error_responses=(GatewayNotFoundError,),
     query=AvailabilityQuery,
 )
 def find_availability(gateway_id: UUID, query: AvailabilityQuery) -> Response:

@@ -72,7 +72,7 @@ _BODIES = {
     "import_gateways",
     "Register up to 10,000 gateways: all of them, or none",
     {200: ImportResponse, 201: ImportResponse},
-    errors=(
+    error_responses=(
         InvalidRequestError(
             "IMPORT_REFUSED",
             "Nothing was imported: errors: 1, rows: 2, shown: 1.",

@@ -17,7 +17,9 @@ blueprint = Blueprint("status", __name__, url_prefix="/api/gateways/<gateway_id>
 
 
 @blueprint.get("/status")
-@Operation("get_status", "Get the current status", {200: StatusResponse}, errors=(GatewayNotFoundError,))
+@Operation(
+    "get_status", "Get the current status", {200: StatusResponse}, error_responses=(GatewayNotFoundError,)
+)
 def find(gateway_id: UUID) -> Response:
     """The status at this moment."""
     status = StatusRepository(services().database).find_by_id(gateway_id)
@@ -29,7 +31,7 @@ def find(gateway_id: UUID) -> Response:
     "connect_gateway",
     "Connect a gateway, starting an attempt at once",
     {202: StatusResponse},
-    errors=(GatewayNotFoundError,),
+    error_responses=(GatewayNotFoundError,),
     body=EmptyBody,
     is_body_optional=True,
 )
@@ -43,7 +45,7 @@ def connect(gateway_id: UUID) -> Response:
     "disconnect_gateway",
     "Disconnect a gateway, until a client connects it",
     {202: StatusResponse},
-    errors=(GatewayNotFoundError,),
+    error_responses=(GatewayNotFoundError,),
     body=EmptyBody,
     is_body_optional=True,
 )

@@ -12,7 +12,7 @@ from service.api.schemas.lists import GatewayListQuery, GatewayPage
 from service.api.schemas.pagination import page_body
 from service.api.services.context import services, writing
 from service.api.services.stored_passwords import PasswordMove, confinement_after, password_required
-from service.api.web.etags import Precondition, answer_read, with_tag
+from service.api.web.etags import Precondition, conditional_response, with_tag
 from service.api.web.responses import respond, respond_created, respond_nothing
 from service.crypto import Secret
 from service.database.desired.gateways import Check, GatewayRepository
@@ -34,9 +34,9 @@ blueprint = Blueprint("gateways", __name__, url_prefix="/api/gateways")
     "create_gateway",
     "Register a gateway, which a worker then connects",
     {201: GatewayResponse},
-    errors=(FactoryUnknownError, GatewayIdConflictError),
+    error_responses=(FactoryUnknownError, GatewayIdConflictError),
     body=GatewayCreate,
-    is_tagged=True,
+    has_etag=True,
 )
 def create(body: GatewayCreate) -> Response:
     """201 and the gateway, which a worker connects from now on."""
@@ -52,17 +52,21 @@ def find_all(query: GatewayListQuery) -> Response:
     """A page, in the order that is asked for, then by id."""
     repository = GatewayRepository(services().database)
     page = repository.render_all(query.start, query.limit + 1, query.which, query.sort)
-    return answer_read(respond(page_body(query, page)))
+    return conditional_response(respond(page_body(query, page)))
 
 
 @blueprint.get("/<gateway_id>")
 @Operation(
-    "get_gateway", "Get a gateway", {200: GatewayResponse}, errors=(GatewayNotFoundError,), condition="read"
+    "get_gateway",
+    "Get a gateway",
+    {200: GatewayResponse},
+    error_responses=(GatewayNotFoundError,),
+    condition="read",
 )
 def find_by_id(gateway_id: UUID) -> Response:
     """One."""
     gateway = GatewayRepository(services().database).render_by_id(gateway_id)
-    return answer_read(respond(gateway.body), gateway)
+    return conditional_response(respond(gateway.body), gateway)
 
 
 @blueprint.route("/<gateway_id>", methods=["PUT", "PATCH"])
@@ -70,7 +74,7 @@ def find_by_id(gateway_id: UUID) -> Response:
     "update_gateway",
     "Update the fields in the body; the password only if it is included",
     {200: GatewayResponse},
-    errors=(
+    error_responses=(
         GatewayNotFoundError,
         FactoryUnknownError,
         GatewayIdConflictError,
@@ -78,7 +82,7 @@ def find_by_id(gateway_id: UUID) -> Response:
     ),
     body=GatewayUpdate,
     condition="write",
-    is_tagged=True,
+    has_etag=True,
 )
 def update(gateway_id: UUID, body: GatewayUpdate, precondition: Precondition | None) -> Response:
     """Changes what the body names; the password only if it names one."""
@@ -100,7 +104,7 @@ def update(gateway_id: UUID, body: GatewayUpdate, precondition: Precondition | N
     "delete_gateway",
     "Delete a gateway: a worker disconnects it, and its gateway_id is free again",
     {204: None},
-    errors=(GatewayNotFoundError,),
+    error_responses=(GatewayNotFoundError,),
     condition="write",
 )
 def delete(gateway_id: UUID, precondition: Precondition | None) -> Response:
@@ -115,10 +119,10 @@ def delete(gateway_id: UUID, precondition: Precondition | None) -> Response:
     "restore_gateway",
     "Undo a deletion",
     {200: GatewayResponse},
-    errors=(GatewayNotFoundError, FactoryDeletedError, GatewayIdConflictError),
+    error_responses=(GatewayNotFoundError, FactoryDeletedError, GatewayIdConflictError),
     body=EmptyBody,
     is_body_optional=True,
-    is_tagged=True,
+    has_etag=True,
 )
 def restore(gateway_id: UUID) -> Response:
     """200: it is there again, and a worker connects it unless it is wanted disconnected."""
@@ -148,4 +152,4 @@ def seal(body: GatewayCreate | GatewayUpdate, row_id: UUID) -> bytes:
 
 def values_of(body: GatewayCreate | GatewayUpdate) -> dict[str, Any]:
     """What the body names, without the password."""
-    return {name: value for name, value in body.named().items() if name != "password"}
+    return {name: value for name, value in body.provided_fields().items() if name != "password"}

@@ -16,7 +16,7 @@ _NO_WORKER = "no worker is live, so no gateway is connected"
 
 
 @blueprint.get("")
-@Operation("get_health", "Whether the process is alive", {200: HealthResponse}, asks_database=False)
+@Operation("get_health", "Whether the process is alive", {200: HealthResponse}, uses_database=False)
 def live() -> Response:
     """200 while the process lives; asks nobody."""
     return respond(HealthResponse())
@@ -27,7 +27,7 @@ def live() -> Response:
     "get_readiness",
     "Whether the service is ready",
     {200: (ReadinessResponse, BriefReadinessResponse)},
-    errors=(NotReadyError([detail("workers", _NO_WORKER, "none_live")]),),
+    error_responses=(NotReadyError([detail("workers", _NO_WORKER, "none_live")]),),
 )
 def ready() -> Response:
     """200, or 503 naming what is wrong; where tokens are required, only to those who show one."""

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, current_app
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from service.api.middleware.metrics import count_pool, metrics_of
+from service.api.middleware.metrics import metrics_of, record_pool_stats
 from service.api.openapi.operation import Operation
 from service.errors import MetricsUnavailableError
 
@@ -15,9 +15,9 @@ blueprint = Blueprint("metrics", __name__)
     "get_metrics",
     "Get metrics for Prometheus",
     {200: {CONTENT_TYPE_PLAIN_0_0_4: {"schema": {"type": "string"}}}},
-    errors=(MetricsUnavailableError,),
+    error_responses=(MetricsUnavailableError,),
 )
 def show() -> Response:
     """The numbers."""
-    count_pool(current_app)
+    record_pool_stats(current_app)
     return Response(metrics_of(current_app).text(), content_type=CONTENT_TYPE_PLAIN_0_0_4)

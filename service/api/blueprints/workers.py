@@ -7,7 +7,7 @@ from service.api.schemas.base import WorkerResponse
 from service.api.schemas.lists import WorkerListQuery, WorkerPage
 from service.api.schemas.pagination import Page
 from service.api.services.context import services
-from service.api.web.etags import answer_read
+from service.api.web.etags import conditional_response
 from service.api.web.responses import respond
 from service.database.views.workers import RunningWorkerRepository
 
@@ -27,4 +27,4 @@ def find_all(query: WorkerListQuery) -> Response:
     repository = RunningWorkerRepository(services().database)
     page = Page(query, repository.find_all(query.start, query.limit + 1), repository.count())
     data = [WorkerResponse.of(row) for row in page.rows]
-    return answer_read(respond(WorkerPage(data=data, pagination=page.pagination)))
+    return conditional_response(respond(WorkerPage(data=data, pagination=page.pagination)))

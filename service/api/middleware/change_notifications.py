@@ -1,8 +1,8 @@
-"""Tells the herald of requests that wrote."""
+"""Tells the change_notifier of requests that wrote."""
 
 from flask import Flask, Response, g, request
 
-from service.api.services.change_notifier import Herald
+from service.api.services.change_notifier import ChangeNotifier
 from service.tokens import READING
 
 
@@ -11,12 +11,12 @@ def note_written(*, anything: bool) -> None:
     g.has_written = anything
 
 
-def tell_of_writes(app: Flask, herald: Herald) -> None:
+def notify_after_writes(app: Flask, change_notifier: ChangeNotifier) -> None:
     """Whatever may have written is told of, whether it concerns workers or not: to look costs them little."""
 
     def finish(response: Response) -> Response:
         if request.method not in READING and response.status_code < 400 and g.get("has_written", True):
-            herald.tell()
+            change_notifier.notify()
         return response
 
     app.after_request(finish)

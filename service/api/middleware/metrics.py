@@ -32,7 +32,7 @@ log = logging.getLogger("millgate.api")
 BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # Labels come from short lists only: a client that makes up methods and paths makes up no series.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-NO_ROUTE = "none"
+UNMATCHED_ROUTE = "none"
 # No request fails over a number, whatever the library raises when its files are gone.
 NOT_COUNTED = "could not record a metric"
 _EXTENSION = "millgate-metrics"
@@ -70,11 +70,11 @@ class ApiMetrics:
         self._fleet = CollectorRegistry()
         self._fleet.register(FleetMetrics(database))
 
-    def count_request(self, method: str, route: str | None, status: int, duration_s: float) -> None:
+    def observe_request(self, method: str, route: str | None, status: int, duration_s: float) -> None:
         """Counts an answer."""
         if not self._can_count():
             return
-        kind = method if method in METHODS else "other", route or NO_ROUTE, status
+        kind = method if method in METHODS else "other", route or UNMATCHED_ROUTE, status
         try:
             series = self._series.get(kind)
             if series is None:
@@ -84,7 +84,7 @@ class ApiMetrics:
             log.warning(NOT_COUNTED, exc_info=True)
             give_up_files()
 
-    def count_pool(self, use: PoolUse) -> None:
+    def record_pool_stats(self, use: PoolUse) -> None:
         """Counts what the pool did since it was last asked."""
         if self._is_shared:
             keep_files()
@@ -165,7 +165,7 @@ def _has_begun(path: Path) -> bool:
         return False
 
 
-def measure(app: Flask, database: Database) -> None:
+def install_metrics(app: Flask, database: Database) -> None:
     """Counts every request of an application. Call it after `log_requests`, which notes when one began."""
     metrics = ApiMetrics(database)
     app.extensions[_EXTENSION] = metrics
@@ -173,7 +173,7 @@ def measure(app: Flask, database: Database) -> None:
     def finish(response: Response) -> Response:
         asked = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 (at once: see request_log)
         route = None if asked.url_rule is None else asked.url_rule.rule
-        metrics.count_request(asked.method, route, response.status_code, perf_counter() - g.started)
+        metrics.observe_request(asked.method, route, response.status_code, perf_counter() - g.started)
         return response
 
     app.after_request(finish)
@@ -186,9 +186,9 @@ def metrics_of(app: Flask) -> ApiMetrics:
     return attached
 
 
-def count_pool(app: Flask) -> None:
+def record_pool_stats(app: Flask) -> None:
     """Counts what its pool did meanwhile: now and then, for it takes as long as to count a request."""
-    metrics_of(app).count_pool(services_of(app).database.take_use())
+    metrics_of(app).record_pool_stats(services_of(app).database.take_use())
 
 
 def count_clients(app: Flask, count: int, limit: int) -> None:

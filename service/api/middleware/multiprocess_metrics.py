@@ -118,7 +118,7 @@ def give_up_files() -> None:
                 (Path(directory() or "") / f"{kind}_{identity()}.db").unlink(missing_ok=True)
 
 
-def forget_process(pid: int) -> None:
+def mark_process_dead(pid: int) -> None:
     """A process has ended: what it had open is no more; what it counted stays."""
     for path in Path(directory() or os.devnull).glob(f"gauge_live*_{pid}-*.db"):
         path.unlink(missing_ok=True)
@@ -133,7 +133,7 @@ def remove_directory() -> None:
 
 def _begin_files(path: Path) -> None:
     _hold(path)
-    forget_process(os.getpid())
+    mark_process_dead(os.getpid())
     begun = _own.begun + 1
     files = {path / f"{kind}_{os.getpid()}-{begun}.db": size for kind, size in FILES.items()}
     try:

@@ -23,7 +23,7 @@ CONTENT_SECURITY_POLICY = {"default-src": "'none'", "frame-ancestors": "'none'"}
 _FORWARDED_SCHEME = "HTTP_X_FORWARDED_PROTO"
 
 
-def guard(app: Flask, config: ApiConfig) -> None:
+def install_security(app: Flask, config: ApiConfig) -> None:
     """Bounds what comes in, and sets the headers of what goes out."""
     # One more than a body may have, so that one that goes on behind its limit shows.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from flask import Flask
 
 from service.api.middleware.authentication import OPEN_BLUEPRINTS, READINESS, asks_for_tokens
-from service.api.openapi.operation import Operation, Refusal, operation_of
+from service.api.openapi.operation import Operation, ProblemSource, operation_of
 from service.api.server.client_socket import STALL_TIMEOUT_S
-from service.api.server.gunicorn_worker import BEFORE_THE_APPLICATION
-from service.api.web.errors import BAD_HTTP, CRASH, Answer, answer_to, answer_to_http
+from service.api.server.gunicorn_worker import SERVER_ERRORS
+from service.api.web.errors import INTERNAL_ERROR, MALFORMED_REQUEST, Problem, problem_for, problem_for_status
 from service.api.web.parsing import detail, invalid
 from service.errors import (
     CrossOriginError,
@@ -30,42 +30,44 @@ from service.tokens import Scope, covers
 _AUTOMATIC = frozenset({"HEAD", "OPTIONS"})
 _PARAMETER = re.compile(r"<\w+_id>")
 
-_ALWAYS: tuple[Refusal, ...] = (
+_ALWAYS: tuple[ProblemSource, ...] = (
     invalid([detail("surprise", "unknown field", "extra_forbidden")]),
-    BAD_HTTP,
-    CRASH,
+    MALFORMED_REQUEST,
+    INTERNAL_ERROR,
     MisdirectedRequestError,
-    *BEFORE_THE_APPLICATION,
+    *SERVER_ERRORS,
 )
-NO_SUCH_METHOD = answer_to_http(405, "Method Not Allowed")._replace(headers={"Allow": "GET, HEAD, OPTIONS"})
+NO_SUCH_METHOD = problem_for_status(405, "Method Not Allowed")._replace(
+    headers={"Allow": "GET, HEAD, OPTIONS"}
+)
 """Of paths that there are."""
-_OF_THE_DATABASE: tuple[Refusal, ...] = (
+_OF_THE_DATABASE: tuple[ProblemSource, ...] = (
     DatabaseError,
     DatabaseTimeoutError,
     DatabaseUnavailableError,
     OverloadedError,
 )
-_OF_TOKENS: tuple[Refusal, ...] = (UnauthorizedError(is_given=False), TooManyFailuresError(3.0))
-_OF_A_BODY: tuple[Refusal, ...] = (
+_OF_TOKENS: tuple[ProblemSource, ...] = (UnauthorizedError(is_given=False), TooManyFailuresError(3.0))
+_OF_A_BODY: tuple[ProblemSource, ...] = (
     InvalidRequestError(
         "INVALID_JSON",
         "The body is not valid JSON.",
         [detail("body", "Invalid JSON: EOF while parsing a value at line 1 column 0", "json_invalid")],
     ),
-    answer_to_http(408, f"The body paused for {STALL_TIMEOUT_S:.0f} s."),
-    answer_to_http(413, ""),
-    answer_to_http(415, "The body must be application/json."),
+    problem_for_status(408, f"The body paused for {STALL_TIMEOUT_S:.0f} s."),
+    problem_for_status(413, ""),
+    problem_for_status(415, "The body must be application/json."),
 )
 
 
-class Described(NamedTuple):
+class RouteOperation(NamedTuple):
     """An operation where it is: its method, its path as OpenAPI writes it, and its name in Flask."""
 
     method: str
     path: str
     endpoint: str
     name: str
-    says: Operation
+    operation: Operation
     security: list[dict[str, list[str]]]
     """Which tokens it needs, as OpenAPI writes it: none, one, or either."""
 
@@ -75,20 +77,20 @@ class Described(NamedTuple):
         return self.endpoint.partition(".")[0]
 
 
-def find_operations(app: Flask) -> Iterator[Described]:
+def iter_operations(app: Flask) -> Iterator[RouteOperation]:
     """Every operation of an application. Raises ValueError for a route that says nothing of itself."""
     for rule in app.url_map.iter_rules():
-        says = operation_of(app.view_functions[rule.endpoint])
-        if says is None:
+        operation = operation_of(app.view_functions[rule.endpoint])
+        if operation is None:
             raise ValueError(f"{rule.endpoint} is not described")
-        if not says.is_listed:
+        if not operation.include_in_schema:
             continue
         path = _PARAMETER.sub("{id}", rule.rule)
         methods = sorted((rule.methods or set()) - _AUTOMATIC)
         for method in methods:
-            name = says.name if method == methods[0] else f"{says.name}_by_{method.lower()}"
+            name = operation.name if method == methods[0] else f"{operation.name}_by_{method.lower()}"
             security = _security_of(rule.endpoint) if asks_for_tokens(app) else []
-            yield Described(method, path, rule.endpoint, name, says, security)
+            yield RouteOperation(method, path, rule.endpoint, name, operation, security)
 
 
 def _security_of(endpoint: str) -> list[dict[str, list[str]]]:
@@ -97,14 +99,14 @@ def _security_of(endpoint: str) -> list[dict[str, list[str]]]:
     return [] if endpoint.partition(".")[0] in OPEN_BLUEPRINTS else [{"token": []}]
 
 
-def refusals(one: Described) -> list[Answer]:
+def error_responses_for(one: RouteOperation) -> list[Problem]:
     """Every refusal that an operation may give, by status: an example each."""
     found = [*_ALWAYS]
-    if one.says.asks_database:
+    if one.operation.uses_database:
         found += _OF_THE_DATABASE
-    if one.says.body is not None:
+    if one.operation.body is not None:
         found += _OF_A_BODY
-    if one.says.condition is not None:
+    if one.operation.condition is not None:
         found.append(PreconditionFailedError)
     if not covers(Scope.READ, one.method):
         found.append(CrossOriginError)
@@ -112,14 +114,14 @@ def refusals(one: Described) -> list[Answer]:
         found += _OF_TOKENS
     if one.security and not covers(Scope.READ, one.method):
         found.append(ScopeTooSmallError)
-    answers = [_answer(refusal) for refusal in (*found, *one.says.errors)]
+    answers = [_answer(refusal) for refusal in (*found, *one.operation.error_responses)]
     return sorted(answers, key=lambda answer: answer.status)
 
 
-def _answer(refusal: Refusal) -> Answer:
-    if isinstance(refusal, Answer):
+def _answer(refusal: ProblemSource) -> Problem:
+    if isinstance(refusal, Problem):
         return refusal
-    answer = answer_to(refusal() if isinstance(refusal, type) else refusal)
+    answer = problem_for(refusal() if isinstance(refusal, type) else refusal)
     if answer is None:
         raise ValueError(f"{refusal} has no answer")
     return answer

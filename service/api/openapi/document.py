@@ -9,11 +9,11 @@ from flask import Flask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.api.openapi.catalog import NO_SUCH_METHOD, Described, find_operations, refusals
+from service.api.openapi.catalog import NO_SUCH_METHOD, RouteOperation, error_responses_for, iter_operations
 from service.api.openapi.components import CONDITIONS, DESCRIPTION, HEADERS, ID, REQUEST_ID, TOKEN
 from service.api.openapi.operation import MediaTypes, Operation
 from service.api.schemas.base import ErrorResponse
-from service.api.web.errors import Answer, render
+from service.api.web.errors import Problem, render
 from service.api.web.request_id import HEADER
 from service.api.web.responses import JSON
 
@@ -24,9 +24,9 @@ _MODEL = "#/components/schemas/{model}"
 Body = type[BaseModel] | tuple[type[BaseModel], ...] | MediaTypes | None
 
 
-def write_document(app: Flask) -> dict[str, Any]:
+def build_openapi(app: Flask) -> dict[str, Any]:
     """The whole document but `servers`. Raises ValueError for a route that is mute."""
-    operations = list(find_operations(app))
+    operations = list(iter_operations(app))
     links = {one.name: _links(one, operations) for one in operations}
     models, examples = Models(operations), Examples()
     paths: dict[str, dict[str, Any]] = {}
@@ -57,25 +57,25 @@ def write_document(app: Flask) -> dict[str, Any]:
 class Models:
     """The schemas of all models that operations take and give."""
 
-    def __init__(self, operations: Sequence[Described]) -> None:
+    def __init__(self, operations: Sequence[RouteOperation]) -> None:
         wanted: dict[tuple[type[BaseModel], Literal["validation", "serialization"]], None] = {
             (ErrorResponse, "serialization"): None
         }
         for one in operations:
-            if isinstance(one.says.body, type):
-                wanted[one.says.body, "validation"] = None
-            for answer in one.says.answers.values():
+            if isinstance(one.operation.body, type):
+                wanted[one.operation.body, "validation"] = None
+            for answer in one.operation.responses.values():
                 wanted |= dict.fromkeys((model, "serialization") for model in _models_in(answer))
         self._references, definitions = models_json_schema(list(wanted), ref_template=_MODEL)
         self.schemas: dict[str, Any] = definitions["$defs"]
 
-    def taken(self, body: type[BaseModel] | MediaTypes) -> dict[str, Any]:
+    def request_content(self, body: type[BaseModel] | MediaTypes) -> dict[str, Any]:
         """The content of a request."""
         if isinstance(body, type):
             return {JSON: {"schema": self._references[body, "validation"]}}
         return dict(body)
 
-    def given(self, body: Body) -> dict[str, Any]:
+    def response_content(self, body: Body) -> dict[str, Any]:
         """The content of a response."""
         if isinstance(body, Mapping):
             return dict(body)
@@ -95,7 +95,7 @@ class Examples:
     def __init__(self) -> None:
         self.written: dict[str, Any] = {}
 
-    def add(self, answer: Answer) -> tuple[str, dict[str, str]]:
+    def add(self, answer: Problem) -> tuple[str, dict[str, str]]:
         """The name of this refusal's example, and a reference to it."""
         example = {
             "summary": answer.message,
@@ -108,31 +108,35 @@ class Examples:
         return name, {"$ref": f"#/components/examples/{name}"}
 
 
-def _operation(one: Described, models: Models) -> dict[str, Any]:
+def _operation(one: RouteOperation, models: Models) -> dict[str, Any]:
     written: dict[str, Any] = {
         "operationId": one.name,
         "tags": [one.tag],
-        "summary": one.says.summary,
+        "summary": one.operation.summary,
         "parameters": _parameters(one),
         "security": one.security,
     }
-    if one.says.description:
-        written["description"] = one.says.description
-    if one.says.body is not None:
-        content = models.taken(one.says.body)
-        written["requestBody"] = {"required": not one.says.is_body_optional, "content": content}
+    if one.operation.description:
+        written["description"] = one.operation.description
+    if one.operation.body is not None:
+        content = models.request_content(one.operation.body)
+        written["requestBody"] = {"required": not one.operation.is_body_optional, "content": content}
     return written
 
 
-def _parameters(one: Described) -> list[dict[str, Any]]:
+def _parameters(one: RouteOperation) -> list[dict[str, Any]]:
     of_path = [ID] if "{id}" in one.path else []
-    of_query = [_in_query(name, schema) for name, schema in _query_properties(one.says)]
+    of_query = [_in_query(name, schema) for name, schema in _query_properties(one.operation)]
     conditions = [{"$ref": f"#/components/parameters/{name}"} for name in CONDITIONS]
-    return of_path + of_query + (conditions if one.says.condition else [])
+    return of_path + of_query + (conditions if one.operation.condition else [])
 
 
-def _query_properties(says: Operation) -> list[tuple[str, dict[str, Any]]]:
-    return list(says.query.model_json_schema()["properties"].items()) if says.query.model_fields else []
+def _query_properties(operation: Operation) -> list[tuple[str, dict[str, Any]]]:
+    return (
+        list(operation.query.model_json_schema()["properties"].items())
+        if operation.query.model_fields
+        else []
+    )
 
 
 def _in_query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -149,25 +153,25 @@ def _in_query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(
-    one: Described, models: Models, examples: Examples, links: Mapping[str, Any]
+    one: RouteOperation, models: Models, examples: Examples, links: Mapping[str, Any]
 ) -> dict[str, Any]:
     responses: dict[str, Any] = {}
-    for status, body in one.says.answers.items():
-        responses[str(status)] = _success(one.says, status)
+    for status, body in one.operation.responses.items():
+        responses[str(status)] = _success(one.operation, status)
         if body is not None:
-            responses[str(status)]["content"] = models.given(body)
+            responses[str(status)]["content"] = models.response_content(body)
         if links:
             responses[str(status)]["links"] = links
-    if one.says.condition == "read":
-        responses["304"] = _success(one.says, 304)
-    for status, answers in itertools.groupby(refusals(one), lambda answer: answer.status):
+    if one.operation.condition == "read":
+        responses["304"] = _success(one.operation, 304)
+    for status, answers in itertools.groupby(error_responses_for(one), lambda answer: answer.status):
         responses[str(status)] = _refusal(list(answers), examples)
     return dict(sorted(responses.items()))
 
 
-def _success(says: Operation, status: int) -> dict[str, Any]:
+def _success(operation: Operation, status: int) -> dict[str, Any]:
     names = [HEADER]
-    if says.is_tagged or says.condition == "read":
+    if operation.has_etag or operation.condition == "read":
         names.append("ETag")
     if status == HTTPStatus.CREATED:
         names.append("Location")
@@ -181,7 +185,7 @@ def _headers(names: Iterable[str]) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _refusal(answers: Sequence[Answer], examples: Examples) -> dict[str, Any]:
+def _refusal(answers: Sequence[Problem], examples: Examples) -> dict[str, Any]:
     schema = {"$ref": _MODEL.format(model=ErrorResponse.__name__)}
     shown = dict(examples.add(answer) for answer in answers)
     headers = dict.fromkeys([HEADER, *itertools.chain.from_iterable(answer.headers for answer in answers)])
@@ -192,9 +196,9 @@ def _refusal(answers: Sequence[Answer], examples: Examples) -> dict[str, Any]:
     }
 
 
-def _links(one: Described, operations: Sequence[Described]) -> dict[str, Any]:
+def _links(one: RouteOperation, operations: Sequence[RouteOperation]) -> dict[str, Any]:
     """From what was made to every operation on it."""
-    if HTTPStatus.CREATED not in one.says.answers:
+    if HTTPStatus.CREATED not in one.operation.responses:
         return {}
     return {
         other.name: {"operationId": other.name, "parameters": {"id": "$response.body#/id"}}

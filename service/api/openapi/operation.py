@@ -15,13 +15,13 @@ from functools import wraps
 from typing import Any, Literal
 
 from service.api.schemas.base import RequestModel, ResponseModel, UpdateModel
-from service.api.schemas.pagination import NoQuery, QueryModel
-from service.api.web.errors import Answer
+from service.api.schemas.pagination import EmptyQuery, QueryModel
+from service.api.web.errors import Problem
 from service.api.web.etags import write_precondition
 from service.api.web.parsing import parse_body, parse_id, parse_optional_body, parse_query, parse_update
 from service.errors import MillgateError
 
-Refusal = type[MillgateError] | MillgateError | Answer
+ProblemSource = type[MillgateError] | MillgateError | Problem
 """An error of ours, one with words of its own as the example, or the answer itself."""
 MediaTypes = Mapping[str, Mapping[str, Any]]
 """By media type, what is not JSON of ours: `schema` and `example`, as OpenAPI writes them."""
@@ -34,18 +34,18 @@ class Operation:
 
     name: str
     summary: str
-    answers: Mapping[int, type[ResponseModel] | tuple[type[ResponseModel], ...] | MediaTypes | None]
+    responses: Mapping[int, type[ResponseModel] | tuple[type[ResponseModel], ...] | MediaTypes | None]
     """What is answered when all goes well, by status: model(s), what is no JSON of ours, or nothing."""
-    errors: tuple[Refusal, ...] = ()
-    query: type[QueryModel] = NoQuery
+    error_responses: tuple[ProblemSource, ...] = ()
+    query: type[QueryModel] = EmptyQuery
     body: type[RequestModel] | MediaTypes | None = None
     is_body_optional: bool = False
     condition: Literal["read", "write"] | None = None
     """Whether If-Match and If-None-Match are heeded: by a `read`, which may answer 304, or by a `write`."""
-    is_tagged: bool = False
+    has_etag: bool = False
     """Whether the answer has an ETag; a conditional read's always has."""
-    asks_database: bool = True
-    is_listed: bool = True
+    uses_database: bool = True
+    include_in_schema: bool = True
     """Whether the document tells of it: a part of a page is no operation of the API."""
     description: str = ""
 
@@ -56,7 +56,7 @@ class Operation:
         def handle(**path: str) -> Any:
             return view(**self._parse(path))
 
-        _SAID[handle] = self
+        _OPERATIONS[handle] = self
         return handle
 
     def _parse(self, path: Mapping[str, str]) -> dict[str, Any]:
@@ -84,9 +84,9 @@ class Operation:
         return parse_body(model)
 
 
-_SAID: dict[View, Operation] = {}
+_OPERATIONS: dict[View, Operation] = {}
 
 
 def operation_of(view: View) -> Operation | None:
     """What was said of a route's function; None for one of which nothing was."""
-    return _SAID.get(view)
+    return _OPERATIONS.get(view)

@@ -24,7 +24,7 @@ from service.database.views.workers import RunningWorker
 from service.gateway_states import DesiredState, ReportedState
 
 
-def absent() -> Any:
+def unset() -> Any:
     """The default of a field that need not be there, yet is never null: only named fields are ever read."""
     return None
 
@@ -34,13 +34,13 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True, frozen=True)
 
-    def named(self) -> dict[str, Any]:
+    def provided_fields(self) -> dict[str, Any]:
         """The fields that the request names, and no others."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 ReadOnly = Annotated[
-    Any, Field(default_factory=absent, description="Accepted as returned by GET, and ignored.")
+    Any, Field(default_factory=unset, description="Accepted as returned by GET, and ignored.")
 ]
 
 
@@ -54,9 +54,11 @@ class UpdateModel(RequestModel):
     updated_at: ReadOnly
     deleted_at: ReadOnly
 
-    def named(self) -> dict[str, Any]:
+    def provided_fields(self) -> dict[str, Any]:
         """The fields that the request names and that can be changed."""
-        return {name: value for name, value in super().named().items() if name not in self.READ_ONLY}
+        return {
+            name: value for name, value in super().provided_fields().items() if name not in self.READ_ONLY
+        }
 
     def is_of(self, row_id: UUID) -> bool:
         """Whether it is meant for this resource, as far as it says."""
@@ -71,7 +73,7 @@ class FactoryCreate(RequestModel):
     """A new factory."""
 
     name: Name
-    organization_id: Id = Field(default_factory=absent)
+    organization_id: Id = Field(default_factory=unset)
     location: Location | None = None
     timezone: Timezone = "UTC"
     metadata: Metadata = Field(default_factory=dict)
@@ -80,11 +82,11 @@ class FactoryCreate(RequestModel):
 class FactoryUpdate(UpdateModel):
     """Changes to a factory: what is not named stays."""
 
-    name: Name = Field(default_factory=absent)
-    organization_id: Id = Field(default_factory=absent)
+    name: Name = Field(default_factory=unset)
+    organization_id: Id = Field(default_factory=unset)
     location: Location | None = None
-    timezone: Timezone = Field(default_factory=absent)
-    metadata: Metadata = Field(default_factory=absent)
+    timezone: Timezone = Field(default_factory=unset)
+    metadata: Metadata = Field(default_factory=unset)
 
 
 class GatewayCreate(RequestModel):
@@ -106,15 +108,15 @@ class GatewayUpdate(UpdateModel):
 
     READ_ONLY = UpdateModel.READ_ONLY | {"desired_state", "generation", "last_seen_at"}
 
-    factory_id: Id = Field(default_factory=absent)
-    gateway_id: DeviceId = Field(default_factory=absent)
-    name: Name = Field(default_factory=absent)
-    url: WebSocketUrl = Field(default_factory=absent)
-    email: Email = Field(default_factory=absent)
-    password: Password = Field(default_factory=absent)
+    factory_id: Id = Field(default_factory=unset)
+    gateway_id: DeviceId = Field(default_factory=unset)
+    name: Name = Field(default_factory=unset)
+    url: WebSocketUrl = Field(default_factory=unset)
+    email: Email = Field(default_factory=unset)
+    password: Password = Field(default_factory=unset)
     model: ShortText | None = None
     firmware_version: ShortText | None = None
-    metadata: Metadata = Field(default_factory=absent)
+    metadata: Metadata = Field(default_factory=unset)
     desired_state: ReadOnly
     generation: ReadOnly
     last_seen_at: ReadOnly

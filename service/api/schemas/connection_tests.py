@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.api.schemas.base import RequestModel, ResponseModel, absent
+from service.api.schemas.base import RequestModel, ResponseModel, unset
 from service.api.schemas.fields import Email, Password, WebSocketUrl
 
 StepName = Literal["resolve", "connect", "tls", "upgrade", "login", "subscribe"]
@@ -21,9 +21,9 @@ class TrialRequest(RequestModel):
 class GatewayTrialRequest(RequestModel):
     """What is to be tried in place of what is stored: nothing at all, or some of it."""
 
-    url: WebSocketUrl = Field(default_factory=absent)
-    email: Email = Field(default_factory=absent)
-    password: Password = Field(default_factory=absent)
+    url: WebSocketUrl = Field(default_factory=unset)
+    email: Email = Field(default_factory=unset)
+    password: Password = Field(default_factory=unset)
 
 
 class TrialStep(ResponseModel):

@@ -91,7 +91,7 @@ class QueryModel(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
 
 
-class NoQuery(QueryModel):
+class EmptyQuery(QueryModel):
     """For requests that take no parameters."""
 
 

@@ -25,7 +25,7 @@ from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped
 from service.api.middleware.request_log import tell_of_request
 from service.api.server.client_socket import HEAD_TIMEOUT_S, ClientSocket
 from service.api.server.request_body import RequestBody
-from service.api.web.errors import BAD_HTTP, CRASH, Answer, bad_http, render
+from service.api.web.errors import INTERNAL_ERROR, MALFORMED_REQUEST, Problem, malformed_request, render
 from service.api.web.request_id import HEADER, new_request_id
 from service.file_limit import raise_file_limit
 
@@ -40,17 +40,17 @@ STOP_LINGER_S = 2.0
 STOP_CLIENTS_S = 6.0
 """How long it waits for clients to send the rest of a request, and to take their responses."""
 
-_ANSWERS: dict[type[Exception], Answer] = {
-    ExpectationFailed: Answer(417, "EXPECTATION_FAILED", "This Expect header is not supported."),
-    InvalidResponseHeader: CRASH,
-    InvalidResponseHeaderName: CRASH,
-    LimitRequestHeaders: Answer(431, "HEADERS_TOO_LARGE", "The headers are too many or too large."),
-    LimitRequestLine: Answer(414, "URI_TOO_LONG", "The path and query are too long."),
-    UnsupportedTransferCoding: Answer(501, "NOT_IMPLEMENTED", "This transfer coding is not supported."),
-    ParseException: BAD_HTTP,
+_ANSWERS: dict[type[Exception], Problem] = {
+    ExpectationFailed: Problem(417, "EXPECTATION_FAILED", "This Expect header is not supported."),
+    InvalidResponseHeader: INTERNAL_ERROR,
+    InvalidResponseHeaderName: INTERNAL_ERROR,
+    LimitRequestHeaders: Problem(431, "HEADERS_TOO_LARGE", "The headers are too many or too large."),
+    LimitRequestLine: Problem(414, "URI_TOO_LONG", "The path and query are too long."),
+    UnsupportedTransferCoding: Problem(501, "NOT_IMPLEMENTED", "This transfer coding is not supported."),
+    ParseException: MALFORMED_REQUEST,
 }
-BEFORE_THE_APPLICATION = tuple(
-    answer for answer in _ANSWERS.values() if answer is not CRASH and answer is not BAD_HTTP
+SERVER_ERRORS = tuple(
+    answer for answer in _ANSWERS.values() if answer is not INTERNAL_ERROR and answer is not MALFORMED_REQUEST
 )
 """What any request may be refused with before the application sees it."""
 
@@ -61,13 +61,13 @@ def connection_limit() -> int:
     return MAX_CLIENTS if limit == resource.RLIM_INFINITY else max(16, min(MAX_CLIENTS, limit - OTHER_FILES))
 
 
-def answer_to_unreadable(error: Exception) -> Answer:
+def problem_for_unreadable(error: Exception) -> Problem:
     """What a client gets whose bytes never became a request."""
-    answer = next((_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS), CRASH)
-    return bad_http(error) if answer is BAD_HTTP else answer
+    answer = next((_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS), INTERNAL_ERROR)
+    return malformed_request(error) if answer is MALFORMED_REQUEST else answer
 
 
-def raw_response(answer: Answer, request_id: str) -> bytes:
+def raw_response(answer: Problem, request_id: str) -> bytes:
     """A whole HTTP response, after which the connection is closed."""
     body = render(answer, request_id).model_dump_json().encode()
     head = (
@@ -179,8 +179,8 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
         """Answers and logs what failed before, or beside, the application."""
-        answer, request_id = answer_to_unreadable(exc), new_request_id()
-        if answer is CRASH:
+        answer, request_id = problem_for_unreadable(exc), new_request_id()
+        if answer is INTERNAL_ERROR:
             log.error("unhandled exception in the server", exc_info=exc, extra={"request_id": request_id})
         tell_of_request(
             request_id, getattr(req, "method", None), getattr(req, "path", None), answer.status, None

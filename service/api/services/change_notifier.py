@@ -14,7 +14,7 @@ from service.threads import BackgroundThread
 log = logging.getLogger("millgate.api")
 
 
-class Herald:
+class ChangeNotifier:
     """Owns a thread. Tells at once, then again after `interval_s` at the earliest. Any thread may call."""
 
     def __init__(self, database: Executor, interval_s: float = 0.02) -> None:
@@ -23,13 +23,13 @@ class Herald:
         self._told = threading.Condition()
         self._is_pending = False
         self._stopping = threading.Event()
-        self._thread = BackgroundThread(self._run, "herald")
+        self._thread = BackgroundThread(self._run, "change-notifier")
 
     def start(self) -> None:
         """Behind the fork. What was told before is told on now."""
         self._thread.start()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Something was committed. Returns at once."""
         with self._told:
             self._is_pending = True

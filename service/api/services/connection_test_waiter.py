@@ -1,6 +1,6 @@
 """Waiting for what a worker finds out: no connection is held meanwhile, and no longer than it may take.
 
-How many wait at once is bounded where trials begin: by what the workers can do.
+How many wait at once is bounded where tests begin: by what the workers can do.
 """
 
 import logging
@@ -15,7 +15,7 @@ from service.database.desired.connection_tests import Progress, TrialRepository
 from service.database.engine.deadline import REQUEST_LIMIT_S, answer_within
 from service.database.engine.pool import Database
 from service.database.engine.query import Executor
-from service.errors import DatabaseError, MillgateError, NoWorkerError, TrialLostError
+from service.errors import ConnectionTestLostError, DatabaseError, MillgateError, NoWorkerError
 
 log = logging.getLogger("millgate.api")
 
@@ -25,52 +25,53 @@ _GRACE_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class TrialDesk:
+class ConnectionTestWaiter:
     """Of one process; made before the fork."""
 
-    limit_s: float
+    timeout_s: float
     ending: threading.Event = field(default_factory=threading.Event)
     """Set when the process is to end: nobody waits any more then."""
 
     def run(self, database: Database, begin: Callable[[TrialRepository], UUID]) -> TrialResponse:
-        """Begins a trial in a transaction and waits for what comes of it.
+        """Begins a connection test in a transaction and waits for what comes of it.
 
-        Raises what `begin` does, TooManyTrialsError, NoWorkerError, TrialLostError, DatabaseError.
+        Raises what `begin` does, TooManyConnectionTestsError, NoWorkerError, ConnectionTestLostError and
+        DatabaseError.
         """
         with database.transaction() as transaction:
-            trial_id = begin(TrialRepository(transaction))
+            test_id = begin(TrialRepository(transaction))
         try:
-            found = self._wait(TrialRepository(database), trial_id)
+            found = self._wait(TrialRepository(database), test_id)
         except DatabaseError:
             # Who waited for a silent database once shall not do it again: the workers remove the row.
             raise
         except MillgateError:
-            _delete(database, trial_id)
+            _delete(database, test_id)
             raise
-        _delete(database, trial_id)
+        _delete(database, test_id)
         return TrialResponse(**dict(found), ok=found.failure is None)
 
-    def _wait(self, trials: TrialRepository, trial_id: UUID) -> TrialResult:
-        deadline = time.monotonic() + self.limit_s + _GRACE_S
+    def _wait(self, tests: TrialRepository, test_id: UUID) -> TrialResult:
+        deadline = time.monotonic() + self.timeout_s + _GRACE_S
         while not self.ending.wait(_LOOK_EVERY_S):
             answer_within(REQUEST_LIMIT_S)
-            progress = trials.find_progress(trial_id)
+            progress = tests.find_progress(test_id)
             if progress is None:
-                raise TrialLostError
+                raise ConnectionTestLostError
             if progress.result is not None:
                 return TrialResult.model_validate(progress.result)
             if not progress.has_worker or time.monotonic() > deadline:
                 raise _nobody(progress)
-        raise TrialLostError
+        raise ConnectionTestLostError
 
 
-def _nobody(progress: Progress) -> NoWorkerError | TrialLostError:
-    return TrialLostError() if progress.is_claimed else NoWorkerError()
+def _nobody(progress: Progress) -> NoWorkerError | ConnectionTestLostError:
+    return ConnectionTestLostError() if progress.is_claimed else NoWorkerError()
 
 
-def _delete(database: Executor, trial_id: UUID) -> None:
+def _delete(database: Executor, test_id: UUID) -> None:
     answer_within(REQUEST_LIMIT_S)
     try:
-        TrialRepository(database).delete(trial_id)
+        TrialRepository(database).delete(test_id)
     except DatabaseError as error:
-        log.warning("a trial's row is left to the workers to remove: %s", error)
+        log.warning("a connection test's row is left to the workers to remove: %s", error)

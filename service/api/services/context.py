@@ -6,9 +6,9 @@ from threading import BoundedSemaphore
 
 from flask import Flask, current_app
 
-from service.api.services.change_notifier import Herald
-from service.api.services.connection_test_waiter import TrialDesk
-from service.api.services.event_feed import EventWatch
+from service.api.services.change_notifier import ChangeNotifier
+from service.api.services.connection_test_waiter import ConnectionTestWaiter
+from service.api.services.event_feed import EventFeed
 from service.api.services.stored_passwords import PasswordPolicy
 from service.api.services.token_usage import TokenUses
 from service.crypto import Sealer
@@ -21,23 +21,23 @@ _EXTENSION = "millgate"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The database, the key, the newest migration that this code was written for, the desk for trials."""
+    """What handlers share; `newest_migration` is the one that this code was written for."""
 
     database: Database
     sealer: Sealer
     newest_migration: str
-    trials: TrialDesk
-    event_watch: EventWatch
-    herald: Herald
+    connection_tests: ConnectionTestWaiter
+    event_feed: EventFeed
+    change_notifier: ChangeNotifier
     token_uses: TokenUses
     passwords: PasswordPolicy
     import_slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(IMPORTS_AT_ONCE))
     """Held while a file is imported."""
 
-    def end_waits(self) -> None:
+    def cancel_waits(self) -> None:
         """The process is told to stop: who only waits for others is answered at once."""
-        self.event_watch.end_waits()
-        self.trials.ending.set()
+        self.event_feed.cancel_waits()
+        self.connection_tests.ending.set()
 
 
 def attach_services(app: Flask, services: Services) -> None:

@@ -30,7 +30,7 @@ class Slot:
     is_taken: bool = False
 
 
-class EventWatch:
+class EventFeed:
     """Owns a thread. Any thread may call, but no signal handler: it takes locks."""
 
     def __init__(
@@ -48,13 +48,13 @@ class EventWatch:
         self._newest: StreamPosition | None = None
         self._waiting = 0
         self._is_stopping = False
-        self._thread = BackgroundThread(self._run, "event-watch")
+        self._thread = BackgroundThread(self._run, "event-feed")
 
     def start(self) -> None:
         """Behind the fork."""
         self._thread.start()
 
-    def end_waits(self) -> None:
+    def cancel_waits(self) -> None:
         """Nobody waits any more, from now on."""
         with self._changed:
             self._is_stopping = True
@@ -63,7 +63,7 @@ class EventWatch:
 
     def stop(self, timeout_s: float) -> None:
         """Ends the thread, after the look under way."""
-        self.end_waits()
+        self.cancel_waits()
         self._thread.join(timeout_s)
 
     @contextmanager
@@ -116,7 +116,7 @@ class EventWatch:
             del self._reads[what]
         return mine.result()
 
-    def wait_beyond(self, slot: Slot, position: StreamPosition, limit_s: float) -> bool:
+    def wait_after(self, slot: Slot, position: StreamPosition, limit_s: float) -> bool:
         """Whether something came behind this place, within the limit; False early if the process stops.
 
         Raises TooManyWaitingError when as many wait already as may, ShuttingDownError for a first wait in a

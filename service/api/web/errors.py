@@ -17,6 +17,7 @@ from service.api.web.malformed_requests import of_unfinished, problem_of
 from service.api.web.request_id import request_id
 from service.api.web.responses import respond
 from service.errors import (
+    ConnectionTestLostError,
     CrossOriginError,
     DatabaseError,
     DatabaseTimeoutError,
@@ -40,11 +41,10 @@ from service.errors import (
     PreconditionFailedError,
     ScopeTooSmallError,
     ShuttingDownError,
+    TooManyConnectionTestsError,
     TooManyFailuresError,
     TooManyImportsError,
-    TooManyTrialsError,
     TooManyWaitingError,
-    TrialLostError,
     UnauthorizedError,
 )
 
@@ -54,7 +54,7 @@ _DETAILS = TypeAdapter(list[ErrorDetail])
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-class Answer(NamedTuple):
+class Problem(NamedTuple):
     """What an error looks like from outside."""
 
     status: int
@@ -65,110 +65,110 @@ class Answer(NamedTuple):
 
 
 INVALID = "The request is not valid."
-CRASH = Answer(500, "INTERNAL_ERROR", "Internal error. It was logged under this request_id.")
+INTERNAL_ERROR = Problem(500, "INTERNAL_ERROR", "Internal error. It was logged under this request_id.")
 CHALLENGE = 'Bearer realm="millgate"'
 UNAUTHORIZED = "A valid API token is required: Authorization: Bearer <token>."
 TOO_MANY_FAILURES = "Too many requests without a valid token. Retry after the time in Retry-After."
-BAD_HTTP = Answer(400, "BAD_REQUEST", "The request could not be read.")
+MALFORMED_REQUEST = Problem(400, "BAD_REQUEST", "The request could not be read.")
 
-ANSWERS: dict[type[MillgateError], Answer] = {
-    CrossOriginError: Answer(
+PROBLEMS: dict[type[MillgateError], Problem] = {
+    CrossOriginError: Problem(
         403, "CROSS_ORIGIN", "Writes from other origins are refused. Add the origin to CORS_ORIGINS."
     ),
-    MisdirectedRequestError: Answer(
+    MisdirectedRequestError: Problem(
         421, "MISDIRECTED_REQUEST", "This server does not serve this host. Add it to ALLOWED_HOSTS."
     ),
-    FactoryDeletedError: Answer(
+    FactoryDeletedError: Problem(
         409, "FACTORY_DELETED", "The gateway's factory is deleted. Restore the factory first."
     ),
-    FactoryNotFoundError: Answer(404, "FACTORY_NOT_FOUND", "Factory not found."),
-    GatewayNotFoundError: Answer(404, "GATEWAY_NOT_FOUND", "Gateway not found."),
-    GatewayIdConflictError: Answer(
+    FactoryNotFoundError: Problem(404, "FACTORY_NOT_FOUND", "Factory not found."),
+    GatewayNotFoundError: Problem(404, "GATEWAY_NOT_FOUND", "Gateway not found."),
+    GatewayIdConflictError: Problem(
         409,
         "GATEWAY_ID_CONFLICT",
         "Another gateway has this gateway_id.",
         [{"field": "gateway_id", "message": "is taken by another gateway", "type": "conflict"}],
     ),
-    FactoryUnknownError: Answer(
+    FactoryUnknownError: Problem(
         400,
         "VALIDATION_ERROR",
         INVALID,
         [{"field": "factory_id", "message": "does not exist", "type": "unknown"}],
     ),
-    OrganizationUnknownError: Answer(
+    OrganizationUnknownError: Problem(
         400,
         "VALIDATION_ERROR",
         INVALID,
         [{"field": "organization_id", "message": "does not exist", "type": "unknown"}],
     ),
-    PreconditionFailedError: Answer(
+    PreconditionFailedError: Problem(
         412, "PRECONDITION_FAILED", "The resource has changed. Fetch it again and retry."
     ),
-    ScopeTooSmallError: Answer(
+    ScopeTooSmallError: Problem(
         403,
         "FORBIDDEN",
         "This token is read-only.",
         headers={"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="write"'},
     ),
-    MetricsUnavailableError: Answer(
+    MetricsUnavailableError: Problem(
         503,
         "METRICS_UNAVAILABLE",
         "The metrics cannot be read right now. Try again shortly.",
         headers={"Retry-After": "5"},
     ),
-    NoWorkerError: Answer(
+    NoWorkerError: Problem(
         503,
         "NO_WORKER",
         "No worker is available to run the test. Try again shortly.",
         headers={"Retry-After": "5"},
     ),
-    TooManyTrialsError: Answer(
+    TooManyConnectionTestsError: Problem(
         429,
         "TOO_MANY_CONNECTION_TESTS",
         "Too many connection tests are running. Retry after the time in Retry-After.",
         headers={"Retry-After": "5"},
     ),
-    TrialLostError: Answer(
+    ConnectionTestLostError: Problem(
         504, "CONNECTION_TEST_LOST", "The test was interrupted and has no result. Try again."
     ),
-    EventCursorExpiredError: Answer(
+    EventCursorExpiredError: Problem(
         410,
         "CURSOR_EXPIRED",
         "This cursor has expired: events after it have been deleted. "
         "Start again without a cursor and re-read the gateways.",
     ),
-    TooManyWaitingError: Answer(
+    TooManyWaitingError: Problem(
         503,
         "TOO_MANY_WAITING",
         "Too many requests are waiting for events. Retry after the time in Retry-After.",
         headers={"Retry-After": "5"},
     ),
-    ShuttingDownError: Answer(
+    ShuttingDownError: Problem(
         503,
         "SHUTTING_DOWN",
         "The service is stopping. Retry after the time in Retry-After.",
         headers={"Retry-After": "1"},
     ),
-    ImportTooBigError: Answer(
+    ImportTooBigError: Problem(
         413, "PAYLOAD_TOO_LARGE", "The file is too large: at most 10,000 rows, 16 MiB, and 256 KiB per line."
     ),
-    TooManyImportsError: Answer(
+    TooManyImportsError: Problem(
         429,
         "TOO_MANY_IMPORTS",
         "Too many imports are running. Retry after the time in Retry-After.",
         headers={"Retry-After": "5"},
     ),
-    OverloadedError: Answer(
+    OverloadedError: Problem(
         503,
         "OVERLOADED",
         "Too many requests are waiting for the database. Retry after the time in Retry-After.",
         headers={"Retry-After": "1"},
     ),
-    DatabaseUnavailableError: Answer(
+    DatabaseUnavailableError: Problem(
         500, "DATABASE_UNAVAILABLE", "The database is not responding. Try again shortly."
     ),
-    DatabaseTimeoutError: Answer(500, "DATABASE_TIMEOUT", "The database timed out. Nothing was changed."),
-    DatabaseError: Answer(500, "DATABASE_ERROR", "Database error."),
+    DatabaseTimeoutError: Problem(500, "DATABASE_TIMEOUT", "The database timed out. Nothing was changed."),
+    DatabaseError: Problem(500, "DATABASE_ERROR", "Database error."),
 }
 
 _CODES = {
@@ -184,24 +184,24 @@ _TOLD_HEADERS = frozenset({"Accept", "Accept-Encoding", "Accept-Patch"})
 _MESSAGES = {404: "Not found.", 413: "The body is too large: at most 1 MiB."}
 
 
-def answer_to(error: MillgateError) -> Answer | None:
+def problem_for(error: MillgateError) -> Problem | None:
     """What an error of ours looks like from outside; None for one that no request should ever meet."""
     if isinstance(error, InvalidRequestError):
-        return Answer(400, error.code, error.message, error.details)
+        return Problem(400, error.code, error.message, error.details)
     if isinstance(error, UnauthorizedError):
         # RFC 6750, section 3: no error code where nothing was given.
         challenge = f'{CHALLENGE}, error="invalid_token"' if error.is_given else CHALLENGE
-        return Answer(401, "UNAUTHORIZED", UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
+        return Problem(401, "UNAUTHORIZED", UNAUTHORIZED, headers={"WWW-Authenticate": challenge})
     if isinstance(error, TooManyFailuresError):
         retry_after = {"Retry-After": str(math.ceil(error.retry_after_s))}
-        return Answer(429, "TOO_MANY_FAILURES", TOO_MANY_FAILURES, headers=retry_after)
+        return Problem(429, "TOO_MANY_FAILURES", TOO_MANY_FAILURES, headers=retry_after)
     if isinstance(error, NotReadyError):
-        return Answer(
+        return Problem(
             503, "NOT_READY", "The service is not ready.", error.details, headers={"Retry-After": "5"}
         )
     if isinstance(error, GatewayIdsTakenError):
-        return ANSWERS[GatewayIdConflictError]._replace(details=_taken(error.gateway_ids))
-    return next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)
+        return PROBLEMS[GatewayIdConflictError]._replace(details=_taken(error.gateway_ids))
+    return next((PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS), None)
 
 
 def _taken(gateway_ids: Sequence[str]) -> Details:
@@ -211,18 +211,18 @@ def _taken(gateway_ids: Sequence[str]) -> Details:
     ]
 
 
-def bad_http(error: Exception) -> Answer:
+def malformed_request(error: Exception) -> Problem:
     """What a client gets whose bytes gunicorn could not read."""
-    return BAD_HTTP._replace(message=problem_of(error) or BAD_HTTP.message)
+    return MALFORMED_REQUEST._replace(message=problem_of(error) or MALFORMED_REQUEST.message)
 
 
-def answer_to_http(status: int, words: str) -> Answer:
+def problem_for_status(status: int, words: str) -> Problem:
     """What one of werkzeug's errors looks like; `words` are for a status that we have none for."""
     code = _CODES.get(status) or re.sub(r"\W+", "_", words.upper())
-    return Answer(status, code, _MESSAGES.get(status, words))
+    return Problem(status, code, _MESSAGES.get(status, words))
 
 
-def render(answer: Answer, request: str) -> ErrorResponse:
+def render(answer: Problem, request: str) -> ErrorResponse:
     """The body of an answer to a request with this id."""
     return ErrorResponse(
         error=ErrorBody(
@@ -243,7 +243,7 @@ def handle_errors(app: Flask) -> None:
 
 
 def _on_our_error(error: MillgateError) -> Response:
-    answer = answer_to(error)
+    answer = problem_for(error)
     if answer is None:
         return _on_crash(error)
     if isinstance(error, DatabaseError):
@@ -256,7 +256,7 @@ def _on_http_error(error: HTTPException) -> Response:
         error = of_unfinished(error)
     status = error.code or 500
     words = (error.description or error.name) if status in {400, 408, 415} else error.name
-    response = _respond(answer_to_http(status, words))
+    response = _respond(problem_for_status(status, words))
     response.headers.extend(item for item in error.get_headers() if item[0] in _TOLD_HEADERS)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
@@ -264,15 +264,15 @@ def _on_http_error(error: HTTPException) -> Response:
 
 
 def _on_unreadable_body(error: Exception) -> Response:
-    return _respond(bad_http(error))
+    return _respond(malformed_request(error))
 
 
 def _on_crash(error: Exception) -> Response:
     log.error("unhandled exception in a request", exc_info=error, extra={"request_id": request_id()})
-    return _respond(CRASH)
+    return _respond(INTERNAL_ERROR)
 
 
-def _respond(answer: Answer) -> Response:
+def _respond(answer: Problem) -> Response:
     response = respond(render(answer, request_id()), answer.status)
     response.headers.update(answer.headers)
     return response

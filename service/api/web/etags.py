@@ -22,10 +22,10 @@ _DIGEST_BYTES = 12
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"[ \t,]*{_TAG}[ \t]*(?:,(?:[ \t]*{_TAG})?[ \t]*)*")
 _ONE_TAG = re.compile(r'(W/)?"([^"]*)"')
-_OURS = re.compile(r"([1-9][0-9]{0,18})-[0-9a-f]+")
+_VERSIONED_ETAG = re.compile(r"([1-9][0-9]{0,18})-[0-9a-f]+")
 
 
-class Versioned(Protocol):
+class HasVersion(Protocol):
     """A row that counts its changes."""
 
     @property
@@ -48,20 +48,20 @@ class Tags:
     tags: tuple[Tag, ...]
     is_any: bool = False
 
-    def match_whole(self, opaque: str, *, strongly: bool) -> bool:
+    def matches_etag(self, opaque: str, *, strongly: bool) -> bool:
         """Whether one of them is this tag; a weak one never is where the comparison is strong."""
         return self.is_any or any(
             tag.opaque == opaque and not (strongly and tag.is_weak) for tag in self.tags
         )
 
-    def match_version(self, version: int, *, strongly: bool) -> bool:
+    def matches_version(self, version: int, *, strongly: bool) -> bool:
         """Whether one of them is a tag of this version."""
         return self.is_any or any(
             _version_in(tag.opaque) == version and not (strongly and tag.is_weak) for tag in self.tags
         )
 
 
-Precondition = Callable[[Versioned], None]
+Precondition = Callable[[HasVersion], None]
 """Raises PreconditionFailedError for a row that is not in the state that the request is meant for."""
 
 
@@ -85,36 +85,36 @@ def write_precondition() -> Precondition | None:
     if wanted is None and unwanted is None:
         return None
 
-    def check(row: Versioned) -> None:
-        if wanted is not None and not wanted.match_version(row.version, strongly=True):
+    def check(row: HasVersion) -> None:
+        if wanted is not None and not wanted.matches_version(row.version, strongly=True):
             raise PreconditionFailedError
-        if unwanted is not None and unwanted.match_version(row.version, strongly=False):
+        if unwanted is not None and unwanted.matches_version(row.version, strongly=False):
             raise PreconditionFailedError
 
     return check
 
 
-def with_tag(response: Response, row: Versioned | None = None) -> Response:
+def with_tag(response: Response, row: HasVersion | None = None) -> Response:
     """The response with the ETag of its body; of a list there is no version."""
     _set_tag(response, row)
     return response
 
 
-def answer_read(response: Response, row: Versioned | None = None) -> Response:
+def conditional_response(response: Response, row: HasVersion | None = None) -> Response:
     """The response to a read with its ETag, or 304 without a body where the client has it already.
 
     Raises PreconditionFailedError, and InvalidRequestError for a condition that cannot be read.
     """
     wanted, unwanted = _conditions()
     tag = _set_tag(response, row)
-    if wanted is not None and not wanted.match_whole(tag, strongly=True):
+    if wanted is not None and not wanted.matches_etag(tag, strongly=True):
         raise PreconditionFailedError
-    if unwanted is not None and unwanted.match_whole(tag, strongly=False):
+    if unwanted is not None and unwanted.matches_etag(tag, strongly=False):
         return _not_modified(response)
     return response
 
 
-def _set_tag(response: Response, row: Versioned | None) -> str:
+def _set_tag(response: Response, row: HasVersion | None) -> str:
     digest = blake2b(response.get_data(), digest_size=_DIGEST_BYTES).hexdigest()
     tag = digest if row is None else f"{row.version}-{digest}"
     response.headers["ETag"] = f'"{tag}"'
@@ -137,5 +137,5 @@ def _not_modified(response: Response) -> Response:
 
 
 def _version_in(opaque: str) -> int | None:
-    ours = _OURS.fullmatch(opaque)
+    ours = _VERSIONED_ETAG.fullmatch(opaque)
     return int(ours[1]) if ours else None

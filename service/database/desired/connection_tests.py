@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from service.config import MOST_PER_WORKER
+from service.config import CONNECTION_TESTS_PER_WORKER
 from service.database.engine.notifications import announce_trial
 from service.database.engine.query import Command, Count, Executor, Query, required
-from service.errors import GatewayNotFoundError, NoWorkerError, TooManyTrialsError
+from service.errors import GatewayNotFoundError, NoWorkerError, TooManyConnectionTestsError
 
 MOST_IN_ALL = 16
 
@@ -135,7 +135,7 @@ class TrialRepository:
     def begin(self, url: str, email: str, seal: Callable[[UUID], bytes], limit_s: float) -> UUID:
         """A trial with a password that `seal` seals for the id that it is told.
 
-        Raises NoWorkerError, TooManyTrialsError.
+        Raises NoWorkerError, TooManyConnectionTestsError.
         """
         self._take_place()
         trial_id = self._new_id()
@@ -150,7 +150,7 @@ class TrialRepository:
         """The same with the password of a gateway, which `lock_login` holds as it is.
 
         `password_is_confined`: None if it is as confined as the gateway's.
-        Raises GatewayNotFoundError, NoWorkerError, TooManyTrialsError.
+        Raises GatewayNotFoundError, NoWorkerError, TooManyConnectionTestsError.
         """
         self._take_place()
         trial_id = self._new_id()
@@ -190,5 +190,5 @@ class TrialRepository:
         room = required(self._executor.fetch_one(FIND_ROOM, {}))
         if not room.workers:
             raise NoWorkerError
-        if room.trials >= min(room.workers * MOST_PER_WORKER, MOST_IN_ALL):
-            raise TooManyTrialsError
+        if room.trials >= min(room.workers * CONNECTION_TESTS_PER_WORKER, MOST_IN_ALL):
+            raise TooManyConnectionTestsError

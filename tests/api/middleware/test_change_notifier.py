@@ -7,7 +7,7 @@ from contextvars import copy_context
 import psycopg
 import pytest
 
-from service.api.services.change_notifier import Herald
+from service.api.services.change_notifier import ChangeNotifier
 from service.api.services.context import services_of
 from service.app import create_app
 from service.config import ApiConfig
@@ -87,7 +87,7 @@ def test_many_writes_wake_workers_less_often(
     assert 0 < told_until_now(listener) < POSTS
 
 
-def test_the_sessions_of_the_api_leave_telling_to_the_herald(
+def test_the_sessions_of_the_api_leave_notifying_to_the_change_notifier(
     database_url: str, listener: psycopg.Connection
 ) -> None:
     app = create_app(config_for(database_url))
@@ -102,32 +102,30 @@ def test_the_sessions_of_the_api_leave_telling_to_the_herald(
         # A request sets its context a deadline, which is not to be that of the tests that follow.
         assert copy_context().run(write) == 201
         assert told_until_now(listener) == 0, "not by the trigger"
-        services.herald.start()
+        services.change_notifier.start()
         await_one(listener)
     finally:
-        services.herald.stop(WAIT_S)
+        services.change_notifier.stop(WAIT_S)
         services.database.close()
     assert told_until_now(listener) == 0, "once for all that was written"
 
 
 def test_what_is_pending_when_it_is_to_stop_is_told(database: Database, listener: psycopg.Connection) -> None:
-    herald = Herald(database, interval_s=NEVER_S)
-    herald.start()
-    herald.tell()
+    change_notifier = ChangeNotifier(database, interval_s=NEVER_S)
+    change_notifier.start()
+    change_notifier.notify()
     await_one(listener)
     for _ in range(POSTS):
-        herald.tell()
+        change_notifier.notify()
     assert told_until_now(listener) == 0, "not before the interval is over"
-    herald.stop(WAIT_S)
+    change_notifier.stop(WAIT_S)
     assert told_until_now(listener) == 1
 
 
-def test_a_herald_that_has_nothing_to_tell_says_nothing(
-    database: Database, listener: psycopg.Connection
-) -> None:
-    herald = Herald(database)
-    herald.start()
-    herald.stop(WAIT_S)
+def test_an_idle_change_notifier_sends_nothing(database: Database, listener: psycopg.Connection) -> None:
+    change_notifier = ChangeNotifier(database)
+    change_notifier.start()
+    change_notifier.stop(WAIT_S)
     assert told_until_now(listener) == 0
 
 
@@ -136,14 +134,14 @@ def test_it_goes_on_when_the_database_comes_back(
 ) -> None:
     caplog.set_level("DEBUG", "millgate.api")
     database = Database(config_for(database_url).database, "test", tells_later=True)
-    herald = Herald(database)
-    herald.start()
+    change_notifier = ChangeNotifier(database)
+    change_notifier.start()
     try:
-        herald.tell()
-        wait_until(lambda: "workers are not told" in caplog.text, WAIT_S, "the herald to fail")
+        change_notifier.notify()
+        wait_until(lambda: "workers are not told" in caplog.text, WAIT_S, "the change_notifier to fail")
         database.open()
-        herald.tell()
+        change_notifier.notify()
         await_one(listener)
     finally:
-        herald.stop(WAIT_S)
+        change_notifier.stop(WAIT_S)
         database.close()

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from flask import Flask, Response
 
-from service.api.openapi.document import write_document
+from service.api.openapi.document import build_openapi
 from service.api.openapi.operation import operation_of
 from service.api.web.etags import Precondition
 from service.app import create_app
@@ -59,18 +59,18 @@ def test_a_route_that_says_nothing_is_no_part_of_a_document() -> None:
     app = Flask("mute")
     app.add_url_rule("/mute", view_func=lambda: "nothing")
     with pytest.raises(ValueError, match="is not described"):
-        write_document(app)
+        build_openapi(app)
 
 
 def test_every_operation_has_a_name_of_its_own() -> None:
-    paths = write_document(application())["paths"]
+    paths = build_openapi(application())["paths"]
     names = [operation["operationId"] for path in paths.values() for operation in path.values()]
     assert len(set(names)) == len(names) >= 20
     assert all(set(path) <= METHODS for path in paths.values())
 
 
 def test_what_any_request_may_meet_is_told() -> None:
-    document = write_document(application())
+    document = build_openapi(application())
     shared = document["components"]["responses"]["MethodNotAllowed"]
     assert set(shared["headers"]) >= {"Allow", "X-Request-ID"}
     assert "METHOD_NOT_ALLOWED" in shared["description"]
@@ -80,8 +80,8 @@ def test_what_any_request_may_meet_is_told() -> None:
         each["operationId"] for each in operations if "OVERLOADED" in str(each["responses"].get("503"))
     ]
     for each in operations:
-        asks_database = "DATABASE_UNAVAILABLE" in str(each["responses"]["500"])
-        assert (each["operationId"] in overloaded) == asks_database, each["operationId"]
+        uses_database = "DATABASE_UNAVAILABLE" in str(each["responses"]["500"])
+        assert (each["operationId"] in overloaded) == uses_database, each["operationId"]
     assert len(overloaded) >= 20
 
 
@@ -132,12 +132,12 @@ def test_the_document_says_whether_this_server_asks_for_tokens() -> None:
     def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
         return [operation for path in document["paths"].values() for operation in path.values()]
 
-    guarded = write_document(application(AUTH="required"))
+    guarded = build_openapi(application(AUTH="required"))
     asking = [one for one in operations(guarded) if {"token": []} in one["security"]]
     assert len(asking) > 20
     assert all("401" in one["responses"] for one in asking)
     assert "token" in guarded["components"]["securitySchemes"]
-    open_to_all = write_document(application(AUTH="off"))
+    open_to_all = build_openapi(application(AUTH="off"))
     for one in operations(open_to_all):
         assert one["security"] == []
         assert "401" not in one["responses"], one["operationId"]

@@ -45,8 +45,8 @@ def test_the_api_answers_safely_without_a_database_and_recovers_by_itself(
         assert api.call("GET", "/api/factories").json["pagination"]["total"] == 2
 
 
-# The pool tries again a second after it could not connect, which the herald may have had it do meanwhile.
-# The time-out is the one that ships.
+# The pool tries again a second after it could not connect, and the change notifier may have made it do
+# so meanwhile. The timeout is the default.
 ALONE = {"DB_POOL_TIMEOUT_S": "2"}
 
 

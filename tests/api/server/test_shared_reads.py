@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from service.api.services.event_feed import EventWatch
+from service.api.services.event_feed import EventFeed
 from service.database.engine.query import Executor
 from service.errors import DatabaseUnavailableError, TooManyWaitingError
 from tests.support.waiting import wait_until
@@ -16,8 +16,8 @@ LIMIT_S = 10.0
 
 
 @pytest.fixture
-def watch() -> EventWatch:
-    return EventWatch(cast("Executor", None), max_waiting=1)
+def watch() -> EventFeed:
+    return EventFeed(cast("Executor", None), max_waiting=1)
 
 
 class Read:
@@ -36,13 +36,13 @@ class Read:
         return f"read {self.count}"
 
 
-def joined(watch: EventWatch, what: str) -> int:
+def joined(watch: EventFeed, what: str) -> int:
     """How many wait for a read that another has begun."""
     future: Any = watch._reads.get(what)
     return 0 if future is None else len(future._condition._waiters)
 
 
-def test_a_crowd_reads_once_and_who_comes_later_reads_again(watch: EventWatch) -> None:
+def test_a_crowd_reads_once_and_who_comes_later_reads_again(watch: EventFeed) -> None:
     read = Read()
     with ThreadPoolExecutor(CROWD) as pool:
         results = [pool.submit(watch.read_once, "here", read, LIMIT_S) for _ in range(CROWD)]
@@ -52,7 +52,7 @@ def test_a_crowd_reads_once_and_who_comes_later_reads_again(watch: EventWatch) -
     assert watch.read_once("here", read, LIMIT_S) == "read 2"
 
 
-def test_what_a_read_raises_is_raised_for_all_who_share_it(watch: EventWatch) -> None:
+def test_what_a_read_raises_is_raised_for_all_who_share_it(watch: EventFeed) -> None:
     read = Read(DatabaseUnavailableError("away"))
     with ThreadPoolExecutor(5) as pool:
         results = [pool.submit(watch.read_once, "here", read, LIMIT_S) for _ in range(5)]
@@ -62,7 +62,7 @@ def test_what_a_read_raises_is_raised_for_all_who_share_it(watch: EventWatch) ->
     assert not watch._reads
 
 
-def test_other_places_take_turns_and_say_so_when_none_comes(watch: EventWatch) -> None:
+def test_other_places_take_turns_and_say_so_when_none_comes(watch: EventFeed) -> None:
     read = Read()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(watch.read_once, "here", read, LIMIT_S)

@@ -25,7 +25,7 @@ def crashing_app() -> Flask:
     app = create_app()
 
     @app.get("/api/crash")
-    @Operation("crash", "A bug", {}, is_listed=False)
+    @Operation("crash", "A bug", {}, include_in_schema=False)
     def crash() -> str:
         password = "correct horse battery staple"
         raise RuntimeError(f"a bug that knows {len(password)} characters")
@@ -101,7 +101,7 @@ def test_what_is_no_http_is_answered_and_costs_only_its_connection(api: ApiServe
 
 @pytest.mark.req("API-06")
 def test_who_is_to_come_back_is_told_when() -> None:
-    answers = [*errors.ANSWERS.values(), errors.answer_to(NotReadyError([]))]
+    answers = [*errors.PROBLEMS.values(), errors.problem_for(NotReadyError([]))]
     busy = [answer for answer in answers if answer is not None and answer.status in {429, 503}]
     assert len(busy) >= 7
     assert [answer.code for answer in busy if "Retry-After" not in answer.headers] == []
@@ -115,7 +115,7 @@ def test_every_error_of_ours_has_an_answer_or_never_meets_a_request() -> None:
     without = {
         kind.__name__
         for kind in tree(MillgateError)
-        if not any(isinstance(kind, type) and known in kind.__mro__ for known in errors.ANSWERS)
+        if not any(isinstance(kind, type) and known in kind.__mro__ for known in errors.PROBLEMS)
     }
     assert without == {
         "MillgateError",

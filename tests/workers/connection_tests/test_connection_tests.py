@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.config import MOST_PER_WORKER
+from service.config import CONNECTION_TESTS_PER_WORKER
 from service.crypto import Secret
 from service.database.desired.connection_tests import MOST_IN_ALL, StoredLogin, TrialRepository
 from service.database.engine.pool import ConnectionExecutor, connect
 from service.database.observed.workers import WorkerRepository
-from service.errors import GatewayNotFoundError, NoWorkerError, TooManyTrialsError
+from service.errors import GatewayNotFoundError, NoWorkerError, TooManyConnectionTestsError
 from service.gateway_states import Phase, Reason, ReasonCode
 from simulator import Fault
 from tests.support.testbed import WorkerTestBed
@@ -105,13 +105,13 @@ def test_a_notification_is_not_needed(
 def test_a_few_at_once(testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker) -> None:
     [gateway] = start_site().gateways
     gateway.fault(Fault.SILENT_LOGIN)
-    trials = [put(testbed, gateway.url, expires_in_s=60) for _ in range(MOST_PER_WORKER + 2)]
+    trials = [put(testbed, gateway.url, expires_in_s=60) for _ in range(CONNECTION_TESTS_PER_WORKER + 2)]
     start_worker(**PATIENT)
-    gateway.wait(lambda seen: seen.attempts == MOST_PER_WORKER, WAIT_S)
+    gateway.wait(lambda seen: seen.attempts == CONNECTION_TESTS_PER_WORKER, WAIT_S)
     # The worker looks again and again meanwhile, and leaves the others alone.
     looks = "SELECT FROM workers WHERE heartbeat_at > started_at + interval '1 second'"
     wait_until(lambda: testbed.rows(looks), WAIT_S, "a second to pass")
-    assert (gateway.attempts, claimed(testbed)) == (MOST_PER_WORKER, MOST_PER_WORKER)
+    assert (gateway.attempts, claimed(testbed)) == (CONNECTION_TESTS_PER_WORKER, CONNECTION_TESTS_PER_WORKER)
 
     def is_over() -> bool:
         gateway.drop()
@@ -202,7 +202,7 @@ def five_workers(testbed: WorkerTestBed) -> Iterator[None]:
 @pytest.mark.usefixtures("five_workers")
 def test_there_is_a_bound_in_all(testbed: WorkerTestBed) -> None:
     first, *_ = [begin(testbed, "ws://gateway") for _ in range(MOST_IN_ALL)]
-    with pytest.raises(TooManyTrialsError):
+    with pytest.raises(TooManyConnectionTestsError):
         begin(testbed, "ws://gateway")
     testbed.rows("UPDATE connection_tests SET expires_at = now() WHERE id = %s", first)
     begin(testbed, "ws://gateway")

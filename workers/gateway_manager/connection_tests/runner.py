@@ -5,7 +5,7 @@ import threading
 from time import monotonic
 from typing import Any
 
-from service.config import MOST_PER_WORKER
+from service.config import CONNECTION_TESTS_PER_WORKER
 from service.database.engine.pool import Database
 from service.database.observed.connection_tests import ClaimedTrial, TrialWorkRepository
 from service.database.observed.workers import WorkerIdentity
@@ -88,7 +88,7 @@ class ConnectionTestRunner:
         if worker is None:
             return
         repository = TrialWorkRepository(self._database, worker)
-        places = MOST_PER_WORKER - len(self._active())
+        places = CONNECTION_TESTS_PER_WORKER - len(self._active())
         for claim in repository.claim(places) if places > 0 else []:
             self._begin(worker, claim)
         # Last, because no client waits for it.
