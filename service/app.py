@@ -71,7 +71,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.url_map.converters["default"] = IdConverter
-    database = Database(config.database, "millgate-api", tells_later=True)
+    database = Database(config.database, "millgate-api", defer_notify=True)
     change_notifier = ChangeNotifier(database)
     attach_services(
         app,

@@ -16,7 +16,7 @@ from service.crypto import Sealer
 from service.database.engine.first_connection import check_reachable
 from service.database.engine.pool import Database
 from service.database.security.key_checks import check_key, find_keys_in_use, retire_key
-from service.database.security.reencryption import SealedPassword, SealRepository
+from service.database.security.reencryption import ReencryptionRepository, SealedPassword
 from service.environment import read_environment
 from service.errors import ConfigurationError, DatabaseError, SealError
 from service.logs import configure_logging
@@ -71,12 +71,12 @@ class Rotation:
         after, self.unreadable = _FIRST, 0
         while True:
             with self.database.transaction() as transaction:
-                seals = SealRepository(transaction)
+                seals = ReencryptionRepository(transaction)
                 batch = seals.lock_batch(self.sealer.key_id, after, BATCH)
                 if not batch:
                     return
                 anew = [(was, sealed) for was in batch if (sealed := self._seal(was)) is not None]
-                done = seals.seal_anew(anew)
+                done = seals.reencrypt(anew)
             after = batch[-1].id
             self.sealed_anew += done
             if done:
@@ -91,7 +91,7 @@ class Rotation:
             return None
 
     def _left(self) -> int:
-        uses = SealRepository(self.database).count_by_key()
+        uses = ReencryptionRepository(self.database).count_by_key()
         return sum(count for key_id, count in uses.items() if key_id != self.sealer.key_id)
 
     def _retire(self) -> bool:

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.database.engine.pool import PoolUse
+from service.database.engine.pool import PoolStats
 from service.gateway_states import ReasonCode, State
 from workers.gateway_manager.registry import GatewayRegistry
 
@@ -21,7 +21,7 @@ class WorkerMetrics(Collector):
     lease_remaining_s: Callable[[], float]
     capacity: Callable[[], int]
     is_database_up: Callable[[], bool]
-    pool_use: Callable[[], PoolUse]
+    pool_use: Callable[[], PoolStats]
 
     def text(self) -> bytes:
         """All numbers, in Prometheus's text format."""

@@ -243,7 +243,7 @@ def test_a_take_over_is_in_the_history_to_the_second(api: ApiServer, database: p
         )
         hold(lost, gateway, LEASE_S)
         # Nobody renews it: it runs out, and another takes over.
-        wait_until(lambda: WorkerRepository(taker).bury(), 10, "the lease to run out")
+        wait_until(lambda: WorkerRepository(taker).reap(), 10, "the lease to run out")
         hold(taker, gateway, 60)
         answer = availability(api, gateway)
     told = api.call("GET", f"/api/gateways/{gateway['id']}/events").json["data"]

@@ -113,7 +113,7 @@ class Service:
         assert row is not None
         return bool(row[0])
 
-    def seal_anew(self) -> None:
+    def reencrypt(self) -> None:
         """As the rotation of keys does."""
         sealer = Sealer(Secret(KEY))
         with self.database.transaction():
@@ -295,7 +295,7 @@ def test_the_worker_judges_the_address_that_a_name_stands_for(start_service: Sta
     assert service.call("PATCH", path, {"url": f"{url}/path"}).status == 200
     assert service.call("DELETE", path).status == 204
     assert service.call("POST", f"{path}/restore").status == 200
-    service.seal_anew()
+    service.reencrypt()
     assert service.is_confined()
     service.wait_for(path, has_reason("password_required"))
     again = service.call("POST", f"{path}/test").json["failure"]

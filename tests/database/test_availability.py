@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.database.views.availability import Availability, measure
-from service.database.views.history import PresentState, Step, Wish
+from service.database.views.history import DesiredStateChange, PresentState, Step
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 END = 100
@@ -29,7 +29,7 @@ def present(
         stored_state=stored,
         unknown_since=None if unknown_since is None else at(unknown_since),
         events_pruned_until=at(pruned),
-        wishes_since=at(created),
+        changes_since=at(created),
         as_of=at(END),
     )
 
@@ -39,9 +39,12 @@ def steps_of(moves: Sequence[tuple[float, str, str]]) -> list[Step]:
     return [Step(number, at(seconds), before, after) for number, (seconds, before, after) in enumerate(moves)]
 
 
-def wishes_of(moves: Sequence[tuple[float, bool]]) -> list[Wish]:
+def wishes_of(moves: Sequence[tuple[float, bool]]) -> list[DesiredStateChange]:
     """In this order."""
-    return [Wish(number, at(seconds), is_wanted) for number, (seconds, is_wanted) in enumerate(moves)]
+    return [
+        DesiredStateChange(number, at(seconds), is_wanted)
+        for number, (seconds, is_wanted) in enumerate(moves)
+    ]
 
 
 def seconds(measured: Availability) -> tuple[float, float, float, float, list[float]]:

@@ -162,11 +162,11 @@ def test_a_total_is_exact_where_it_is_kept_and_bounded_elsewhere(connection: psy
     factory_id = FactoryRepository(executor).create({"name": "x"}).id
     wanted = GatewayFilter(desired_state="connected")
     connection.execute(INSERT_MANY, {"factory_id": factory_id, "prefix": "A-", "count": MOST_COUNTED})
-    assert gateways.render_all(FIRST_PAGE, 1, wanted).total == Total(MOST_COUNTED)
+    assert gateways.list_json(FIRST_PAGE, 1, wanted).total == Total(MOST_COUNTED)
     create(connection, factory_id)
     create(connection, factory_id)
-    assert gateways.render_all(FIRST_PAGE, 1, wanted).total == Total(MOST_COUNTED, is_exact=False)
-    assert gateways.render_all(PageStart(MOST_COUNTED * 2), 1, wanted).total.is_exact is False
+    assert gateways.list_json(FIRST_PAGE, 1, wanted).total == Total(MOST_COUNTED, is_exact=False)
+    assert gateways.list_json(PageStart(MOST_COUNTED * 2), 1, wanted).total.is_exact is False
     for which in (GatewayFilter(), GatewayFilter(factory_id=factory_id)):
-        assert gateways.render_all(FIRST_PAGE, 1, which).total == Total(MOST_COUNTED + 2)
-        assert gateways.render_all(PageStart(MOST_COUNTED * 2), 1, which).total == Total(MOST_COUNTED + 2)
+        assert gateways.list_json(FIRST_PAGE, 1, which).total == Total(MOST_COUNTED + 2)
+        assert gateways.list_json(PageStart(MOST_COUNTED * 2), 1, which).total == Total(MOST_COUNTED + 2)

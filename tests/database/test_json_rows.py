@@ -138,13 +138,13 @@ def test_gateways_are_rendered_as_the_model_shows_them(
     fill(connection, factories.create({"name": "Mill"}).id)
     which = GatewayFilter(is_deleted=is_deleted)
     rows = gateways.find_all(FIRST_PAGE, 100, which)
-    page = gateways.render_all(FIRST_PAGE, 100, which)
+    page = gateways.list_json(FIRST_PAGE, 100, which)
     assert len(rows) == len(page.bodies) == page.total.rows
     assert page.total.rows >= 2
     for row, body in zip(rows, page.bodies, strict=True):
         assert_same(body, as_response(row))
         if not is_deleted:
-            rendered = gateways.render_by_id(row.id)
+            rendered = gateways.find_json(row.id)
             assert (rendered.id, rendered.version, rendered.body) == (row.id, 815, body)
     assert any(row.last_seen_at for row in rows)
     assert not all(row.last_seen_at for row in rows)
@@ -170,12 +170,12 @@ def test_factories_are_rendered_as_the_model_shows_them(
             (at, at if is_deleted else None, factory.id),
         )
     which = FactoryFilter(is_deleted=is_deleted)
-    rows, page = factories.find_all(FIRST_PAGE, 100, which), factories.render_all(FIRST_PAGE, 100, which)
+    rows, page = factories.find_all(FIRST_PAGE, 100, which), factories.list_json(FIRST_PAGE, 100, which)
     assert len(rows) == len(page.bodies) == page.total.rows == len(TIMES)
     for row, body in zip(rows, page.bodies, strict=True):
         assert_same(body, FactoryResponse.of(row))
         if not is_deleted:
-            rendered = factories.render_by_id(row.id)
+            rendered = factories.find_json(row.id)
             assert (rendered.id, rendered.version, rendered.body) == (row.id, row.version, body)
 
 
@@ -183,22 +183,22 @@ def test_factories_are_rendered_as_the_model_shows_them(
 def test_what_is_written_is_rendered_as_it_is_read(
     connection: psycopg.Connection, factories: FactoryRepository, gateways: GatewayRepository
 ) -> None:
-    factory = factories.create_rendered({"name": TEXTS[1], "metadata": METADATA[3]})
-    assert factory == factories.render_by_id(factory.id)
+    factory = factories.create_json({"name": TEXTS[1], "metadata": METADATA[3]})
+    assert factory == factories.find_json(factory.id)
     assert_same(factory.body, FactoryResponse.of(factories.find_by_id(factory.id)))
-    changed = factories.update_rendered(factory.id, {"location": TEXTS[2]})
-    assert (changed.body, changed.is_changed) == (factories.render_by_id(factory.id).body, True)
+    changed = factories.update_json(factory.id, {"location": TEXTS[2]})
+    assert (changed.body, changed.is_changed) == (factories.find_json(factory.id).body, True)
     assert changed.version == factory.version + 1
 
     texts = dict.fromkeys(("gateway_id", "name", "email"), TEXTS[1]) | {"url": "ws://x"}
     values = {"factory_id": factory.id, **texts, "metadata": METADATA[1]}
-    gateway = gateways.create_rendered(new_id(), SEALED, values)
-    assert gateway == gateways.render_by_id(gateway.id)
+    gateway = gateways.create_json(new_id(), SEALED, values)
+    assert gateway == gateways.find_json(gateway.id)
     connection.execute(
         "INSERT INTO gateway_connections (gateway_id, last_seen_at) VALUES (%s, %s)", (gateway.id, TIMES[0])
     )
-    renamed = gateways.update_rendered(gateway.id, {"name": TEXTS[3], "factory_id": factory.id})
-    assert (renamed.body, renamed.is_changed) == (gateways.render_by_id(gateway.id).body, True)
+    renamed = gateways.update_json(gateway.id, {"name": TEXTS[3], "factory_id": factory.id})
+    assert (renamed.body, renamed.is_changed) == (gateways.find_json(gateway.id).body, True)
     assert renamed.version == gateway.version + 1
     (row,) = gateways.find_all(PageStart(), 2, GatewayFilter(factory_id=factory.id))
     assert_same(renamed.body, as_response(row))
@@ -212,5 +212,5 @@ def test_times_are_written_alike_whatever_the_databases_date_style(
     connection.execute(f'ALTER DATABASE "{name}" SET timezone = "Asia/Tokyo"'.encode())
     factory = factories.create({"name": "Mill"})
     with connect(config_for(database_url), "test") as another:
-        rendered = FactoryRepository(ConnectionExecutor(another)).render_by_id(factory.id)
+        rendered = FactoryRepository(ConnectionExecutor(another)).find_json(factory.id)
     assert_same(rendered.body, FactoryResponse.of(factory))

@@ -7,7 +7,7 @@ import pytest
 
 from service.database.engine.pool import Database
 from service.database.engine.query import Command
-from service.database.engine.timeout_connection import has_news
+from service.database.engine.timeout_connection import has_pending_input
 from tests.support.database_pools import config_for
 from tests.support.waiting import wait_until
 
@@ -32,7 +32,7 @@ def test_not_even_over_one_that_another_thread_gives_back_meanwhile(
         mine, others = inner.getconn(), inner.getconn()
         for lost in (mine, others):
             database.execute("SELECT pg_terminate_backend(%s)", [lost.info.backend_pid])
-        wait_until(lambda: has_news(mine) and has_news(others), what="the server's goodbye")
+        wait_until(lambda: has_pending_input(mine) and has_pending_input(others), what="the server's goodbye")
         inner.putconn(mine)
         check = inner.check
 

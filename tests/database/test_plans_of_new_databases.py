@@ -52,7 +52,7 @@ def test_each_connection_is_compared_with_its_own_report(
     row = explained.fetchone()
     assert row is not None
     [plan] = json.loads(row[0])
-    assert statement.is_planned_anew
+    assert statement.custom_plan
     assert compared_rows(plan["Plan"]) < 10 * (GATEWAYS + REPORTS)
 
 

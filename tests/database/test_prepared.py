@@ -135,7 +135,7 @@ def test_frequent_lists_are_planned_once(
     """After the five plans that PostgreSQL makes of each statement to compare."""
     repository = gateways.GatewayRepository(ConnectionExecutor(connection))
     for _ in range(8):
-        repository.render_all(start, 21, which)
+        repository.list_json(start, 21, which)
     plans = prepared(connection)
     assert (5, 3) in plans
     assert max(custom for custom, _ in plans) == 5

@@ -80,24 +80,24 @@ def list_statements() -> dict[str, Statement]:
         for order, start in itertools.product(get_args(gateway_lists.GatewaySort), starts):
             name = f"gateway_lists.page {some} {order} {start}"
             statements[name] = gateway_lists.page(order, some, start)
-            statements[f"{name}, rendered"] = gateway_lists.rendered_page(order, some, start)
+            statements[f"{name}, rendered"] = gateway_lists.json_page(order, some, start)
     for few in of_factories:
         statements[f"factory_lists.count {few}"] = factory_lists.count(few)
         for sort, start in itertools.product(get_args(factory_lists.FactorySort), starts):
             name = f"factory_lists.page {few} {sort} {start}"
             statements[name] = factory_lists.page(sort, few, start)
-            statements[f"{name}, rendered"] = factory_lists.rendered_page(sort, few, start)
+            statements[f"{name}, rendered"] = factory_lists.json_page(sort, few, start)
     return statements
 
 
 # The functions that put statements together.
 BUILDERS = {
     ("gateway_lists", "page"),
-    ("gateway_lists", "rendered_page"),
+    ("gateway_lists", "json_page"),
     ("gateway_lists", "count"),
     ("gateway_lists", "id_batches"),
     ("factory_lists", "page"),
-    ("factory_lists", "rendered_page"),
+    ("factory_lists", "json_page"),
     ("factory_lists", "count"),
 }
 CONSTANTS = constant_statements()

@@ -19,7 +19,7 @@ from service.database.desired import (
     restore,
 )
 from service.database.desired.factory_lists import FactoryFilter, FactorySort
-from service.database.desired.gateway_lists import GatewayFilter, GatewaySort, WorkerLife
+from service.database.desired.gateway_lists import GatewayFilter, GatewaySort, WorkerLiveness
 from service.database.engine.paging import PageStart
 from service.database.engine.query import Command, Query
 from service.database.observed import active_gateways, connections
@@ -125,7 +125,7 @@ DELETED = GatewayFilter(is_deleted=True)
 CONNECTED = GatewayFilter(state="connected")
 UNKNOWN = GatewayFilter(state="unknown")
 HOLDERS = [
-    WorkerLife(UUID(f"00000000-0000-7000-8000-e{number:011}"), is_live=True)
+    WorkerLiveness(UUID(f"00000000-0000-7000-8000-e{number:011}"), is_live=True)
     for number in range(HELD // HELD_BY_A_WORKER)
 ]
 EVERY_FACTORY = FactoryFilter()
@@ -318,8 +318,10 @@ PAST_CASES = {
     "history.FIND_STEPS": Case(
         history.FIND_STEPS, {**DAY, "limit": 100_000}, {"gateway_events_gateway_id_id_idx"}
     ),
-    "history.FIND_WISHES": Case(
-        history.FIND_WISHES, {**DAY, "limit": 100_000}, {"desired_state_changes_gateway_id_id_idx"}
+    "history.FIND_DESIRED_STATE_CHANGES": Case(
+        history.FIND_DESIRED_STATE_CHANGES,
+        {**DAY, "limit": 100_000},
+        {"desired_state_changes_gateway_id_id_idx"},
     ),
     "history.FIND_PRESENT": Case(
         history.FIND_PRESENT, {"gateway_id": GATEWAY}, {"desired_state_changes_gateway_id_id_idx"}
@@ -444,9 +446,9 @@ def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection,
 
 @pytest.mark.req("DB-04")
 @pytest.mark.parametrize("sort", typing.get_args(GatewaySort))
-@pytest.mark.parametrize("lost", [[], [WorkerLife(SMALL_WORKER, is_live=False)]])
+@pytest.mark.parametrize("lost", [[], [WorkerLiveness(SMALL_WORKER, is_live=False)]])
 def test_what_nobody_knows_of_is_found_by_the_worker_that_is_lost(
-    crowded: psycopg.Connection, sort: GatewaySort, lost: list[WorkerLife]
+    crowded: psycopg.Connection, sort: GatewaySort, lost: list[WorkerLiveness]
 ) -> None:
     for statement, parameters in (
         (
@@ -516,7 +518,7 @@ def test_factories_can_be_counted_without_reading_them(many_factories: psycopg.C
 
 @pytest.mark.req("DB-04")
 def test_a_worker_finds_its_gateways_by_index(crowded: psycopg.Connection) -> None:
-    nodes = explain(crowded, active_gateways.FIND_HELD, {"worker_id": SMALL_WORKER, "ids": None})
+    nodes = explain(crowded, active_gateways.FIND_ACTIVE, {"worker_id": SMALL_WORKER, "ids": None})
     assert "gateway_connections_worker_id_epoch_idx" in indexes(nodes)
     assert indexes(nodes) & {"gateways_pkey", "gateways_active_id_idx"}
     assert read_whole(nodes, *LARGE) == []
@@ -528,7 +530,7 @@ def test_a_worker_with_5000_gateways_finds_them_by_index(crowded: psycopg.Connec
 
     How many the worker holds is read from the index in any case.
     """
-    nodes = explain(crowded, active_gateways.FIND_HELD, {"worker_id": WORKER, "ids": None})
+    nodes = explain(crowded, active_gateways.FIND_ACTIVE, {"worker_id": WORKER, "ids": None})
     assert "gateway_connections_worker_id_epoch_idx" in indexes(nodes)
     assert read_whole(nodes, "gateway_connections") == []
     assert [node for node in read_whole(nodes, *LARGE) if node.is_repeated] == []
@@ -541,7 +543,7 @@ def test_a_worker_that_looks_for_changes_reads_what_changed_and_nothing_else(
     # As of the transaction that filled the tables, nothing has changed since.
     newest = crowded.execute("SELECT max(modified_xid)::text::bigint + 1 FROM gateways").fetchone()
     assert newest is not None
-    for query in (active_gateways.FIND_MARK, active_gateways.FIND_CHANGED):
+    for query in (active_gateways.FIND_WATERMARK, active_gateways.FIND_CHANGED):
         nodes = explain(crowded, query, {"transaction": newest[0], "worker_id": WORKER})
         assert "gateways_modified_xid_idx" in indexes(nodes)
         assert read_whole(nodes, *LARGE) == []

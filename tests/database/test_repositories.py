@@ -15,12 +15,12 @@ from service.database.desired.factories import FactoryRepository
 from service.database.desired.factory_lists import FactoryFilter
 from service.database.desired.gateway_lists import GatewayFilter
 from service.database.desired.gateways import GatewayRepository
-from service.database.desired.json_rows import RenderedPage
+from service.database.desired.json_rows import JsonPage
 from service.database.desired.restore import RestorationRepository
 from service.database.engine.ids import new_id
 from service.database.engine.paging import PageStart, Total
 from service.database.engine.pool import ConnectionExecutor
-from service.database.observed.active_gateways import ActiveGatewayRepository, ChangeMark
+from service.database.observed.active_gateways import ActiveGatewayRepository, Watermark
 from service.database.rows import Factory, Gateway
 from service.database.views.history import HistoryRepository
 from service.database.views.statuses import StatusRepository
@@ -61,13 +61,13 @@ class World:
         """A new gateway, wanted connected."""
         return self.gateways.create(new_id(), SEALED, gateway_values(factory_id, device, name))
 
-    def mark_here(self) -> ChangeMark:
+    def mark_here(self) -> Watermark:
         """The mark that it would be if nothing else ran on the server: behind all that was written so far."""
         row = self.connection.execute(
             "SELECT pg_current_xact_id()::text::bigint + 1, pg_postmaster_start_time()"
         ).fetchone()
         assert row is not None
-        return ChangeMark(*row)
+        return Watermark(*row)
 
     def hold(self, *gateway_ids: UUID) -> UUID:
         """A new worker that holds these gateways; returns its id."""
@@ -218,18 +218,18 @@ def test_a_worker_finds_what_it_holds_and_which_of_it_is_wanted(world: World) ->
     worker = world.hold(active.id, deleted.id, unwanted.id, orphan.id)
     other_worker = world.hold(elsewhere.id)
     held = {active.id, deleted.id, unwanted.id, orphan.id}
-    assert {one.id for one in world.active.find_held(worker) if one.is_wanted} == held
+    assert {one.id for one in world.active.find_active(worker) if one.is_wanted} == held
     world.gateways.soft_delete(deleted.id)
     world.gateways.want_disconnected(unwanted.id)
     world.delete_by_hand("factories", closed.id)
-    assert {one.id for one in world.active.find_held(worker)} == held
-    (found,) = [one for one in world.active.find_held(worker) if one.is_wanted]
+    assert {one.id for one in world.active.find_active(worker)} == held
+    (found,) = [one for one in world.active.find_active(worker) if one.is_wanted]
     assert (found.id, found.generation, found.connect_requested_at) == (
         active.id, 1, active.connect_requested_at,
     )  # fmt: skip
     assert (found.connects, found.messages_received) == (3, 4)
-    assert [gateway.id for gateway in world.active.find_held(other_worker)] == [elsewhere.id]
-    assert world.active.find_held(NOBODY) == []
+    assert [gateway.id for gateway in world.active.find_active(other_worker)] == [elsewhere.id]
+    assert world.active.find_active(NOBODY) == []
 
 
 @pytest.mark.req("REPO-04")
@@ -238,13 +238,13 @@ def test_only_what_changed_is_read_again(world: World) -> None:
     first, second, free = (world.gateway(factory.id, f"CTC-{number}") for number in range(3))
     worker = world.hold(first.id, second.id)
     mark = world.mark_here()
-    assert not world.active.find_mark(mark).has_changed
+    assert not world.active.find_watermark(mark).has_changed
     assert world.active.find_changed(worker, mark) == []
     world.gateways.want_connected(second.id)
     world.gateways.want_disconnected(free.id)
-    assert world.active.find_mark(mark).has_changed
+    assert world.active.find_watermark(mark).has_changed
     assert world.active.find_changed(worker, mark) == [second.id]
-    assert [gateway.id for gateway in world.active.find_held(worker, [second.id, free.id])] == [second.id]
+    assert [gateway.id for gateway in world.active.find_active(worker, [second.id, free.id])] == [second.id]
 
 
 @pytest.mark.req("REPO-04")
@@ -255,7 +255,7 @@ def test_a_change_that_commits_late_is_not_missed(world: World, database_url: st
     with psycopg.connect(database_url, autocommit=True) as late, late.transaction():
         GatewayRepository(ConnectionExecutor(late)).want_connected(gateway.id)
         world.gateway(world.factory().id, "CTC-2")
-        mark = world.active.find_mark(None)
+        mark = world.active.find_watermark(None)
     assert gateway.id in world.active.find_changed(worker, mark)
 
 
@@ -370,7 +370,7 @@ def all_rows(world: World) -> list[Any]:
     ]
 
 
-def ids_of(page: RenderedPage) -> list[UUID]:
+def ids_of(page: JsonPage) -> list[UUID]:
     """The ids in a page; its total has to fit them."""
     assert page.total == Total(len(page.bodies))
     return [UUID(json.loads(body)["id"]) for body in page.bodies]
@@ -382,14 +382,14 @@ def creates_no_gateway_in_it(deleted: Deleted) -> None:
     with pytest.raises(FactoryUnknownError):
         world.gateway(deleted.factory.id, "CTC-9")
     with pytest.raises(FactoryUnknownError):
-        world.gateways.create_rendered(new_id(), SEALED, gateway_values(deleted.factory.id, "CTC-9", "x"))
+        world.gateways.create_json(new_id(), SEALED, gateway_values(deleted.factory.id, "CTC-9", "x"))
     assert world.gateway(deleted.live_factory.id, deleted.gateway.device_id).id != deleted.gateway.id
 
 
 def creates_a_factory_of_the_same_name(deleted: Deleted) -> None:
     """A deleted name is free."""
     assert deleted.world.factory(deleted.factory.name).id != deleted.factory.id
-    rendered = deleted.world.factories.create_rendered({"name": deleted.factory.name})
+    rendered = deleted.world.factories.create_json({"name": deleted.factory.name})
     assert rendered.id != deleted.factory.id
 
 
@@ -401,8 +401,8 @@ def leaves_out_factories(deleted: Deleted) -> None:
     (gone,) = factories.find_all(FIRST_PAGE, 10, FactoryFilter(is_deleted=True))
     assert gone.id == deleted.factory.id
     for start in (FIRST_PAGE, PageStart(after=("", NOBODY))):
-        assert ids_of(factories.render_all(start, 10)) == [live.id]
-    assert ids_of(factories.render_all(FIRST_PAGE, 10, FactoryFilter(is_deleted=True))) == [gone.id]
+        assert ids_of(factories.list_json(start, 10)) == [live.id]
+    assert ids_of(factories.list_json(FIRST_PAGE, 10, FactoryFilter(is_deleted=True))) == [gone.id]
 
 
 def leaves_out_gateways(deleted: Deleted) -> None:
@@ -417,9 +417,9 @@ def leaves_out_gateways(deleted: Deleted) -> None:
         assert found(start, GatewayFilter(factory_id=deleted.live_factory.id)) == [live.id]
         assert found(start, GatewayFilter(factory_id=deleted.factory.id)) == []
         assert set(found(start, GatewayFilter(is_deleted=True))) == set(deleted.gateways)
-        assert ids_of(gateways.render_all(start, 10)) == [live.id]
-        assert ids_of(gateways.render_all(start, 10, GatewayFilter(factory_id=deleted.factory.id))) == []
-        rendered = gateways.render_all(start, 10, GatewayFilter(is_deleted=True))
+        assert ids_of(gateways.list_json(start, 10)) == [live.id]
+        assert ids_of(gateways.list_json(start, 10, GatewayFilter(factory_id=deleted.factory.id))) == []
+        rendered = gateways.list_json(start, 10, GatewayFilter(is_deleted=True))
         assert set(ids_of(rendered)) == set(deleted.gateways)
 
 
@@ -441,17 +441,17 @@ def updates_no_gateway(deleted: Deleted) -> None:
     changes = {"name": "x", "factory_id": deleted.live_factory.id}
     refused_for_gateways(lambda world, i: world.gateways.update(i, {"name": "x"}))(deleted)
     refused_for_gateways(lambda world, i: world.gateways.update(i, changes, b"z" * 40))(deleted)
-    refused_for_gateways(lambda world, i: world.gateways.update_rendered(i, changes))(deleted)
+    refused_for_gateways(lambda world, i: world.gateways.update_json(i, changes))(deleted)
     into_deleted, live_id = {"factory_id": deleted.factory.id}, deleted.live_gateway.id
     with pytest.raises(FactoryUnknownError):
         deleted.world.gateways.update(live_id, into_deleted)
     with pytest.raises(FactoryUnknownError):
-        deleted.world.gateways.update_rendered(live_id, into_deleted)
+        deleted.world.gateways.update_json(live_id, into_deleted)
 
 
 def finds_held_ones(deleted: Deleted) -> None:
     """The worker holds all three."""
-    held = deleted.world.active.find_held(deleted.worker)
+    held = deleted.world.active.find_active(deleted.worker)
     assert {gateway.id for gateway in held} == {deleted.live_gateway.id, *deleted.gateways}
     assert [gateway.id for gateway in held if gateway.is_wanted] == [deleted.live_gateway.id]
 
@@ -472,7 +472,7 @@ def finds_what_was_deleted_changed(deleted: Deleted) -> None:
     """A deletion is a change that workers have to see."""
     mark = deleted.world.mark_here()
     deleted.world.gateways.soft_delete(deleted.live_gateway.id)
-    assert deleted.world.active.find_mark(mark).has_changed
+    assert deleted.world.active.find_watermark(mark).has_changed
     assert deleted.world.active.find_changed(deleted.worker, mark) == [deleted.live_gateway.id]
 
 
@@ -522,11 +522,11 @@ def history(world: World) -> HistoryRepository:
 
 CHECKS: dict[str, Callable[[Deleted], None]] = {
     "FactoryRepository.create": creates_a_factory_of_the_same_name,
-    "FactoryRepository.create_rendered": creates_a_factory_of_the_same_name,
-    "FactoryRepository.render_by_id": refused_for_factory(FactoryRepository.render_by_id),
-    "FactoryRepository.render_all": leaves_out_factories,
-    "FactoryRepository.update_rendered": refused_for_factory(
-        lambda factories, i: factories.update_rendered(i, {"name": "x"})
+    "FactoryRepository.create_json": creates_a_factory_of_the_same_name,
+    "FactoryRepository.find_json": refused_for_factory(FactoryRepository.find_json),
+    "FactoryRepository.list_json": leaves_out_factories,
+    "FactoryRepository.update_json": refused_for_factory(
+        lambda factories, i: factories.update_json(i, {"name": "x"})
     ),
     "FactoryRepository.find_by_id": refused_for_factory(FactoryRepository.find_by_id),
     "FactoryRepository.find_all": leaves_out_factories,
@@ -538,17 +538,17 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     # By the id of a gateway that find_present or GatewayRepository.find_by_id has found.
     "HistoryRepository.find_events": tells_the_past_of_live_ones,
     "HistoryRepository.find_steps": tells_the_past_of_live_ones,
-    "HistoryRepository.find_wishes": tells_the_past_of_live_ones,
+    "HistoryRepository.find_desired_state_changes": tells_the_past_of_live_ones,
     "SummaryRepository.count_states": counts_states_of_live_ones,
     "SummaryRepository.now": counts_states_of_live_ones,
     "RestorationRepository.restore_gateway": restores_a_gateway,
     "GatewayRepository.create": creates_no_gateway_in_it,
     "GatewayRepository.find_by_id": refused_for_gateways(lambda world, i: world.gateways.find_by_id(i)),
     "GatewayRepository.find_all": leaves_out_gateways,
-    "GatewayRepository.create_rendered": creates_no_gateway_in_it,
-    "GatewayRepository.render_by_id": refused_for_gateways(lambda world, i: world.gateways.render_by_id(i)),
-    "GatewayRepository.render_all": leaves_out_gateways,
-    "GatewayRepository.update_rendered": updates_no_gateway,
+    "GatewayRepository.create_json": creates_no_gateway_in_it,
+    "GatewayRepository.find_json": refused_for_gateways(lambda world, i: world.gateways.find_json(i)),
+    "GatewayRepository.list_json": leaves_out_gateways,
+    "GatewayRepository.update_json": updates_no_gateway,
     "GatewayRepository.count": counts_live_gateways,
     "GatewayRepository.update": updates_no_gateway,
     "GatewayRepository.soft_delete": refused_for_gateways(lambda world, i: world.gateways.soft_delete(i)),
@@ -558,8 +558,8 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "GatewayRepository.want_disconnected": refused_for_gateways(
         lambda world, i: world.gateways.want_disconnected(i)
     ),
-    "ActiveGatewayRepository.find_held": finds_held_ones,
-    "ActiveGatewayRepository.find_mark": finds_what_was_deleted_changed,
+    "ActiveGatewayRepository.find_active": finds_held_ones,
+    "ActiveGatewayRepository.find_watermark": finds_what_was_deleted_changed,
     "ActiveGatewayRepository.find_changed": finds_what_was_deleted_changed,
     "ActiveGatewayRepository.count_wanted": counts_wanted_ones,
     "ActiveGatewayRepository.find_logins": finds_logins,

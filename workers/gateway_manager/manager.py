@@ -124,7 +124,7 @@ class GatewayConnectionManager:
             return False
         self._desired.poll(worker)
         self._reconcile_connections(worker)
-        loads = WorkerRepository(self._database).find_standings(worker)
+        loads = WorkerRepository(self._database).find_loads(worker)
         others = [one for one in loads if one.worker_id != worker.id and not one.is_draining]
         if not any(one.held < one.capacity for one in others):
             return False
@@ -167,7 +167,7 @@ class GatewayConnectionManager:
         self._desired.poll(worker)
         # Asked before the database is: what it releases meanwhile has left, and is not to be replaced.
         leaving = self._count_leaving()
-        loads = WorkerRepository(self._database).find_standings(worker, self._capacity.current())
+        loads = WorkerRepository(self._database).find_loads(worker, self._capacity.current())
         quota = quota_for(worker.id, self._desired.count, [one for one in loads if not one.is_draining])
         if self._desired.count > sum(one.held for one in loads) or self._desired.needs_full_read:
             self._may_be_free = True
@@ -179,7 +179,7 @@ class GatewayConnectionManager:
 
     def _reap(self) -> None:
         with self._database.transaction() as transaction:
-            for buried in WorkerRepository(transaction).bury():
+            for buried in WorkerRepository(transaction).reap():
                 about = {"worker": str(buried.id), "host": buried.host}
                 log.warning("worker ended: its lease ran out; its gateways are taken over", extra=about)
 

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from service.database.engine.notifications import notify_returns
+from service.database.engine.notifications import notify_recoveries
 from service.database.engine.pool import Database
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
@@ -101,7 +101,7 @@ class StatusReporter:
         """A hint: what is lost of it costs the others their back-off, as if nobody had told them."""
         if groups := self._take_recoveries():
             with suppress(DatabaseError):
-                notify_returns(self._database, groups)
+                notify_recoveries(self._database, groups)
 
     def _write(self, changes: PendingReport) -> bool:
         """Writes what was taken, or gives it back; tells whether there is nothing left of it to write."""
@@ -136,7 +136,7 @@ class StatusReporter:
             if changes.observations:
                 repository.report([_report(one, now) for one in changes.observations])
                 if any(one.is_finished and one.reason != REQUESTED for one in changes.observations):
-                    WorkerRepository(transaction).announce_free()
+                    WorkerRepository(transaction).notify_released()
             if changes.transitions:
                 repository.record_transitions([_transition(one, now) for one in changes.transitions])
             if changes.touched:

@@ -11,7 +11,7 @@ from service.api.services.context import services
 from service.api.services.stored_passwords import PasswordMove, confinement_after, password_required
 from service.api.web.responses import respond
 from service.crypto import Secret
-from service.database.desired.connection_tests import StoredLogin, TrialRepository
+from service.database.desired.connection_tests import ConnectionTestRepository, StoredLogin
 from service.errors import (
     ConnectionTestLostError,
     GatewayNotFoundError,
@@ -66,7 +66,7 @@ def run_for_gateway(gateway_id: UUID, body: GatewayTrialRequest) -> Response:
     )
 
 
-def begin(tests: TrialRepository, login: StoredLogin, password: SecretStr) -> UUID:
+def begin(tests: ConnectionTestRepository, login: StoredLogin, password: SecretStr) -> UUID:
     """A connection test with a password that came with the request."""
     ctx = services()
     secret = Secret(password.get_secret_value())
@@ -78,13 +78,13 @@ def begin(tests: TrialRepository, login: StoredLogin, password: SecretStr) -> UU
     )
 
 
-def begin_for_gateway(tests: TrialRepository, gateway_id: UUID, body: GatewayTrialRequest) -> UUID:
+def begin_for_gateway(tests: ConnectionTestRepository, gateway_id: UUID, body: GatewayTrialRequest) -> UUID:
     """A connection test of a gateway. Raises InvalidRequestError where its stored password may not go."""
     stored, named = tests.lock_login(gateway_id), body.provided_fields()
     login = StoredLogin(named.get("url", stored.url), named.get("email", stored.email))
     if "password" in named:
         return begin(tests, login, body.password)
     confined = confinement_after(services().passwords.judge(stored.url, login.url))
-    return tests.begin_with_stored_password(
+    return tests.create_with_stored_password(
         gateway_id, login, services().connection_tests.timeout_s, confined
     )

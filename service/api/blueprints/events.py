@@ -25,7 +25,7 @@ from service.api.services.context import services
 from service.api.services.event_feed import Slot
 from service.api.web.parsing import detail, invalid
 from service.api.web.responses import respond
-from service.database.engine.deadline import REQUEST_LIMIT_S, answer_within
+from service.database.engine.deadline import REQUEST_LIMIT_S, set_deadline
 from service.database.security.tokens import TokenRepository
 from service.database.views.event_stream import (
     EventStreamRepository,
@@ -135,7 +135,7 @@ def _follow(place: StreamPlace, query: EventStreamQuery, slot: Slot) -> StreamPa
     deadline = monotonic() + query.wait
     searched_until = monotonic() + _SEARCH_LIMIT_S
     while True:
-        answer_within(REQUEST_LIMIT_S)
+        set_deadline(REQUEST_LIMIT_S)
         what = (place, query.factory_id, query.limit)
         part = watch.read_once(what, partial(stream.read, *what), REQUEST_LIMIT_S)
         place = StreamPlace(place.stream, part.end)
@@ -158,7 +158,7 @@ def _check_token_again() -> None:
     token_id = token_in_hand()
     if token_id is None:
         return
-    answer_within(REQUEST_LIMIT_S)
+    set_deadline(REQUEST_LIMIT_S)
     read = partial(TokenRepository(services().database).find_live, token_id)
     if services().event_feed.read_once(token_id, read, REQUEST_LIMIT_S) is None:
         raise UnauthorizedError(is_given=True)

@@ -30,7 +30,7 @@ blueprint = Blueprint("factories", __name__, url_prefix="/api/factories")
 )
 def create(body: FactoryCreate) -> Response:
     """201 and the factory."""
-    factory = FactoryRepository(services().database).create_rendered(body.provided_fields())
+    factory = FactoryRepository(services().database).create_json(body.provided_fields())
     return with_tag(respond_created(factory.body, f"/api/factories/{factory.id}"), factory)
 
 
@@ -39,7 +39,7 @@ def create(body: FactoryCreate) -> Response:
 def find_all(query: FactoryListQuery) -> Response:
     """A page, in the order that is asked for, then by id."""
     repository = FactoryRepository(services().database)
-    page = repository.render_all(query.start, query.limit + 1, query.which, query.sort)
+    page = repository.list_json(query.start, query.limit + 1, query.which, query.sort)
     return conditional_response(respond(page_body(query, page)))
 
 
@@ -53,7 +53,7 @@ def find_all(query: FactoryListQuery) -> Response:
 )
 def find_by_id(factory_id: UUID) -> Response:
     """One."""
-    factory = FactoryRepository(services().database).render_by_id(factory_id)
+    factory = FactoryRepository(services().database).find_json(factory_id)
     return conditional_response(respond(factory.body), factory)
 
 
@@ -70,9 +70,7 @@ def find_by_id(factory_id: UUID) -> Response:
 def update(factory_id: UUID, body: FactoryUpdate, precondition: Precondition | None) -> Response:
     """Changes what the body names."""
     with writing(precondition) as executor:
-        factory = FactoryRepository(executor).update_rendered(
-            factory_id, body.provided_fields(), precondition
-        )
+        factory = FactoryRepository(executor).update_json(factory_id, body.provided_fields(), precondition)
     note_written(anything=factory.is_changed)
     return with_tag(respond(factory.body), factory)
 
@@ -106,6 +104,6 @@ def restore(factory_id: UUID) -> Response:
     """200: it is there again, with the gateways that were deleted with it, and only those."""
     with services().database.transaction() as transaction:
         is_restored = RestorationRepository(transaction).restore_factory(factory_id)
-        factory = FactoryRepository(transaction).render_by_id(factory_id)
+        factory = FactoryRepository(transaction).find_json(factory_id)
     note_written(anything=is_restored)
     return with_tag(respond(factory.body), factory)

@@ -13,9 +13,9 @@ from service.api.schemas.base import RequestModel, ResponseModel, unset
 from service.api.schemas.fields import Id, OnlyTrue
 from service.api.services.context import services
 from service.api.web.responses import respond
-from service.database.desired.bulk_updates import BulkWishRepository
+from service.database.desired.bulk_updates import BulkUpdateRepository
 from service.database.desired.gateway_lists import GatewayFilter
-from service.database.engine.deadline import BULK_LIMIT_S, answer_within
+from service.database.engine.deadline import BULK_LIMIT_S, set_deadline
 from service.errors import FactoryUnknownError
 from service.gateway_states import ReportedState
 
@@ -85,8 +85,8 @@ def disconnect(body: BulkWish) -> Response:
 
 def _want(wish: BulkWish, *, connected: bool) -> Response:
     which = GatewayFilter(factory_id=wish.factory_id, state=wish.state)
-    answer_within(BULK_LIMIT_S)
+    set_deadline(BULK_LIMIT_S)
     with services().database.transaction() as transaction:
-        wished = BulkWishRepository(transaction).want(which, connected=connected)
+        wished = BulkUpdateRepository(transaction).want(which, connected=connected)
     note_written(anything=wished.written > 0)
     return respond(BulkWishResponse(matched=wished.matched, changed=wished.changed), 202)

@@ -98,7 +98,7 @@ def find_availability(gateway_id: UUID, query: AvailabilityQuery) -> Response:
     present = history.find_present(gateway_id)
     asked = Range(query, present.as_of)
     steps = history.find_steps(gateway_id, asked.start, asked.end, MAX_STEPS)
-    wishes = history.find_wishes(gateway_id, asked.start, asked.end, MAX_STEPS)
+    wishes = history.find_desired_state_changes(gateway_id, asked.start, asked.end, MAX_STEPS)
     if max(len(steps), len(wishes)) >= MAX_STEPS:
         raise invalid([detail("from", "has too many events since: ask for a shorter range", "range")])
     availability = measure(present, steps, wishes, asked.start, asked.end)

@@ -19,7 +19,7 @@ from service.api.web.parsing import detail, invalid
 from service.api.web.responses import respond, respond_created
 from service.crypto import Secret
 from service.database.desired.gateway_import import ImportRepository, NewGateway
-from service.database.engine.deadline import BULK_LIMIT_S, answer_within
+from service.database.engine.deadline import BULK_LIMIT_S, set_deadline
 from service.database.engine.ids import new_id
 from service.errors import ImportTooBigError, InvalidRequestError, TooManyImportsError
 
@@ -100,7 +100,7 @@ def import_gateways(query: ImportQuery) -> Response:
         file = read_file(read, body)
         if file.count == 0 and file.mistakes.count == 0:
             raise invalid([detail("body", "must contain at least one row", "empty")])
-        answer_within(BULK_LIMIT_S)
+        set_deadline(BULK_LIMIT_S)
         _check(file)
         created = [] if is_dry_run else _create(file)
     response = ImportResponse(dry_run=is_dry_run, rows=file.count, created=len(created), data=created)

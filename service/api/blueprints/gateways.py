@@ -42,7 +42,7 @@ def create(body: GatewayCreate) -> Response:
     """201 and the gateway, which a worker connects from now on."""
     row_id = new_id()
     repository = GatewayRepository(services().database)
-    gateway = repository.create_rendered(row_id, seal(body, row_id), values_of(body))
+    gateway = repository.create_json(row_id, seal(body, row_id), values_of(body))
     return with_tag(respond_created(gateway.body, f"/api/gateways/{row_id}"), gateway)
 
 
@@ -51,7 +51,7 @@ def create(body: GatewayCreate) -> Response:
 def find_all(query: GatewayListQuery) -> Response:
     """A page, in the order that is asked for, then by id."""
     repository = GatewayRepository(services().database)
-    page = repository.render_all(query.start, query.limit + 1, query.which, query.sort)
+    page = repository.list_json(query.start, query.limit + 1, query.which, query.sort)
     return conditional_response(respond(page_body(query, page)))
 
 
@@ -65,7 +65,7 @@ def find_all(query: GatewayListQuery) -> Response:
 )
 def find_by_id(gateway_id: UUID) -> Response:
     """One."""
-    gateway = GatewayRepository(services().database).render_by_id(gateway_id)
+    gateway = GatewayRepository(services().database).find_json(gateway_id)
     return conditional_response(respond(gateway.body), gateway)
 
 
@@ -94,7 +94,7 @@ def update(gateway_id: UUID, body: GatewayUpdate, precondition: Precondition | N
         check = with_password_rule(check, body.url)
     with writing(check) as executor:
         repository = GatewayRepository(executor)
-        gateway = repository.update_rendered(gateway_id, values_of(body), sealed_password, check)
+        gateway = repository.update_json(gateway_id, values_of(body), sealed_password, check)
     note_written(anything=gateway.is_changed)
     return with_tag(respond(gateway.body), gateway)
 
@@ -128,7 +128,7 @@ def restore(gateway_id: UUID) -> Response:
     """200: it is there again, and a worker connects it unless it is wanted disconnected."""
     with services().database.transaction() as transaction:
         is_restored = RestorationRepository(transaction).restore_gateway(gateway_id)
-        gateway = GatewayRepository(transaction).render_by_id(gateway_id)
+        gateway = GatewayRepository(transaction).find_json(gateway_id)
     note_written(anything=is_restored)
     return with_tag(respond(gateway.body), gateway)
 

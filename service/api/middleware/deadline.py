@@ -2,9 +2,9 @@
 
 from flask import Flask
 
-from service.database.engine.deadline import REQUEST_LIMIT_S, answer_within
+from service.database.engine.deadline import REQUEST_LIMIT_S, set_deadline
 
 
 def install_deadline(app: Flask) -> None:
     """Every request is answered within 5 s, also while the database is silent."""
-    app.before_request(lambda: answer_within(REQUEST_LIMIT_S))
+    app.before_request(lambda: set_deadline(REQUEST_LIMIT_S))

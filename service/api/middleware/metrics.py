@@ -24,7 +24,7 @@ from service.api.middleware.multiprocess_metrics import (
     keep_files,
 )
 from service.api.services.context import services_of
-from service.database.engine.pool import Database, PoolUse
+from service.database.engine.pool import Database, PoolStats
 from service.errors import MetricsUnavailableError
 
 log = logging.getLogger("millgate.api")
@@ -84,7 +84,7 @@ class ApiMetrics:
             log.warning(NOT_COUNTED, exc_info=True)
             give_up_files()
 
-    def record_pool_stats(self, use: PoolUse) -> None:
+    def record_pool_stats(self, use: PoolStats) -> None:
         """Counts what the pool did since it was last asked."""
         if self._is_shared:
             keep_files()
@@ -188,7 +188,7 @@ def metrics_of(app: Flask) -> ApiMetrics:
 
 def record_pool_stats(app: Flask) -> None:
     """Counts what its pool did meanwhile: now and then, for it takes as long as to count a request."""
-    metrics_of(app).record_pool_stats(services_of(app).database.take_use())
+    metrics_of(app).record_pool_stats(services_of(app).database.pop_stats())
 
 
 def count_clients(app: Flask, count: int, limit: int) -> None:

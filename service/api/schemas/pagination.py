@@ -29,7 +29,7 @@ from service.api.schemas.cursors import (
     scope_of,
     time_key,
 )
-from service.database.desired.json_rows import RenderedPage
+from service.database.desired.json_rows import JsonPage
 from service.database.engine.paging import MOST_COUNTED, PageStart, Total
 
 MAX_LIMIT = 100
@@ -191,7 +191,7 @@ class Page(Generic[Item]):
         self.pagination = Pagination.of(query, Total.counted(total), next_cursor)
 
 
-def page_body(query: ListQuery, page: RenderedPage) -> bytes:
+def page_body(query: ListQuery, page: JsonPage) -> bytes:
     """The body for what a query found: as for Page, of rows that are JSON already."""
     shown, next_cursor = page.bodies[: query.limit], None
     if len(page.bodies) > query.limit:

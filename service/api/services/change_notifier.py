@@ -6,7 +6,7 @@ Within the transaction, as the trigger on `gateways` does it, commits would wait
 import logging
 import threading
 
-from service.database.engine.notifications import announce_changes
+from service.database.engine.notifications import notify_gateways_changed
 from service.database.engine.query import Executor
 from service.errors import DatabaseError
 from service.threads import BackgroundThread
@@ -45,7 +45,7 @@ class ChangeNotifier:
     def _run(self) -> None:
         while self._take():
             try:
-                announce_changes(self._database)
+                notify_gateways_changed(self._database)
             except DatabaseError as error:
                 # Workers find it by themselves, within POLL_INTERVAL_S.
                 log.debug("workers are not told of a change: %s", error)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from service.api.schemas.connection_tests import TrialResponse, TrialResult
-from service.database.desired.connection_tests import Progress, TrialRepository
-from service.database.engine.deadline import REQUEST_LIMIT_S, answer_within
+from service.database.desired.connection_tests import ConnectionTestRepository, Progress
+from service.database.engine.deadline import REQUEST_LIMIT_S, set_deadline
 from service.database.engine.pool import Database
 from service.database.engine.query import Executor
 from service.errors import ConnectionTestLostError, DatabaseError, MillgateError, NoWorkerError
@@ -32,16 +32,16 @@ class ConnectionTestWaiter:
     ending: threading.Event = field(default_factory=threading.Event)
     """Set when the process is to end: nobody waits any more then."""
 
-    def run(self, database: Database, begin: Callable[[TrialRepository], UUID]) -> TrialResponse:
+    def run(self, database: Database, begin: Callable[[ConnectionTestRepository], UUID]) -> TrialResponse:
         """Begins a connection test in a transaction and waits for what comes of it.
 
         Raises what `begin` does, TooManyConnectionTestsError, NoWorkerError, ConnectionTestLostError and
         DatabaseError.
         """
         with database.transaction() as transaction:
-            test_id = begin(TrialRepository(transaction))
+            test_id = begin(ConnectionTestRepository(transaction))
         try:
-            found = self._wait(TrialRepository(database), test_id)
+            found = self._wait(ConnectionTestRepository(database), test_id)
         except DatabaseError:
             # Who waited for a silent database once shall not do it again: the workers remove the row.
             raise
@@ -51,10 +51,10 @@ class ConnectionTestWaiter:
         _delete(database, test_id)
         return TrialResponse(**dict(found), ok=found.failure is None)
 
-    def _wait(self, tests: TrialRepository, test_id: UUID) -> TrialResult:
+    def _wait(self, tests: ConnectionTestRepository, test_id: UUID) -> TrialResult:
         deadline = time.monotonic() + self.timeout_s + _GRACE_S
         while not self.ending.wait(_LOOK_EVERY_S):
-            answer_within(REQUEST_LIMIT_S)
+            set_deadline(REQUEST_LIMIT_S)
             progress = tests.find_progress(test_id)
             if progress is None:
                 raise ConnectionTestLostError
@@ -70,8 +70,8 @@ def _nobody(progress: Progress) -> NoWorkerError | ConnectionTestLostError:
 
 
 def _delete(database: Executor, test_id: UUID) -> None:
-    answer_within(REQUEST_LIMIT_S)
+    set_deadline(REQUEST_LIMIT_S)
     try:
-        TrialRepository(database).delete(test_id)
+        ConnectionTestRepository(database).delete(test_id)
     except DatabaseError as error:
         log.warning("a connection test's row is left to the workers to remove: %s", error)

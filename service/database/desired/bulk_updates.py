@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.database.desired import gateway_lists, gateways
-from service.database.desired.gateway_lists import GatewayFilter, IdBatch, WorkerLife
+from service.database.desired.gateway_lists import GatewayFilter, IdBatch, WorkerLiveness
 from service.database.engine.query import Executor, Query, required
 from service.errors import FactoryUnknownError
 
@@ -12,7 +12,7 @@ BATCH_ROWS = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Wished:
+class BulkUpdateResult:
     """How many gateways a wish reached, of how many it changed the desired state, and how many were written:
     also those that are only asked for an attempt.
     """
@@ -47,7 +47,7 @@ WANT_CONNECTED = Query(
         count(*) AS written
     FROM wished
     """,
-    Wished,
+    BulkUpdateResult,
 )
 
 # Those that are not wanted already stay as they are: it would change nothing but their version.
@@ -66,17 +66,17 @@ WANT_DISCONNECTED = Query(
         count(*) AS written
     FROM wished
     """,
-    Wished,
+    BulkUpdateResult,
 )
 
 
-class BulkWishRepository:
+class BulkUpdateRepository:
     """Runs inside a transaction."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def want(self, which: GatewayFilter, *, connected: bool) -> Wished:
+    def want(self, which: GatewayFilter, *, connected: bool) -> BulkUpdateResult:
         """All that are found at this moment. Raises FactoryUnknownError.
 
         Found by one statement, changed by as many as it takes for each to end well within its time limit:
@@ -93,12 +93,12 @@ class BulkWishRepository:
             required(self._executor.fetch_one(statement, {"ids": batch.ids, "live_workers": live_workers}))
             for batch in self._find(which, workers)
         ]
-        return Wished(
+        return BulkUpdateResult(
             matched=sum(count.matched for count in counts),
             changed=sum(count.changed for count in counts),
             written=sum(count.written for count in counts),
         )
 
-    def _find(self, which: GatewayFilter, workers: Sequence[WorkerLife]) -> Sequence[IdBatch]:
+    def _find(self, which: GatewayFilter, workers: Sequence[WorkerLiveness]) -> Sequence[IdBatch]:
         parameters = {**which.parameters(workers), "batch_rows": BATCH_ROWS}
         return self._executor.fetch_all(gateway_lists.id_batches(which.conditions), parameters)

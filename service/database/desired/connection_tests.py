@@ -1,7 +1,7 @@
 """Trials: a login that a client wants to know to work, before it is saved; a worker tries it out, once.
 
 API and workers meet in a row of `connection_tests`. It is gone when its answer was read, and at the latest
-`LEFTOVERS_AFTER_S` (of `trial_claims`) after it was to be over.
+`PRUNE_AFTER_S` (of `trial_claims`) after it was to be over.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from service.config import CONNECTION_TESTS_PER_WORKER
-from service.database.engine.notifications import announce_trial
+from service.database.engine.notifications import notify_connection_test
 from service.database.engine.query import Command, Count, Executor, Query, required
 from service.errors import GatewayNotFoundError, NoWorkerError, TooManyConnectionTestsError
 
@@ -26,7 +26,7 @@ class StoredLogin:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """Who could do a trial, and how many are under way or wait."""
 
     workers: int
@@ -52,7 +52,7 @@ class Progress:
 
 # One after the other: what the next statement counts stays true until the end of the transaction. The number
 # names this lock, and nothing else here takes a lock by number.
-WAIT_FOR_TURN = Query(
+LOCK_TESTS = Query(
     """
     WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(6147230951))
     SELECT count(*) AS count FROM turn
@@ -60,7 +60,7 @@ WAIT_FOR_TURN = Query(
     Count,
 )
 
-FIND_ROOM = Query(
+FIND_CAPACITY = Query(
     """
     SELECT
         (SELECT count(*) FROM workers AS w WHERE worker_is_live(w) AND NOT w.is_draining) AS workers,
@@ -69,18 +69,18 @@ FIND_ROOM = Query(
             WHERE result IS NULL AND expires_at > clock_timestamp()
         ) AS trials
     """,
-    Room,
-    reads_only=True,
+    Capacity,
+    retryable=True,
 )
 
-NEW_TRIAL_ID = Query("SELECT uuidv7() AS id", TrialId, reads_only=True)
+NEW_TEST_ID = Query("SELECT uuidv7() AS id", TrialId, retryable=True)
 
 # Kept as it is until the trial has its own copy of the password.
 LOCK_STORED_LOGIN = Query(
     "SELECT url, email FROM gateways WHERE id = %(gateway_id)s AND deleted_at IS NULL FOR SHARE", StoredLogin
 )
 
-INSERT_TRIAL = Command(
+INSERT_TEST = Command(
     """
     INSERT INTO connection_tests (id, url, email, sealed_password, sealed_for, expires_at)
     VALUES (
@@ -91,7 +91,7 @@ INSERT_TRIAL = Command(
 )
 
 # The API never opens a password: it is copied as it is, and opens with the gateway's id.
-INSERT_TRIAL_OF_STORED = Command(
+INSERT_TEST_OF_STORED = Command(
     """
     INSERT INTO connection_tests (
         id, url, email, sealed_password, sealed_for, password_is_confined, expires_at
@@ -120,13 +120,13 @@ FIND_PROGRESS = Query(
     WHERE t.id = %(id)s
     """,
     Progress,
-    reads_only=True,
+    retryable=True,
 )
 
-DELETE_TRIAL = Command("DELETE FROM connection_tests WHERE id = %(id)s")
+DELETE_TEST = Command("DELETE FROM connection_tests WHERE id = %(id)s")
 
 
-class TrialRepository:
+class ConnectionTestRepository:
     """The API's side: `begin…` in a transaction, the rest on the database."""
 
     def __init__(self, executor: Executor) -> None:
@@ -137,14 +137,14 @@ class TrialRepository:
 
         Raises NoWorkerError, TooManyConnectionTestsError.
         """
-        self._take_place()
-        trial_id = self._new_id()
-        values = {"id": trial_id, "url": url, "email": email, "sealed_password": seal(trial_id)}
-        self._executor.execute(INSERT_TRIAL, {**values, "limit_s": limit_s})
-        announce_trial(self._executor)
-        return trial_id
+        self._check_capacity()
+        test_id = self._new_id()
+        values = {"id": test_id, "url": url, "email": email, "sealed_password": seal(test_id)}
+        self._executor.execute(INSERT_TEST, {**values, "limit_s": limit_s})
+        notify_connection_test(self._executor)
+        return test_id
 
-    def begin_with_stored_password(
+    def create_with_stored_password(
         self, gateway_id: UUID, login: StoredLogin, limit_s: float, password_is_confined: bool | None = None
     ) -> UUID:
         """The same with the password of a gateway, which `lock_login` holds as it is.
@@ -152,20 +152,20 @@ class TrialRepository:
         `password_is_confined`: None if it is as confined as the gateway's.
         Raises GatewayNotFoundError, NoWorkerError, TooManyConnectionTestsError.
         """
-        self._take_place()
-        trial_id = self._new_id()
+        self._check_capacity()
+        test_id = self._new_id()
         values = {
-            "id": trial_id,
+            "id": test_id,
             "gateway_id": gateway_id,
             "url": login.url,
             "email": login.email,
             "password_is_confined": password_is_confined,
             "limit_s": limit_s,
         }
-        if self._executor.execute(INSERT_TRIAL_OF_STORED, values) == 0:
+        if self._executor.execute(INSERT_TEST_OF_STORED, values) == 0:
             raise GatewayNotFoundError
-        announce_trial(self._executor)
-        return trial_id
+        notify_connection_test(self._executor)
+        return test_id
 
     def lock_login(self, gateway_id: UUID) -> StoredLogin:
         """How a gateway is reached, until the transaction ends. Raises GatewayNotFoundError."""
@@ -174,20 +174,20 @@ class TrialRepository:
             raise GatewayNotFoundError
         return login
 
-    def find_progress(self, trial_id: UUID) -> Progress | None:
+    def find_progress(self, test_id: UUID) -> Progress | None:
         """None: it is not there any more, whatever of."""
-        return self._executor.fetch_one(FIND_PROGRESS, {"id": trial_id})
+        return self._executor.fetch_one(FIND_PROGRESS, {"id": test_id})
 
-    def delete(self, trial_id: UUID) -> None:
+    def delete(self, test_id: UUID) -> None:
         """Nobody waits for it."""
-        self._executor.execute(DELETE_TRIAL, {"id": trial_id})
+        self._executor.execute(DELETE_TEST, {"id": test_id})
 
     def _new_id(self) -> UUID:
-        return required(self._executor.fetch_one(NEW_TRIAL_ID, {})).id
+        return required(self._executor.fetch_one(NEW_TEST_ID, {})).id
 
-    def _take_place(self) -> None:
-        required(self._executor.fetch_one(WAIT_FOR_TURN, {}))
-        room = required(self._executor.fetch_one(FIND_ROOM, {}))
+    def _check_capacity(self) -> None:
+        required(self._executor.fetch_one(LOCK_TESTS, {}))
+        room = required(self._executor.fetch_one(FIND_CAPACITY, {}))
         if not room.workers:
             raise NoWorkerError
         if room.trials >= min(room.workers * CONNECTION_TESTS_PER_WORKER, MOST_IN_ALL):

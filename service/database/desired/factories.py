@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from service.database.desired import factory_lists, json_rows
 from service.database.desired.factory_lists import FactoryFilter, FactorySort
-from service.database.desired.json_rows import Rendered, RenderedPage, RenderedUpdate
+from service.database.desired.json_rows import JsonPage, JsonRow, JsonUpdate
 from service.database.engine.paging import PageStart, Total
 from service.database.engine.query import Command, Executor, Query, Row, required
 from service.database.rows import Factory
@@ -17,7 +17,7 @@ from service.errors import FactoryNotFoundError
 _COLUMNS = """
     id, organization_id, name, location, timezone, metadata, created_at, updated_at, deleted_at, version
 """
-_RENDERED = "f.id, f.version," + json_rows.FACTORY
+_JSON = "f.id, f.version," + json_rows.FACTORY
 
 _INSERT = """
     INSERT INTO factories AS f (organization_id, name, location, timezone, metadata)
@@ -28,11 +28,11 @@ _INSERT = """
     RETURNING
 """
 INSERT = Query(_INSERT + _COLUMNS, Factory)
-INSERT_RENDERED = Query(_INSERT + _RENDERED, Rendered)
+INSERT_JSON = Query(_INSERT + _JSON, JsonRow)
 
 _FIND_BY_ID = " FROM factories AS f WHERE f.id = %(id)s AND f.deleted_at IS NULL"
-FIND_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID, Factory, reads_only=True)
-RENDER_BY_ID = Query("SELECT " + _RENDERED + _FIND_BY_ID, Rendered, reads_only=True)
+FIND_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID, Factory, retryable=True)
+FIND_JSON_BY_ID = Query("SELECT " + _JSON + _FIND_BY_ID, JsonRow, retryable=True)
 
 # Keeps it as it is for the rest of the transaction, while a condition is held against it.
 LOCK_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID + " FOR NO KEY UPDATE", Factory)
@@ -49,7 +49,7 @@ _UPDATE = """
     RETURNING
 """
 UPDATE = Query(_UPDATE + _COLUMNS, Factory)
-UPDATE_RENDERED = Query(_UPDATE + _RENDERED + json_rows.IS_CHANGED, RenderedUpdate)
+UPDATE_JSON = Query(_UPDATE + _JSON + json_rows.IS_CHANGED, JsonUpdate)
 
 SOFT_DELETE = Command("UPDATE factories SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
 
@@ -76,17 +76,17 @@ class FactoryRepository:
         """
         return required(self._executor.fetch_one(INSERT, _new(values)))
 
-    def create_rendered(self, values: Mapping[str, Any]) -> Rendered:
+    def create_json(self, values: Mapping[str, Any]) -> JsonRow:
         """As `create`."""
-        return required(self._executor.fetch_one(INSERT_RENDERED, _new(values)))
+        return required(self._executor.fetch_one(INSERT_JSON, _new(values)))
 
     def find_by_id(self, factory_id: UUID) -> Factory:
         """Raises FactoryNotFoundError."""
         return _found(self._executor.fetch_one(FIND_BY_ID, {"id": factory_id}))
 
-    def render_by_id(self, factory_id: UUID) -> Rendered:
+    def find_json(self, factory_id: UUID) -> JsonRow:
         """As `find_by_id`."""
-        return _found(self._executor.fetch_one(RENDER_BY_ID, {"id": factory_id}))
+        return _found(self._executor.fetch_one(FIND_JSON_BY_ID, {"id": factory_id}))
 
     def find_all(
         self,
@@ -99,19 +99,19 @@ class FactoryRepository:
         query = factory_lists.page(sort, which.conditions, start.kind)
         return self._executor.fetch_all(query, factory_lists.page_parameters(start, limit, which))
 
-    def render_all(
+    def list_json(
         self,
         start: PageStart,
         limit: int,
         which: FactoryFilter = EVERY_LIVE_ONE,
         sort: FactorySort = "name",
-    ) -> RenderedPage:
+    ) -> JsonPage:
         """As `find_all` and `count`."""
-        query = factory_lists.rendered_page(sort, which.conditions, start.kind)
+        query = factory_lists.json_page(sort, which.conditions, start.kind)
         items = self._executor.fetch_all(query, factory_lists.page_parameters(start, limit, which))
         # An empty page tells nothing of the others.
         total = items[0].total if items else self.count(which)
-        return RenderedPage([item.body for item in items], Total.counted(total))
+        return JsonPage([item.body for item in items], Total.counted(total))
 
     def count(self, which: FactoryFilter = EVERY_LIVE_ONE) -> int:
         """How many there are, up to one more than MOST_COUNTED."""
@@ -128,11 +128,11 @@ class FactoryRepository:
         """
         return self._update(UPDATE, factory_id, changes, check)
 
-    def update_rendered(
+    def update_json(
         self, factory_id: UUID, changes: Mapping[str, Any], check: Callable[[Factory], None] | None = None
-    ) -> RenderedUpdate:
+    ) -> JsonUpdate:
         """As `update`; tells whether it changed anything."""
-        return self._update(UPDATE_RENDERED, factory_id, changes, check)
+        return self._update(UPDATE_JSON, factory_id, changes, check)
 
     def soft_delete(self, factory_id: UUID, check: Callable[[Factory], None] | None = None) -> None:
         """Deletes it and its gateways; call it inside a transaction. Raises FactoryNotFoundError.

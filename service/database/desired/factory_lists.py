@@ -5,7 +5,7 @@ from functools import cache
 from typing import Literal, LiteralString
 
 from service.database.desired import json_rows
-from service.database.desired.json_rows import RenderedItem
+from service.database.desired.json_rows import JsonItem
 from service.database.engine.paging import Order, PageStart, Start, contains, counted, rows_of_page
 from service.database.engine.query import Count, Query
 from service.database.rows import Factory
@@ -56,26 +56,26 @@ def page(sort: FactorySort, conditions: Conditions, start: Start) -> Query[Facto
     return Query(
         "SELECT" + _COLUMNS + _of_page(sort, conditions, start),
         Factory,
-        reads_only=True,
-        is_planned_anew=_is_planned_anew(conditions, start),
+        retryable=True,
+        custom_plan=_needs_custom_plan(conditions, start),
     )
 
 
 @cache
-def rendered_page(sort: FactorySort, conditions: Conditions, start: Start) -> Query[RenderedItem]:
+def json_page(sort: FactorySort, conditions: Conditions, start: Start) -> Query[JsonItem]:
     """A page, as JSON."""
     return Query(
         "SELECT" + _total(conditions) + " AS total," + json_rows.FACTORY + _of_page(sort, conditions, start),
-        RenderedItem,
-        reads_only=True,
-        is_planned_anew=_is_planned_anew(conditions, start),
+        JsonItem,
+        retryable=True,
+        custom_plan=_needs_custom_plan(conditions, start),
     )
 
 
 @cache
 def count(conditions: Conditions) -> Query[Count]:
     """How many there are, as far as they are counted."""
-    return Query("SELECT" + _total(conditions) + " AS count", Count, reads_only=True)
+    return Query("SELECT" + _total(conditions) + " AS count", Count, retryable=True)
 
 
 def page_parameters(start: PageStart, limit: int, which: FactoryFilter) -> dict[str, object]:
@@ -98,5 +98,5 @@ def _words(conditions: Conditions) -> tuple[LiteralString, ...]:
     return tuple(_CONDITIONS[condition] for condition in conditions)
 
 
-def _is_planned_anew(conditions: Conditions, start: Start) -> bool:
+def _needs_custom_plan(conditions: Conditions, start: Start) -> bool:
     return conditions != ("live",) or start == "offset"

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
-from service.database.desired.gateways import NewId
-from service.database.engine.query import Executor, Query
+from service.database.desired.gateways import DeviceId
+from service.database.engine.query import Executor, Id, Query
 
 Item = TypeVar("Item")
 
@@ -36,15 +36,8 @@ class NewGateway:
         return len(self.metadata) + len(self.url) + len(self.email) + len(self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class TakenId:
-    """A device's name that a live gateway has."""
-
-    device_id: str
-
-
 FIND_FACTORIES = Query(
-    "SELECT id FROM factories WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL", NewId, reads_only=True
+    "SELECT id FROM factories WHERE id = ANY(%(ids)s::uuid[]) AND deleted_at IS NULL", Id, retryable=True
 )
 
 # Against their deletion, until the gateways are there to be deleted with them; always in the same order.
@@ -55,13 +48,13 @@ LOCK_FACTORIES = Query(
     ORDER BY id
     FOR SHARE
     """,
-    NewId,
+    Id,
 )
 
 FIND_TAKEN = Query(
     "SELECT device_id FROM gateways WHERE device_id = ANY(%(device_ids)s::text[]) AND deleted_at IS NULL",
-    TakenId,
-    reads_only=True,
+    DeviceId,
+    retryable=True,
 )
 
 # Tells which were inserted: the others' device_ids are taken.
@@ -85,7 +78,7 @@ INSERT_MANY = Query(
     ON CONFLICT (device_id) WHERE deleted_at IS NULL DO NOTHING
     RETURNING id
     """,
-    NewId,
+    Id,
 )
 
 

@@ -12,7 +12,7 @@ from typing import Literal, LiteralString
 from uuid import UUID
 
 from service.database.desired import json_rows
-from service.database.desired.json_rows import RenderedItem
+from service.database.desired.json_rows import JsonItem
 from service.database.engine.paging import Order, PageStart, Start, contains, counted, rows_of_page, where
 from service.database.engine.query import Count, Query
 from service.database.rows import Gateway
@@ -25,7 +25,7 @@ Conditions = tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerLife:
+class WorkerLiveness:
     """A worker that has not ended, and whether its word counts."""
 
     id: UUID
@@ -35,8 +35,8 @@ class WorkerLife:
 # So few that the best plan for a list by state is made knowing them.
 FIND_WORKERS = Query(
     "SELECT id, worker_is_live(workers) AS is_live FROM workers WHERE ended_at IS NULL",
-    WorkerLife,
-    reads_only=True,
+    WorkerLiveness,
+    retryable=True,
 )
 
 
@@ -65,7 +65,7 @@ class GatewayFilter:
             asked.append(_COMPUTED.get(self.state, "stored_state"))
         return tuple(asked)
 
-    def parameters(self, workers: Sequence[WorkerLife] = ()) -> dict[str, object]:
+    def parameters(self, workers: Sequence[WorkerLiveness] = ()) -> dict[str, object]:
         """For the statements of this module; a state takes the workers that there are."""
         return {
             "factory_id": self.factory_id,
@@ -142,19 +142,19 @@ def page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[Liste
     return Query(
         "SELECT" + _COLUMNS + _of_page(sort, conditions, start),
         ListedGateway,
-        reads_only=True,
-        is_planned_anew=_is_planned_anew(sort, conditions, start),
+        retryable=True,
+        custom_plan=_needs_custom_plan(sort, conditions, start),
     )
 
 
 @cache
-def rendered_page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[RenderedItem]:
+def json_page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[JsonItem]:
     """A page, as JSON."""
     return Query(
         "SELECT" + _total(conditions) + " AS total," + json_rows.GATEWAY + _of_page(sort, conditions, start),
-        RenderedItem,
-        reads_only=True,
-        is_planned_anew=_is_planned_anew(sort, conditions, start),
+        JsonItem,
+        retryable=True,
+        custom_plan=_needs_custom_plan(sort, conditions, start),
     )
 
 
@@ -164,8 +164,8 @@ def count(conditions: Conditions) -> Query[Count]:
     return Query(
         "SELECT" + _total(conditions) + " AS count",
         Count,
-        reads_only=True,
-        is_planned_anew=conditions not in _FREQUENT,
+        retryable=True,
+        custom_plan=conditions not in _FREQUENT,
     )
 
 
@@ -182,13 +182,13 @@ def id_batches(conditions: Conditions) -> Query[IdBatch]:
         + found
         + " GROUP BY f.batch ORDER BY f.batch",
         IdBatch,
-        reads_only=True,
-        is_planned_anew=True,
+        retryable=True,
+        custom_plan=True,
     )
 
 
 def page_parameters(
-    start: PageStart, limit: int, which: GatewayFilter, workers: Sequence[WorkerLife] = ()
+    start: PageStart, limit: int, which: GatewayFilter, workers: Sequence[WorkerLiveness] = ()
 ) -> dict[str, object]:
     """For a page."""
     return {**which.parameters(workers), **start.parameters(), "limit": limit}
@@ -231,7 +231,7 @@ def _words(conditions: Conditions) -> tuple[LiteralString, ...]:
     return tuple(_CONDITIONS[condition] for condition in conditions)
 
 
-def _is_planned_anew(sort: GatewaySort, conditions: Conditions, start: Start) -> bool:
+def _needs_custom_plan(sort: GatewaySort, conditions: Conditions, start: Start) -> bool:
     has_index = sort in ("name", "-name") or (
         sort in ("created_at", "-created_at") and conditions == ("live",)
     )

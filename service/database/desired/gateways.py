@@ -8,21 +8,22 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from service.database.desired import gateway_lists, json_rows
-from service.database.desired.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLife
-from service.database.desired.json_rows import Rendered, RenderedPage, RenderedUpdate
+from service.database.desired.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLiveness
+from service.database.desired.json_rows import JsonPage, JsonRow, JsonUpdate
 from service.database.engine.paging import PageStart, Total
-from service.database.engine.query import Command, Executor, Query, Row, required
+from service.database.engine.query import Command, Executor, Id, Query, Row, required
 from service.database.rows import Gateway
 from service.errors import FactoryUnknownError, GatewayNotFoundError
 
-Check = Callable[[Gateway], bool | None]
-
 
 @dataclass(frozen=True, slots=True)
-class NewId:
-    """An id for a row that is not there yet."""
+class DeviceId:
+    """The text on a device that a gateway is registered for."""
 
-    id: UUID
+    device_id: str
+
+
+Check = Callable[[Gateway], bool | None]
 
 
 _COLUMNS = """
@@ -30,7 +31,7 @@ _COLUMNS = """
     g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at, g.deleted_at, g.version,
     g.deleted_with_factory, g.password_is_confined
 """
-_RENDERED = "g.id, g.version," + json_rows.GATEWAY
+_JSON = "g.id, g.version," + json_rows.GATEWAY
 
 # The factory's row is locked against its deletion until the gateway is there to be deleted with it.
 _INSERT = """
@@ -46,11 +47,11 @@ _INSERT = """
     RETURNING
 """
 INSERT = Query(_INSERT + _COLUMNS, Gateway)
-INSERT_RENDERED = Query(_INSERT + _RENDERED, Rendered)
+INSERT_JSON = Query(_INSERT + _JSON, JsonRow)
 
 _FIND_BY_ID = " FROM gateways AS g WHERE g.id = %(id)s AND g.deleted_at IS NULL"
-FIND_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID, Gateway, reads_only=True)
-RENDER_BY_ID = Query("SELECT " + _RENDERED + _FIND_BY_ID, Rendered, reads_only=True)
+FIND_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID, Gateway, retryable=True)
+FIND_JSON_BY_ID = Query("SELECT " + _JSON + _FIND_BY_ID, JsonRow, retryable=True)
 
 # Keeps it as it is for the rest of the transaction, while a condition is held against it.
 LOCK_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID + " FOR NO KEY UPDATE", Gateway)
@@ -79,11 +80,11 @@ _UPDATE = """
     RETURNING
 """
 UPDATE = Query(_UPDATE + _COLUMNS, Gateway)
-UPDATE_RENDERED = Query(_UPDATE + _RENDERED + json_rows.IS_CHANGED, RenderedUpdate)
+UPDATE_JSON = Query(_UPDATE + _JSON + json_rows.IS_CHANGED, JsonUpdate)
 
 # Locks a live factory against its deletion for the rest of the transaction.
 LOCK_FACTORY = Query(
-    "SELECT id FROM factories WHERE id = %(factory_id)s AND deleted_at IS NULL FOR SHARE", NewId
+    "SELECT id FROM factories WHERE id = %(factory_id)s AND deleted_at IS NULL FOR SHARE", Id
 )
 
 SOFT_DELETE = Command("UPDATE gateways SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
@@ -129,19 +130,17 @@ class GatewayRepository:
         """
         return self._create(INSERT, gateway_id, sealed_password, values)
 
-    def create_rendered(
-        self, gateway_id: UUID, sealed_password: bytes, values: Mapping[str, Any]
-    ) -> Rendered:
+    def create_json(self, gateway_id: UUID, sealed_password: bytes, values: Mapping[str, Any]) -> JsonRow:
         """As `create`."""
-        return self._create(INSERT_RENDERED, gateway_id, sealed_password, values)
+        return self._create(INSERT_JSON, gateway_id, sealed_password, values)
 
     def find_by_id(self, gateway_id: UUID) -> Gateway:
         """Raises GatewayNotFoundError."""
         return _found(self._executor.fetch_one(FIND_BY_ID, {"id": gateway_id}))
 
-    def render_by_id(self, gateway_id: UUID) -> Rendered:
+    def find_json(self, gateway_id: UUID) -> JsonRow:
         """As `find_by_id`, with when it was last heard of."""
-        return _found(self._executor.fetch_one(RENDER_BY_ID, {"id": gateway_id}))
+        return _found(self._executor.fetch_one(FIND_JSON_BY_ID, {"id": gateway_id}))
 
     def find_all(
         self,
@@ -155,21 +154,21 @@ class GatewayRepository:
         parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(which))
         return self._executor.fetch_all(query, parameters)
 
-    def render_all(
+    def list_json(
         self,
         start: PageStart,
         limit: int,
         which: GatewayFilter = EVERY_LIVE_ONE,
         sort: GatewaySort = "name",
-    ) -> RenderedPage:
+    ) -> JsonPage:
         """As `find_all` and `count`."""
-        query = gateway_lists.rendered_page(sort, which.conditions, start.kind)
+        query = gateway_lists.json_page(sort, which.conditions, start.kind)
         parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(which))
         items = self._executor.fetch_all(query, parameters)
         # An empty page tells nothing of the others.
         total = items[0].total if items else self.count(which)
         is_kept = gateway_lists.total_is_kept(which.conditions)
-        return RenderedPage([item.body for item in items], Total(total) if is_kept else Total.counted(total))
+        return JsonPage([item.body for item in items], Total(total) if is_kept else Total.counted(total))
 
     def count(self, which: GatewayFilter = EVERY_LIVE_ONE) -> int:
         """How many there are: of all live ones, or of those of a factory; else up to MOST_COUNTED and one."""
@@ -191,15 +190,15 @@ class GatewayRepository:
         """
         return self._update(UPDATE, gateway_id, changes, sealed_password, check)
 
-    def update_rendered(
+    def update_json(
         self,
         gateway_id: UUID,
         changes: Mapping[str, Any],
         sealed_password: bytes | None = None,
         check: Check | None = None,
-    ) -> RenderedUpdate:
+    ) -> JsonUpdate:
         """As `update`; tells whether it changed anything."""
-        return self._update(UPDATE_RENDERED, gateway_id, changes, sealed_password, check)
+        return self._update(UPDATE_JSON, gateway_id, changes, sealed_password, check)
 
     def soft_delete(self, gateway_id: UUID, check: Callable[[Gateway], None] | None = None) -> None:
         """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
@@ -222,7 +221,7 @@ class GatewayRepository:
         """
         return self._want(WANT_DISCONNECTED, gateway_id)
 
-    def _workers_for(self, which: GatewayFilter) -> Sequence[WorkerLife]:
+    def _workers_for(self, which: GatewayFilter) -> Sequence[WorkerLiveness]:
         return [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
 
     def _create(

@@ -13,7 +13,7 @@ from service.database.engine.paging import Total
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class JsonRow:
     """A row as JSON, and how often it was changed."""
 
     id: UUID
@@ -22,14 +22,14 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedUpdate(Rendered):
+class JsonUpdate(JsonRow):
     """A row behind an update, and whether that changed anything."""
 
     is_changed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedItem:
+class JsonItem:
     """A row of a page as JSON, and how many rows all pages have, as far as they are counted."""
 
     total: int
@@ -37,7 +37,7 @@ class RenderedItem:
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedPage:
+class JsonPage:
     """Rows of a list as JSON, and how many rows the whole list has."""
 
     bodies: Sequence[bytes]

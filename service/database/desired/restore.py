@@ -6,17 +6,11 @@ from uuid import UUID
 
 from service.database.desired import gateways
 from service.database.desired.factories import FactoryRepository
+from service.database.desired.gateways import DeviceId
 from service.database.engine.query import Command, Executor, Query
 from service.errors import FactoryDeletedError, GatewayIdsTakenError, GatewayNotFoundError
 
 _MOST_NAMED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class TakenGatewayId:
-    """A device that another gateway is registered for."""
-
-    device_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +43,13 @@ FIND_TAKEN = Query(
     ORDER BY g.device_id
     LIMIT %(limit)s
     """,
-    TakenGatewayId,
-    reads_only=True,
+    DeviceId,
+    retryable=True,
 )
 
 # Also one that is not deleted. The factory is found, and then locked against its deletion.
 FIND_DELETED_OR_LIVE = Query(
-    "SELECT id, factory_id, deleted_at FROM gateways WHERE id = %(id)s", Restorable, reads_only=True
+    "SELECT id, factory_id, deleted_at FROM gateways WHERE id = %(id)s", Restorable, retryable=True
 )
 
 RESTORE_GATEWAY = Command(

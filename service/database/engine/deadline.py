@@ -12,7 +12,7 @@ _DEADLINE: ContextVar[float | None] = ContextVar("database deadline", default=No
 _SHORTEST_S = 0.001
 
 
-def answer_within(limit_s: float) -> None:
+def set_deadline(limit_s: float) -> None:
     """From now on this thread waits for the database for `limit_s` seconds in all, until it is told anew."""
     _DEADLINE.set(monotonic() + limit_s)
 

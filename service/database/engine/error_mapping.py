@@ -39,7 +39,7 @@ _PASSING = (
 )
 
 
-class translated_errors:  # noqa: N801 - reads as what it does, where it is used
+class map_errors:  # noqa: N801 - reads as what it does, where it is used
     """Raises our errors in place of psycopg's; their messages carry no SQL, host name or value.
 
     A class, since a generator would cost a quarter of what a short statement does.

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from service.config import DatabaseConfig
-from service.database.engine.error_mapping import translated_errors
+from service.database.engine.error_mapping import map_errors
 from service.database.engine.pool import Connection, ConnectionExecutor, connect
 from service.database.engine.query import Executor
 from service.errors import ConfigurationError, DatabaseError, DatabaseUnavailableError
@@ -90,7 +90,7 @@ def check_first(
     deadline = monotonic() + waiting["wait_s"]
     while (connection := connect_first(config, application_name, **waiting)) is not None:
         try:
-            with connection, translated_errors(), connection.transaction():
+            with connection, map_errors(), connection.transaction():
                 return check(ConnectionExecutor(connection))
         except DatabaseError as error:
             passes = isinstance(error, DatabaseUnavailableError) and monotonic() < deadline

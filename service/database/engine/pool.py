@@ -11,10 +11,10 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequest
 
 from service.config import DatabaseConfig
 from service.database.engine.deadline import bounded
-from service.database.engine.error_mapping import translated_errors
+from service.database.engine.error_mapping import map_errors
 from service.database.engine.prepared import OUTDATED, execute, fetch
 from service.database.engine.query import Command, Executor, Parameters, Query, Row
-from service.database.engine.timeout_connection import SilentServerError, connection_class, has_news
+from service.database.engine.timeout_connection import ServerTimeoutError, connection_class, has_pending_input
 from service.errors import DatabaseUnavailableError
 
 log = logging.getLogger("millgate.database")
@@ -31,7 +31,7 @@ _SILENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class PoolUse:
+class PoolStats:
     """What a pool has at this moment, and what it did since when it was asked to count from."""
 
     in_use: int
@@ -43,7 +43,7 @@ class PoolUse:
     connection_errors: int
 
     @classmethod
-    def of(cls, counted: Mapping[str, int]) -> "PoolUse":
+    def of(cls, counted: Mapping[str, int]) -> "PoolStats":
         """From psycopg_pool's names."""
         free = counted.get("pool_available", 0)
         return cls(
@@ -70,25 +70,25 @@ class ConnectionExecutor:
 
     def fetch_all(self, query: Query[Row], parameters: Parameters) -> list[Row]:
         """See Executor."""
-        with translated_errors():
+        with map_errors():
             return fetch(self._connection, query, parameters)
 
     def execute(self, command: Command, parameters: Parameters) -> int:
         """See Executor."""
-        with translated_errors():
+        with map_errors():
             return execute(self._connection, command, parameters)
 
 
 class Database:
     """The pool. Open it after a fork; any thread may call. It is an Executor of single statements itself."""
 
-    def __init__(self, config: DatabaseConfig, application_name: str, *, tells_later: bool = False) -> None:
-        """`tells_later`: see connection_options."""
+    def __init__(self, config: DatabaseConfig, application_name: str, *, defer_notify: bool = False) -> None:
+        """`defer_notify`: see connection_options."""
         self._config = config
         self._pool = ConnectionPool[Connection](
             config.url,
             connection_class=connection_class(config.statement_timeout_s + _SILENCE_S),
-            kwargs=connection_options(config, application_name, tells_later=tells_later),
+            kwargs=connection_options(config, application_name, defer_notify=defer_notify),
             min_size=config.pool_min,
             max_size=config.pool_max,
             timeout=config.pool_timeout_s,
@@ -107,13 +107,13 @@ class Database:
         """Closes every connection; waits at most 2 s for those in use."""
         self._pool.close(timeout=2)
 
-    def use(self) -> PoolUse:
+    def use(self) -> PoolStats:
         """What the pool did since it was opened."""
-        return PoolUse.of(self._pool.get_stats())
+        return PoolStats.of(self._pool.get_stats())
 
-    def take_use(self) -> PoolUse:
+    def pop_stats(self) -> PoolStats:
         """What the pool did since this was last asked."""
-        return PoolUse.of(self._pool.pop_stats())
+        return PoolStats.of(self._pool.pop_stats())
 
     def answers(self) -> bool:
         """Whether the server answers on a new connection, beside the pool."""
@@ -126,11 +126,11 @@ class Database:
 
     def fetch_one(self, query: Query[Row], parameters: Parameters) -> Row | None:
         """See Executor. A query that only reads is tried again once over a fresh connection."""
-        return self._run(ConnectionExecutor.fetch_one, query, parameters, repeat=query.reads_only)
+        return self._run(ConnectionExecutor.fetch_one, query, parameters, repeat=query.retryable)
 
     def fetch_all(self, query: Query[Row], parameters: Parameters) -> list[Row]:
         """See Executor. A query that only reads is tried again once over a fresh connection."""
-        return self._run(ConnectionExecutor.fetch_all, query, parameters, repeat=query.reads_only)
+        return self._run(ConnectionExecutor.fetch_all, query, parameters, repeat=query.retryable)
 
     def execute(self, command: Command, parameters: Parameters) -> int:
         """See Executor."""
@@ -142,11 +142,11 @@ class Database:
 
         A connection that turns out to be lost when the transaction begins is replaced, once.
         """
-        with translated_errors(), ExitStack() as stack:
+        with map_errors(), ExitStack() as stack:
             try:
                 connection = self._begin(stack)
             except psycopg.OperationalError as error:
-                if not _is_lost(error):
+                if not _is_disconnect(error):
                     raise
                 stack.close()
                 self._pool.check()
@@ -161,11 +161,11 @@ class Database:
     def _take(self) -> Connection:
         return self._pool.getconn(bounded(self._config.pool_timeout_s))
 
-    def _take_good(self) -> Connection:
+    def _acquire_checked(self) -> Connection:
         """For what is not to be repeated: one whose server did not say goodbye meanwhile."""
         for _ in range(self._pool.max_size):
             connection = self._take()
-            if not has_news(connection):
+            if not has_pending_input(connection):
                 return connection
             # Other threads give back such ones, too, at any time: what is closed comes to nobody again.
             connection.close()
@@ -193,7 +193,7 @@ class Database:
             if isinstance(error.__cause__, OUTDATED):
                 # It was refused before it did anything. Where one was prepared before a migration, all were.
                 self._pool.drain()
-            elif _is_lost(error.__cause__):
+            elif _is_disconnect(error.__cause__):
                 # The server restarted, it seems: look at all connections, not at one a request.
                 self._pool.check()
                 if not repeat:
@@ -210,19 +210,19 @@ class Database:
         *,
         is_good: bool,
     ) -> Result:
-        with translated_errors():
-            connection = self._take_good() if is_good else self._take()
+        with map_errors():
+            connection = self._acquire_checked() if is_good else self._take()
         try:
             return work(ConnectionExecutor(connection), statement, parameters)
         finally:
             self._pool.putconn(connection)
 
 
-def _is_lost(error: BaseException | None) -> bool:
+def _is_disconnect(error: BaseException | None) -> bool:
     """Whether the connection is gone: without a word (no SQLSTATE), broken (08…), or ended (57P…)."""
     if not isinstance(error, psycopg.OperationalError):
         return False
-    if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests, SilentServerError)):
+    if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests, ServerTimeoutError)):
         return False
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
@@ -234,11 +234,11 @@ def connect(config: DatabaseConfig, application_name: str) -> Connection:
 
 
 def connection_options(
-    config: DatabaseConfig, application_name: str, *, tells_later: bool = False
+    config: DatabaseConfig, application_name: str, *, defer_notify: bool = False
 ) -> dict[str, Any]:
     """Arguments for a connection of ours: autocommit, and a bound on every wait.
 
-    `tells_later`: what it writes into `gateways` notifies nobody, which is left to who writes.
+    `defer_notify`: what it writes into `gateways` notifies nobody, which is left to who writes.
     """
     statement_timeout_ms = round(config.statement_timeout_s * 1000)
     return {
@@ -251,7 +251,7 @@ def connection_options(
             f" -c idle_in_transaction_session_timeout={2 * statement_timeout_ms}"
             # As the function rfc3339 takes it.
             " -c timezone=UTC -c datestyle=ISO"
-            f" -c millgate.defer_notify={'on' if tells_later else 'off'}"
+            f" -c millgate.defer_notify={'on' if defer_notify else 'off'}"
         ),
         # A server that went away without a word is given up on after this long.
         "tcp_user_timeout": statement_timeout_ms,

@@ -17,7 +17,7 @@ OUTDATED = (pg.InvalidSqlStatementName, pg.FeatureNotSupported)
 _MOST_PREPARED = 1000
 
 
-class RenderedLoader(Loader):
+class JsonTextLoader(Loader):
     """JSON that PostgreSQL rendered stays as it is. What is stored, and to be read, is jsonb."""
 
     def load(self, data: Buffer) -> bytes:
@@ -29,7 +29,7 @@ def fetch(connection: psycopg.Connection[Any], query: Query[Row], parameters: Pa
     """All rows. One thread at a time. Raises psycopg.Error."""
     cursor = _cursor_of(connection)
     cursor.row_factory = args_row(query.row)
-    _run(cursor, query.sql, parameters, prepare=not query.is_planned_anew)
+    _run(cursor, query.sql, parameters, prepare=not query.custom_plan)
     rows: list[Row] = cursor.fetchall()
     return rows
 
@@ -37,7 +37,7 @@ def fetch(connection: psycopg.Connection[Any], query: Query[Row], parameters: Pa
 def execute(connection: psycopg.Connection[Any], command: Command, parameters: Parameters) -> int:
     """How many rows it touched. One thread at a time. Raises psycopg.Error."""
     cursor = _cursor_of(connection)
-    _run(cursor, command.sql, parameters, prepare=not command.is_planned_anew)
+    _run(cursor, command.sql, parameters, prepare=not command.custom_plan)
     return max(0, cursor.rowcount)
 
 
@@ -53,7 +53,7 @@ def _run(cursor: psycopg.Cursor[Any], sql: LiteralString, parameters: Parameters
 def _cursor_of(connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
     kept: psycopg.Cursor[Any] | None = vars(connection).get(_KEPT_WITH_CONNECTION)
     if kept is None:
-        connection.adapters.register_loader("json", RenderedLoader)
+        connection.adapters.register_loader("json", JsonTextLoader)
         connection.prepared_max = _MOST_PREPARED
         kept = vars(connection)[_KEPT_WITH_CONNECTION] = connection.cursor()
     return kept

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, LiteralString, Protocol, TypeVar
+from uuid import UUID
 
 Row = TypeVar("Row")
 Parameters = Mapping[str, object]
@@ -14,9 +15,9 @@ class Query(Generic[Row]):
 
     sql: LiteralString
     row: type[Row]
-    reads_only: bool = False
+    retryable: bool = False
     """Running it twice does no more than running it once, so a lost connection is worth a second try."""
-    is_planned_anew: bool = False
+    custom_plan: bool = False
     """The best plan depends on the parameters, or on how far a table has grown: make one each time."""
 
 
@@ -25,7 +26,7 @@ class Command:
     """SQL with `%(name)s` parameters that returns no rows."""
 
     sql: LiteralString
-    is_planned_anew: bool = False
+    custom_plan: bool = False
     """As a query's."""
 
 
@@ -47,6 +48,20 @@ def required(row: Row | None) -> Row:
     if row is None:
         raise AssertionError("a statement that always returns a row returned none")
     return row
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    """The id of a row."""
+
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayId:
+    """The id of a gateway, in a row of another table."""
+
+    gateway_id: UUID
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from service.database.engine.deadline import bounded
 _CANCEL_LIMIT_S = 0.25
 
 
-class SilentServerError(psycopg.OperationalError):
+class ServerTimeoutError(psycopg.OperationalError):
     """The server gave no answer in time. The connection was closed: half an answer may be on its way."""
 
 
-class BoundedConnection(psycopg.Connection[Any]):
+class TimeoutConnection(psycopg.Connection[Any]):
     """The server ends statements that take too long by itself; this is for one that does not even do that.
 
     A frozen server's system still confirms what it receives, so TCP notices nothing.
@@ -26,7 +26,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """The longest wait for one answer; a deadline of the caller may be nearer."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """See psycopg. Raises SilentServerError, or QueryCanceled from a server that is only too slow."""
+        """See psycopg. Raises ServerTimeoutError, or QueryCanceled from a server that is only too slow."""
         limit_s = bounded(self.answer_limit_s if timeout is None else timeout)
         try:
             return super().wait(gen, interval=interval, timeout=limit_s)
@@ -41,7 +41,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             if error.sqlstate is not None:
                 raise
             self.close()
-            raise SilentServerError("the server gave no answer in time") from None
+            raise ServerTimeoutError("the server gave no answer in time") from None
 
     def _is_waiting(self, error: psycopg.OperationalError) -> bool:
         """Still busy, and not lost: it is the time that was up."""
@@ -50,7 +50,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         return self.pgconn.transaction_status == TransactionStatus.ACTIVE
 
 
-def has_news(connection: psycopg.Connection[Any]) -> bool:
+def has_pending_input(connection: psycopg.Connection[Any]) -> bool:
     """Whether the server sent something while nobody asked, such as a goodbye."""
     # Not select(): the descriptor's number may be beyond what that takes.
     poll = select.poll()
@@ -58,6 +58,6 @@ def has_news(connection: psycopg.Connection[Any]) -> bool:
     return bool(poll.poll(0))
 
 
-def connection_class(limit_s: float) -> type[BoundedConnection]:
+def connection_class(limit_s: float) -> type[TimeoutConnection]:
     """Connections that wait `limit_s` seconds for an answer."""
-    return type("BoundedConnection", (BoundedConnection,), {"answer_limit_s": limit_s})
+    return type("TimeoutConnection", (TimeoutConnection,), {"answer_limit_s": limit_s})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from service.database.engine.query import Count, Executor, Query, required
+from service.database.engine.query import Count, Executor, Id, Query, required
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class SealedLogin:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeMark:
+class Watermark:
     """Up to where changes have been seen: all that transactions before this one made, on this server."""
 
     transaction: int
@@ -54,21 +54,14 @@ class ChangeMark:
 
 
 @dataclass(frozen=True, slots=True)
-class MarkNow(ChangeMark):
+class WatermarkPoll(Watermark):
     """The mark of this moment, and whether anything changed since the one before."""
 
     has_changed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedGateway:
-    """A gateway that a worker holds, and that somebody changed."""
-
-    id: UUID
-
-
 # Also what is not active any more: it may have been claimed a moment before, and has to be given back.
-FIND_HELD = Query(
+FIND_ACTIVE = Query(
     """
     SELECT
         g.id,
@@ -89,12 +82,12 @@ FIND_HELD = Query(
         AND (%(ids)s::uuid[] IS NULL OR c.gateway_id = ANY(%(ids)s))
     """,
     HeldGateway,
-    reads_only=True,
-    is_planned_anew=True,
+    retryable=True,
+    custom_plan=True,
 )
 
 # A transaction that still runs is not before the mark: what it changes is found with the next one.
-FIND_MARK = Query(
+FIND_WATERMARK = Query(
     """
     SELECT
         pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS transaction,
@@ -103,8 +96,8 @@ FIND_MARK = Query(
             (SELECT max(modified_xid) FROM gateways) >= %(transaction)s::text::xid8, FALSE
         ) AS has_changed
     """,
-    MarkNow,
-    reads_only=True,
+    WatermarkPoll,
+    retryable=True,
 )
 
 FIND_CHANGED = Query(
@@ -114,8 +107,8 @@ FIND_CHANGED = Query(
     JOIN gateway_connections AS c ON g.id = c.gateway_id
     WHERE g.modified_xid >= %(transaction)s::text::xid8 AND c.worker_id = %(worker_id)s
     """,
-    ChangedGateway,
-    reads_only=True,
+    Id,
+    retryable=True,
 )
 
 COUNT_WANTED = Query(
@@ -126,7 +119,7 @@ COUNT_WANTED = Query(
     WHERE g.deleted_at IS NULL AND g.desired_state = 'connected' AND f.deleted_at IS NULL
     """,
     Count,
-    reads_only=True,
+    retryable=True,
 )
 
 FIND_LOGINS = Query(
@@ -138,7 +131,7 @@ FIND_LOGINS = Query(
     WHERE id = ANY(%(ids)s) AND deleted_at IS NULL
     """,
     SealedLogin,
-    reads_only=True,
+    retryable=True,
 )
 
 BEFORE_ALL = 0
@@ -151,19 +144,19 @@ class ActiveGatewayRepository:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def find_held(self, worker_id: UUID, among: Collection[UUID] | None = None) -> Sequence[HeldGateway]:
+    def find_active(self, worker_id: UUID, among: Collection[UUID] | None = None) -> Sequence[HeldGateway]:
         """All that this worker holds, or as far as it is among these: those that are active it should keep
         connected, the others, which may be deleted, it should give back.
         """
         ids = None if among is None else list(among)
-        return self._executor.fetch_all(FIND_HELD, {"worker_id": worker_id, "ids": ids})
+        return self._executor.fetch_all(FIND_ACTIVE, {"worker_id": worker_id, "ids": ids})
 
-    def find_mark(self, before: ChangeMark | None) -> MarkNow:
+    def find_watermark(self, before: Watermark | None) -> WatermarkPoll:
         """The mark of this moment. What changed behind it, and only that, shows with the next one."""
         transaction = BEFORE_ALL if before is None else before.transaction
-        return required(self._executor.fetch_one(FIND_MARK, {"transaction": transaction}))
+        return required(self._executor.fetch_one(FIND_WATERMARK, {"transaction": transaction}))
 
-    def find_changed(self, worker_id: UUID, since: ChangeMark) -> list[UUID]:
+    def find_changed(self, worker_id: UUID, since: Watermark) -> list[UUID]:
         """What this worker holds and somebody changed since then. One may show again the next time."""
         parameters = {"worker_id": worker_id, "transaction": since.transaction}
         return [row.id for row in self._executor.fetch_all(FIND_CHANGED, parameters)]

@@ -8,15 +8,15 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.database.engine.notifications import announce_trial
+from service.database.engine.notifications import notify_connection_test
 from service.database.engine.query import Command, Executor, Query
 from service.database.observed.workers import WorkerIdentity
 
-LEFTOVERS_AFTER_S = 5.0
+PRUNE_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedTrial:
+class ClaimedConnectionTest:
     """What a worker needs to do a trial; the password still sealed."""
 
     id: UUID
@@ -30,7 +30,7 @@ class ClaimedTrial:
 
 
 # What has hardly any time left is not begun: its result would say nothing about the gateway.
-CLAIM_TRIALS = Query(
+CLAIM_TESTS = Query(
     """
     UPDATE connection_tests SET claimed_by = %(worker_id)s
     WHERE id IN (
@@ -51,50 +51,50 @@ CLAIM_TRIALS = Query(
         id, url, email, sealed_password, sealed_for, password_is_confined,
         expires_at - clock_timestamp() AS time_left
     """,
-    ClaimedTrial,
+    ClaimedConnectionTest,
 )
 
-FINISH_TRIAL = Command(
+FINISH_TEST = Command(
     """
     UPDATE connection_tests SET result = %(result)s, sealed_password = ''
     WHERE id = %(id)s AND claimed_by = %(worker_id)s AND result IS NULL
     """
 )
 
-RELEASE_TRIAL = Command(
+RELEASE_TEST = Command(
     """
     UPDATE connection_tests SET claimed_by = NULL
     WHERE id = %(id)s AND claimed_by = %(worker_id)s AND result IS NULL
     """
 )
 
-PRUNE_TRIALS = Command(
+PRUNE_TESTS = Command(
     "DELETE FROM connection_tests WHERE expires_at < clock_timestamp() - make_interval(secs => %(after_s)s)"
 )
 
 
-class TrialWorkRepository:
+class ConnectionTestClaimRepository:
     """A worker's side. What it writes counts only for what it claimed."""
 
     def __init__(self, executor: Executor, worker: WorkerIdentity) -> None:
         self._executor = executor
         self._worker = worker
 
-    def claim(self, limit: int) -> Sequence[ClaimedTrial]:
+    def claim(self, limit: int) -> Sequence[ClaimedConnectionTest]:
         """At most `limit` trials that nobody does yet, oldest first; none for a worker that was ended."""
         values = {"worker_id": self._worker.id, "epoch": self._worker.epoch, "limit": limit}
-        return self._executor.fetch_all(CLAIM_TRIALS, values)
+        return self._executor.fetch_all(CLAIM_TESTS, values)
 
-    def finish(self, trial_id: UUID, result: Mapping[str, Any]) -> None:
+    def finish(self, test_id: UUID, result: Mapping[str, Any]) -> None:
         """Writes down what came of it; the password is gone with that."""
-        values = {"id": trial_id, "worker_id": self._worker.id, "result": Jsonb(result)}
-        self._executor.execute(FINISH_TRIAL, values)
+        values = {"id": test_id, "worker_id": self._worker.id, "result": Jsonb(result)}
+        self._executor.execute(FINISH_TEST, values)
 
-    def release(self, trial_id: UUID) -> None:
+    def release(self, test_id: UUID) -> None:
         """Leaves it to another worker."""
-        self._executor.execute(RELEASE_TRIAL, {"id": trial_id, "worker_id": self._worker.id})
-        announce_trial(self._executor)
+        self._executor.execute(RELEASE_TEST, {"id": test_id, "worker_id": self._worker.id})
+        notify_connection_test(self._executor)
 
     def prune(self) -> int:
         """Removes what nobody waits for any more; tells how many."""
-        return self._executor.execute(PRUNE_TRIALS, {"after_s": LEFTOVERS_AFTER_S})
+        return self._executor.execute(PRUNE_TESTS, {"after_s": PRUNE_AFTER_S})

@@ -1,30 +1,14 @@
 """Connections as they are: claimed, reported and freed by workers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.database.engine.query import Command, Executor, Query
+from service.database.engine.query import Command, Executor, GatewayId, Query
 from service.database.observed.workers import WorkerIdentity
 from service.gateway_states import QUEUED, State
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A connection whose report was written."""
-
-    gateway_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A gateway that a worker holds from now on."""
-
-    gateway_id: UUID
-
 
 # The worker's own row is locked against its end, so that an ended worker never holds anything. Whether a
 # gateway is free is looked up row by row, in an order that the next claim goes on with. A join would be
@@ -74,7 +58,7 @@ CLAIM = Query(
     WHERE held.worker_id IS NULL
     RETURNING held.gateway_id
     """,
-    Claimed,
+    GatewayId,
 )
 
 # Times come as ages and become times on this server's clock. A report counts only from whoever holds the
@@ -130,8 +114,8 @@ REPORT = Query(
         END
     RETURNING c.gateway_id
     """,
-    Written,
-    is_planned_anew=True,
+    GatewayId,
+    custom_plan=True,
 )
 
 FIRST_ATTEMPT = [State.DISCONNECTED, State.CONNECTING, State.AUTHENTICATING]
@@ -145,8 +129,8 @@ FIND_TAKEN_UP = Query(
         AND s.worker_id <> %(worker_id)s
         AND s.state <> ALL(%(first_attempt)s)
     """,
-    Written,
-    reads_only=True,
+    GatewayId,
+    retryable=True,
 )
 
 # What changes while a connection stays as it is.
@@ -166,7 +150,7 @@ TOUCH = Command(
             THEN c.worker_id = %(worker_id)s AND c.epoch = %(epoch)s
         END
     """,
-    is_planned_anew=True,
+    custom_plan=True,
 )
 
 # The factory would be filled in by a trigger as well, at the price of a function call a row.

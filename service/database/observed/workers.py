@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.database.engine.notifications import announce_changes
+from service.database.engine.notifications import notify_gateways_changed
 from service.database.engine.query import Command, Executor, Query, required
 from service.gateway_states import WORKER_ENDED
 
@@ -20,7 +20,7 @@ class WorkerIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkerLoad:
     """How many gateways a live worker holds."""
 
     worker_id: UUID
@@ -32,7 +32,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class BuriedWorker:
+class ReapedWorker:
     """A worker that was ended because its lease had run out."""
 
     id: UUID
@@ -74,7 +74,7 @@ RENEW = Command(
 # then finds it ended. Three things must have been over for the time of a lease: its last renewal, the start
 # of the server, and the last statement on its session, which counts even if it failed because nothing can be
 # written. workers/gateway_manager/lease/expiry.py is the other side of it.
-BURY = Query(
+REAP = Query(
     """
     UPDATE workers SET ended_at = clock_timestamp()
     WHERE ended_at IS NULL
@@ -87,7 +87,7 @@ BURY = Query(
         )
     RETURNING id, host
     """,
-    BuriedWorker,
+    ReapedWorker,
 )
 
 END = Command(
@@ -99,7 +99,7 @@ END = Command(
 
 # What an ended worker held is free. Where its state was not known to the end, the history says so: unknown
 # since it was last heard of, disconnected from now on.
-FREE_HELD_BY_ENDED = Command(
+RELEASE_GATEWAYS_OF_ENDED = Command(
     """
     WITH freed AS (
         UPDATE gateway_connections AS c SET
@@ -146,7 +146,7 @@ FREE_HELD_BY_ENDED = Command(
 
 # A worker counts its own exactly, and of the others knows what they said with their last renewal: counting
 # everybody's would be a pass over the fleet.
-FIND_STANDINGS = Query(
+FIND_LOADS = Query(
     """
     SELECT
         w.id AS worker_id,
@@ -164,8 +164,8 @@ FIND_STANDINGS = Query(
     WHERE worker_is_live(w)
     ORDER BY w.id
     """,
-    Standing,
-    reads_only=True,
+    WorkerLoad,
+    retryable=True,
 )
 
 PRUNE = Command(
@@ -202,14 +202,14 @@ class WorkerRepository:
         told = {"gateways_held": gateways_held, "capacity": capacity, "is_draining": is_draining}
         return self._executor.execute(RENEW, {"id": worker.id, "epoch": worker.epoch, **told}) == 1
 
-    def find_standings(self, worker: WorkerIdentity, capacity: int = UNBOUNDED) -> list[Standing]:
+    def find_loads(self, worker: WorkerIdentity, capacity: int = UNBOUNDED) -> list[WorkerLoad]:
         """All live workers, as this one sees them, whose own capacity is this at the moment."""
         parameters = {"id": worker.id, "capacity": capacity, "unbounded": UNBOUNDED}
-        return self._executor.fetch_all(FIND_STANDINGS, parameters)
+        return self._executor.fetch_all(FIND_LOADS, parameters)
 
-    def bury(self) -> list[BuriedWorker]:
+    def reap(self) -> list[ReapedWorker]:
         """Ends every worker whose lease has run out, and frees what it held."""
-        buried = self._executor.fetch_all(BURY, {})
+        buried = self._executor.fetch_all(REAP, {})
         if buried:
             self._free([worker.id for worker in buried])
         return buried
@@ -219,14 +219,14 @@ class WorkerRepository:
         self._executor.execute(END, {"id": worker.id, "epoch": worker.epoch})
         self._free([worker.id])
 
-    def announce_free(self) -> None:
+    def notify_released(self) -> None:
         """Tells all workers, with the end of the transaction: what is free is for those whose share it is."""
-        announce_changes(self._executor)
+        notify_gateways_changed(self._executor)
 
     def prune(self) -> int:
         """Removes workers that ended more than a week ago; tells how many."""
         return self._executor.execute(PRUNE, {})
 
     def _free(self, ended_ids: list[UUID]) -> None:
-        self._executor.execute(FREE_HELD_BY_ENDED, {**WORKER_ENDED.parameters(), "ids": ended_ids})
-        self.announce_free()
+        self._executor.execute(RELEASE_GATEWAYS_OF_ENDED, {**WORKER_ENDED.parameters(), "ids": ended_ids})
+        self.notify_released()

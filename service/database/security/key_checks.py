@@ -16,14 +16,14 @@ _TEXT = "the canary sings"
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class KeyCheck:
     """A sealed canary."""
 
     key_id: str
     sealed: bytes = field(repr=False)
 
 
-FIND_ALL = Query("SELECT key_id, sealed FROM encryption_key_checks ORDER BY created_at, key_id", Canary)
+FIND_ALL = Query("SELECT key_id, sealed FROM encryption_key_checks ORDER BY created_at, key_id", KeyCheck)
 
 INSERT = Command(
     """
@@ -37,7 +37,7 @@ LOCK = Command("LOCK TABLE encryption_key_checks IN SHARE ROW EXCLUSIVE MODE")
 
 # From here to the end of the transaction nothing is sealed with this key, and what was is there to be seen.
 LOCK_ONE = Query(
-    "SELECT key_id, sealed FROM encryption_key_checks WHERE key_id = %(key_id)s FOR UPDATE", Canary
+    "SELECT key_id, sealed FROM encryption_key_checks WHERE key_id = %(key_id)s FOR UPDATE", KeyCheck
 )
 
 DELETE_UNUSED = Command(
@@ -77,7 +77,7 @@ def retire_key(executor: Executor, key_id: str) -> bool:
     return executor.execute(DELETE_UNUSED, {"key_id": key_id}) == 1
 
 
-def _check_all(canaries: list[Canary], sealer: Sealer) -> None:
+def _check_all(canaries: list[KeyCheck], sealer: Sealer) -> None:
     for canary in canaries:
         try:
             sealer.open(canary.sealed, _ROW_ID)

@@ -31,7 +31,7 @@ COUNT_BY_KEY = Query(
     ORDER BY count DESC, key_id
     """,
     KeyUse,
-    reads_only=True,
+    retryable=True,
 )
 
 # Whatever somebody is changing at this moment is left for later: who waits for nobody is in nobody's way.
@@ -48,9 +48,9 @@ LOCK_BATCH = Query(
 )
 
 # See bump_gateway_versions in the schema.
-SAY_THAT_SEALS_ONLY = Command("SET LOCAL millgate.reencrypting = 'yes'")
+ALLOW_ONLY_REENCRYPTION = Command("SET LOCAL millgate.reencrypting = 'yes'")
 
-SEAL_ANEW = Command(
+REENCRYPT = Command(
     """
     UPDATE gateways AS g SET sealed_password = anew.sealed_password
     FROM unnest(%(ids)s::uuid[], %(olds)s::bytea[], %(news)s::bytea[]) AS anew (id, was, sealed_password)
@@ -59,8 +59,8 @@ SEAL_ANEW = Command(
 )
 
 
-class SealRepository:
-    """For rotating keys. `lock_batch` and `seal_anew` belong into one transaction."""
+class ReencryptionRepository:
+    """For rotating keys. `lock_batch` and `reencrypt` belong into one transaction."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -73,11 +73,11 @@ class SealRepository:
         """The next that are sealed with another key than this one, and that nobody changes just now."""
         return self._executor.fetch_all(LOCK_BATCH, {"key_id": key_id, "after": after, "limit": limit})
 
-    def seal_anew(self, sealed: Sequence[tuple[SealedPassword, bytes]]) -> int:
+    def reencrypt(self, sealed: Sequence[tuple[SealedPassword, bytes]]) -> int:
         """Replaces seals of the same passwords: to everybody else nothing has changed. Tells how many."""
-        self._executor.execute(SAY_THAT_SEALS_ONLY, {})
+        self._executor.execute(ALLOW_ONLY_REENCRYPTION, {})
         return self._executor.execute(
-            SEAL_ANEW,
+            REENCRYPT,
             {
                 "ids": [was.id for was, _ in sealed],
                 "olds": [was.sealed_password for was, _ in sealed],

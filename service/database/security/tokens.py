@@ -4,17 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from service.database.engine.query import Command, Executor, Query, required
+from service.database.engine.query import Command, Executor, Id, Query, required
 from service.database.rows import ApiToken
 from service.errors import TokenNotFoundError
 from service.tokens import Scope
-
-
-@dataclass(frozen=True, slots=True)
-class NewToken:
-    """The id of a token that was just made."""
-
-    id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +26,7 @@ INSERT = Query(
     INSERT INTO api_tokens (name, scope, token_hash) VALUES (%(name)s, %(scope)s, %(token_hash)s)
     RETURNING id
     """,
-    NewToken,
+    Id,
 )
 
 FIND_LIVE = Query(
@@ -45,7 +38,7 @@ FIND_LIVE = Query(
     WHERE id = %(id)s AND revoked_at IS NULL
     """,
     LiveToken,
-    reads_only=True,
+    retryable=True,
 )
 
 FIND_ALL = Query(
@@ -55,7 +48,7 @@ FIND_ALL = Query(
     ORDER BY id
     """,
     ApiToken,
-    reads_only=True,
+    retryable=True,
 )
 
 # Of many requests at midnight one writes, and none holds a connection to wait for another.

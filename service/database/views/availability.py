@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
-from service.database.views.history import PresentState, Step, Wish
+from service.database.views.history import DesiredStateChange, PresentState, Step
 
 Value = TypeVar("Value")
 
@@ -56,7 +56,11 @@ def link_of(state: str) -> Link:
 
 
 def measure(
-    present: PresentState, steps: Sequence[Step], wishes: Sequence[Wish], start: datetime, end: datetime
+    present: PresentState,
+    steps: Sequence[Step],
+    wishes: Sequence[DesiredStateChange],
+    start: datetime,
+    end: datetime,
 ) -> Availability:
     """From `start` to `end`, which is not in the future. Steps and wishes are in the order of their ids."""
     known_from = min(end, max(start, _known_since(present, start)))
@@ -127,7 +131,7 @@ def overlap(links: Sequence[Span[Link]], wanted: Sequence[Span[bool]]) -> Iterat
 
 def _known_since(present: PresentState, start: datetime) -> datetime:
     """Before it was created it was not wanted, and that is known."""
-    wishes_since = present.wishes_since
-    since_wishes = start if wishes_since == present.created_at else wishes_since or present.as_of
+    changes_since = present.changes_since
+    since_wishes = start if changes_since == present.created_at else changes_since or present.as_of
     since_events = start if present.created_at > present.events_pruned_until else present.events_pruned_until
     return max(since_wishes, since_events)

@@ -88,7 +88,7 @@ FIND_WINDOW = Query(
     LIMIT 1
     """,
     StreamWindow,
-    reads_only=True,
+    retryable=True,
 )
 
 # An old transition names no factory: for such alone, and before the join, that of its gateway is looked up.
@@ -111,8 +111,8 @@ FIND_BETWEEN = Query(
     LIMIT %(limit)s
     """,
     StreamedEvent,
-    reads_only=True,
-    is_planned_anew=True,
+    retryable=True,
+    custom_plan=True,
 )
 
 # Of a transition that is there, or was.
@@ -139,7 +139,7 @@ FIND_NEWEST = Query(
     LIMIT 1
     """,
     StreamPosition,
-    reads_only=True,
+    retryable=True,
 )
 
 FIND_BOUNDS = Query(
@@ -152,7 +152,7 @@ FIND_BOUNDS = Query(
     CROSS JOIN LATERAL (SELECT coalesce(events_pruned_in = event_stream_id(), FALSE) AS is_of_it)
     """,
     StreamBounds,
-    reads_only=True,
+    retryable=True,
 )
 
 

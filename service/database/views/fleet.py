@@ -47,8 +47,8 @@ COUNT_FLEET = Query(
     GROUP BY state
     """,
     FleetState,
-    reads_only=True,
-    is_planned_anew=True,
+    retryable=True,
+    custom_plan=True,
 )
 
 

@@ -20,8 +20,8 @@ FIND_EVENTS = Query(
     LIMIT %(limit)s
     """,
     GatewayEvent,
-    reads_only=True,
-    is_planned_anew=True,
+    retryable=True,
+    custom_plan=True,
 )
 
 
@@ -34,7 +34,7 @@ class PresentState:
     unknown_since: datetime | None
     """Since when its worker is not heard of, if that is so now: no transition says it yet."""
     events_pruned_until: datetime
-    wishes_since: datetime | None
+    changes_since: datetime | None
     as_of: datetime
 
 
@@ -45,7 +45,7 @@ FIND_PRESENT = Query(
         coalesce(c.state, 'disconnected') AS stored_state,
         CASE WHEN NOT worker_is_live(w) THEN greatest(w.heartbeat_at, c.state_since) END AS unknown_since,
         b.events_pruned_until,
-        (SELECT at FROM desired_state_changes WHERE gateway_id = g.id ORDER BY id LIMIT 1) AS wishes_since,
+        (SELECT at FROM desired_state_changes WHERE gateway_id = g.id ORDER BY id LIMIT 1) AS changes_since,
         clock_timestamp() AS as_of
     FROM gateways AS g
     CROSS JOIN event_pruning AS b
@@ -54,7 +54,7 @@ FIND_PRESENT = Query(
     WHERE g.id = %(gateway_id)s AND g.deleted_at IS NULL
     """,
     PresentState,
-    reads_only=True,
+    retryable=True,
 )
 
 
@@ -90,12 +90,12 @@ FIND_STEPS = Query(
     ORDER BY id
     """,
     Step,
-    reads_only=True,
+    retryable=True,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DesiredStateChange:
     """From this time on the gateway was wanted connected, or was not."""
 
     id: int
@@ -103,7 +103,7 @@ class Wish:
     is_wanted: bool
 
 
-FIND_WISHES = Query(
+FIND_DESIRED_STATE_CHANGES = Query(
     """
     (
         SELECT id, at, is_wanted FROM desired_state_changes
@@ -120,8 +120,8 @@ FIND_WISHES = Query(
     )
     ORDER BY id
     """,
-    Wish,
-    reads_only=True,
+    DesiredStateChange,
+    retryable=True,
 )
 
 
@@ -150,8 +150,10 @@ class HistoryRepository:
             FIND_STEPS, {"gateway_id": gateway_id, "start": start, "end": end, "limit": limit}
         )
 
-    def find_wishes(self, gateway_id: UUID, start: datetime, end: datetime, limit: int) -> Sequence[Wish]:
+    def find_desired_state_changes(
+        self, gateway_id: UUID, start: datetime, end: datetime, limit: int
+    ) -> Sequence[DesiredStateChange]:
         """Those within, at most `limit`, and the one that was in force before; oldest first."""
         return self._executor.fetch_all(
-            FIND_WISHES, {"gateway_id": gateway_id, "start": start, "end": end, "limit": limit}
+            FIND_DESIRED_STATE_CHANGES, {"gateway_id": gateway_id, "start": start, "end": end, "limit": limit}
         )

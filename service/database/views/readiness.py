@@ -13,7 +13,7 @@ class LatestMigration:
 
 
 LATEST_MIGRATION = Query(
-    "SELECT max(version::text) AS version FROM schema_migrations", LatestMigration, reads_only=True
+    "SELECT max(version::text) AS version FROM schema_migrations", LatestMigration, retryable=True
 )
 
 
@@ -27,7 +27,7 @@ class LiveWorkers:
 COUNT_LIVE_WORKERS = Query(
     "SELECT count(*) AS count FROM workers AS w WHERE w.ended_at IS NULL AND worker_is_live(w)",
     LiveWorkers,
-    reads_only=True,
+    retryable=True,
 )
 
 

@@ -49,7 +49,7 @@ FIND_BY_ID = Query(
     WHERE id = %(id)s
     """,
     GatewayStatus,
-    reads_only=True,
+    retryable=True,
 )
 
 

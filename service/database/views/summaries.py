@@ -43,8 +43,8 @@ COUNT_STATES = Query(
     GROUP BY 1, 2
     """,
     StateCount,
-    reads_only=True,
-    is_planned_anew=True,
+    retryable=True,
+    custom_plan=True,
 )
 
 
@@ -55,7 +55,7 @@ class Now:
     at: datetime
 
 
-NOW = Query("SELECT clock_timestamp() AS at", Now, reads_only=True)
+NOW = Query("SELECT clock_timestamp() AS at", Now, retryable=True)
 
 
 class SummaryRepository:

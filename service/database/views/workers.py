@@ -41,10 +41,10 @@ FIND_PAGE = Query(
     LIMIT %(limit)s OFFSET %(offset)s
     """,
     RunningWorker,
-    reads_only=True,
+    retryable=True,
 )
 
-COUNT = Query("SELECT count(*) AS count FROM workers WHERE ended_at IS NULL", Count, reads_only=True)
+COUNT = Query("SELECT count(*) AS count FROM workers WHERE ended_at IS NULL", Count, retryable=True)
 
 
 class RunningWorkerRepository:

@@ -32,7 +32,7 @@ def listener(database_url: str) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """A pool as the API has it."""
-    database = Database(config_for(database_url).database, "test", tells_later=True)
+    database = Database(config_for(database_url).database, "test", defer_notify=True)
     database.open()
     try:
         yield database
@@ -133,7 +133,7 @@ def test_it_goes_on_when_the_database_comes_back(
     database_url: str, listener: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "millgate.api")
-    database = Database(config_for(database_url).database, "test", tells_later=True)
+    database = Database(config_for(database_url).database, "test", defer_notify=True)
     change_notifier = ChangeNotifier(database)
     change_notifier.start()
     try:

@@ -16,7 +16,7 @@ import gevent
 import psycopg
 
 from service.config import DatabaseConfig
-from service.database.engine.deadline import answer_within, bounded
+from service.database.engine.deadline import bounded, set_deadline
 from service.database.engine.pool import Database
 from service.database.engine.query import Query
 from service.environment import Environment
@@ -24,7 +24,7 @@ from service.errors import DatabaseUnavailableError
 from service.threads import BackgroundThread
 
 SLEEPERS = 8
-SLEEP = Query("SELECT pg_sleep(%(seconds)s)::text AS id", str, reads_only=True)
+SLEEP = Query("SELECT pg_sleep(%(seconds)s)::text AS id", str, retryable=True)
 
 
 def statements_wait_side_by_side(database: Database) -> None:
@@ -48,7 +48,7 @@ def statements_wait_side_by_side(database: Database) -> None:
 def sleep(database: Database, seconds: float, limit_s: float | None = None) -> None:
     """On the server; for so long at most, where there is a limit."""
     if limit_s is not None:
-        answer_within(limit_s)
+        set_deadline(limit_s)
     database.fetch_all(SLEEP, {"seconds": seconds})
 
 
@@ -59,12 +59,12 @@ def deadlines_are_each_ones_own(database: Database) -> None:
     hasty.join()
     assert isinstance(hasty.exception, DatabaseUnavailableError)
     patient.get()
-    answer_within(0.001)
+    set_deadline(0.001)
     seen: list[float] = []
     thread = BackgroundThread(lambda: seen.append(bounded(60)), "background")
     gevent.spawn(thread.start).join()
     thread.join(5)
-    answer_within(3600)
+    set_deadline(3600)
     assert seen == [60], f"a thread has the deadline of a request: {seen}"
 
 

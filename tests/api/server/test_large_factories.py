@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.database.desired.bulk_updates import BulkWishRepository
+from service.database.desired.bulk_updates import BulkUpdateRepository
 from service.database.desired.factories import FactoryRepository
 from service.database.desired.gateway_lists import GatewayFilter
 from service.database.desired.restore import RestorationRepository
@@ -76,8 +76,8 @@ def test_no_row_is_written_once_for_each_of_many_gateways(database_url: str) -> 
             connection.execute("UPDATE gateways SET factory_id = %s", [to])
 
         for change in (
-            lambda: BulkWishRepository(executor).want(which, connected=False),
-            lambda: BulkWishRepository(executor).want(which, connected=True),
+            lambda: BulkUpdateRepository(executor).want(which, connected=False),
+            lambda: BulkUpdateRepository(executor).want(which, connected=True),
             lambda: factories.soft_delete(one),
             lambda: RestorationRepository(executor).restore_factory(one),
             lambda: move(other),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.database.observed.workers import Standing
+from service.database.observed.workers import WorkerLoad
 from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker
@@ -22,14 +22,15 @@ counts = st.lists(st.integers(0, 400), min_size=1, max_size=12)
 capacities = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=12)
 
 
-def loads(held: list[int]) -> list[Standing]:
-    return [Standing(UUID(int=number), count) for number, count in enumerate(held)]
+def loads(held: list[int]) -> list[WorkerLoad]:
+    return [WorkerLoad(UUID(int=number), count) for number, count in enumerate(held)]
 
 
-def limited(workers: list[tuple[int, int]]) -> list[Standing]:
+def limited(workers: list[tuple[int, int]]) -> list[WorkerLoad]:
     """Workers that hold so many, and can carry so many."""
     return [
-        Standing(UUID(int=number), held, capacity=capacity) for number, (held, capacity) in enumerate(workers)
+        WorkerLoad(UUID(int=number), held, capacity=capacity)
+        for number, (held, capacity) in enumerate(workers)
     ]
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.rows import TupleRow
 
-from service.database.engine.notifications import notify_returns
+from service.database.engine.notifications import notify_recoveries
 from service.database.engine.pool import ConnectionExecutor
 from service.gateway_states import ReasonCode
 from workers.gateway_manager.connection.backoff import AttemptHistory, BackoffPolicy, after_failure, delay_s
@@ -467,7 +467,7 @@ def test_all_returns_are_announced_in_one_transaction(database_url: str) -> None
         psycopg.connect(database_url, autocommit=True, cursor_factory=CountedCursor) as telling,
     ):
         listening.execute("LISTEN gateways_returning")
-        notify_returns(ConnectionExecutor(telling), names)
+        notify_recoveries(ConnectionExecutor(telling), names)
         heard = [one.payload for one in listening.notifies(timeout=10, stop_after=len(names))]
     assert heard == names
     assert CountedCursor.statements == 1

@@ -10,7 +10,7 @@ import pytest
 
 from service.config import CONNECTION_TESTS_PER_WORKER
 from service.crypto import Secret
-from service.database.desired.connection_tests import MOST_IN_ALL, StoredLogin, TrialRepository
+from service.database.desired.connection_tests import MOST_IN_ALL, ConnectionTestRepository, StoredLogin
 from service.database.engine.pool import ConnectionExecutor, connect
 from service.database.observed.workers import WorkerRepository
 from service.errors import GatewayNotFoundError, NoWorkerError, TooManyConnectionTestsError
@@ -37,37 +37,37 @@ def begin(testbed: WorkerTestBed, url: str, password: str = PASSWORD, limit_s: f
     """A trial as the API begins it."""
     secret = Secret(password)
     with testbed.database.transaction() as transaction:
-        return TrialRepository(transaction).begin(
-            url, EMAIL, lambda trial_id: testbed.sealer.seal(secret, trial_id), limit_s
+        return ConnectionTestRepository(transaction).begin(
+            url, EMAIL, lambda test_id: testbed.sealer.seal(secret, test_id), limit_s
         )
 
 
 def put(testbed: WorkerTestBed, url: str, expires_in_s: float = 10, password: str = PASSWORD) -> UUID:
     """The same without asking whether there is room, and without telling anybody."""
-    trial_id = uuid4()
+    test_id = uuid4()
     testbed.rows(
         """
         INSERT INTO connection_tests (id, url, email, sealed_password, sealed_for, expires_at)
         VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))
         """,
-        trial_id,
+        test_id,
         url,
         EMAIL,
-        testbed.sealer.seal(Secret(password), trial_id),
-        trial_id,
+        testbed.sealer.seal(Secret(password), test_id),
+        test_id,
         expires_in_s,
     )
-    return trial_id
+    return test_id
 
 
-def row_of(testbed: WorkerTestBed, trial_id: UUID) -> Any:
-    [row] = testbed.rows("SELECT * FROM connection_tests WHERE id = %s", trial_id)
+def row_of(testbed: WorkerTestBed, test_id: UUID) -> Any:
+    [row] = testbed.rows("SELECT * FROM connection_tests WHERE id = %s", test_id)
     return row
 
 
-def result_of(testbed: WorkerTestBed, trial_id: UUID) -> dict[str, Any]:
+def result_of(testbed: WorkerTestBed, test_id: UUID) -> dict[str, Any]:
     """What a worker wrote down."""
-    result: dict[str, Any] = wait_until(lambda: row_of(testbed, trial_id).result, WAIT_S, "a result")
+    result: dict[str, Any] = wait_until(lambda: row_of(testbed, test_id).result, WAIT_S, "a result")
     return result
 
 
@@ -89,9 +89,9 @@ def test_a_notification_is_enough(
     listening = "SELECT FROM pg_stat_activity WHERE application_name = 'millgate-listener' AND query LIKE %s"
     # The last of its channels.
     wait_until(lambda: testbed.rows(listening, "LISTEN%returning%"), WAIT_S, "the worker to listen")
-    trial_id = begin(testbed, gateway.url)
-    assert result_of(testbed, trial_id)["failure"] is None
-    assert bytes(row_of(testbed, trial_id).sealed_password) == b""
+    test_id = begin(testbed, gateway.url)
+    assert result_of(testbed, test_id)["failure"] is None
+    assert bytes(row_of(testbed, test_id).sealed_password) == b""
 
 
 def test_a_notification_is_not_needed(
@@ -115,11 +115,11 @@ def test_a_few_at_once(testbed: WorkerTestBed, start_site: StartSite, start_work
 
     def is_over() -> bool:
         gateway.drop()
-        return all(row_of(testbed, trial_id).result for trial_id in trials)
+        return all(row_of(testbed, test_id).result for test_id in trials)
 
     wait_until(is_over, WAIT_S, "all trials to end")
     assert gateway.attempts == len(trials)
-    codes = {row_of(testbed, trial_id).result["failure"]["code"] for trial_id in trials}
+    codes = {row_of(testbed, test_id).result["failure"]["code"] for test_id in trials}
     assert codes == {"connection_lost"}
 
 
@@ -140,13 +140,13 @@ def test_a_worker_that_stops_leaves_its_trials_to_others(
     [gateway] = start_site().gateways
     gateway.fault(Fault.SILENT_LOGIN)
     first = start_worker(**PATIENT)
-    trial_id = put(testbed, gateway.url, expires_in_s=60)
+    test_id = put(testbed, gateway.url, expires_in_s=60)
     gateway.wait(lambda seen: seen.attempts == 1, WAIT_S)
     start_worker(**PATIENT)
     wait_for_worker(testbed, 2)
     gateway.fault(None)
     first.stop()
-    assert result_of(testbed, trial_id)["failure"] is None
+    assert result_of(testbed, test_id)["failure"] is None
     assert (gateway.attempts, gateway.logins) == (2, 1)
 
 
@@ -155,14 +155,14 @@ def test_a_trial_ends_with_the_lease(
 ) -> None:
     [gateway] = start_site().gateways
     start_worker(**PATIENT, SUBSCRIBE_GRACE_S="8")
-    trial_id = put(testbed, gateway.url, expires_in_s=60)
+    test_id = put(testbed, gateway.url, expires_in_s=60)
     gateway.wait(lambda seen: seen.subscriptions == 1, WAIT_S)
     testbed.rows("UPDATE workers SET ended_at = clock_timestamp()")
     gateway.wait(lambda seen: bool(seen.sessions_closed), timeout_s=4)
     [end] = gateway.sessions_closed
     assert not end.unsubscribed, "it had no right to say anything"
     wait_until(lambda: testbed.rows("SELECT FROM workers WHERE ended_at IS NULL"), WAIT_S, "a new lease")
-    assert row_of(testbed, trial_id).result is None
+    assert row_of(testbed, test_id).result is None
     assert gateway.logins == 1
 
 
@@ -180,10 +180,10 @@ def test_a_password_that_does_not_open(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
-    trial_id = put(testbed, gateway.url)
+    test_id = put(testbed, gateway.url)
     testbed.rows("UPDATE connection_tests SET sealed_for = uuidv7()")
     start_worker(**PATIENT)
-    failure = result_of(testbed, trial_id)["failure"]
+    failure = result_of(testbed, test_id)["failure"]
     assert (failure["step"], failure["code"]) == ("login", "password_unreadable")
     assert gateway.logins + gateway.rejected_logins == 0
 
@@ -220,19 +220,19 @@ def test_workers_that_are_about_to_stop_do_not_count(testbed: WorkerTestBed) -> 
 def test_a_stored_password_is_copied_and_only_of_what_is_there(testbed: WorkerTestBed) -> None:
     row_id = testbed.add("AP-1", "ws://gateway")
     with testbed.database.transaction() as transaction:
-        trials = TrialRepository(transaction)
+        trials = ConnectionTestRepository(transaction)
         assert trials.lock_login(row_id) == StoredLogin("ws://gateway", EMAIL)
-        trial_id = trials.begin_with_stored_password(row_id, StoredLogin("ws://gateway/a", EMAIL), 10)
-    row = row_of(testbed, trial_id)
+        test_id = trials.create_with_stored_password(row_id, StoredLogin("ws://gateway/a", EMAIL), 10)
+    row = row_of(testbed, test_id)
     assert (row.url, row.sealed_for) == ("ws://gateway/a", row_id)
     assert testbed.sealer.open(bytes(row.sealed_password), row_id).reveal() == PASSWORD
     testbed.delete(row_id)
     with testbed.database.transaction() as transaction:
-        trials = TrialRepository(transaction)
+        trials = ConnectionTestRepository(transaction)
         with pytest.raises(GatewayNotFoundError):
             trials.lock_login(row_id)
         with pytest.raises(GatewayNotFoundError):
-            trials.begin_with_stored_password(row_id, StoredLogin("ws://gateway", EMAIL), 10)
+            trials.create_with_stored_password(row_id, StoredLogin("ws://gateway", EMAIL), 10)
 
 
 class Clock:

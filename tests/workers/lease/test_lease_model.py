@@ -353,14 +353,14 @@ class LeaseModel(RuleBasedStateMachine):
     def worker_buries_and_claims(self, number: int, limit: int) -> None:
         worker = self.workers[number]
         if self._may_write(worker) and worker.identity is not None:
-            WorkerRepository(self.server.executor).bury()
+            WorkerRepository(self.server.executor).reap()
             ConnectionRepository(self.server.executor, worker.identity).claim(limit)
 
     @rule(number=workers)
     def worker_reads_what_it_holds(self, number: int) -> None:
         worker = self.workers[number]
         if worker.identity is not None and not worker.is_frozen and self._reaches(worker):
-            active = ActiveGatewayRepository(self.server.executor).find_held(worker.identity.id)
+            active = ActiveGatewayRepository(self.server.executor).find_active(worker.identity.id)
             worker.read = worker.identity, [gateway.id for gateway in active]
 
     @rule(number=workers)

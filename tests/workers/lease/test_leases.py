@@ -57,9 +57,9 @@ class Contender:
         with self.connection.transaction():
             WorkerRepository(ConnectionExecutor(self.connection)).end(self.identity)
 
-    def bury(self) -> list[UUID]:
+    def reap(self) -> list[UUID]:
         with self.connection.transaction():
-            return [one.id for one in WorkerRepository(ConnectionExecutor(self.connection)).bury()]
+            return [one.id for one in WorkerRepository(ConnectionExecutor(self.connection)).reap()]
 
 
 @pytest.fixture
@@ -143,10 +143,10 @@ def test_nobody_is_buried_before_the_lease_is_over(
     wait_until(lambda: testbed.status(row_ids[0]).state == "unknown")
     # So that only the lease's end is in the way, not the server's young age.
     testbed.rows("UPDATE workers SET lease_duration = '1 ms'")
-    assert second.bury() == []
+    assert second.reap() == []
     assert second.claim() == 0
     run_out(testbed, first)
-    assert second.bury() == [first.identity.id]
+    assert second.reap() == [first.identity.id]
     assert second.claim() == 20
 
 
@@ -158,8 +158,8 @@ def test_an_ended_worker_changes_nothing(
     zombie.claim()
     zombie.report(row_ids[0])
     run_out(testbed, zombie)
-    assert heir.bury() == [zombie.identity.id]
-    assert heir.bury() == []
+    assert heir.reap() == [zombie.identity.id]
+    assert heir.reap() == []
     extra = testbed.add("AP-extra", "ws://127.0.0.1:9")
     events = len(testbed.events(row_ids[0]))
     assert not zombie.renew()

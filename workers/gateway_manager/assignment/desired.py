@@ -1,7 +1,7 @@
 """Desired state as last read: incremental reads of what changed, with a full read from time to time.
 
 A full read costs more the more gateways there are. Changes are found by the number of the transaction
-that wrote them (`ChangeMark`), whether or not a notification arrived, so polling is still the truth. Only
+that wrote them (`Watermark`), whether or not a notification arrived, so polling is still the truth. Only
 changes that neither the API nor this worker made are missed (a row changed by hand, a failover to a server
 that lagged): the full reads find those.
 """
@@ -13,7 +13,7 @@ from time import monotonic
 from uuid import UUID
 
 from service.database.engine.query import Executor
-from service.database.observed.active_gateways import ActiveGatewayRepository, ChangeMark, HeldGateway
+from service.database.observed.active_gateways import ActiveGatewayRepository, HeldGateway, Watermark
 from service.database.observed.workers import WorkerIdentity
 from workers.gateway_manager.assignment.cost_limiter import CostLimiter
 from workers.gateway_manager.assignment.reconcile import Version
@@ -40,7 +40,7 @@ class DesiredGateways:
         """How many gateways should be connected in total, by all workers."""
         self.needs_full_read = True
         """The next read is a full one."""
-        self._mark: ChangeMark | None = None
+        self._mark: Watermark | None = None
         self._read_at = 0.0
         self._is_count_stale = True
 
@@ -55,7 +55,7 @@ class DesiredGateways:
 
     def poll(self, worker: WorkerIdentity) -> None:
         """Finds what changed. Raises DatabaseError: call `mark_all_stale` then."""
-        mark = self._gateways.find_mark(self._mark)
+        mark = self._gateways.find_watermark(self._mark)
         is_other_server = self._mark is not None and self._mark.server_started_at != mark.server_started_at
         if self._mark is None or is_other_server or self._is_full_read_due():
             self.mark_all_stale()
@@ -79,7 +79,7 @@ class DesiredGateways:
             stale, self._stale = self._stale, set()
         if not (stale or self.needs_full_read):
             return []
-        found = self._gateways.find_held(worker.id, None if self.needs_full_read else stale)
+        found = self._gateways.find_active(worker.id, None if self.needs_full_read else stale)
         if self.needs_full_read:
             self.versions.clear()
             self.needs_full_read = False

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.database.observed.workers import Standing
+from service.database.observed.workers import WorkerLoad
 
 TOLERANCE = 0.1
 """A fleet is even when no two workers differ by more than this part of the mean, or by one gateway."""
@@ -20,7 +20,7 @@ class Quota:
     """It holds more gateways than its capacity."""
 
 
-def quotas(wanted: int, loads: Sequence[Standing]) -> dict[UUID, int]:
+def quotas(wanted: int, loads: Sequence[WorkerLoad]) -> dict[UUID, int]:
     """A whole number each, `wanted` in all, or as many as can be carried.
 
     A worker whose capacity is below an even share gets its capacity; the others divide the rest evenly, and
@@ -42,7 +42,7 @@ def quotas(wanted: int, loads: Sequence[Standing]) -> dict[UUID, int]:
     return quotas_by_worker
 
 
-def quota_for(worker_id: UUID, wanted: int, loads: Sequence[Standing]) -> Quota:
+def quota_for(worker_id: UUID, wanted: int, loads: Sequence[WorkerLoad]) -> Quota:
     """`loads`: the workers that claim gateways; any other claims and hands over nothing."""
     held = {load.worker_id: load.held for load in loads}
     if worker_id not in held:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from service.crypto import Sealer
-from service.database.observed.connection_tests import ClaimedTrial
+from service.database.observed.connection_tests import ClaimedConnectionTest
 from service.errors import SealError
 from service.gateway_states import Phase, Reason, ReasonCode
 from service.threads import BackgroundThread, NoThreadError
@@ -53,7 +53,7 @@ class ConnectionTest:
 
     def __init__(
         self,
-        claim: ClaimedTrial,
+        claim: ClaimedConnectionTest,
         context: ConnectionTestContext,
         lease_valid: Callable[[], bool],
         is_stopping: Callable[[], bool],

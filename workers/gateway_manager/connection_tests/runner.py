@@ -7,7 +7,7 @@ from typing import Any
 
 from service.config import CONNECTION_TESTS_PER_WORKER
 from service.database.engine.pool import Database
-from service.database.observed.connection_tests import ClaimedTrial, TrialWorkRepository
+from service.database.observed.connection_tests import ClaimedConnectionTest, ConnectionTestClaimRepository
 from service.database.observed.workers import WorkerIdentity
 from service.errors import DatabaseError
 from service.gateway_states import Phase, Reason, ReasonCode
@@ -87,14 +87,14 @@ class ConnectionTestRunner:
         worker = self._lease.worker
         if worker is None:
             return
-        repository = TrialWorkRepository(self._database, worker)
+        repository = ConnectionTestClaimRepository(self._database, worker)
         places = CONNECTION_TESTS_PER_WORKER - len(self._active())
         for claim in repository.claim(places) if places > 0 else []:
             self._begin(worker, claim)
         # Last, because no client waits for it.
         repository.prune()
 
-    def _begin(self, worker: WorkerIdentity, claim: ClaimedTrial) -> None:
+    def _begin(self, worker: WorkerIdentity, claim: ClaimedConnectionTest) -> None:
         def finished(test: ConnectionTest, result: dict[str, Any] | None) -> None:
             self._finish(worker, test, result)
 
@@ -113,7 +113,7 @@ class ConnectionTestRunner:
             log.warning("cannot start a connection test (%s)", describe(error))
             steps = StepRecorder(monotonic)
             steps.fail(NO_CAPACITY)
-            TrialWorkRepository(self._database, worker).finish(claim.id, steps.report())
+            ConnectionTestClaimRepository(self._database, worker).finish(claim.id, steps.report())
 
     def _active(self) -> list[ConnectionTest]:
         with self._lock:
@@ -123,7 +123,7 @@ class ConnectionTestRunner:
 
     def _finish(self, worker: WorkerIdentity, test: ConnectionTest, result: dict[str, Any] | None) -> None:
         try:
-            repository = TrialWorkRepository(self._database, worker)
+            repository = ConnectionTestClaimRepository(self._database, worker)
             if result is not None:
                 repository.finish(test.id, result)
             elif self._lease.holds(worker):

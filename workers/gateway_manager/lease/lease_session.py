@@ -6,7 +6,7 @@ import psycopg
 
 from service.config import DatabaseConfig
 from service.database.engine.pool import Connection, ConnectionExecutor, connect
-from service.database.engine.timeout_connection import has_news
+from service.database.engine.timeout_connection import has_pending_input
 from service.database.observed.workers import WorkerRepository
 from service.errors import DatabaseError
 from workers.gateway_manager.lease.database_probe import is_refusing
@@ -48,7 +48,7 @@ class LeaseSession:
     def has_ended(self) -> bool:
         """Whether the server has sent something unasked: it is closing the session."""
         connection = self._connection
-        return connection is not None and not connection.closed and has_news(connection)
+        return connection is not None and not connection.closed and has_pending_input(connection)
 
     def evidence_of(self, error: DatabaseError | psycopg.Error) -> Evidence:
         """What this error of a statement says about the database. May try to connect to it."""
