@@ -1,4 +1,4 @@
-"""How many gateways this worker carries: what its system's limits allow, or less once those prove lower."""
+"""How many gateways this worker can hold: by the system's limits, or fewer after resources ran out."""
 
 import errno
 import logging
@@ -12,7 +12,7 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS,
 
 
 def is_exhausted(error: OSError) -> bool:
-    """Whether the system says that it has no room for another file, socket or process."""
+    """Whether the system has no resources for another file, socket or process."""
     return error.errno in _EXHAUSTED
 
 
@@ -20,7 +20,7 @@ class Capacity:
     """Any thread may call."""
 
     def __init__(self, gateways: int, retry_s: float | None = None) -> None:
-        """`gateways`: what the limits allow. `retry_s`: how long a lower number counts once it has shown."""
+        """`gateways`: what the limits allow. `retry_s`: how long a reduction lasts."""
         self._gateways = gateways
         self._retry_s = RETRY_S if retry_s is None else retry_s
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class Capacity:
             return self._reduced if monotonic() < self._reduced_until else self._gateways
 
     def reduce(self, gateways: int, what: str) -> None:
-        """The system had no room for more than this many. Said once until there may be room again."""
+        """The system had no resources for more than this many. Logged once per reduction."""
         with self._lock:
             is_known = monotonic() < self._reduced_until
             self._reduced = max(0, min(gateways, self._reduced if is_known else self._gateways))

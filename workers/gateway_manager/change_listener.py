@@ -1,4 +1,4 @@
-"""Hears that something was changed. A hint only: whoever is told also looks by itself from time to time."""
+"""Receives PostgreSQL's notifications. Hints only: their receivers also poll."""
 
 import logging
 import threading
@@ -22,15 +22,15 @@ class ChangeListener:
     def __init__(
         self,
         database: DatabaseConfig,
-        told: Mapping[str, Callable[[], None]],
+        callbacks: Mapping[str, Callable[[], None]],
         payload_callbacks: Mapping[str, Callable[[str], None]],
     ) -> None:
-        """`told`: by channel, who is called, from the listener's thread, also after each (re)connect.
+        """`callbacks`: by channel, called on the listener's thread, and after each (re)connect.
 
-        `payload_callbacks`: by channel, who is called with the text of a notification.
+        `payload_callbacks`: by channel, called with the payload of a notification.
         """
         self._database = database
-        self._told = told
+        self._callbacks = callbacks
         self._payload_callbacks = payload_callbacks
         self._stopping = threading.Event()
         self._thread = BackgroundThread(self._run, "listener")
@@ -49,19 +49,19 @@ class ChangeListener:
             try:
                 self._listen()
             except psycopg.Error:
-                # The lease tells that the database is away; this only comes back.
+                # The lease logs that the database is down; this only reconnects.
                 self._stopping.wait(_POLL_S)
 
     def _listen(self) -> None:
         options = connection_options(self._database, "millgate-listener")
         with psycopg.connect(self._database.url, **options) as connection:
-            for channel in (*self._told, *self._payload_callbacks):
+            for channel in (*self._callbacks, *self._payload_callbacks):
                 connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-            for tell in self._told.values():
-                tell()
+            for callback in self._callbacks.values():
+                callback()
             while not self._stopping.is_set():
                 for notification in connection.notifies(timeout=_POLL_S, stop_after=1):
-                    if notification.channel in self._told:
-                        self._told[notification.channel]()
+                    if notification.channel in self._callbacks:
+                        self._callbacks[notification.channel]()
                     else:
                         self._payload_callbacks[notification.channel](notification.payload)

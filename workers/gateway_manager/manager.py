@@ -1,4 +1,4 @@
-"""Wanted against running: claims gateways, starts, changes and stops their connections."""
+"""Reconciles desired and running: claims gateways, starts, changes and stops their connections."""
 
 import logging
 import threading
@@ -35,7 +35,7 @@ _HAND_OVER_PAUSE_S = 0.05
 
 
 class GatewayConnectionManager:
-    """Its loop runs on one thread, by `run`; the other public methods may be called by any."""
+    """`run` and `drain` belong to one thread; any thread may call the other public methods."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class GatewayConnectionManager:
         self._desired = DesiredGateways(database, poll_interval_s)
         self._claim_limiter = CostLimiter()
         self._may_be_free = True
-        """It seems so by the workers' own count, or somebody woke us: gateways that nobody holds."""
+        """Whether some gateways may be unclaimed: by the workers' counts, or after a wake-up."""
         self._woken = threading.Event()
         self._lock = threading.Lock()
         self._connections: dict[UUID, GatewayConnection] = {}
@@ -61,27 +61,27 @@ class GatewayConnectionManager:
         self._warned_failing = False
 
     def wake(self) -> None:
-        """Something changed: look at once."""
+        """Something changed: reconcile now."""
         self._woken.set()
 
     def released(self, gateway_ids: Iterable[UUID]) -> None:
-        """The database knows that these are free."""
+        """The database has recorded that these are free."""
         self._desired.mark_stale(gateway_ids)
         self.wake()
 
     def forget(self, gateway_id: UUID) -> None:
-        """A connection's thread has ended. Called by that thread."""
+        """Forgets a connection whose thread is ending. Called by that thread."""
         with self._lock:
             self._connections.pop(gateway_id, None)
 
     def reduce_capacity(self, what: str) -> None:
-        """The system had no room for one of the connections that there are. Any thread may call."""
+        """Lowers the capacity, after the system had no resources for a connection. Any thread may call."""
         connected = self._context.registry.count_states()[State.CONNECTED]
         self._capacity.reduce(max(connected, min(len(self._running()), self._capacity.current()) - 1), what)
         self.wake()
 
     def run(self, stopping: threading.Event) -> None:
-        """Makes it so, again and again, until `stopping` is set (and `wake` called)."""
+        """Reconciles again and again, until `stopping` is set (and `wake` called)."""
         while not stopping.is_set():
             began_at = monotonic()
             try:
@@ -89,20 +89,20 @@ class GatewayConnectionManager:
                 self._warned_failing = False
             except DatabaseError as error:
                 if not self._warned_failing:
-                    log.warning("wanted gateways are not known (%s); running sessions go on", error)
+                    log.warning("cannot read desired state (%s); existing sessions continue", error)
                 self._warned_failing = True
                 self._desired.mark_all_stale()
-            # A burst of changes is one look, not one each; and it takes half of the time at most.
+            # Handle a burst of changes together, and spend at most half of the time on it.
             stopping.wait(max(_MIN_PAUSE_S, min(monotonic() - began_at, _MAX_PAUSE_S)))
             if self._woken.wait(self._pause_s()):
                 self._may_be_free = True
             self._woken.clear()
 
     def drain(self, timeout_s: float, hurried: threading.Event) -> None:
-        """Ends sessions a few at a time, as other workers take the gateways over.
+        """Closes sessions a few at a time, as other workers take the gateways over.
 
-        Returns when none is left, when no other worker has room, when the time is up, or once `hurried`. For
-        the thread of `run`, after that; the lease has to say that this worker drains.
+        Returns when none is left, when no other worker has capacity, when the time is up, or once
+        set. For the thread of `run`, after it returned; the lease must have announced the drain.
         """
         deadline = monotonic() + timeout_s
         window = DrainWindow(monotonic())
@@ -111,12 +111,12 @@ class GatewayConnectionManager:
                 if not self._drain_step(window):
                     return
             except DatabaseError as error:
-                log.warning("no gateways are handed over at the moment (%s)", error)
+                log.warning("cannot hand gateways over (%s); retrying", error)
             self._woken.wait(_HAND_OVER_PAUSE_S)
             self._woken.clear()
 
     def _drain_step(self, window: DrainWindow) -> bool:
-        """One round; whether there is to be another."""
+        """One round; returns whether to continue."""
         worker = self._lease.worker
         ids = self._context.registry.ids_connected()
         connected = [each for each in self._running() if each.id in ids and not each.is_stopping]
@@ -138,14 +138,14 @@ class GatewayConnectionManager:
         return True
 
     def stop_all(self, timeout_s: float) -> bool:
-        """Ends every connection with a goodbye; tells whether all ended in time."""
+        """Closes every session and ends its thread; returns whether all ended in time."""
         connections = self._running()
         for connection in connections:
             connection.stop(WORKER_SHUTDOWN)
         return _join_all(connections, timeout_s)
 
     def abort_all(self) -> None:
-        """Closes every socket without a word: the right to them is lost. Returns when done, within 5 s."""
+        """Closes every socket without sending anything: the lease is lost. Returns when done, within 5 s."""
         connections = self._running()
         for connection in connections:
             connection.abort()
@@ -153,7 +153,7 @@ class GatewayConnectionManager:
             raise AssertionError("a connection outlived its lease")
 
     def _pause_s(self) -> float:
-        """Until the next poll, or until what was put off for its cost may be done."""
+        """Until the next poll, or until a deferred operation may run."""
         claim_in_s = self._claim_limiter.wait_s() if self._may_be_free else self._poll_interval_s
         return min(self._poll_interval_s, claim_in_s, self._desired.due_in_s())
 
@@ -165,7 +165,7 @@ class GatewayConnectionManager:
             return
         self._reap()
         self._desired.poll(worker)
-        # Asked before the database is: what it releases meanwhile has left, and is not to be replaced.
+        # Count before asking the database: what it releases in between has left and needs no replacement.
         leaving = self._count_leaving()
         loads = WorkerRepository(self._database).find_loads(worker, self._capacity.current())
         quota = quota_for(worker.id, self._desired.count, [one for one in loads if not one.is_draining])
@@ -181,10 +181,10 @@ class GatewayConnectionManager:
         with self._database.transaction() as transaction:
             for buried in WorkerRepository(transaction).reap():
                 about = {"worker": str(buried.id), "host": buried.host}
-                log.warning("worker ended: its lease ran out; its gateways are taken over", extra=about)
+                log.warning("worker expired: its gateways will be taken over", extra=about)
 
     def _reset(self, worker: WorkerIdentity | None) -> None:
-        """The lease was lost, or gained again: nothing from before may go on."""
+        """Drops everything after the lease was lost, or acquired again."""
         self.abort_all()
         self._context.registry.reset(worker)
         self._desired.forget()
@@ -208,12 +208,12 @@ class GatewayConnectionManager:
         return None
 
     def _count_leaving(self) -> int:
-        """How many gateways are on their way out, but may still be ours in the database's eyes."""
+        """How many gateways are being released, but may still be this worker's in the database."""
         stopping = {connection.id for connection in self._running() if connection.is_stopping}
         return len(stopping | self._context.registry.ids_finished())
 
     def _hand_over(self, quota: Quota, leaving: int) -> None:
-        """Ends sessions until that many have left for other workers, a few at a time, idle ones first."""
+        """Closes sessions until the quota is met, a few at a time, idle gateways first."""
         count = quota.hand_over
         if count <= leaving:
             return
@@ -224,10 +224,10 @@ class GatewayConnectionManager:
         for connection in handed_over:
             connection.stop(NO_CAPACITY if quota.is_overloaded else REBALANCED)
         if handed_over:
-            log.info("handing over to other workers", extra={"gateways": len(handed_over)})
+            log.info("rebalancing: releasing gateways to other workers", extra={"gateways": len(handed_over)})
 
     def _reconcile_connections(self, worker: WorkerIdentity) -> None:
-        # Asked before the database is: what is in neither is newly held, not just released.
+        # Read before asking the database: a gateway in neither is newly held, not just released.
         known = self._context.registry.ids()
         self._context.registry.add(one for one in self._desired.read(worker) if one.id not in known)
         wanted = self._desired.versions
@@ -258,7 +258,7 @@ class GatewayConnectionManager:
             self._start(worker, login)
 
     def _start(self, worker: WorkerIdentity, login: SealedLogin) -> None:
-        """A connection for a gateway; or back it goes, where the system has no room for it."""
+        """Starts a connection, or releases the gateway if the system has no resources for it."""
         with self._lock:
             running = len(self._connections)
         if running < self._capacity.current():
@@ -274,7 +274,7 @@ class GatewayConnectionManager:
         self._context.registry.finish(login.id, NO_CAPACITY)
 
     def _release_unwanted(self, wanted: Iterable[UUID]) -> None:
-        """A gateway that was claimed but is no longer wanted, before it got a connection."""
+        """Releases gateways that stopped being wanted before they had a connection."""
         registry = self._context.registry
         with self._lock:
             held = set(self._connections)

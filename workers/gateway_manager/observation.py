@@ -15,9 +15,9 @@ _FAILING_FOR = timedelta(minutes=5)
 
 
 class Observation(NamedTuple):
-    """What is true of one connection. All times are monotonic seconds of this process.
+    """What is known of one connection. All times are monotonic seconds of this process.
 
-    A tuple: each move makes another one, for which a dataclass takes several times as long.
+    A tuple, because each transition makes a new one, and a dataclass takes several times as long.
     """
 
     gateway_id: UUID
@@ -36,17 +36,17 @@ class Observation(NamedTuple):
     connects: int = 0
     messages_received: int = 0
     rejected_logins: int = 0
-    """In a row."""
+    """Consecutive ones."""
     last_rejected_at: float | None = None
     was_failing: bool = False
-    """It was out of reach, by all that is known, when this worker got it."""
+    """It was presumably unreachable when this worker got it."""
     is_finished: bool = False
-    """The connection has ended for good: once this is written down, the gateway is free."""
+    """The connection has ended for good: once this is written, the gateway is free."""
 
 
 @dataclass(slots=True)
 class Activity:
-    """What every frame changes of an observation; by far the most of what is written here."""
+    """The part of an observation that every frame changes."""
 
     last_seen_at: float | None = None
     last_message_at: float | None = None
@@ -55,7 +55,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A move from one state to another, for the history."""
+    """A change from one state to another, for the history."""
 
     gateway_id: UUID
     at: float
@@ -68,13 +68,13 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class PendingReport:
-    """What the database does not know yet: the newest of each, and every transition on the way there."""
+    """What to write to the database: the latest observations, and every transition."""
 
     owner: WorkerIdentity | None = None
-    """Under whose lease they were seen: in nobody else's name may they be written."""
+    """The worker under whose lease they were observed. Only it may write them."""
     observations: list[Observation] = field(default_factory=list)
     touched: list[Observation] = field(default_factory=list)
-    """These are in the same state as before, but were heard of since."""
+    """Unchanged in state, but heard from since."""
     transitions: list[Transition] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -83,7 +83,7 @@ class PendingReport:
 
 @dataclass(slots=True)
 class Counters:
-    """What happened since this worker started, however often the lease was lost."""
+    """Totals since this worker started, however often the lease was lost."""
 
     attempts: int = 0
     connects: int = 0
@@ -192,7 +192,7 @@ def between(before: Observation, after: Observation) -> Transition:
 
 
 def _was_failing(gateway: HeldGateway, newest: timedelta | None) -> bool:
-    """Whether it was held, and silent when others were heard; `newest`: the least `last_seen_age`."""
+    """Whether it was held, and silent while others were heard; `newest`: the least `last_seen_age`."""
     if not gateway.was_held or gateway.last_seen_age is None or newest is None:
         return gateway.was_held and gateway.last_seen_age is None
     return gateway.last_seen_age > newest + _FAILING_FOR

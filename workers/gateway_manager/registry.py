@@ -31,24 +31,24 @@ MAX_PENDING_EVENTS = 100_000
 
 
 class GatewayRegistry:
-    """The one place where the state of connections is held. Any thread may call."""
+    """Holds the state of every connection. Any thread may call."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._owner: WorkerIdentity | None = None
         self._observations: dict[UUID, Observation] = {}
-        """As of the last move; what was heard since is in the activity."""
+        """As of the last transition, without the activity since."""
         self._activity: dict[UUID, Activity] = {}
         self._reported_seen_at: dict[UUID, float] = {}
         self._unreported: dict[UUID, None] = {}
         self._transitions: deque[Transition] = deque()
         self._dropped = 0
-        """Transitions, since the history was last written to its end."""
+        """Transitions dropped since the history was last written completely."""
         self._counters = Counters()
         self._closed = False
 
     def add(self, gateways: Iterable[HeldGateway]) -> None:
-        """Gateways that this worker holds from now on, with their counters so far."""
+        """Adds gateways that this worker has just got, with their counters so far."""
         gateways = list(gateways)
         newest = min((one.last_seen_age for one in gateways if one.last_seen_age is not None), default=None)
         now = monotonic()
@@ -57,7 +57,7 @@ class GatewayRegistry:
                 self._activity[gateway.id] = Activity(messages_received=gateway.messages_received)
                 self._observations[gateway.id] = newly_held(gateway, newest, now)
 
-    def transition(  # noqa: PLR0913 - what a move brings with it, each by its name
+    def transition(  # noqa: PLR0913 - the fields that a transition sets, each by its name
         self,
         gateway_id: UUID,
         state: State,
@@ -68,7 +68,7 @@ class GatewayRegistry:
         retry_in_s: float | None = None,
         rejected_logins: int = 0,
     ) -> None:
-        """Moves a connection to another state. Raises IllegalTransitionError and changes nothing."""
+        """Changes a connection's state. Raises IllegalTransitionError and changes nothing."""
         now = monotonic()
         with self._changed:
             before = self._observations[gateway_id]
@@ -87,20 +87,20 @@ class GatewayRegistry:
             self._mark_unreported(gateway_id)
 
     def adopt(self, gateway_id: UUID, generation: int) -> None:
-        """A connection goes on as it is under a newer generation of its gateway."""
+        """The connection continues under a newer generation of its gateway."""
         with self._changed:
             self._observations[gateway_id] = self._observations[gateway_id]._replace(generation=generation)
             self._mark_unreported(gateway_id)
 
     def reschedule(self, gateway_id: UUID, next_attempt_at: float) -> None:
-        """The next attempt is at another time than was said."""
+        """Changes the time of the next attempt."""
         with self._changed:
             before = self._observations[gateway_id]
             self._observations[gateway_id] = before._replace(next_attempt_at=next_attempt_at)
             self._mark_unreported(gateway_id)
 
     def record_activity(self, gateway_id: UUID, *, message: bool, at: float) -> None:
-        """Something was read: a message, or a ping or pong. `at`: as of when the gateway was there."""
+        """A message, ping or pong was received. `at`: when the gateway is known to have been there."""
         with self._changed:
             activity = self._activity[gateway_id]
             activity.last_seen_at = at
@@ -110,9 +110,9 @@ class GatewayRegistry:
                 self._counters.messages += 1
 
     def finish(self, gateway_id: UUID, reason: Reason | None = None) -> None:
-        """The connection has ended for good; it stays until the database knows.
+        """The connection has ended for good; it is kept until the database knows.
 
-        `reason`: why it was to end. It counts where the connection is at rest: it may have been in the queue.
+        `reason`: why it was stopped.
         """
         now = monotonic()
         with self._changed:
@@ -125,12 +125,12 @@ class GatewayRegistry:
             self._mark_unreported(gateway_id)
 
     def counters(self) -> Counters:
-        """What happened so far."""
+        """A copy of the counters."""
         with self._changed:
             return replace(self._counters, failures=Counter(self._counters.failures))
 
     def ids_connected(self) -> set[UUID]:
-        """Those that have a session."""
+        """The gateways that have a session."""
         with self._changed:
             return {i for i, one in self._observations.items() if one.state is State.CONNECTED}
 
@@ -140,7 +140,7 @@ class GatewayRegistry:
             return Counter(one.state for one in self._observations.values() if not one.is_finished)
 
     def oldest_unwritten_s(self) -> float:
-        """How long ago the oldest transition was that the database does not know; 0 without one."""
+        """The age of the oldest unwritten transition; 0 without one."""
         with self._changed:
             return monotonic() - self._transitions[0].at if self._transitions else 0.0
 
@@ -165,17 +165,17 @@ class GatewayRegistry:
         return len(self._observations)
 
     def find(self, gateway_id: UUID) -> Observation | None:
-        """What is true of a connection now."""
+        """The current observation of a connection."""
         with self._changed:
             return self._with_activity(gateway_id) if gateway_id in self._observations else None
 
     def ids_finished(self) -> set[UUID]:
-        """Those whose connection has ended for good, which the database does not know yet."""
+        """Gateways whose connection has ended for good, unknown to the database so far."""
         with self._changed:
             return {gateway_id for gateway_id, one in self._observations.items() if one.is_finished}
 
     def take_changes(self, limit: int) -> PendingReport:
-        """At most `limit` of each kind, oldest first; give them back if they could not be written."""
+        """Takes at most `limit` of each kind, oldest first; give them back if they cannot be written."""
         with self._changed:
             taken = list(islice(self._unreported, limit))
             for gateway_id in taken:
@@ -187,7 +187,7 @@ class GatewayRegistry:
             return PendingReport(self._owner, observations, transitions=transitions)
 
     def take_touched(self, freshness_s: float) -> PendingReport:
-        """All that were heard of `freshness_s` after it was last reported, or later."""
+        """Takes all that were heard from `freshness_s` or more after the last report of it."""
         with self._changed:
             touched = [
                 self._with_activity(gateway_id)
@@ -199,7 +199,7 @@ class GatewayRegistry:
             return PendingReport(self._owner, touched=touched)
 
     def give_back(self, changes: PendingReport) -> None:
-        """These could not be written: they are the first to be taken again, unless all was forgotten."""
+        """Puts back what could not be written, to be taken first, unless the registry was reset."""
         with self._changed:
             if changes.owner != self._owner:
                 return
@@ -211,7 +211,7 @@ class GatewayRegistry:
                 self._reported_seen_at.pop(observation.gateway_id, None)
 
     def forget_released(self, changes: PendingReport) -> list[UUID]:
-        """The database knows these: forgets those of them that are finished, and tells which."""
+        """The database knows these: forgets the finished ones, and returns their ids."""
         with self._changed:
             if changes.owner != self._owner:
                 return []
@@ -226,9 +226,9 @@ class GatewayRegistry:
             return released
 
     def reset(self, owner: WorkerIdentity | None) -> None:
-        """Forgets everything: the lease is lost, and nothing of it may be written any more.
+        """Forgets everything, since nothing observed under a lost lease may be written.
 
-        What is added from now on is held by `owner`; None: nothing will be.
+        `owner`: the worker that holds what is added from now on; None without a lease.
         """
         with self._changed:
             self._owner = owner
@@ -261,11 +261,11 @@ class GatewayRegistry:
         if len(self._transitions) > MAX_PENDING_EVENTS:
             self._transitions.popleft()
             if not self._dropped:
-                log.error("history not written for so long that its oldest transitions are dropped")
+                log.error("cannot write history for so long that its oldest transitions are dropped")
             self._dropped += 1
 
     def _log_dropped(self) -> None:
-        """From now on nothing is dropped; the next time it is said again."""
+        """Logs the gap, and resets it."""
         if self._dropped:
             log.error("history has a gap: %d transitions were dropped", self._dropped)
         self._dropped = 0

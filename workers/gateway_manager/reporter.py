@@ -1,4 +1,4 @@
-"""From the registry to the database: what changed, in batches, until it is written."""
+"""Writes changes from the registry to the database, in batches, until they are written."""
 
 import logging
 import threading
@@ -25,7 +25,7 @@ _RETRY_S = 0.25
 
 
 class StatusReporter:
-    """Owns a thread. What can not be written now stays in the registry, and is written later."""
+    """Owns a thread. What cannot be written now stays in the registry and is retried."""
 
     def __init__(  # noqa: PLR0913 - wired once, by name
         self,
@@ -38,9 +38,9 @@ class StatusReporter:
         on_released: Callable[[list[UUID]], None],
         take_recoveries: Callable[[], list[str]],
     ) -> None:
-        """`on_released` is told, from the reporter's thread, which gateways are free now.
+        """`on_released` is called on the reporter's thread with the gateways that are free now.
 
-        `take_recoveries`: of which groups of gateways other workers are to be notified that they return.
+        `take_recoveries`: returns the groups whose recovery other workers are to be notified of.
         """
         self._database = database
         self._registry = registry
@@ -65,14 +65,14 @@ class StatusReporter:
         self._thread.join(timeout_s)
 
     def report_now(self) -> bool:
-        """Writes one batch of what changed, if anything did; tells whether it was written.
+        """Writes one batch of changes, if there are any; returns whether it was written.
 
-        For the reporter's own thread; after `stop` for whoever stopped it.
+        For the reporter's own thread, and after `stop` for its caller.
         """
         return self._write(self._registry.take_changes(_BATCH))
 
     def flush(self) -> bool:
-        """Writes all that is left; tells whether it was written. Only after `stop`."""
+        """Writes everything that is left; returns whether it was written. Only after `stop`."""
         while self._registry.has_changes():
             if not self.report_now():
                 return False
@@ -98,17 +98,17 @@ class StatusReporter:
         self._write(self._registry.take_touched(self._freshness_s))
 
     def _notify_recoveries(self) -> None:
-        """A hint: what is lost of it costs the others their back-off, as if nobody had told them."""
+        """Only a hint: without it, other workers wait for their back-off."""
         if groups := self._take_recoveries():
             with suppress(DatabaseError):
                 notify_recoveries(self._database, groups)
 
     def _write(self, changes: PendingReport) -> bool:
-        """Writes what was taken, or gives it back; tells whether there is nothing left of it to write."""
+        """Writes a report, or gives it back; returns whether it was written."""
         if not changes:
             return True
         worker = self._worker()
-        # The lease may have been lost since, and gained anew, before the registry heard of it.
+        # The lease may have been lost and acquired again before the registry was reset.
         if worker is None or worker != changes.owner or not self._is_written(worker, changes):
             self._registry.give_back(changes)
             return False
@@ -121,7 +121,7 @@ class StatusReporter:
             self._send(worker, changes)
         except DatabaseError as error:
             if not self._warned_failing:
-                log.warning("states are not written (%s); they wait and are written later", error)
+                log.warning("cannot write states (%s); queued for retry", error)
             self._warned_failing = True
             return False
         self._warned_failing = False
@@ -131,8 +131,8 @@ class StatusReporter:
         with self._database.transaction() as transaction:
             repository = ConnectionRepository(transaction, worker)
             now = monotonic()
-            # First what locks the rows that whoever ends this worker frees: the history that it then writes
-            # begins where ours ends.
+            # First the statement that locks the rows that a reaping worker would free: the history it then
+            # writes begins where ours ends.
             if changes.observations:
                 repository.report([_report(one, now) for one in changes.observations])
                 if any(one.is_finished and one.reason != REQUESTED for one in changes.observations):

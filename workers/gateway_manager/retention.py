@@ -1,4 +1,4 @@
-"""Removes history that has been kept long enough, a little at a time."""
+"""Deletes history past its retention time, in small batches."""
 
 import logging
 import threading
@@ -53,7 +53,7 @@ class Pruner:
                 self._warned_failing = True
 
     def _prune(self) -> None:
-        """Small batches, each a transaction of its own: nobody waits for them."""
+        """Deletes in small batches, each in a transaction of its own, so that no writer waits long."""
         worker = self._worker()
         if worker is None:
             return

@@ -1,16 +1,16 @@
-"""Deadlines and bounds, as the manager's parts are told them."""
+"""Deadlines and bounds of the manager's parts."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseSettings:
-    """The right to hold gateways: how long it lasts, how often it is renewed."""
+    """How long the lease lasts, and how often it is renewed."""
 
     duration_s: float
     heartbeat_s: float
     margin_s: float
-    """Sockets are closed this long before the lease can end in the database's eyes."""
+    """Sockets are closed this long before the database may end the lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +26,5 @@ class SessionSettings:
     liveness_timeout_s: float
     max_message_bytes: int
     max_messages_per_s: int
-    """Frames count: a message in pieces counts as many times as it has pieces."""
+    """Counts frames: a fragmented message counts once per fragment."""
     max_bytes_per_s: int

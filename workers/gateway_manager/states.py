@@ -1,11 +1,11 @@
-"""The moves between the states of a connection, and the reasons that workers give for them."""
+"""The transitions between states of a connection, and the reasons that workers give for them."""
 
 from service.gateway_states import Phase, Reason, ReasonCode, State
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    # Not to connecting first: the worker that held it before was rejected, and the next try has its time.
+    # Directly to these two: a previous worker's login was rejected, and the next attempt has its time.
     State.DISCONNECTED: frozenset({State.CONNECTING, State.RETRYING, State.AUTH_FAILED}),
-    # To auth_failed again: the rare attempt of a quarantined gateway did not even get to the login.
+    # To auth_failed again: a rare attempt of a quarantined gateway failed before the login.
     State.CONNECTING: frozenset(
         {State.AUTHENTICATING, State.RETRYING, State.AUTH_FAILED, State.DISCONNECTED}
     ),
@@ -17,15 +17,15 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.AUTH_FAILED: frozenset({State.CONNECTING, State.DISCONNECTED}),
     State.DISCONNECTING: frozenset({State.DISCONNECTED}),
 }
-"""Every legal move. Anything else is a mistake of ours."""
+"""Every legal transition. Any other is a bug."""
 
 
 class IllegalTransitionError(Exception):
-    """A connection was to move where it can not; nothing was changed."""
+    """This transition is not in the table; nothing was changed."""
 
 
 def check_transition(current: State, following: State) -> None:
-    """Raises IllegalTransitionError unless the move is in the table."""
+    """Raises IllegalTransitionError unless the transition is in the table."""
     if following not in TRANSITIONS[current]:
         raise IllegalTransitionError(f"{current} does not lead to {following}")
 
@@ -47,13 +47,11 @@ LOGIN_REJECTED_BEFORE = Reason(
     Phase.LOGIN,
     retryable=False,
 )
-WORKER_LOST = Reason(
-    ReasonCode.WORKER_LOST, "The worker lost its right to this gateway, or failed.", Phase.CLAIM
-)
+WORKER_LOST = Reason(ReasonCode.WORKER_LOST, "The worker lost its lease, or failed.", Phase.CLAIM)
 
 
 class ConnectionFailedError(Exception):
-    """An attempt failed, or a session ended without our asking."""
+    """An attempt failed, or a session ended unexpectedly."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.message)

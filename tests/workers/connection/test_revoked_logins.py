@@ -15,10 +15,10 @@ from tests.workers.websocket.test_hostile_peer_worker import UNHURRIED, message
 pytestmark = pytest.mark.req("ORCH-06")
 ACCEPTED = message("RTN_LOGIN", {"Success": True})
 TAKEN_BACK = [
-    pytest.param(message("RTN_LOGIN", {"Success": False}), "took the login back.", id="answer"),
+    pytest.param(message("RTN_LOGIN", {"Success": False}), "revoked the login.", id="answer"),
     pytest.param(
         message("RTN_ERR", {"Attempt": "POST_LOGIN", "Error": "session expired"}),
-        "took the login back: session expired.",
+        "revoked the login: session expired.",
         id="error",
     ),
 ]

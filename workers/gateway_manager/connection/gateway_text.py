@@ -1,7 +1,7 @@
-"""What may be shown of a gateway's own words: ordinary words of a fixed list, and nothing else. Pure.
+"""What may be shown of a gateway's text: ordinary words from a fixed list, and nothing else. Pure.
 
-A gateway that refuses a login may quote it, in whatever encoding, and who looks for each forgets one.
-No word of this list is one of them, unless it is a part of the password or the e-mail address as they are.
+A gateway that rejects a login may quote it in any encoding, and a filter for encodings would miss one. No
+word of this list reveals it, unless it is part of the password or the e-mail address as they are.
 """
 
 import re
@@ -33,15 +33,15 @@ WORDS = frozenset(_WORDS.split())
 _AROUND = ".,;:!?()[]\"'"
 _AFTER = ".,;:!?"
 _NUMBERS = re.compile(r"\b(code |status |kind )([0-9]+)")
-"""What a gateway chose and we quote."""
+"""Numbers that the gateway chose and our messages quote."""
 _JOINTS = re.compile(r"[_/-]")
 
 
 def known_words(text: str, email: str, password: str) -> str:
     """The words of the list in this text; of all else only that there was something. Empty if there are none.
 
-    Also empty if a word of it is in the password: whoever knows what this gateway says otherwise would read
-    from the gap which word that is.
+    Also empty if a word of it is in the password: a reader who knows this gateway's usual text would read
+    the word from the gap.
     """
     hidden = [email.casefold(), password.casefold()]
     shown: list[str] = []

@@ -25,7 +25,7 @@ from workers.gateway_manager.websocket.transport import Kind, Transport
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a gateway is sent, and may quote."""
+    """What is sent to a gateway, and what it may quote."""
 
     email: str
     password: Secret
@@ -55,12 +55,12 @@ class Login:
             raise failed(ReasonCode.LOGIN_TIMEOUT, Phase.LOGIN, message)
 
     def subscribe(self, progress: AttemptProgress = NO_PROGRESS) -> None:
-        """Asks for the subscription, and does not wait for an answer."""
+        """Requests the subscription without waiting for a response."""
         progress.on_phase(Phase.SUBSCRIBE)
         self._transport.send_text(self._session.subscribe(), Phase.SUBSCRIBE)
 
     def await_subscription(self, progress: AttemptProgress = NO_PROGRESS) -> None:
-        """The answer to the subscription. Silence is consent. Raises LoginRejectedError, too."""
+        """Waits for the response; by the manual, silence is success. Raises LoginRejectedError, too."""
         deadline = progress.bounded(monotonic() + self._settings.subscribe_grace_s)
         finish_by = None if progress.finish_by == inf else progress.finish_by
         if not self._receive_while(Stage.SUBSCRIBING, deadline, Phase.SUBSCRIBE, finish_by):
@@ -78,7 +78,7 @@ class Login:
 
 
 def feed(session: Session, payload: bytes, phase: Phase, credentials: Callable[[], Credentials]) -> None:
-    """Hands a message to the session. Raises ConnectionFailedError, and LoginRejectedError as it is."""
+    """Passes a message to the session. Raises ConnectionFailedError, LoginRejectedError."""
     try:
         session.receive(payload)
     except ProtocolViolationError as violation:
@@ -90,15 +90,15 @@ def feed(session: Session, payload: bytes, phase: Phase, credentials: Callable[[
 
 
 def rejection_reason(rejection: LoginRejectedError, credentials: Credentials) -> Reason:
-    """The reason in a login that was rejected, or accepted and taken back."""
+    """The reason of a login that was rejected, or accepted and revoked."""
     is_revoked = isinstance(rejection, LoginRevokedError)
-    what = "The gateway took the login back" if is_revoked else "The gateway rejected the login"
+    what = "The gateway revoked the login" if is_revoked else "The gateway rejected the login"
     message = with_quote(what, str(rejection), credentials)
     return Reason(ReasonCode.LOGIN_REJECTED, message, Phase.LOGIN, retryable=is_revoked)
 
 
 def without_password(reason: Reason, password: Callable[[], Secret]) -> Reason:
-    """The same reason: a gateway may tell the password, if that is a number, as a code or a status."""
+    """Hides the password in a reason: a gateway may send it as a code or status, if it is a number."""
     try:
         message = without_numbers(reason.message, [password().reveal()])
     except SealError:
@@ -107,6 +107,6 @@ def without_password(reason: Reason, password: Callable[[], Secret]) -> Reason:
 
 
 def with_quote(sentence: str, gateway_text: str, credentials: Credentials) -> str:
-    """The sentence, with as much of the gateway's own words as may be shown."""
+    """The sentence, with the words of the gateway's text that may be shown."""
     words = known_words(gateway_text, credentials.email, credentials.password.reveal())
     return sentence + (f": {words}" if words else "") + "."

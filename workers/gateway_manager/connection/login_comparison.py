@@ -1,4 +1,4 @@
-"""Whether a login that was stored once more is another one. Pure."""
+"""Whether a login that was stored again differs. Pure."""
 
 from service.crypto import Sealer
 from service.database.observed.active_gateways import SealedLogin
@@ -6,7 +6,7 @@ from service.errors import SealError
 
 
 def is_same_login(one: SealedLogin, other: SealedLogin, sealer: Sealer) -> bool:
-    """Whether both log in to the same place as the same user; what does not open is the same as nothing."""
+    """Whether both have the same address, user and password; an undecryptable one equals no other."""
     if (one.id, one.url, one.email) != (other.id, other.url, other.email):
         return False
     try:
