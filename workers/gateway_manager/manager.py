@@ -102,7 +102,7 @@ class GatewayConnectionManager:
         """Closes sessions a few at a time, as other workers take the gateways over.
 
         Returns when none is left, when no other worker has capacity, when the time is up, or once
-        set. For the thread of `run`, after it returned; the lease must have announced the drain.
+        `hurried` is set. For the thread of `run`, after that; the lease must have announced the drain.
         """
         deadline = monotonic() + timeout_s
         window = DrainWindow(monotonic())

@@ -1,7 +1,7 @@
-"""Which addresses gateways may have. Pure: addresses in, a verdict out.
+"""Which addresses gateways may have. Pure: address in, decision out.
 
-Whoever may register a gateway may name any host; without this, also one that only our machine reaches. The
-address that is really connected to is what counts, on every attempt: a name may mean another one tomorrow.
+A client that may register a gateway may name any host, even one that only this machine can reach. So the
+address that is really connected to is checked on every attempt: a name may resolve differently tomorrow.
 """
 
 import ipaddress
@@ -47,14 +47,14 @@ NAT64_PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """What an operator says; by default everything but `DENIED_BY_DEFAULT` is allowed."""
+    """The operator's settings; by default everything but `DENIED_BY_DEFAULT` is allowed."""
 
     allowed: tuple[Network, ...] = ()
-    """If there is any, all else is denied. One that lies within a default denial lifts that for itself."""
+    """If there are any, all others are denied. One within a default denial overrides it."""
     denied: tuple[Network, ...] = ()
-    """Goes before everything else."""
+    """Takes precedence over everything else."""
     nat64_prefixes: tuple[ipaddress.IPv6Network, ...] = ()
-    """The plant's own, each of one of `NAT64_PREFIX_LENGTHS`: nobody can tell them by their looks."""
+    """The plant's own, each of one of `NAT64_PREFIX_LENGTHS`: they cannot be recognized otherwise."""
 
     def allows(self, address: str) -> bool:
         """Whether a gateway may have this address, as getaddrinfo writes it."""

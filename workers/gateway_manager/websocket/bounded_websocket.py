@@ -13,7 +13,7 @@ from workers.gateway_manager.websocket.stream import DeadlinePassedError, Stream
 
 MAX_FRAGMENTS = 5000
 KEPT_BYTES = MAX_PARSED_BYTES + 1
-"""About as much of a message is kept. Nobody looks at more; the rest is read and forgotten."""
+"""About as much of a message is kept. The rest is read and discarded, since nothing uses it."""
 _READ_BYTES = 65536
 _MAX_CONTROL_BYTES = 125
 _LAST, _OPCODE = 0x80, 0x0F
@@ -36,7 +36,7 @@ class _BoundedFrames(frame_buffer):
         self.size = 0
         """Of the last frame's payload, kept or not."""
         self.frames, self.bytes = 0, 0
-        """Since somebody last set them to zero."""
+        """Since `take_counts`."""
 
     def recv_frame(self) -> ABNF:
         is_between_frames = self.header is None and not self.recv_buffer
@@ -64,7 +64,7 @@ class _BoundedFrames(frame_buffer):
         return payload
 
     def _read_buffered_frame(self) -> ABNF | None:
-        """A short message or pong that is there as a whole, as nearly all are: one slice, not three reads."""
+        """A short message or pong that is completely buffered, as nearly all are: in one read, not three."""
         there = self._stream.peek()
         if len(there) < 2 or there[0] not in _SHORT or there[1] > _TWO_BYTES_FOLLOW:
             return None
@@ -159,15 +159,15 @@ class BoundedWebSocket(websocket.WebSocket):
         return counts
 
     def break_cycles(self) -> None:
-        """The last call: nothing can be received after it.
+        """Called last: nothing can be received after it.
 
-        The library's objects refer to each other in a circle. Left alone they would keep what they have read
-        until the garbage collector comes by, which in a process of this size is after hundreds of sessions.
+        The library's objects form a reference cycle, which would keep what they have read until the garbage
+        collector runs, in a process of this size after hundreds of sessions.
         """
         self.frame_buffer.recv = _nothing_more
 
     def send_close(self, *arguments: Any, **options: Any) -> None:
-        """Says why it ends, or answers a close frame: once, as far as the peer takes it at once."""
+        """Sends a close frame, once, as far as the socket accepts it without waiting."""
         if not self.connected:
             return
         self._stream.deadline = monotonic()

@@ -46,7 +46,7 @@ class Dialer:
         networks: NetworkPolicy | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Without `networks` only the default denials hold; without `tls` the system's authorities count."""
+        """Without `networks` only the default denials apply; without `tls`, the system's authorities."""
         self._resolver = resolver
         self._settings = settings
         self._networks = networks or NetworkPolicy()
@@ -63,7 +63,7 @@ class Dialer:
     ) -> Transport:
         """Raises ConnectionFailedError, InterruptedWaitError; nothing is left open then.
 
-        `is_confined`: only networks that are allowed by name will do.
+        `is_confined`: only explicitly allowed networks may be connected to.
         """
         target = Target.of(url)
         progress.on_phase(Phase.RESOLVE)
@@ -100,7 +100,7 @@ class Dialer:
             raise failed(ReasonCode.DNS_FAILED, Phase.RESOLVE, message) from None
 
     def _only_allowed(self, addresses: list[Address], is_confined: bool) -> list[Address]:
-        # Where any network is allowed by name, no address outside those passes the next line.
+        # With allowed networks, no other address passes the check below.
         if is_confined and not self._networks.allowed:
             message = (
                 "The password was given for another address, and this worker has no"
@@ -130,7 +130,7 @@ class Dialer:
 def _connect(
     addresses: list[Address], deadline: float, waker: Waker, interrupted: Callable[[], bool]
 ) -> Stream:
-    """Tries one address after the other, each with its share of the time that is left."""
+    """Tries one address after the other, each with an equal share of the remaining time."""
     last_failure = failed(ReasonCode.DNS_FAILED, Phase.RESOLVE, "The host has no address.")
     for position, (family, address) in enumerate(addresses):
         share_s = (deadline - monotonic()) / (len(addresses) - position)
@@ -138,9 +138,9 @@ def _connect(
             stream = Stream(socket.socket(family, socket.SOCK_STREAM), waker, interrupted)
         except OSError as error:
             if is_exhausted(error):
-                message = f"The worker's system has no room for another socket: {describe(error)}."
+                message = f"The worker has no resources for another socket: {describe(error)}."
                 raise failed(ReasonCode.NO_CAPACITY, Phase.TCP, message) from None
-            # The system may lack this address's family, and have that of the next.
+            # The system may lack this address family, but have the next one's.
             message = f"Cannot create a socket: {describe(error)}."
             last_failure = failed(ReasonCode.CONNECT_FAILED, Phase.TCP, message)
             continue
@@ -167,14 +167,14 @@ def _connect(
 
 
 def _upgrade(stream: Stream, target: Target) -> None:
-    # Only the gateway itself gets to see a login: no redirect is followed, no proxy asked, no cookie kept.
+    # Only the gateway itself may see a login: no redirects, no proxies, no cookies.
     try:
         _request_upgrade(stream, target)
     except DeadlinePassedError:
         message = "The gateway did not answer the upgrade in time."
         raise failed(ReasonCode.CONNECT_TIMEOUT, Phase.UPGRADE, message) from None
     except TooManyBytesError:
-        message = f"The gateway answered the upgrade with over {MAX_UPGRADE_RESPONSE_BYTES} bytes."
+        message = f"The gateway's response to the upgrade has over {MAX_UPGRADE_RESPONSE_BYTES} bytes."
         raise failed(ReasonCode.UPGRADE_REJECTED, Phase.UPGRADE, message) from None
     except HandshakeError as refusal:
         raise failed(ReasonCode.UPGRADE_REJECTED, Phase.UPGRADE, str(refusal)) from None
@@ -192,14 +192,14 @@ def _request_upgrade(stream: Stream, target: Target) -> None:
     while request:
         request = request[stream.send(request) :]
     lines = _receive_lines(stream)
-    # The status before anything else: who refuses may go on with a page, or never end it.
+    # Check the status first: a rejection may be followed by an endless page.
     while is_interim(next(lines)):
         _take_headers(lines)
     check_headers(_take_headers(lines), key)
 
 
 def _receive_lines(stream: Stream) -> Iterator[bytes]:
-    """The lines of the answer without their ends, and no more of them than an answer may have."""
+    """The lines of the response without their ends, up to the limit."""
     left = MAX_UPGRADE_RESPONSE_BYTES
     while True:
         line = stream.recv_line(left)

@@ -8,16 +8,16 @@ from service.gateway_states import Phase
 
 
 def _ignore(_: Phase) -> None:
-    """Nobody wants to know."""
+    """Ignores the phase."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptProgress:
-    """Told each step of an attempt as it begins, on the attempt's thread."""
+    """Receives each step of an attempt as it begins, on the attempt's thread."""
 
     on_phase: Callable[[Phase], None] = _ignore
     finish_by: float = inf
-    """When the attempt gives up at the latest (monotonic seconds), whatever its steps may take one by one."""
+    """The deadline of the whole attempt (monotonic seconds), whatever its steps may take."""
 
     def bounded(self, deadline: float) -> float:
         """The deadline of a step."""

@@ -1,4 +1,4 @@
-"""Name resolution that can be waited for with a deadline: getaddrinfo itself can not be interrupted."""
+"""Name resolution with a deadline: getaddrinfo itself cannot be interrupted."""
 
 import ipaddress
 import socket
@@ -25,15 +25,15 @@ class ResolveTimeoutError(Exception):
 
 
 class ResolverBusyError(Exception):
-    """The name was not looked up, or too late to tell: too many other look-ups hang."""
+    """The name was not looked up in time: too many other lookups hang."""
 
 
 class Resolver:
-    """Look-ups for all connections, each in a thread of its own while it lasts. Any thread may call.
+    """Lookups for all connections, each in a thread of its own. Any thread may call.
 
-    All who want a name at the same time share one look-up of it. Look-ups are bounded in number; names that
-    took long the last time have a quarter of that: a name server that does not answer costs its own names.
-    The threads are daemons: a look-up that hangs is left to the system's time-outs and delays no exit.
+    Simultaneous requests for a name share one lookup. Lookups are bounded in number, and names that took long
+    the last time share a quarter of them: a name server that does not answer delays its own names only. The
+    threads are daemons: a lookup that hangs is left to the system's timeouts and delays no exit.
     """
 
     def __init__(self, max_lookups: int = MAX_LOOKUPS) -> None:
@@ -45,7 +45,7 @@ class Resolver:
         self._waiting: deque[_Lookup] = deque()
         self._waiting_slow: deque[_Lookup] = deque()
         self._slow: dict[str, None] = {}
-        """Names whose last look-up took long."""
+        """Names whose last lookup took long."""
 
     def resolve(
         self, host: str, port: int, deadline: float, waker: Waker, interrupted: Callable[[], bool]
@@ -66,12 +66,12 @@ class Resolver:
         finally:
             self._leave(lookup, waker)
         if not lookup.is_over:
-            # The name server has had most of the time, or it was our own queue that took it.
+            # Either the name server took most of the time, or our own queue.
             raise ResolveTimeoutError if lookup.began_by((asked_at + deadline) / 2) else ResolverBusyError
         return _with_port(lookup.result(), port)
 
     def close(self) -> None:
-        """Begins no look-up any more."""
+        """Starts no more lookups."""
         with self._lock:
             self._waiting.clear()
             self._waiting_slow.clear()
@@ -89,7 +89,7 @@ class Resolver:
         return lookup
 
     def _leave(self, lookup: "_Lookup", waker: Waker) -> None:
-        """What nobody waits for any more and has not begun is not begun at all."""
+        """Drops a lookup that has not begun and that no thread waits for."""
         with self._lock:
             lookup.wakers.remove(waker)
             if not lookup.wakers and lookup.began_at is None:
@@ -120,7 +120,7 @@ class Resolver:
             lookup = self._finish(lookup, outcome)
 
     def _finish(self, lookup: "_Lookup", outcome: "_Outcome") -> "_Lookup | None":
-        """Tells those who wait; the next look-up, if one may begin."""
+        """Wakes the waiting threads; returns the next lookup, if one may begin."""
         with self._lock:
             self._free += 1
             self._free_for_slow += lookup.is_slow
@@ -154,14 +154,14 @@ _Outcome = list[Address] | OSError | ResolverBusyError
 
 
 class _Lookup:
-    """One name, for all who want it. Its fields change under the resolver's lock."""
+    """The lookup of one name, shared. Its fields change under the resolver's lock."""
 
     __slots__ = ("began_at", "host", "is_slow", "outcome", "wakers")
 
     def __init__(self, host: str, *, is_slow: bool) -> None:
         self.host = host
         self.is_slow = is_slow
-        """Its last look-up took long."""
+        """Its last lookup took long."""
         self.began_at: float | None = None
         self.outcome: _Outcome | None = None
         self.wakers: list[Waker] = []

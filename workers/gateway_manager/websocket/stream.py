@@ -1,7 +1,7 @@
 """A byte stream over TCP or TLS whose every wait ends: by data, by a deadline, or by an interruption.
 
-It stands in for a socket under websocket-client, which so gets deadlines over whole steps (a handshake that
-is dribbled byte by byte ends too) and reacts at once when its thread is told to stop.
+It replaces the socket under websocket-client, which so gets deadlines for whole steps (even a handshake that
+arrives byte by byte ends) and reacts immediately when its thread is stopped.
 """
 
 import errno
@@ -72,7 +72,7 @@ class Stream:
     def peek(self) -> memoryview:
         """What has arrived and was not taken yet: at least one byte, or nothing at the end of the stream."""
         if not self._buffer:
-            # Asked before each read: one who always has another byte for us shall not keep us for ever.
+            # Checked before each read: a peer that keeps sending must not extend the deadline.
             if monotonic() >= self.deadline:
                 raise DeadlinePassedError
             self._buffer = memoryview(self._retry(self._read, select.POLLIN))
@@ -98,7 +98,7 @@ class Stream:
         return bytes(line)
 
     def send(self, data: bytes) -> int:
-        """Sends at least one byte of `data` and tells how many."""
+        """Sends at least one byte of `data`; returns how many."""
         return self._retry(lambda: self._sock.send(data), select.POLLOUT)
 
     def wait_readable(self, until: float) -> bool:
@@ -113,7 +113,7 @@ class Stream:
         while self._wait(select.POLLIN, until):
             if not isinstance(self._sock, ssl.SSLSocket):
                 return True
-            # It may be TLS's own business (a session ticket, a new key), and nothing for us to read.
+            # It may be TLS's own data (a session ticket, a new key), without any for the application.
             try:
                 self._buffer = memoryview(self._read())
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -135,7 +135,7 @@ class Stream:
         return 0
 
     def settimeout(self, timeout: float | None) -> None:
-        """Asked for by websocket-client; deadlines are ours."""
+        """Ignored: websocket-client calls it, but this class has deadlines of its own."""
 
     def fileno(self) -> int:
         """The socket's descriptor."""

@@ -1,4 +1,4 @@
-"""An open WebSocket to one gateway: bounded in time and in bytes, and at once to interrupt."""
+"""An open WebSocket to one gateway: bounded in time and bytes, and interruptible."""
 
 import os
 import ssl
@@ -46,9 +46,9 @@ _CONTROL = Received(Kind.CONTROL)
 
 
 class Transport:
-    """Owned by the thread that opened it. Its methods raise ConnectionFailedError and InterruptedWaitError.
+    """Owned by the thread that opened it. Methods raise ConnectionFailedError and InterruptedWaitError.
 
-    After either only `close` and `abort` may be called: half a frame may be out, or half a one read.
+    After either, only `close` and `abort` may be called: a frame may be half sent or half read.
     """
 
     def __init__(self, stream: Stream, web_socket: BoundedWebSocket, settings: SessionSettings) -> None:
@@ -57,27 +57,27 @@ class Transport:
         self._settings = settings
         self._budget = ReadBudget(settings, monotonic())
         self._read_at = 0.0
-        """Until then nothing is read: what we do not read, the gateway can not send."""
+        """Nothing is read until then: TCP's flow control slows the gateway down."""
         self.is_lagging = False
-        """Something may have lain unread since it was slowed: what is read now was sent who knows when."""
+        """Data may have waited unread since reading was slowed: it may be old when it is read."""
         self._pings: list[tuple[bytes, float]] = []
-        """Those whose pongs may tell something still: what they carry, and when they were sent."""
+        """Recent pings: their payload, and when they were sent."""
         self.heard_at = monotonic()
-        """As of when the gateway is known to have been there (monotonic seconds)."""
+        """When the gateway is known to have been there (monotonic seconds)."""
 
     def send_text(self, text: str, phase: Phase) -> None:
         """Sends a message."""
         self._send(text.encode(), ABNF.OPCODE_TEXT, phase)
 
     def ping(self) -> None:
-        """Sends a ping, of which nobody can know before what its pong has to carry."""
+        """Sends a ping with a random payload, which its pong has to repeat."""
         now = monotonic()
         self._pings = [one for one in self._pings if one[1] > now - self._settings.liveness_timeout_s]
         self._pings.append((os.urandom(_PING_BYTES), now))
         self._send(self._pings[-1][0], ABNF.OPCODE_PING, Phase.SESSION)
 
     def receive(self, until: float, phase: Phase, finish_by: float | None = None) -> Received | None:
-        """The next thing that arrives, or None when nothing has begun to by then (monotonic seconds).
+        """The next thing that arrives, or None if none has begun by then (monotonic seconds).
 
         What a gateway sends beyond its budget is read later. Once a message has begun, its rest may take
         until `finish_by`, or as long as liveness allows. A close is a failure.
@@ -108,10 +108,10 @@ class Transport:
         return Received(Kind.MESSAGE, frame.data) if opcode == ABNF.OPCODE_TEXT else _CONTROL
 
     def close(self, final_message: str | None, interrupted: Callable[[], bool]) -> None:
-        """Sends the last message and a close with 1000, waits for the answer, and closes the socket.
+        """Sends the last message and a close with 1000, waits for the response, and closes the socket.
 
-        Takes `close_timeout_s` at most. `interrupted` takes the place of what ended the session.
-        Raises nothing: a gateway that is gone needs no goodbye.
+        Takes `close_timeout_s` at most. `interrupted` replaces what ended the session.
+        Raises nothing: the gateway may be gone.
         """
         self._stream.interrupted = interrupted
         until = monotonic() + self._settings.close_timeout_s
@@ -119,7 +119,7 @@ class Transport:
             if final_message is not None:
                 self._send(final_message.encode(), ABNF.OPCODE_TEXT, Phase.CLOSE, until)
             self._send(_NORMAL_CLOSE, ABNF.OPCODE_CLOSE, Phase.CLOSE, until)
-            self._web_socket.connected = False  # said goodbye: theirs is the answer, and wants none
+            self._web_socket.connected = False  # the gateway's close is the response, and needs none
             while monotonic() < until and self.receive(until, Phase.CLOSE, until) is not None:
                 pass
         except (ConnectionFailedError, InterruptedWaitError):
@@ -128,12 +128,12 @@ class Transport:
             self.abort()
 
     def abort(self) -> None:
-        """Closes the socket without a word."""
+        """Closes the socket without sending anything."""
         self._stream.close()
         self._web_socket.break_cycles()
 
     def _hear(self, opcode: int, payload: bytes, now: float) -> None:
-        """Something was read. What may have lain for long says nothing about now; the pong to a ping does."""
+        """Something was read. Data that may be old proves nothing; the pong to a recent ping does."""
         if not self.is_lagging:
             self.heard_at = now
         elif opcode == ABNF.OPCODE_PONG:
@@ -147,14 +147,14 @@ class Transport:
             raise self._failure(error, phase) from None
 
     def _send_close_code(self, error: Exception) -> None:
-        """The gateway's own log may say what it did wrong: RFC 6455, section 7.1.7."""
+        """Sends a close code that names the gateway's fault: RFC 6455, section 7.1.7."""
         if isinstance(error, MessageTooBigError):
             self._web_socket.send_close(_MESSAGE_TOO_BIG)
         elif isinstance(error, _VIOLATIONS):
             self._web_socket.send_close(_PROTOCOL_ERROR)
 
     def _failure(self, error: Exception, phase: Phase) -> ConnectionFailedError:
-        """The reason in what websocket-client and the socket raise."""
+        """The reason for what websocket-client and the socket raise."""
         if isinstance(error, DeadlinePassedError):
             code = ReasonCode.LOGIN_TIMEOUT if phase is Phase.LOGIN else ReasonCode.PING_TIMEOUT
             return failed(code, phase, "The gateway stalled in the middle of a frame.")
@@ -163,7 +163,7 @@ class Transport:
         if isinstance(error, websocket.WebSocketConnectionClosedException):
             return failed(ReasonCode.CONNECTION_LOST, phase, "The connection ended without a close.")
         if isinstance(error, _VIOLATIONS):
-            # The library has no text of the peer's in one of these, but in the other.
+            # Only the other one may quote the peer's text.
             is_of_frames = isinstance(error, websocket.WebSocketProtocolException)
             what = (
                 str(error).rstrip(".").replace("close opcode", "close code") if is_of_frames else "its text"
