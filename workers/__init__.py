@@ -1,1 +1,1 @@
-"""The worker: keeps gateways connected and writes down what is."""
+"""The worker: keeps gateways connected and records their state."""

@@ -22,7 +22,7 @@ from workers.gateway_manager.websocket.tls import make_tls_context
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """Everything that a worker process is told from outside."""
+    """All settings of a worker process."""
 
     database: DatabaseConfig
     encryption_key: Secret

@@ -1,6 +1,6 @@
 """`python -m workers.health_check`: whether the worker on this machine holds its lease. Exit status 0 or 1.
 
-For containers. Asks the worker's own metrics, so METRICS_PORT has to be set, and the database is left alone.
+For containers. Reads the worker's own metrics, so METRICS_PORT must be set, and does not use the database.
 """
 
 import http.client
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def find_lease_margin(metrics: str) -> float:
-    """Seconds for which the lease still lasts. Raises ValueError if nothing says so."""
+    """The remaining seconds of the lease. Raises ValueError if the metrics lack it."""
     found = re.search(r"^millgate_lease_margin_seconds (\S+)$", metrics, re.MULTILINE)
     if found is None:
         raise ValueError("these are not a worker's metrics")

@@ -1,4 +1,4 @@
-"""A worker's metrics, for Prometheus: read from what it knows at the moment when it is asked."""
+"""A worker's metrics for Prometheus, read from its current state at each scrape."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from workers.gateway_manager.registry import GatewayRegistry
 
 @dataclass(frozen=True)
 class WorkerMetrics(Collector):
-    """Everything that a worker tells of itself. Any thread may collect. Labels: states and reasons only."""
+    """A worker's metrics. Any thread may collect. Labels: states and reasons only."""
 
     registry: GatewayRegistry
     lease_remaining_s: Callable[[], float]
@@ -24,7 +24,7 @@ class WorkerMetrics(Collector):
     pool_use: Callable[[], PoolStats]
 
     def text(self) -> bytes:
-        """All numbers, in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         collected = CollectorRegistry()
         collected.register(self)
         ProcessCollector(registry=collected)

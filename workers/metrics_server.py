@@ -1,4 +1,4 @@
-"""GET /metrics of a worker, on the standard library's server: a thread each for a few clients, for a time."""
+"""GET /metrics of a worker, on the standard library's server: a few clients, a thread each, bounded."""
 
 import logging
 import socket
@@ -31,7 +31,7 @@ class MetricsServer:
     ) -> None:
         """Takes the port. Raises ConfigurationError.
 
-        `text` makes the answer, and `serves` tells whether a `Host` is one of ours: both on any thread.
+        `text` makes the response, and `serves` checks a `Host` header: both on any thread.
         """
         try:
             self._server = _Server(host, port, text, serves)
@@ -41,15 +41,15 @@ class MetricsServer:
         self._thread = BackgroundThread(self._server.serve_forever, "metrics")
 
     def start(self) -> None:
-        """Starts answering."""
+        """Starts serving."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Hangs up on all clients, ends the thread, and gives the port back. Only after `start`."""
+        """Disconnects all clients, ends the thread, and frees the port. Only after `start`."""
         self._server.shutdown()
         self._thread.join(timeout_s)
         self._server.server_close()
-        self._server.hang_up_on_all()
+        self._server.disconnect_all()
 
 
 class _Server(ThreadingMixIn, TCPServer):
@@ -67,12 +67,12 @@ class _Server(ThreadingMixIn, TCPServer):
         self.serves = serves
         self._lock = threading.Lock()
         self._served_until: dict[Any, float] = {}
-        """By the client's socket, oldest first. Whatever is in here is open."""
+        """By open client socket, oldest first."""
         self._ending = threading.Event()
         super().__init__((host, port), _Handler)
 
     def get_request(self) -> tuple[Any, Any]:
-        """The next client. Where there is no file for it, it is not asked for again and again."""
+        """Accepts the next client; pauses if there is no file descriptor for it."""
         try:
             return super().get_request()
         except OSError:
@@ -80,41 +80,41 @@ class _Server(ThreadingMixIn, TCPServer):
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serves a client; when there are too many, the one that has had the most time makes room."""
+        """Serves a client; if there are too many, disconnects the oldest."""
         with self._lock:
             if len(self._served_until) >= MAX_CLIENTS:
-                self._hang_up(next(iter(self._served_until)))
+                self._disconnect(next(iter(self._served_until)))
             self._served_until[request] = monotonic() + CLIENT_TIMEOUT_S
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """A client is done with, or there was no thread for it."""
+        """Closes a client that was served, or for which there was no thread."""
         with self._lock:
             self._served_until.pop(request, None)
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Called about twice a second: ends those whose time is up."""
+        """Called about twice a second: disconnects clients whose time is up."""
         now = monotonic()
         with self._lock:
             for client, until in list(self._served_until.items()):
                 if now > until:
-                    self._hang_up(client)
+                    self._disconnect(client)
 
-    def hang_up_on_all(self) -> None:
-        """Ends every client."""
+    def disconnect_all(self) -> None:
+        """Disconnects every client."""
         with self._lock:
             for client in list(self._served_until):
-                self._hang_up(client)
+                self._disconnect(client)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
-        """A client went away, or had no time left; or something is wrong here."""
+        """Logs a client that left or timed out (debug), or an internal error."""
         error = sys.exception()
         level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
-        log.log(level, "a client of the metrics was not served", exc_info=error)
+        log.log(level, "cannot serve a client of the metrics", exc_info=error)
 
-    def _hang_up(self, client: Any) -> None:
-        """With the lock. The client's thread sees the end of the stream, and closes it."""
+    def _disconnect(self, client: Any) -> None:
+        """With the lock. The client's thread sees the end of the stream and closes it."""
         del self._served_until[client]
         with suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "millgate", ""
 
     def do_GET(self) -> None:
-        """All numbers, for whoever asks for them by one of our names."""
+        """Serves the metrics to requests with an allowed Host."""
         hosts = self.headers.get_all("Host", [])
         if len(hosts) != 1:
             self.send_error(HTTPStatus.BAD_REQUEST, "A request needs one Host")
@@ -144,5 +144,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's
-        """A line of the log of ours for each request."""
+        """Logs requests in our own log."""
         log.debug(format, *args)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, passed on to a worker."""
+"""Turns SIGTERM and SIGINT into calls on a thread."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -14,8 +14,8 @@ _END_LIMIT_S = 1.0
 def stop_signals(request_stop: Callable[[], None]) -> Iterator[None]:
     """Each SIGTERM or SIGINT calls `request_stop`, in a thread. For the main thread; raises NoThreadError.
 
-    A handler interrupts the main thread, which may hold the very lock that the handler would wait for: so
-    ours takes none. Afterwards signals do nothing any more: the process is ending.
+    A handler interrupts the main thread, which may hold a lock that the handler would wait for, so this one
+    takes none. Afterwards the signals have no effect: the process is ending.
     """
     # Its `put` is reentrant, unlike that of a Queue.
     arrived: SimpleQueue[bool] = SimpleQueue()

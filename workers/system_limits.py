@@ -1,4 +1,4 @@
-"""How many gateways one worker can carry by the limits of its system: known before it claims any."""
+"""How many gateways a worker can hold by the limits of its system, computed before it claims any."""
 
 import resource
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from pathlib import Path
 from workers.gateway_manager.websocket.waker import WAKERS_PER_DESCRIPTOR
 
 BYTES_PER_GATEWAY = 64 * 1024
-"""All in all, rounded up: its thread's stack, its session, its buffers in the kernel."""
-# What the worker needs beside its gateways: the database, look-ups of names, tests, metrics.
+"""In total, rounded up: its thread's stack, its session, its buffers in the kernel."""
+# For everything but gateways: the database, lookups, connection tests, metrics.
 RESERVED_FILES = 100
 RESERVED_THREADS = 50
 RESERVED_BYTES = 128 * 1024 * 1024
@@ -17,7 +17,7 @@ RESERVED_BYTES = 128 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SystemCapacity:
-    """A number of gateways, and the limit that it comes from, in words."""
+    """A number of gateways, and the limit that determines it, in words."""
 
     gateways: int
     limit: str
@@ -26,7 +26,7 @@ class SystemCapacity:
 def read_system_capacity(
     membership: Path = Path("/proc/self/cgroup"), cgroups: Path = Path("/sys/fs/cgroup")
 ) -> SystemCapacity:
-    """The least that a limit on files, threads or memory leaves room for."""
+    """The smallest number that a limit on files, threads or memory allows."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = 2**31 if soft == resource.RLIM_INFINITY else soft
     room = [SystemCapacity(gateways_within(files), f"{files} open files")]
@@ -43,12 +43,12 @@ def read_system_capacity(
 
 
 def gateways_within(files: int) -> int:
-    """How many gateways so many open files are enough for: a socket each, and what wakes their threads."""
+    """How many gateways this number of open files allows: a socket each, and a share of a wake descriptor."""
     return max(0, files - RESERVED_FILES) * WAKERS_PER_DESCRIPTOR // (WAKERS_PER_DESCRIPTOR + 1)
 
 
 def _control_groups(membership: Path, cgroups: Path) -> Iterator[Path]:
-    """The directories of this process's group and of those above it (version 2); nothing without them."""
+    """The directories of this process's control group and its parents (version 2), if there are any."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:

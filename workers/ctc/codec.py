@@ -1,4 +1,4 @@
-"""Messages to text and back: one JSON object a text frame."""
+"""Encodes and decodes messages: one JSON object per text frame."""
 
 import json
 import re
@@ -6,26 +6,26 @@ import re
 from workers.ctc.messages import RTN_ERR, RTN_LOGIN, Message
 
 MAX_PARSED_BYTES = 64 * 1024
-"""What we want to know fits into a fraction of that; longer is only a reading, with all its samples."""
+"""All that the worker needs is far shorter; longer messages are readings with all their samples."""
 _FIELD = rb'\s*"[^"\\]{0,100}"\s*:\s*(?:"[^"\\]{0,1000}"|[0-9]{1,20}|null|true|false)\s*,'
 _HEAD = re.compile(rb"\s*\{(?:" + _FIELD + rb'){0,8}?\s*"Type"\s*:\s*"([A-Z0-9_]{1,100})"\s*[,}]')
 _OBJECT = re.compile(rb"\s*\{")
 
 
 class ProtocolViolationError(Exception):
-    """The gateway sent what the protocol has no place for; the text says what, and shows none of it."""
+    """The gateway broke the protocol; the text says how, and quotes nothing."""
 
 
 def encode_command(name: str, data: dict[str, object]) -> str:
-    """The text of a command. It has exactly these four fields: any other makes the gateway fail."""
+    """The text of a command, with exactly these four fields: any other makes the gateway fail."""
     return json.dumps({"Type": name, "From": "UI", "To": "SERV", "Data": data})
 
 
 def decode_message(payload: bytes) -> Message:
-    """Reads a text frame. Raises ProtocolViolationError for what is no JSON object with a `Type`.
+    """Decodes a text frame. Raises ProtocolViolationError unless it is a JSON object with a `Type`.
 
-    Of more than MAX_PARSED_BYTES, which may be cut off, only the head is read: as objects a message can take
-    twenty times its size. Its `data` is then None, and its type empty where none is found.
+    Beyond MAX_PARSED_BYTES, where a message may be cut off, only its head is parsed: parsed JSON may take
+    twenty times its size. Its `data` is then None, and its type empty if none is found.
     """
     if len(payload) > MAX_PARSED_BYTES:
         return _read_head(payload)

@@ -1,6 +1,6 @@
-"""The commands that we send and the messages that a gateway sends.
+"""The commands to a gateway and the messages from it.
 
-Source: "CTC Connect Wireless API Startup Manual", and what was observed on real gateways where it differs.
+Source: "CTC Connect Wireless API Startup Manual", and observations of real gateways where they differ.
 """
 
 from dataclasses import dataclass
@@ -18,32 +18,32 @@ NOTIFICATION_PREFIX = "NOT_"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a gateway: an answer (`RTN_…`), a notification (`NOT_…`), or a type we don't know."""
+    """A message from a gateway: a response (`RTN_…`), a notification (`NOT_…`), or of an unknown type."""
 
     type: str
     data: object
 
     @property
     def is_answer(self) -> bool:
-        """It answers the command that was sent last: answers carry no id and come in order."""
+        """Whether it responds to the last command: responses carry no id and come in order."""
         return self.type.startswith(RETURN_PREFIX)
 
     @property
     def is_notification(self) -> bool:
-        """It comes by itself, at any time after the subscription, also between a command and its answer."""
+        """Whether it is unsolicited: it may come at any time once subscribed, even before a response."""
         return self.type.startswith(NOTIFICATION_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
 class CommandError:
-    """What an `RTN_ERR` says. `attempt` names the failed command; real gateways leave it null at times."""
+    """The content of an `RTN_ERR`. `attempt` names the failed command; real gateways may leave it null."""
 
     attempt: str | None
     text: str
 
     @classmethod
     def of(cls, message: Message) -> "CommandError":
-        """Reads the data of an `RTN_ERR`, whatever shape it has."""
+        """Reads the data of an `RTN_ERR` of any shape."""
         if not isinstance(message.data, dict):
             return cls(None, "")
         attempt, text = message.data.get("Attempt"), message.data.get("Error")
@@ -54,5 +54,5 @@ class CommandError:
 
 
 def login_succeeded(message: Message) -> bool:
-    """Whether an `RTN_LOGIN` accepts the login; only its field `Success` is certain to be there."""
+    """Whether an `RTN_LOGIN` accepts the login; only its field `Success` is always present."""
     return isinstance(message.data, dict) and message.data.get("Success") is True

@@ -1,4 +1,4 @@
-"""A session as the gateway sees it: log in, subscribe, receive, leave. Knows no socket and no clock."""
+"""A session in the protocol: log in, subscribe, receive, leave. No sockets, no clock."""
 
 from enum import Enum
 
@@ -16,7 +16,7 @@ from workers.ctc.messages import (
 
 
 class Stage(Enum):
-    """Where the session is. Each line says what is true in it."""
+    """The stage of a session."""
 
     NEW = "nothing was sent; nothing but a login may be"
     LOGGING_IN = "POST_LOGIN was sent and not answered"
@@ -27,45 +27,45 @@ class Stage(Enum):
 
 
 class LoginRejectedError(Exception):
-    """The gateway refused the credentials; the text is the gateway's."""
+    """The gateway rejected the credentials; the text is the gateway's."""
 
 
 class LoginRevokedError(LoginRejectedError):
-    """The gateway had accepted the credentials before."""
+    """The gateway revoked a login that it had accepted."""
 
 
 class SubscriptionRejectedError(Exception):
-    """The gateway refused the subscription; the text is the gateway's."""
+    """The gateway rejected the subscription; the text is the gateway's."""
 
 
 class Session:
-    """Turns what arrives into stages and says what to send. One thread at a time."""
+    """Turns messages into stages and returns what to send. One thread at a time."""
 
     def __init__(self) -> None:
         self.stage = Stage.NEW
 
     def log_in(self, email: str, password: str) -> str:
-        """The login's text. The session keeps neither."""
+        """The text of the login command. The session keeps neither argument."""
         self._advance(Stage.NEW, Stage.LOGGING_IN)
         return encode_command(POST_LOGIN, {"Email": email, "Password": password})
 
     def subscribe(self) -> str:
-        """The subscription's text."""
+        """The text of the subscription command."""
         self._advance(Stage.LOGGED_IN, Stage.SUBSCRIBING)
         return encode_command(POST_SUB_CHANGES, {})
 
     def assume_subscribed(self) -> None:
-        """No refusal came within the time that one takes: by the manual that is success."""
+        """No rejection came in time: by the manual, that is success."""
         self._advance(Stage.SUBSCRIBING, Stage.LIVE)
 
     def leave(self) -> str | None:
-        """The text that ends the subscription, or None where there can be none."""
+        """The text that ends the subscription, or None without one."""
         subscribed = self.stage in (Stage.SUBSCRIBING, Stage.LIVE)
         self.stage = Stage.LEFT
         return encode_command(POST_UNSUB_CHANGES, {}) if subscribed else None
 
     def receive(self, payload: bytes) -> Message:
-        """Takes a text frame and moves on to the stage that it brings.
+        """Decodes a text frame and advances the stage.
 
         Raises LoginRejectedError (LoginRevokedError after a success), SubscriptionRejectedError,
         ProtocolViolationError.
@@ -88,7 +88,7 @@ class Session:
             error = CommandError.of(message)
             if error.attempt == POST_LOGIN:
                 raise LoginRevokedError(error.text)
-            # An error without a name is the answer to the one command that has none yet.
+            # An error without a name responds to the one command without a response.
             unnamed = error.attempt is None and self.stage is Stage.SUBSCRIBING
             if unnamed or error.attempt == POST_SUB_CHANGES:
                 raise SubscriptionRejectedError(error.text)

@@ -1,1 +1,1 @@
-"""Keeps connections: which should run, which do, one thread each, under a lease, reported in batches."""
+"""Reconciles connections with desired state, one thread each, under a lease; reports in batches."""

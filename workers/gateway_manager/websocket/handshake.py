@@ -13,7 +13,7 @@ from workers.gateway_manager.websocket.target import Target
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: .*)?\r?\n?", re.DOTALL)
 _SWITCHING_PROTOCOLS = 101
-_NOT_A_WEB_SOCKET = "Invalid upgrade response: not one of a WebSocket server"
+_INVALID = "Invalid upgrade response"
 
 
 class HandshakeError(Exception):
@@ -40,7 +40,7 @@ def is_interim(line: bytes) -> bool:
     """
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
-        raise HandshakeError(f"{_NOT_A_WEB_SOCKET}.")
+        raise HandshakeError(f"{_INVALID}: no HTTP status line.")
     status = int(match[1])
     if 300 <= status < 400:
         raise HandshakeError(f"The gateway redirects with HTTP status {status}, which is not followed.")
@@ -55,22 +55,20 @@ def check_headers(lines: Iterable[bytes], key: str) -> None:
     for line in _unfold(lines):
         name, colon, value = line.partition(b":")
         if not colon:
-            raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: a header without a colon.")
+            raise HandshakeError(f"{_INVALID}: a header without a colon.")
         headers.setdefault(name.strip().lower(), []).append(value.strip())
     # Exactly one protocol; the connection header may have further options.
     if _tokens(headers.get(b"upgrade", [])) != [b"websocket"]:
-        raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: its header upgrade is wrong.")
+        raise HandshakeError(f"{_INVALID}: its header upgrade is wrong.")
     if b"upgrade" not in _tokens(headers.get(b"connection", [])):
-        raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: its header connection is wrong.")
+        raise HandshakeError(f"{_INVALID}: its header connection is wrong.")
     accept = base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest())  # noqa: S324 - RFC 6455
     if headers.get(b"sec-websocket-accept") != [accept]:
-        raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: sec-websocket-accept does not match.")
+        raise HandshakeError(f"{_INVALID}: sec-websocket-accept does not match.")
     for name in (b"sec-websocket-extensions", b"sec-websocket-protocol"):
         # Such a server would go on with a protocol that the worker does not know.
         if any(headers.get(name, [])):
-            raise HandshakeError(
-                f"{_NOT_A_WEB_SOCKET} with the requested options: {name.decode()} was not requested."
-            )
+            raise HandshakeError(f"{_INVALID}: {name.decode()} was not requested.")
 
 
 def _unfold(lines: Iterable[bytes]) -> list[bytes]:
@@ -82,7 +80,7 @@ def _unfold(lines: Iterable[bytes]) -> list[bytes]:
         elif unfolded:
             unfolded[-1] += b" " + line.strip()
         else:
-            raise HandshakeError(f"{_NOT_A_WEB_SOCKET}: its first header begins with white space.")
+            raise HandshakeError(f"{_INVALID}: its first header begins with white space.")
     return unfolded
 
 

@@ -1,4 +1,4 @@
-"""TLS to gateways: whose certificates count, and what is wrong with one that does not."""
+"""TLS to gateways: which certificates are accepted, and why one is not."""
 
 import ssl
 
@@ -16,10 +16,10 @@ _PROBLEMS = {
 
 
 def make_tls_context(ca_file: str) -> ssl.SSLContext:
-    """Trusts the authorities of this file (PEM), or with an empty name the system's.
+    """Trusts the authorities in this file (PEM), or the system's for an empty name.
 
-    Raises OSError (ssl.SSLError) for a file that can not be read, or has no certificate in it. Takes 40 ms
-    with the system's authorities: make one, for all.
+    Raises OSError (ssl.SSLError) for a file that cannot be read or has no certificate. Takes 40 ms with the
+    system's authorities: make one, and share it.
     """
     context = ssl.create_default_context(cafile=ca_file or None)
     # The same on every Python from 3.11 on: a plant's own authority need not be written by the book, and one
@@ -30,5 +30,5 @@ def make_tls_context(ca_file: str) -> ssl.SSLContext:
 
 
 def certificate_problem(error: ssl.SSLCertVerificationError) -> str:
-    """What is wrong with a certificate, for people."""
+    """What is wrong with a certificate, in words."""
     return _PROBLEMS.get(error.verify_code) or error.verify_message.rstrip(".")

@@ -1,4 +1,4 @@
-"""Waking a thread that waits: for a moment, for another thread, or for its socket.
+"""Wakes a thread that waits: for a time, for another thread, or for its socket.
 
 A thread in poll() is woken through a descriptor. One for each gateway would double the files that a worker
 needs, so `WakerFactory` has sixteen wakers share one: a thread that is woken for a neighbor looks at its
@@ -23,11 +23,11 @@ _SHARED_WAKE_S = 0.005
 
 
 class InterruptedWaitError(Exception):
-    """The owner was told to stop or to look again while it waited."""
+    """The owner was asked to stop or to check its state while it waited."""
 
 
 class WakeDescriptor:
-    """Readable while one of the wakers that share it has not been seen: an eventfd, or a pipe elsewhere."""
+    """Readable while a wake-up of one of its wakers is pending: an eventfd, or a pipe elsewhere."""
 
     def __init__(self) -> None:
         """Raises OSError when there are no descriptors left."""
@@ -36,7 +36,7 @@ class WakeDescriptor:
         else:
             self._read_fd, self._write_fd = os.pipe()
         self.lock = threading.Lock()
-        """Held for the methods below, and for what a waker knows of its own share."""
+        """Held for the methods below, and for a waker's own state of polling."""
         self.users = 0
         self._raised = 0
 
@@ -45,7 +45,7 @@ class WakeDescriptor:
         return self._read_fd
 
     def signal(self) -> None:
-        """Readable until each signal was cleared."""
+        """Makes it readable until each signal is cleared."""
         self._raised += 1
         if self._raised == 1:
             os.write(self._write_fd, (1).to_bytes(8, sys.byteorder))
@@ -64,7 +64,7 @@ class WakeDescriptor:
 
 
 class Waker:
-    """Owned by one thread, which waits on it; any thread may call `wake`, also after it was closed."""
+    """Owned by one thread, which waits on it; any thread may call `wake`, even after it was closed."""
 
     def __init__(self, descriptor: WakeDescriptor, on_close: Callable[[WakeDescriptor], None]) -> None:
         """`on_close` is called when the descriptor is no longer used by this waker."""
