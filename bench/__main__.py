@@ -15,8 +15,8 @@ from bench.kept_results import merge
 from bench.machine import commit, describe
 from bench.results import Section, report
 from devstack.errors import StackError, StopAskedError
-from devstack.harness.sandbox import Household
-from devstack.harness.selection import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
+from devstack.harness.sandbox import Sandbox
+from devstack.harness.selection import INTERRUPTED, LOOK_INTERVAL_S, ProgressLog, choose, listing
 from devstack.processes.signals import StopRequest
 from devstack.project import PROJECT
 from devstack.run.environment import drop_foreign
@@ -27,19 +27,19 @@ RESULTS = PROJECT / "bench" / "RESULTS.md"
 SERVER_SETTINGS = {"max_connections": "300"}
 
 
-def measure(row: Row, household: Household, *, is_quick: bool) -> Section:
+def measure(row: Row, sandbox: Sandbox, *, is_quick: bool) -> Section:
     """Measures one row. Raises StopAskedError, StackError."""
-    household.say(f"{row.name}: begins")
+    sandbox.say(f"{row.name}: begins")
     began = monotonic()
-    with House(household, row.name, is_quick=is_quick) as house:
+    with House(sandbox, row.name, is_quick=is_quick) as house:
         section = row.measure(house)
-    household.say(f"{row.name}: done ({monotonic() - began:.0f} s)")
+    sandbox.say(f"{row.name}: done ({monotonic() - began:.0f} s)")
     return section
 
 
 def measure_all(
     rows: Sequence[Row],
-    household: Household,
+    sandbox: Sandbox,
     stopping: StopRequest,
     keep: Callable[[dict[str, Section], list[str]], object],
     *,
@@ -53,23 +53,23 @@ def measure_all(
     failed: list[str] = []
     with ThreadPoolExecutor(1, thread_name_prefix="row") as pool:
         for row in rows:
-            running = pool.submit(measure, row, household, is_quick=is_quick)
+            running = pool.submit(measure, row, sandbox, is_quick=is_quick)
             try:
-                sections[row.name] = replace(await_result(running, household, stopping), commit=commit())
+                sections[row.name] = replace(await_result(running, sandbox, stopping), commit=commit())
             except StopAskedError:
                 raise
             except Exception as error:  # noqa: BLE001 - a row that can not be measured; the others go on
-                household.say(f"{row.name}: could not be measured: {type(error).__name__}: {error}")
+                sandbox.say(f"{row.name}: could not be measured: {type(error).__name__}: {error}")
                 failed.append(row.name)
             keep(sections, failed)
     return failed
 
 
-def await_result(running: Future[Section], household: Household, stopping: StopRequest) -> Section:
+def await_result(running: Future[Section], sandbox: Sandbox, stopping: StopRequest) -> Section:
     """Waits in the main thread, which alone hears of signals. Raises what the row raised."""
     while not running.done():
         if stopping.wait(LOOK_INTERVAL_S):
-            household.stopping.set()
+            sandbox.stopping.set()
             break
     return running.result()
 
@@ -95,8 +95,8 @@ def run(only: str, *, is_quick: bool, rows: Sequence[Row] = ROWS, results: Path 
         machine = describe()
         with StopRequest() as stopping:
             directory = PROJECT / ".data" / f"bench-{os.getpid()}"
-            with Household(directory, Narrator(), SERVER_SETTINGS) as household:
-                failed = measure_all(chosen, household, stopping, keep, is_quick=is_quick)
+            with Sandbox(directory, ProgressLog(), SERVER_SETTINGS) as sandbox:
+                failed = measure_all(chosen, sandbox, stopping, keep, is_quick=is_quick)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ from typing import Self
 import psycopg
 
 from devstack.errors import StackError
-from devstack.harness.sandbox import Household, marked
+from devstack.harness.sandbox import Sandbox, tagged
 from devstack.processes.child import Child
 from devstack.project import PROJECT
 from devstack.run.environment import new_encryption_key
@@ -22,15 +22,15 @@ class House:
     """Open while its row is measured. For the row's thread; leaving it ends all that was started in it."""
 
     def __init__(
-        self, household: Household, name: str, *, is_quick: bool = False, database_url: str | None = None
+        self, sandbox: Sandbox, name: str, *, is_quick: bool = False, database_url: str | None = None
     ) -> None:
         """`is_quick`: a look in a fifth of the time is wanted, not numbers to keep.
 
         `database_url`: a migrated database elsewhere, in place of one on the server that rows share.
         """
-        self.household = household
+        self.sandbox = sandbox
         self.is_quick = is_quick
-        self.directory = household.path / name
+        self.directory = sandbox.path / name
         self.directory.mkdir()
         self.key = new_encryption_key()
         self._name = name
@@ -51,19 +51,19 @@ class House:
 
     def say(self, text: str) -> None:
         """Tells how far the row is."""
-        self.household.say(f"{self._name}: {text}")
+        self.sandbox.say(f"{self._name}: {text}")
 
     @property
     def database_url(self) -> str:
         """The row's own database, made when first asked for. Raises StackError."""
         if self._database_url is None:
-            self._database_url = self.household.new_database()
+            self._database_url = self.sandbox.new_database()
         return self._database_url
 
     @property
     def postgres_pid(self) -> int:
         """The process id of the server that the database is on."""
-        return self.household.server_pid
+        return self.sandbox.server_pid
 
     def connect(self) -> psycopg.Connection:
         """A connection to the database, on autocommit, closed with the house."""
@@ -89,12 +89,12 @@ class House:
         child = Child(
             name,
             command,
-            marked(self.household, seen),
+            tagged(self.sandbox, seen),
             self.directory / f"{name}.log",
             # Not in the project's directory: a developer's .env is none of our business.
             directory=directory or self.directory,
         )
-        self.household.start_child(child)
+        self.sandbox.start_child(child)
         self._stack.callback(child.stop, 2)
         return child
 
@@ -110,16 +110,16 @@ class House:
         log_path = self.directory / f"{name}.log"
         log_path.unlink(missing_ok=True)
         child = self.start(name, command, environment or {})
-        ended = self.household.wait_until(lambda: child.exit_code() is not None, limit_s, ENDED_INTERVAL_S)
+        ended = self.sandbox.wait_until(lambda: child.exit_code() is not None, limit_s, ENDED_INTERVAL_S)
         written = log_path.read_text(errors="replace")
         if ended is None or child.exit_code() != 0:
             raise StackError(f"{name} failed: {written.strip()[-500:]}")
         return written
 
     def wait(self, holds: Callable[[], bool], limit_s: float) -> float | None:
-        """As Household.wait_until."""
-        return self.household.wait_until(holds, limit_s)
+        """As Sandbox.wait_until."""
+        return self.sandbox.wait_until(holds, limit_s)
 
     def pause(self, seconds: float) -> None:
-        """As Household.pause."""
-        self.household.pause(seconds)
+        """As Sandbox.pause."""
+        self.sandbox.pause(seconds)

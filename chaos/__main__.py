@@ -11,8 +11,8 @@ from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, table
 from devstack.errors import StackError, StopAskedError
-from devstack.harness.sandbox import Household
-from devstack.harness.selection import INTERRUPTED, LOOK_INTERVAL_S, Narrator, choose, listing
+from devstack.harness.sandbox import Sandbox
+from devstack.harness.selection import INTERRUPTED, LOOK_INTERVAL_S, ProgressLog, choose, listing
 from devstack.processes.signals import StopRequest
 from devstack.project import PROJECT
 from devstack.run.environment import drop_foreign
@@ -21,13 +21,13 @@ from devstack.terminal import say, show_any_character
 AT_ONCE = 4
 
 
-def run_row(row: Row, household: Household) -> Outcome:
+def run_row(row: Row, sandbox: Sandbox) -> Outcome:
     """Measures one row. Raises StopAskedError."""
-    household.say(f"{row.name}: begins")
+    sandbox.say(f"{row.name}: begins")
     began = monotonic()
     findings = Findings()
     try:
-        row.measure(household, findings)
+        row.measure(sandbox, findings)
         verdict = Verdict.FAILED if findings.has_failed else Verdict.KEPT
     except SkippedError as skipped:
         findings.note(f"skipped: {skipped}")
@@ -38,24 +38,24 @@ def run_row(row: Row, household: Household) -> Outcome:
         findings.holds(f"could not be measured: {type(error).__name__}: {error}", False)
         verdict = Verdict.FAILED
     took_s = monotonic() - began
-    household.say(f"{row.name}: {verdict} ({took_s:.0f} s): {findings.text}")
+    sandbox.say(f"{row.name}: {verdict} ({took_s:.0f} s): {findings.text}")
     return Outcome(
         row.name, row.about, row.promise, findings.text, verdict, took_s, tuple(findings.histogram)
     )
 
 
-def run_rows(rows: Sequence[Row], household: Household, stopping: StopRequest) -> list[Outcome]:
+def run_rows(rows: Sequence[Row], sandbox: Sandbox, stopping: StopRequest) -> list[Outcome]:
     """Measures rows, several at once where they allow it; in the table's order. Raises StopAskedError."""
     together = sorted((row for row in rows if not row.alone), key=lambda row: -row.expected_s)
     one_by_one = [row for row in rows if row.alone]
     outcomes: dict[str, Outcome] = {}
     for batch, at_once in ((together, AT_ONCE), (one_by_one, 1)):
         with ThreadPoolExecutor(at_once, thread_name_prefix="row") as pool:
-            running = [pool.submit(run_row, row, household) for row in batch]
+            running = [pool.submit(run_row, row, sandbox) for row in batch]
             try:
                 await_all(running, stopping)
             except StopAskedError:
-                household.stopping.set()
+                sandbox.stopping.set()
                 for each in running:
                     each.cancel()
                 raise
@@ -79,8 +79,8 @@ def run(only: str, rows: Sequence[Row] = ROWS) -> int:
         chosen = choose(only, rows)
         with StopRequest() as stopping:
             directory = PROJECT / ".data" / f"chaos-{os.getpid()}"
-            with Household(directory, Narrator()) as household:
-                outcomes = run_rows(chosen, household, stopping)
+            with Sandbox(directory, ProgressLog()) as sandbox:
+                outcomes = run_rows(chosen, sandbox, stopping)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ import psutil
 
 from devstack.commands import API, local
 from devstack.errors import StackError
-from devstack.harness.sandbox import Household, marked
+from devstack.harness.sandbox import Sandbox, tagged
 from devstack.postgres.server import free_port
 from devstack.processes.child import Child
 from devstack.project import PROJECT
@@ -35,9 +35,9 @@ class Reply:
 class Api:
     """One API, as `make api` starts it. Any thread may call it."""
 
-    def __init__(self, household: Household, directory: Path, database_url: str, key: str) -> None:
+    def __init__(self, sandbox: Sandbox, directory: Path, database_url: str, key: str) -> None:
         """Started, and answering, when made. Raises StackError."""
-        self._household = household
+        self._household = sandbox
         self.port = free_port()
         gunicorn, option, _, application = local(API)
         environment = {
@@ -50,7 +50,7 @@ class Api:
         self._child = Child(
             "api",
             (gunicorn, option, str(PROJECT / "service" / "gunicorn_conf.py"), application),
-            marked(household, environment),
+            tagged(sandbox, environment),
             directory / "api.log",
             # Not in the project's directory: a developer's .env is none of our business.
             directory=directory,

@@ -23,7 +23,7 @@ from chaos.scenarios.neighbours import (
 )
 from chaos.scenarios.refusals import disk_full, read_only
 from chaos.scenarios.workers import worker_added, worker_cut_off, worker_freeze, worker_kill, worker_term
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Row:
     about: str
     """The fault."""
     promise: str
-    measure: Callable[[Household, Findings], None]
+    measure: Callable[[Sandbox, Findings], None]
     expected_s: float
     """How long it takes about: the longest begin first."""
     alone: bool = False

@@ -16,7 +16,7 @@ from chaos.api_server import Api
 from chaos.proxy import Proxy
 from chaos.worker_process import CLOCK_DIRECTORY, WorkerProcess
 from devstack.errors import StackError
-from devstack.harness.sandbox import Household, migrate
+from devstack.harness.sandbox import Sandbox, migrate
 from devstack.postgres.server import EmbeddedPostgres
 from devstack.run.environment import new_encryption_key
 from simulator import Credentials, Gateway, Site
@@ -37,10 +37,10 @@ COUNT_HELD = "SELECT gateways_held FROM workers WHERE pid = %s AND ended_at IS N
 class ChaosTestBed:
     """Everything of one row. For the row's thread; leaving it ends all."""
 
-    def __init__(self, household: Household, name: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, sandbox: Sandbox, name: str, settings: Mapping[str, str] | None = None) -> None:
         """`settings`: environment variables for workers that differ from the defaults."""
-        self.household = household
-        self.directory = household.path / name
+        self.sandbox = sandbox
+        self.directory = sandbox.path / name
         self.directory.mkdir()
         self.settings = dict(settings or {})
         self.key = new_encryption_key()
@@ -70,7 +70,7 @@ class ChaosTestBed:
 
     def say(self, text: str) -> None:
         """Tells how far the row is."""
-        self.household.say(f"{self._name}: {text}")
+        self.sandbox.say(f"{self._name}: {text}")
 
     # The parts.
 
@@ -78,13 +78,13 @@ class ChaosTestBed:
     def database_url(self) -> str:
         """The row's database; without `start_server` one of the server that rows share."""
         if self._database_url is None:
-            self._database_url = self.household.new_database()
+            self._database_url = self.sandbox.new_database()
         return self._database_url
 
     def start_server(self) -> EmbeddedPostgres:
         """A migrated PostgreSQL of this row's own, which it may stop and kill. To be called first."""
         server = EmbeddedPostgres(self.directory / "postgres")
-        self.household.start_server(server)
+        self.sandbox.start_server(server)
         self._stack.callback(server.stop, limit_s=1)
         self.use_database(server.url())
         return server
@@ -98,7 +98,7 @@ class ChaosTestBed:
     def api(self) -> Api:
         """The row's API, started when first asked for."""
         if self._api is None:
-            self._api = Api(self.household, self.directory, self.database_url, self.key)
+            self._api = Api(self.sandbox, self.directory, self.database_url, self.key)
             self._stack.callback(self._api.close)
         return self._api
 
@@ -124,7 +124,7 @@ class ChaosTestBed:
         if clock_error_s:
             environment["CLOCK_ERROR_S"] = str(clock_error_s)
             runs_first = CLOCK_DIRECTORY
-        worker = WorkerProcess(self.household, self.directory, environment, runs_first, file_limit)
+        worker = WorkerProcess(self.sandbox, self.directory, environment, runs_first, file_limit)
         self._stack.callback(worker.close)
         if self.wait(lambda: bool(self.rows(COUNT_HELD, worker.pid)), 20) is None:
             raise StackError("a worker did not register")
@@ -263,12 +263,12 @@ class ChaosTestBed:
     # Time.
 
     def wait(self, holds: Callable[[], bool], limit_s: float) -> float | None:
-        """As Household.wait_until."""
-        return self.household.wait_until(holds, limit_s)
+        """As Sandbox.wait_until."""
+        return self.sandbox.wait_until(holds, limit_s)
 
     def pause(self, seconds: float) -> None:
-        """As Household.pause."""
-        self.household.pause(seconds)
+        """As Sandbox.pause."""
+        self.sandbox.pause(seconds)
 
 
 def since(began: float, at: float | None) -> float | None:

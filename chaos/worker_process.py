@@ -11,7 +11,7 @@ import psutil
 
 from devstack.commands import WORKER, local
 from devstack.errors import StackError
-from devstack.harness.sandbox import Household, marked
+from devstack.harness.sandbox import Sandbox, tagged
 from devstack.processes.child import Child
 from devstack.project import PROJECT
 
@@ -24,7 +24,7 @@ class WorkerProcess:
 
     def __init__(
         self,
-        household: Household,
+        sandbox: Sandbox,
         directory: Path,
         environment: Mapping[str, str],
         runs_first: Path | None = None,
@@ -41,12 +41,12 @@ class WorkerProcess:
         self._child = Child(
             f"worker-{number}",
             (*limit, *local(WORKER)),
-            marked(household, seen),
+            tagged(sandbox, seen),
             directory / f"worker-{number}.log",
             # Not in the project's directory: a developer's .env is none of our business.
             directory=directory,
         )
-        household.start_child(self._child)
+        sandbox.start_child(self._child)
 
     @property
     def pid(self) -> int:

@@ -10,7 +10,7 @@ from devstack.errors import StackError
 
 SCRIPT = Path(__file__).with_name("load.lua")
 CONNECTIONS = 16
-MARK = "MEASURED "
+OWNER_ENV = "MEASURED "
 """What stands before the script's own line among wrk's."""
 
 
@@ -34,8 +34,8 @@ class Load:
 def parse(output: str) -> Load:
     """What the script wrote last. Raises StackError with wrk's words if it wrote nothing."""
     for line in reversed(output.splitlines()):
-        if line.startswith(MARK):
-            counted = json.loads(line.removeprefix(MARK))
+        if line.startswith(OWNER_ENV):
+            counted = json.loads(line.removeprefix(OWNER_ENV))
             return Load(
                 requests=counted["requests"],
                 duration_s=counted["duration_us"] / 1e6,

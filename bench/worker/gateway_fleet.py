@@ -10,7 +10,7 @@ from typing import Any, Self
 from bench.environment import House
 from devstack.commands import local
 from devstack.errors import StackError
-from devstack.harness.line_process import TalkingChild
+from devstack.harness.line_process import LineProcess
 from devstack.postgres.server import free_port
 
 EMAIL = "bench@example.com"
@@ -43,14 +43,14 @@ class Field:
         self._port = free_port() if is_away else 0
         self._arguments = ["--gateways", str(count), "--email", EMAIL, "--prefix", prefix]
         self._arguments += ["--hanging", str(hanging), *(["--silent"] if is_silent else [])]
-        self._process: TalkingChild | None = None
+        self._process: LineProcess | None = None
         if not is_away:
             self.return_()
 
     def return_(self) -> float:
         """Has them listen; returns when they did (monotonic seconds)."""
-        self._process = TalkingChild(
-            self._house.household,
+        self._process = LineProcess(
+            self._house.sandbox,
             f"farm-{secrets.token_hex(4)}",
             local(
                 ("python", "-m", "bench.worker.gateway_server", "--port", str(self._port), *self._arguments)
@@ -63,7 +63,7 @@ class Field:
         return monotonic()
 
     @property
-    def _child(self) -> TalkingChild:
+    def _child(self) -> LineProcess:
         if self._process is None:
             raise StackError("the gateways of a field are away")
         return self._process
@@ -99,7 +99,7 @@ class Field:
             seen.update(self.count())
             return int(seen["subscribed"]) >= count
 
-        if self._house.household.wait_until(all_are, limit_s, POLL_INTERVAL_S) is None:
+        if self._house.sandbox.wait_until(all_are, limit_s, POLL_INTERVAL_S) is None:
             raise StackError(
                 f"after {limit_s:g} s {seen['subscribed']} of {count} gateways were subscribed to"
             )

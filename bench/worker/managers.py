@@ -112,7 +112,7 @@ class Millgate(Manager):
 
     def __init__(self, house: House, field: Field) -> None:
         super().__init__(house, field)
-        self.database_url = house.household.new_database()
+        self.database_url = house.sandbox.new_database()
         self._key = new_encryption_key()
         self._metrics_port = free_port()
         self._api: Client | None = None

@@ -82,7 +82,7 @@ def start(house: House, maker: Maker, case: Case) -> Started:
     count = case.gateways
     with Field(house, count, is_silent=case.is_silent) as field:
         manager = maker(house, field)
-        database_cpu_s = cpu_s(house.household.server_pid) if isinstance(manager, Millgate) else 0.0
+        database_cpu_s = cpu_s(house.sandbox.server_pid) if isinstance(manager, Millgate) else 0.0
         manager.start()
         try:
             at = manager.await_subscribed(LIMIT_S)
@@ -92,7 +92,7 @@ def start(house: House, maker: Maker, case: Case) -> Started:
                 if shown_at is None:
                     raise StackError("not all gateways were shown connected")
                 shown_s = shown_at - manager.started_at
-                database_cpu_s = cpu_s(house.household.server_pid) - database_cpu_s
+                database_cpu_s = cpu_s(house.sandbox.server_pid) - database_cpu_s
             return Started(at - manager.started_at, used_s, database_cpu_s, shown_s)
         finally:
             manager.close()

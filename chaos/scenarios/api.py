@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from chaos.findings import Findings
 from chaos.testbed import ChaosTestBed
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 
 WRITERS = 4
 KILLS = 3
@@ -50,9 +50,9 @@ class Writers:
                     self.failures.append(str(reply.status))
 
 
-def api_kill(household: Household, findings: Findings) -> None:
+def api_kill(sandbox: Sandbox, findings: Findings) -> None:
     """kill -9 of single processes, then of all of them."""
-    with ChaosTestBed(household, "api-kill") as testbed:
+    with ChaosTestBed(sandbox, "api-kill") as testbed:
         assert_answers(testbed)
         writers = Writers(testbed)
         try:

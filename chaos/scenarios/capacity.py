@@ -4,7 +4,7 @@ from time import monotonic
 
 from chaos.findings import Findings
 from chaos.testbed import ChaosTestBed, since, urls_of
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 
 FILE_LIMIT = 200
 GATEWAYS = 400
@@ -15,9 +15,9 @@ CALM_S = 10.0
 COUNT_NO_CAPACITY = "SELECT count(*) FROM gateway_statuses WHERE reason_code = 'no_capacity'"
 
 
-def few_files(household: Household, findings: Findings) -> None:
+def few_files(sandbox: Sandbox, findings: Findings) -> None:
     """A worker with few files and many gateways, alone; then a second one with room."""
-    with ChaosTestBed(household, "few-files") as testbed:
+    with ChaosTestBed(sandbox, "few-files") as testbed:
         site = testbed.start_site(GATEWAYS, shared_port=True)
         testbed.register(urls_of(site))
         first = testbed.start_worker(file_limit=FILE_LIMIT)

@@ -8,7 +8,7 @@ from time import monotonic
 
 from chaos.findings import Findings
 from chaos.testbed import ChaosTestBed, since
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 
 CROWD = 2500
 STALLED = 24
@@ -34,9 +34,9 @@ STALLING = {
 }
 
 
-def slow_clients(household: Household, findings: Findings) -> None:
+def slow_clients(sandbox: Sandbox, findings: Findings) -> None:
     """How long others wait beside them, at the longest."""
-    with ChaosTestBed(household, "slow-clients") as testbed:
+    with ChaosTestBed(sandbox, "slow-clients") as testbed:
         for what, begun in CROWDS.items():
             with connected(testbed, CROWD, begun):
                 measure(testbed, findings, what)

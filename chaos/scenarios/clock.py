@@ -10,7 +10,7 @@ from chaos.scenarios.gateways import cut_one, seconds_between
 from chaos.testbed import ChaosTestBed, Status, since
 from chaos.worker_pair import LEASE, is_unknown, is_with, start_pair
 from chaos.worker_process import WorkerProcess
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 
 HOUR_S = 3600.0
 LEASE_S = 8.0
@@ -23,9 +23,9 @@ SELECT coalesce(max(abs(extract(epoch FROM clock_timestamp() - at))), 0)::float8
 """
 
 
-def clock(household: Household, findings: Findings) -> None:
+def clock(sandbox: Sandbox, findings: Findings) -> None:
     """One worker an hour ahead, the other one an hour behind."""
-    with ChaosTestBed(household, "clock") as testbed:
+    with ChaosTestBed(sandbox, "clock") as testbed:
         began = monotonic()
         pair = start_pair(testbed, victims_clock_error_s=HOUR_S, heirs_clock_error_s=-HOUR_S)
         shown = [round(clock_error_s(worker)) for worker in (pair.victim, pair.heir)]

@@ -7,7 +7,7 @@ from chaos.findings import Findings
 from chaos.scenarios.gateways import cut_one
 from chaos.table import per_second
 from chaos.testbed import ChaosTestBed, since, urls_of
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 from simulator import Fault, Site
 
 REJECTING = 500
@@ -42,9 +42,9 @@ SELECT min(s) AS soonest_s, max(s) AS latest_s FROM (
 """
 
 
-def login_rejected(household: Household, findings: Findings) -> None:
+def login_rejected(sandbox: Sandbox, findings: Findings) -> None:
     """Wrong credentials at 500 gateways, beside some that are well."""
-    with ChaosTestBed(household, "login-rejected") as testbed:
+    with ChaosTestBed(sandbox, "login-rejected") as testbed:
         good, _ = testbed.start(GOOD)
         bad = testbed.start_site(REJECTING, "BAD-", shared_port=True, password="another one")  # noqa: S106
         testbed.say(f"registering {REJECTING} gateways that will reject the login")
@@ -66,17 +66,17 @@ def login_rejected(household: Household, findings: Findings) -> None:
         findings.holds(f"{well} of the {GOOD - 1} others undisturbed", well == GOOD - 1)
 
 
-def restart_1000(household: Household, findings: Findings) -> None:
+def restart_1000(sandbox: Sandbox, findings: Findings) -> None:
     """All gateways of a plant lose power, and come back together."""
-    _refuses(household, findings, "restart-1000", {})
+    _refuses(sandbox, findings, "restart-1000", {})
 
 
-def long_away(household: Household, findings: Findings) -> None:
+def long_away(sandbox: Sandbox, findings: Findings) -> None:
     """The same after hours: each gateway waits as long as it ever does between two attempts."""
-    _refuses(household, findings, "long-away", {"BACKOFF_INITIAL_S": LONGEST_BACKOFF_S})
+    _refuses(sandbox, findings, "long-away", {"BACKOFF_INITIAL_S": LONGEST_BACKOFF_S})
 
 
-def site_hangs(household: Household, findings: Findings) -> None:
+def site_hangs(sandbox: Sandbox, findings: Findings) -> None:
     """The site takes connections, and answers nothing for a while."""
 
     def go_away(site: Site) -> None:
@@ -85,12 +85,12 @@ def site_hangs(household: Household, findings: Findings) -> None:
     def come_back(site: Site) -> None:
         site.fault(None)
 
-    with ChaosTestBed(household, "site-hangs") as testbed:
+    with ChaosTestBed(sandbox, "site-hangs") as testbed:
         _return_of_a_site(testbed, findings, go_away, come_back, down_s=HANGS_FOR_S)
 
 
-def _refuses(household: Household, findings: Findings, name: str, settings: Mapping[str, str]) -> None:
-    with ChaosTestBed(household, name, settings) as testbed:
+def _refuses(sandbox: Sandbox, findings: Findings, name: str, settings: Mapping[str, str]) -> None:
+    with ChaosTestBed(sandbox, name, settings) as testbed:
         site = _return_of_a_site(testbed, findings, Site.stop_listening, Site.start_listening, down_s=DOWN_S)
         if site is not None:
             # Of those that hang all that began a second ago count no more.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from chaos.findings import Findings
 from chaos.testbed import ChaosTestBed, since
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 from devstack.postgres.server import EmbeddedPostgres
 from simulator import Gateway, Site
 
@@ -56,19 +56,19 @@ class Asker:
                     self.unanswered += 1
 
 
-def database_stop(household: Household, findings: Findings) -> None:
+def database_stop(sandbox: Sandbox, findings: Findings) -> None:
     """Stopped for a minute."""
 
     def outage(testbed: ChaosTestBed, server: EmbeddedPostgres) -> float:
         server.stop()
         testbed.pause(LONG_OUTAGE_S)
-        household.start_server(server)
+        sandbox.start_server(server)
         return monotonic()
 
-    _outage(household, findings, "database-stop", outage)
+    _outage(sandbox, findings, "database-stop", outage)
 
 
-def database_kill(household: Household, findings: Findings) -> None:
+def database_kill(sandbox: Sandbox, findings: Findings) -> None:
     """kill -9 of the postmaster."""
 
     def outage(testbed: ChaosTestBed, server: EmbeddedPostgres) -> float:
@@ -76,31 +76,31 @@ def database_kill(household: Household, findings: Findings) -> None:
             server.process.kill()
             server.process.wait(GIVE_UP_S)
         testbed.pause(SHORT_OUTAGE_S)
-        household.start_server(server)
+        sandbox.start_server(server)
         return monotonic()
 
-    _outage(household, findings, "database-kill", outage)
+    _outage(sandbox, findings, "database-kill", outage)
 
 
-def database_restart(household: Household, findings: Findings) -> None:
+def database_restart(sandbox: Sandbox, findings: Findings) -> None:
     """An ordinary restart."""
 
     def outage(_plant: ChaosTestBed, server: EmbeddedPostgres) -> float:
         server.stop()
-        household.start_server(server)
+        sandbox.start_server(server)
         return monotonic()
 
-    _outage(household, findings, "database-restart", outage)
+    _outage(sandbox, findings, "database-restart", outage)
 
 
-def database_failover(household: Household, findings: Findings) -> None:
+def database_failover(sandbox: Sandbox, findings: Findings) -> None:
     """All sessions are ended at once, as a failover behind one address does."""
 
     def outage(testbed: ChaosTestBed, _server: EmbeddedPostgres) -> float:
         testbed.rows(END_ALL_SESSIONS)
         return monotonic()
 
-    _outage(household, findings, "database-failover", outage)
+    _outage(sandbox, findings, "database-failover", outage)
 
 
 ON_THE_WAY = {"retrying", "connecting", "authenticating"}
@@ -115,12 +115,12 @@ class Actors(NamedTuple):
 
 
 def _outage(
-    household: Household,
+    sandbox: Sandbox,
     findings: Findings,
     name: str,
     outage: Callable[[ChaosTestBed, EmbeddedPostgres], float],
 ) -> None:
-    with ChaosTestBed(household, name) as testbed:
+    with ChaosTestBed(sandbox, name) as testbed:
         server = testbed.start_server()
         site, _ = testbed.start(8)
         actors = Actors(site.gateways[2:], site.gateways[0], site.gateways[1])

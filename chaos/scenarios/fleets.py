@@ -12,7 +12,7 @@ from chaos.testbed import ChaosTestBed, since
 from chaos.worker_pair import id_of
 from chaos.worker_process import WorkerProcess
 from devstack.errors import StackError
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 
 GATEWAYS = 5000
 CONNECT_LIMIT_S = 120.0
@@ -50,9 +50,9 @@ class Fleet(NamedTuple):
     second_id: str
 
 
-def worker_term_5000(household: Household, findings: Findings) -> None:
+def worker_term_5000(sandbox: Sandbox, findings: Findings) -> None:
     """SIGTERM, as at each deployment."""
-    with ChaosTestBed(household, "worker-term-5000") as testbed:
+    with ChaosTestBed(sandbox, "worker-term-5000") as testbed:
         fleet = _start(testbed)
         testbed.say("SIGTERM")
         began = monotonic()
@@ -69,9 +69,9 @@ def worker_term_5000(household: Household, findings: Findings) -> None:
         _judge_sessions(fleet, findings)
 
 
-def worker_kill_5000(household: Household, findings: Findings) -> None:
+def worker_kill_5000(sandbox: Sandbox, findings: Findings) -> None:
     """kill -9."""
-    with ChaosTestBed(household, "worker-kill-5000") as testbed:
+    with ChaosTestBed(sandbox, "worker-kill-5000") as testbed:
         fleet = _start(testbed)
         testbed.say("kill -9")
         began = monotonic()
@@ -109,7 +109,7 @@ def _wait_for_all(testbed: ChaosTestBed, limit_s: float = GIVE_UP_S) -> float | 
 
 def _wait(testbed: ChaosTestBed, holds: Callable[[], bool], limit_s: float) -> float | None:
     """As ChaosTestBed.wait, but seldom enough that to count thousands takes nothing from what is measured."""
-    return testbed.household.wait_until(holds, limit_s, COUNT_INTERVAL_S)
+    return testbed.sandbox.wait_until(holds, limit_s, COUNT_INTERVAL_S)
 
 
 def _count(testbed: ChaosTestBed, state: str, worker_id: str) -> int:

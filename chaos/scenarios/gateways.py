@@ -6,7 +6,7 @@ from time import monotonic
 from chaos.findings import Findings
 from chaos.proxy import Mode
 from chaos.testbed import ChaosTestBed, since, urls_of
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 from simulator import Fault, Gateway
 from simulator.gateway import Cut
 
@@ -37,9 +37,9 @@ JOIN LATERAL (
 """
 
 
-def gateway_cut(household: Household, findings: Findings) -> None:
+def gateway_cut(sandbox: Sandbox, findings: Findings) -> None:
     """Each kind of end: how soon the status says so, and how soon it is connected again."""
-    with ChaosTestBed(household, "gateway-cut") as testbed:
+    with ChaosTestBed(sandbox, "gateway-cut") as testbed:
         site, _ = testbed.start(len(CUTS) + 1)
         for how, gateway in zip(CUTS, site.gateways, strict=False):
             testbed.say(f"cutting by {how}")
@@ -70,12 +70,12 @@ def cut_one(testbed: ChaosTestBed, gateway: Gateway, how: Cut, findings: Finding
     findings.within("connected, after the back-off,", since(due_at, connected_at), 1)
 
 
-def half_open(household: Household, findings: Findings) -> None:
+def half_open(sandbox: Sandbox, findings: Findings) -> None:
     """A network that goes dark without a word, with the default limit and with a shorter one."""
     with (
-        ChaosTestBed(household, "half-open") as patient,
+        ChaosTestBed(sandbox, "half-open") as patient,
         ChaosTestBed(
-            household, "half-open-short", {"PING_INTERVAL_S": "2", "LIVENESS_TIMEOUT_S": "5"}
+            sandbox, "half-open-short", {"PING_INTERVAL_S": "2", "LIVENESS_TIMEOUT_S": "5"}
         ) as hasty,
     ):
         cut_at: dict[str, float] = {}
@@ -99,9 +99,9 @@ def half_open(household: Household, findings: Findings) -> None:
             findings.holds(f"the other {steady_state}", steady_state == "connected")
 
 
-def dribble(household: Household, findings: Findings) -> None:
+def dribble(sandbox: Sandbox, findings: Findings) -> None:
     """Answers that come a byte at a time, and frames that stop in their middle."""
-    with ChaosTestBed(household, "dribble") as testbed:
+    with ChaosTestBed(sandbox, "dribble") as testbed:
         site = testbed.start_site(6)
         *slow, steady = site.gateways
         slow[0].fault(Fault.DRIBBLE_UPGRADE, byte_interval_s=SLOW_BYTE_S)

@@ -9,8 +9,8 @@ from typing import Any
 from chaos.findings import Findings
 from chaos.testbed import EMAIL, ChaosTestBed, since, urls_of
 from chaos.worker_process import WorkerProcess
-from devstack.harness.line_process import TalkingChild
-from devstack.harness.sandbox import Household
+from devstack.harness.line_process import LineProcess
+from devstack.harness.sandbox import Sandbox
 from simulator import Gateway, Site
 
 FLOOD_PER_S = 5000
@@ -45,8 +45,8 @@ class OtherSite:
         command = (sys.executable, "-m", "simulator", "--email", EMAIL, "--notify-every-s", "0")
         counted = (*command, "--gateways", str(count), "--prefix", prefix)
         environment = {"SIMULATOR_PASSWORD": testbed.password}
-        self._child = TalkingChild(
-            testbed.household, f"simulator-{prefix}", counted, testbed.directory, environment
+        self._child = LineProcess(
+            testbed.sandbox, f"simulator-{prefix}", counted, testbed.directory, environment
         )
         testbed.on_close(self._child.close)
         self.urls: dict[str, str] = {
@@ -64,9 +64,9 @@ class OtherSite:
             self.tell(drop=gateway_id, how="rst")
 
 
-def flood(household: Household, findings: Findings) -> None:
+def flood(sandbox: Sandbox, findings: Findings) -> None:
     """One gateway that sends 5,000 messages a second; how soon the others' statuses follow meanwhile."""
-    with ChaosTestBed(household, "flood") as testbed:
+    with ChaosTestBed(sandbox, "flood") as testbed:
         others = testbed.start_site(OTHERS)
         loud = OtherSite(testbed, 1, "LOUD-")
         testbed.register({**urls_of(others), **loud.urls})
@@ -112,7 +112,7 @@ def _delay_s(testbed: ChaosTestBed, gateway: Gateway) -> float:
     gateway.stop_listening()
     began = monotonic()
     gateway.drop("rst")
-    told = testbed.household.wait_until(
+    told = testbed.sandbox.wait_until(
         lambda: testbed.status(gateway.gateway_id)["state"] != "connected", GIVE_UP_S, poll_interval_s=0.002
     )
     gateway.start_listening()
@@ -120,9 +120,9 @@ def _delay_s(testbed: ChaosTestBed, gateway: Gateway) -> float:
     return GIVE_UP_S if delay_s is None else delay_s
 
 
-def memory(household: Household, findings: Findings) -> None:
+def memory(sandbox: Sandbox, findings: Findings) -> None:
     """A day: 20 gateways, each with a message every 10 s and ten cuts; in 40 s."""
-    with ChaosTestBed(household, "memory", {"BACKOFF_MAX_S": "0.1", "BACKOFF_INITIAL_S": "0.1"}) as testbed:
+    with ChaosTestBed(sandbox, "memory", {"BACKOFF_MAX_S": "0.1", "BACKOFF_INITIAL_S": "0.1"}) as testbed:
         site = OtherSite(testbed, DAY_GATEWAYS, "DAY-")
         site.flood(round(DAY_MESSAGES / DAY_GATEWAYS / DAY_TAKES_S))
         testbed.register(site.urls)

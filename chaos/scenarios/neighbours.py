@@ -10,7 +10,7 @@ from chaos.findings import Findings
 from chaos.flooding_gateways import PouringGateways
 from chaos.testbed import ChaosTestBed, since, urls_of
 from chaos.worker_process import SILENT_NAMES_DIRECTORY, WorkerProcess
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 from simulator import Fault, Gateway
 
 HANGING_UPGRADES = 1000
@@ -48,18 +48,18 @@ WHERE to_state = 'retrying' GROUP BY reason_code ORDER BY reason_code
 """
 
 
-def hanging_upgrades(household: Household, findings: Findings) -> None:
+def hanging_upgrades(sandbox: Sandbox, findings: Findings) -> None:
     """They accept TCP, and never answer the upgrade."""
-    _beside_faulty(household, findings, "hanging-upgrades", HANGING_UPGRADES, Fault.SILENT_UPGRADE)
+    _beside_faulty(sandbox, findings, "hanging-upgrades", HANGING_UPGRADES, Fault.SILENT_UPGRADE)
 
 
-def hanging_logins(household: Household, findings: Findings) -> None:
+def hanging_logins(sandbox: Sandbox, findings: Findings) -> None:
     """They upgrade, and never answer the login."""
-    _beside_faulty(household, findings, "hanging-logins", HANGING_LOGINS, Fault.SILENT_LOGIN)
+    _beside_faulty(sandbox, findings, "hanging-logins", HANGING_LOGINS, Fault.SILENT_LOGIN)
 
 
-def _beside_faulty(household: Household, findings: Findings, name: str, count: int, fault: Fault) -> None:
-    with ChaosTestBed(household, name) as testbed:
+def _beside_faulty(sandbox: Sandbox, findings: Findings, name: str, count: int, fault: Fault) -> None:
+    with ChaosTestBed(sandbox, name) as testbed:
         crowd = testbed.start_site(count, "BAD-", shared_port=True)
         crowd.fault(fault)
         worker = testbed.start_worker()
@@ -75,9 +75,9 @@ def _beside_faulty(household: Household, findings: Findings, name: str, count: i
         findings.within("with another worker: all connected after", since(began, connected), SOON_S)
 
 
-def silent_names(household: Household, findings: Findings) -> None:
+def silent_names(sandbox: Sandbox, findings: Findings) -> None:
     """Names whose name server never answers, beside an address, `localhost` and a name that resolves."""
-    with ChaosTestBed(household, "silent-names") as testbed:
+    with ChaosTestBed(sandbox, "silent-names") as testbed:
         crowd = {f"BAD-{n:04d}": f"ws://gateway-{n}.silent:5000" for n in range(SILENT_NAMES)}
         _beside(
             testbed,
@@ -91,9 +91,9 @@ def silent_names(household: Household, findings: Findings) -> None:
         findings.holds(f"the crowd's reasons: {told}", set(reasons) == {"dns_failed"})
 
 
-def huge_messages(household: Household, findings: Findings) -> None:
+def huge_messages(sandbox: Sandbox, findings: Findings) -> None:
     """They log in, and then send 4 MiB of empty objects, again and again."""
-    with ChaosTestBed(household, "huge-messages") as testbed, PouringGateways(HUGE_FRAME) as crowd:
+    with ChaosTestBed(sandbox, "huge-messages") as testbed, PouringGateways(HUGE_FRAME) as crowd:
         worker = testbed.start_worker()
         crowd_urls = crowd.urls(f"BAD-{n:04d}" for n in range(POURING))
         _beside(testbed, findings, crowd_urls, worker)
@@ -104,9 +104,9 @@ def huge_messages(household: Household, findings: Findings) -> None:
         findings.holds(f"{cores:.2f} of a core (≤ {MOST_CORES:g})", cores <= MOST_CORES)
 
 
-def empty_pieces(household: Household, findings: Findings) -> None:
+def empty_pieces(sandbox: Sandbox, findings: Findings) -> None:
     """They send messages in a thousand pieces, all but the first of them empty."""
-    with ChaosTestBed(household, "empty-pieces") as testbed, PouringGateways(PIECES) as crowd:
+    with ChaosTestBed(sandbox, "empty-pieces") as testbed, PouringGateways(PIECES) as crowd:
         worker = testbed.start_worker()
         crowd_urls = crowd.urls(f"BAD-{n:04d}" for n in range(IN_PIECES))
         _beside(testbed, findings, crowd_urls, worker)

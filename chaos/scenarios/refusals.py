@@ -13,8 +13,8 @@ from chaos.api_server import Reply
 from chaos.findings import Findings, SkippedError
 from chaos.small_disk import COMMAND
 from chaos.testbed import ChaosTestBed, since
-from devstack.harness.line_process import TalkingChild
-from devstack.harness.sandbox import Household
+from devstack.harness.line_process import LineProcess
+from devstack.harness.sandbox import Sandbox
 from simulator import Site
 
 MOST_WRITES = 2000
@@ -25,9 +25,9 @@ GIVE_UP_S = 30.0
 GATEWAYS = 6
 
 
-def read_only(household: Household, findings: Findings) -> None:
+def read_only(sandbox: Sandbox, findings: Findings) -> None:
     """As after a failover to a replica, or by an operator's hand."""
-    with ChaosTestBed(household, "read-only") as testbed:
+    with ChaosTestBed(sandbox, "read-only") as testbed:
         testbed.start_server()
 
         def switch(*, on: bool) -> None:
@@ -43,15 +43,15 @@ def read_only(household: Household, findings: Findings) -> None:
         _judge_refusal(testbed, findings, lambda: switch(on=True), lambda: switch(on=False))
 
 
-def disk_full(household: Household, findings: Findings) -> None:
+def disk_full(sandbox: Sandbox, findings: Findings) -> None:
     """A disk of 256 MB, filled to the last byte."""
     if not mounts_allowed():
         raise SkippedError("no user and mount namespaces here, so no small disk")
-    with ChaosTestBed(household, "disk-full") as testbed:
+    with ChaosTestBed(sandbox, "disk-full") as testbed:
         disk = testbed.directory / "disk"
         disk.mkdir()
         command = (*COMMAND, sys.executable, "-m", "chaos.small_disk", str(disk))
-        server = TalkingChild(household, "small-disk", command, testbed.directory)
+        server = LineProcess(sandbox, "small-disk", command, testbed.directory)
         try:
             testbed.use_database(server.greeting["url"])
             _judge_refusal(testbed, findings, lambda: server.ask("fill"), lambda: server.ask("free"))

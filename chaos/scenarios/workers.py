@@ -8,7 +8,7 @@ from chaos.findings import Findings
 from chaos.proxy import Mode
 from chaos.testbed import ChaosTestBed, most_sessions, port_of, since, with_port
 from chaos.worker_pair import LEASE, Pair, await_calm, is_unknown, is_with, start_pair
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 from simulator import Gateway
 
 GIVE_UP_S = 40.0
@@ -23,9 +23,9 @@ COUNT_EVENTS = "SELECT count(*) FROM gateway_events WHERE worker_id = %s"
 COUNT_REASON = "SELECT count(*) FROM gateway_events WHERE reason_code = %s"
 
 
-def worker_kill(household: Household, findings: Findings) -> None:
+def worker_kill(sandbox: Sandbox, findings: Findings) -> None:
     """kill -9."""
-    with ChaosTestBed(household, "worker-kill") as testbed:
+    with ChaosTestBed(sandbox, "worker-kill") as testbed:
         pair = start_pair(testbed)
         testbed.say("kill -9")
         began = monotonic()
@@ -34,9 +34,9 @@ def worker_kill(household: Household, findings: Findings) -> None:
         _judge_sessions(pair, findings)
 
 
-def worker_freeze(household: Household, findings: Findings) -> None:
+def worker_freeze(sandbox: Sandbox, findings: Findings) -> None:
     """SIGSTOP; after the take-over SIGCONT."""
-    with ChaosTestBed(household, "worker-freeze") as testbed:
+    with ChaosTestBed(sandbox, "worker-freeze") as testbed:
         pair = start_pair(testbed)
         testbed.say("SIGSTOP")
         began = monotonic()
@@ -58,9 +58,9 @@ def worker_freeze(household: Household, findings: Findings) -> None:
         findings.holds("its old sockets are closed", closed is not None)
 
 
-def worker_cut_off(household: Household, findings: Findings) -> None:
+def worker_cut_off(sandbox: Sandbox, findings: Findings) -> None:
     """The way from one worker to PostgreSQL goes dark; everything else works."""
-    with ChaosTestBed(household, "worker-cut-off") as testbed:
+    with ChaosTestBed(sandbox, "worker-cut-off") as testbed:
         server_port = port_of(testbed.database_url)
         proxy = testbed.start_proxy(server_port)
         pair = start_pair(testbed, victims_url=with_port(testbed.database_url, server_port, proxy.port))
@@ -85,9 +85,9 @@ def worker_cut_off(household: Household, findings: Findings) -> None:
         _judge_sessions(pair, findings)
 
 
-def worker_term(household: Household, findings: Findings) -> None:
+def worker_term(sandbox: Sandbox, findings: Findings) -> None:
     """SIGTERM with gateways that answer; then the other worker, with gateways that are dead."""
-    with ChaosTestBed(household, "worker-term") as testbed:
+    with ChaosTestBed(sandbox, "worker-term") as testbed:
         pair = start_pair(testbed)
         testbed.say("SIGTERM")
         began = monotonic()
@@ -110,9 +110,9 @@ def worker_term(household: Household, findings: Findings) -> None:
         )
 
 
-def worker_added(household: Household, findings: Findings) -> None:
+def worker_added(sandbox: Sandbox, findings: Findings) -> None:
     """A second worker starts while one worker holds all gateways."""
-    with ChaosTestBed(household, "worker-added") as testbed:
+    with ChaosTestBed(sandbox, "worker-added") as testbed:
         site, first = testbed.start(MANY_GATEWAYS)
         logins = site.summary()["logins"]
         testbed.say("a second worker")

@@ -18,7 +18,7 @@ from devstack.checks.row_types import read_columns, render_module
 from devstack.commands import MIGRATE, local
 from devstack.errors import StackError
 from devstack.postgres.binaries import binary_directory
-from devstack.postgres.leashed import leashed_postgres
+from devstack.postgres.temporary import temporary_postgres
 from devstack.project import PROJECT
 from devstack.run.environment import drop_foreign
 from devstack.terminal import show_any_character
@@ -33,7 +33,7 @@ LIMIT_S = 120
 @contextmanager
 def migrated_database() -> Iterator[str]:
     """The URL of a migrated database on a server that ends with the block."""
-    with leashed_postgres(PROJECT / ".data" / f"migrated-{uuid.uuid4().hex}", THROW_AWAY) as server:
+    with temporary_postgres(PROJECT / ".data" / f"migrated-{uuid.uuid4().hex}", THROW_AWAY) as server:
         output_of(local(MIGRATE), DATABASE_URL=server.url())
         yield server.url()
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from devstack.errors import StackError
-from devstack.harness.sandbox import Household, marked
+from devstack.harness.sandbox import Sandbox, tagged
 from devstack.processes.child import Child
 from devstack.project import PROJECT
 
 
-class TalkingChild:
+class LineProcess:
     """Started when made; `greeting` is its first line. For one thread. All lines are JSON objects."""
 
     def __init__(
         self,
-        household: Household,
+        sandbox: Sandbox,
         name: str,
         command: tuple[str, ...],
         directory: Path,
@@ -26,9 +26,14 @@ class TalkingChild:
         """Raises StackError when it does not greet."""
         seen = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **(environment or {})}
         self._child = Child(
-            name, command, marked(household, seen), directory / f"{name}.log", talks=True, directory=directory
+            name,
+            command,
+            tagged(sandbox, seen),
+            directory / f"{name}.log",
+            pipe_stdio=True,
+            directory=directory,
         )
-        household.start_child(self._child)
+        sandbox.start_child(self._child)
         self.greeting = self._listen()
 
     def ask(self, line: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from devstack.commands import MIGRATE, local
 from devstack.errors import StackError, StopAskedError
 from devstack.postgres.server import EmbeddedPostgres
 from devstack.processes.child import Child
-from devstack.processes.orphans import MARK
+from devstack.processes.orphans import OWNER_ENV
 from devstack.processes.owner import TemporaryOwner
 from devstack.project import PROJECT
 
@@ -27,7 +27,7 @@ CHILD_STOP_LIMIT_S = 1.0
 SHARED_SETTINGS = {"max_connections": "400"}
 
 
-class Household:
+class Sandbox:
     """Owns the directory, and ends the processes that were started in it. Any thread may call.
 
     If we are killed, the next run whose directory is called alike (`chaos-…`) removes the directory.
@@ -55,9 +55,9 @@ class Household:
         self._owner.__exit__()
 
     @property
-    def mark(self) -> str:
+    def owner_tag(self) -> str:
         """What our processes carry in their environment."""
-        return self._owner.mark
+        return self._owner.owner_tag
 
     @property
     def server_pid(self) -> int:
@@ -67,14 +67,14 @@ class Household:
         return self._server.pid
 
     def start_child(self, child: Child) -> None:
-        """Starts a program under our eyes; its environment has to carry MARK."""
+        """Starts a program under our eyes; its environment has to carry OWNER_ENV."""
         child.start(on_spawn=lambda pid: self._owner.add(child, pid, CHILD_STOP_LIMIT_S))
 
     def start_server(self, server: EmbeddedPostgres) -> None:
         """Starts a PostgreSQL under our eyes, also after a stop. Raises StackError."""
         server.start(
             on_spawn=lambda pid: self._owner.add(server, pid, CHILD_STOP_LIMIT_S),
-            give_up=self.stopping.is_set,
+            cancelled=self.stopping.is_set,
         )
 
     def new_database(self) -> str:
@@ -118,9 +118,9 @@ class Household:
             raise StopAskedError
 
 
-def marked(household: Household, environment: Mapping[str, str]) -> dict[str, str]:
+def tagged(sandbox: Sandbox, environment: Mapping[str, str]) -> dict[str, str]:
     """An environment by which a process is known as ours."""
-    return {**environment, MARK: household.mark}
+    return {**environment, OWNER_ENV: sandbox.owner_tag}
 
 
 def migrate(database_url: str) -> None:

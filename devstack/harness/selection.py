@@ -28,7 +28,7 @@ class Named(Protocol):
 Row = TypeVar("Row", bound=Named)
 
 
-class Narrator:
+class ProgressLog:
     """Progress lines, with the seconds since the start. Any thread may call it."""
 
     def __init__(self) -> None:

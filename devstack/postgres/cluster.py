@@ -11,7 +11,7 @@ import psutil
 from devstack.advice import advice
 from devstack.errors import StackError
 from devstack.postgres.binaries import program
-from devstack.postgres.run_as import Identity
+from devstack.postgres.run_as import RunAs
 from devstack.processes.log_files import last_lines, open_log, size_of
 from devstack.processes.orphans import belongs_to_another_user, wait_until_gone
 
@@ -24,9 +24,7 @@ PORT_TAKEN = "could not create any TCP/IP sockets"
 PREDECESSOR_ENDING = ("pre-existing shared memory block", "lock file")
 
 
-def make_cluster(
-    cluster: Path, identity: Identity, password_file: Path, log_path: Path, *, durable: bool
-) -> None:
+def make_cluster(cluster: Path, run_as: RunAs, password_file: Path, log_path: Path, *, durable: bool) -> None:
     """Run initdb beside the cluster's place and move the result there, so that a half one is never used.
 
     Raises StackError with initdb's own words.
@@ -39,27 +37,27 @@ def make_cluster(
     if not durable:
         options.append("--no-sync")
     log_start = size_of(log_path)
-    if start_as(identity, "initdb", options, log_path).wait(timeout=INITDB_LIMIT_S) != 0:
+    if start_as(run_as, "initdb", options, log_path).wait(timeout=INITDB_LIMIT_S) != 0:
         words = last_lines(log_path, log_start)
         raise StackError("\n".join(["PostgreSQL could not make its files:", *words]))
     unfinished.rename(cluster)
 
 
-def start_as(identity: Identity, name: str, options: list[str], log_path: Path) -> subprocess.Popen[bytes]:
+def start_as(run_as: RunAs, name: str, options: list[str], log_path: Path) -> subprocess.Popen[bytes]:
     """Start a program of the wheel in a session of its own, with a clean environment, writing to a log."""
     log = open_log(log_path)
     try:
         return subprocess.Popen(
-            [*identity.prefix, str(program(name)), *options],
+            [*run_as.prefix, str(program(name)), *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             cwd="/",
             start_new_session=True,
-            user=identity.user_id,
-            group=identity.group_id,
-            extra_groups=None if identity.user_id is None else [],
+            user=run_as.user_id,
+            group=run_as.group_id,
+            extra_groups=None if run_as.user_id is None else [],
         )
     finally:
         os.close(log)

@@ -15,7 +15,7 @@ USER_NAMESPACE = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 
 
 @dataclass(frozen=True)
-class Identity:
+class RunAs:
     """How to start a program so that it does not run as root: behind `prefix`, or as another user."""
 
     prefix: tuple[str, ...] = ()
@@ -23,25 +23,25 @@ class Identity:
     group_id: int | None = None
 
 
-def choose_identity(
-    effective_user: int, directory_owner: int | None, namespaces_allowed: bool, nobody: Identity
-) -> Identity:
+def choose_run_as(
+    effective_user: int, directory_owner: int | None, namespaces_allowed: bool, nobody: RunAs
+) -> RunAs:
     """Decide who runs the server, from who we are and who owns its data (None: none yet)."""
     if effective_user != ROOT_USER:
-        return Identity()
+        return RunAs()
     if directory_owner not in {None, ROOT_USER}:
-        return nobody if directory_owner == nobody.user_id else Identity(user_id=directory_owner)
-    return Identity(prefix=USER_NAMESPACE) if namespaces_allowed else nobody
+        return nobody if directory_owner == nobody.user_id else RunAs(user_id=directory_owner)
+    return RunAs(prefix=USER_NAMESPACE) if namespaces_allowed else nobody
 
 
-def identity_for(data_directory: Path) -> Identity:
+def run_as_for(data_directory: Path) -> RunAs:
     """Decide for this process and machine. Raises StackError where root has no user to hand the server to."""
     if os.geteuid() != ROOT_USER:
-        return Identity()
+        return RunAs()
     owner = data_directory.stat().st_uid if data_directory.exists() else None
-    chosen = choose_identity(ROOT_USER, owner, namespaces_allowed(), nobody())
+    chosen = choose_run_as(ROOT_USER, owner, namespaces_allowed(), nobody())
     if chosen.user_id is not None and chosen.group_id is None:
-        return Identity(user_id=chosen.user_id, group_id=data_directory.stat().st_gid)
+        return RunAs(user_id=chosen.user_id, group_id=data_directory.stat().st_gid)
     return chosen
 
 
@@ -54,7 +54,7 @@ def namespaces_allowed() -> bool:
     return trial.returncode == 0
 
 
-def nobody() -> Identity:
+def nobody() -> RunAs:
     """The unprivileged user of the system."""
     try:
         entry = pwd.getpwnam("nobody")
@@ -62,26 +62,26 @@ def nobody() -> Identity:
         raise StackError(
             "PostgreSQL must not run as root, and there is no user 'nobody': run make as an ordinary user."
         ) from None
-    return Identity(user_id=entry.pw_uid, group_id=entry.pw_gid)
+    return RunAs(user_id=entry.pw_uid, group_id=entry.pw_gid)
 
 
-def give_to(identity: Identity, directory: Path) -> None:
+def chown_tree(run_as: RunAs, directory: Path) -> None:
     """Make a directory and what is in it the identity's own; nothing outside it is touched."""
-    if identity.user_id is None or identity.group_id is None:
+    if run_as.user_id is None or run_as.group_id is None:
         return
     for path in (directory, *directory.rglob("*")):
-        os.chown(path, identity.user_id, identity.group_id, follow_symlinks=False)
+        os.chown(path, run_as.user_id, run_as.group_id, follow_symlinks=False)
 
 
-def check_reach(identity: Identity, *paths: Path) -> None:
+def check_readable(run_as: RunAs, *paths: Path) -> None:
     """Make sure that the identity can read the paths. Raises StackError naming the first that it cannot."""
-    if identity.user_id is None:
+    if run_as.user_id is None:
         return
     for path in paths:
         trial = subprocess.run(
             ["/bin/sh", "-c", 'test -r "$1" && test -x "$1"', "sh", str(path)],
-            user=identity.user_id,
-            group=identity.group_id,
+            user=run_as.user_id,
+            group=run_as.group_id,
             extra_groups=[],
             cwd="/",
             timeout=10,
@@ -89,6 +89,6 @@ def check_reach(identity: Identity, *paths: Path) -> None:
         )
         if trial.returncode != 0:
             raise StackError(
-                f"PostgreSQL must not run as root, and user {identity.user_id} cannot reach {path}: run "
+                f"PostgreSQL must not run as root, and user {run_as.user_id} cannot reach {path}: run "
                 "make as an ordinary user, or move the project to a folder that every user may enter."
             )

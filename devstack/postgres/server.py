@@ -16,7 +16,7 @@ from urllib.parse import quote
 from devstack.errors import StackError
 from devstack.postgres.binaries import binary_directory
 from devstack.postgres.cluster import OWNER, end_server_of, is_ready, make_cluster, may_try_again, start_as
-from devstack.postgres.run_as import ROOT_USER, Identity, check_reach, give_to, identity_for
+from devstack.postgres.run_as import ROOT_USER, RunAs, check_readable, chown_tree, run_as_for
 from devstack.processes.log_files import last_lines, size_of
 
 DATABASE = "millgate"
@@ -89,28 +89,28 @@ class EmbeddedPostgres:
         *,
         timeout_s: float = START_TIMEOUT_S,
         on_spawn: Callable[[int], None] = lambda _pid: None,
-        give_up: Callable[[], bool] = lambda: False,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start the server, making its files the first time, and wait until it accepts connections.
 
-        `on_spawn` gets the process id before the wait; `give_up` is asked while waiting. Raises StackError
+        `on_spawn` gets the process id before the wait; `cancelled` is polled while waiting. Raises StackError
         with the server's own words when it does not start, and leaves nothing running then.
         """
         deadline = time.monotonic() + timeout_s
-        identity = identity_for(self._cluster)
-        self._prepare_directory(identity)
+        run_as = run_as_for(self._cluster)
+        self._prepare_directory(run_as)
         end_server_of(self._cluster)
         wanted_port = self.port
         while True:
             self.port = wanted_port or free_port()
             log_start = size_of(self.log_path)
-            self._spawn(identity)
+            self._spawn(run_as)
             on_spawn(self.pid)
-            if self._wait_until_ready(deadline, give_up):
+            if self._wait_until_ready(deadline, cancelled):
                 break
             self.stop()
             words = last_lines(self.log_path, log_start)
-            if give_up() or time.monotonic() > deadline or not may_try_again(words, wanted_port is None):
+            if cancelled() or time.monotonic() > deadline or not may_try_again(words, wanted_port is None):
                 raise StackError("\n".join(["PostgreSQL did not start:", *words]))
         try:
             self._ensure_database()
@@ -118,7 +118,7 @@ class EmbeddedPostgres:
             self.stop()
             raise
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Not yet: the other parts need it to the last."""
 
     def stop(self, limit_s: float = FAST_STOP_LIMIT_S) -> None:
@@ -147,22 +147,22 @@ class EmbeddedPostgres:
         """None while the server runs."""
         return None if self.process is None else self.process.poll()
 
-    def _prepare_directory(self, identity: Identity) -> None:
-        check_reach(identity, nearest_folder(self.data_dir), binary_directory() / "postgres")
+    def _prepare_directory(self, run_as: RunAs) -> None:
+        check_readable(run_as, nearest_folder(self.data_dir), binary_directory() / "postgres")
         if self._cluster.exists():
-            give_to(identity, self.data_dir)
-            check_reach(identity, self.data_dir)
+            chown_tree(run_as, self.data_dir)
+            check_readable(run_as, self.data_dir)
             return
         was_there = self.data_dir.exists()
         try:
-            self._make_files(identity)
+            self._make_files(run_as)
         except BaseException:
             # Half of it would be in the way of a start by somebody else, or with another identity.
             if not was_there:
                 shutil.rmtree(self.data_dir, ignore_errors=True)
             raise
 
-    def _make_files(self, identity: Identity) -> None:
+    def _make_files(self, run_as: RunAs) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir.chmod(0o700)
         # What was left over may belong to a user who will not run the server this time.
@@ -170,20 +170,20 @@ class EmbeddedPostgres:
             os.chown(self.data_dir, ROOT_USER, os.getegid())
         self._password_file.unlink(missing_ok=True)
         write_secret(self._password_file, secrets.token_urlsafe(24))
-        give_to(identity, self.data_dir)
-        check_reach(identity, self.data_dir)
+        chown_tree(run_as, self.data_dir)
+        check_readable(run_as, self.data_dir)
         durable = self.settings.get("fsync") != "off"
-        make_cluster(self._cluster, identity, self._password_file, self.log_path, durable=durable)
+        make_cluster(self._cluster, run_as, self._password_file, self.log_path, durable=durable)
 
-    def _spawn(self, identity: Identity) -> None:
+    def _spawn(self, run_as: RunAs) -> None:
         options = ["-D", str(self._cluster), "-p", str(self.port)]
         for setting, value in self.settings.items():
             options += ["-c", f"{setting}={value}"]
-        self.process = start_as(identity, "postgres", options, self.log_path)
+        self.process = start_as(run_as, "postgres", options, self.log_path)
 
-    def _wait_until_ready(self, deadline: float, give_up: Callable[[], bool]) -> bool:
+    def _wait_until_ready(self, deadline: float, cancelled: Callable[[], bool]) -> bool:
         status_file = self._cluster / "postmaster.pid"
-        while time.monotonic() < deadline and not give_up():
+        while time.monotonic() < deadline and not cancelled():
             if self.exit_code() is not None:
                 return False
             if is_ready(status_file, self.pid):

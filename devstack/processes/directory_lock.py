@@ -17,7 +17,7 @@ class DirectoryLock:
     """A lock on a directory, given back by the system when its holders are gone, however they end.
 
     The lock file carries its owner's process id. Where the owner is dead but the lock is not free yet, its
-    leash is still clearing up, and `acquire` waits for it.
+    reaper is still killing orphans, and `acquire` waits for it.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,8 +1,8 @@
-"""A small process that ends the children of an owner who died without ending them (`kill -9`).
+"""A small process that kills the orphans of an owner that died without stopping them (`kill -9`).
 
-It reads a pipe that only the owner holds open. When the pipe ends, it ends what the record still names; after
-an orderly stop the record is gone and nothing is left to do. It holds the data directory's lock with its
-owner, so that nobody starts on the directory before it is done.
+It reads a pipe that only the owner holds open. When the pipe ends, it kills what the record still names;
+after an orderly stop there is no record, and nothing to do. It shares the lock on the data directory with its
+owner, so that no other owner starts there before it is done.
 """
 
 import os
@@ -12,24 +12,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devstack.processes.orphans import RunningChild, end_leftovers, write_record
+from devstack.processes.orphans import ProcessRecord, kill_orphans, write_record
 from devstack.project import PROJECT
 
 END_LIMIT_S = 20.0
 
 
-class Leash:
-    """The owner's side. Not thread-safe. `mark` is the value of the children's mark in their environment."""
+class OrphanReaper:
+    """The owner's side. Not thread-safe. `owner_tag` is the value of OWNER_ENV of all children."""
 
-    def __init__(self, record: Path, mark: str, lock: int | None = None) -> None:
-        """`lock` is an open file descriptor that the leash process keeps open too."""
+    def __init__(self, record: Path, owner_tag: str, lock: int | None = None) -> None:
+        """`lock` is an open file descriptor that the reaper process keeps open too."""
         self._record = record
         write_record(record, [])
         reading_end, self._writing_end = os.pipe()
         keep = () if lock is None else (lock,)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "devstack.processes.orphan_reaper", str(record), mark],
+                [sys.executable, "-m", "devstack.processes.orphan_reaper", str(record), owner_tag],
                 stdin=reading_end,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -40,16 +40,16 @@ class Leash:
         finally:
             os.close(reading_end)
 
-    def hold(self, children: Sequence[RunningChild]) -> None:
+    def hold(self, children: Sequence[ProcessRecord]) -> None:
         """Say which children are to be ended if their owner dies now."""
         write_record(self._record, children)
 
     def is_alive(self) -> bool:
-        """Whether the leash process is there."""
+        """Whether the reaper process is there."""
         return self._process.poll() is None
 
     def release(self) -> None:
-        """Let go: all children were ended. Waits until the leash process has ended too."""
+        """Let go: all children were ended. Waits until the reaper process has ended too."""
         self._record.unlink(missing_ok=True)
         os.close(self._writing_end)
         try:
@@ -59,14 +59,14 @@ class Leash:
             self._process.wait()
 
 
-def main(record: Path, mark: str) -> None:
+def main(record: Path, owner_tag: str) -> None:
     """Wait for the owner's end, then end what it left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(sys.stdin.fileno(), 1024):
         pass
     if record.exists():
-        end_leftovers(record, mark)
+        kill_orphans(record, owner_tag)
 
 
 if __name__ == "__main__":

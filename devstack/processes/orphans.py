@@ -1,8 +1,8 @@
-"""The record of running children, by which they can be ended when their owner is gone.
+"""Records of running children, so that they can be killed when their owner is gone.
 
-A process id alone may by then be another program's, so each is kept with the process's start time. Beside
-the record every child carries a mark in its environment: that finds a child that was started in the instant
-before its owner died, and children of children.
+A process id may be reused, so a record also has the start time of the process. In addition, every child has
+OWNER_ENV in its environment: this finds a child that was started just before its owner died, and children of
+children.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ import psutil
 from devstack.advice import advice
 from devstack.errors import StackError
 
-MARK = "MILLGATE_STACK"
+OWNER_ENV = "MILLGATE_STACK"
 FORCE_LIMIT_S = 2.0
 POLL_INTERVAL_S = 0.02
 
 
 @dataclass(frozen=True)
-class RunningChild:
-    """A child in the record: `stop_signal` asks it politely, `stop_limit_s` is how long it may take."""
+class ProcessRecord:
+    """A recorded child: `stop_signal` requests its stop, which may take `stop_limit_s`."""
 
     name: str
     pid: int
@@ -35,37 +35,37 @@ class RunningChild:
     stop_limit_s: float
 
 
-def describe(name: str, pid: int, stop_signal: int, stop_limit_s: float) -> RunningChild | None:
-    """What to record about a child that was just started; None if it is gone already."""
+def capture_record(name: str, pid: int, stop_signal: int, stop_limit_s: float) -> ProcessRecord | None:
+    """Return the record of a child that was just started; None if it has already ended."""
     try:
-        return RunningChild(name, pid, psutil.Process(pid).create_time(), stop_signal, stop_limit_s)
+        return ProcessRecord(name, pid, psutil.Process(pid).create_time(), stop_signal, stop_limit_s)
     except psutil.NoSuchProcess:
         return None
 
 
-def write_record(path: Path, children: Iterable[RunningChild]) -> None:
-    """Replace the record, in the order in which the children were started."""
+def write_record(path: Path, children: Iterable[ProcessRecord]) -> None:
+    """Write the records in start order, replacing the file."""
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.touch(mode=0o600)
     unfinished.write_text(json.dumps([asdict(child) for child in children]))
     unfinished.rename(path)
 
 
-def read_record(path: Path) -> list[RunningChild]:
-    """The recorded children; empty when there is no record or it is not one.
+def read_record(path: Path) -> list[ProcessRecord]:
+    """Return the recorded children; none if the file is missing or malformed.
 
     Raises StackError for a record that this user may not read.
     """
     try:
-        return [RunningChild(**entry) for entry in json.loads(path.read_text())]
+        return [ProcessRecord(**entry) for entry in json.loads(path.read_text())]
     except PermissionError as error:
         raise StackError(advice(error)) from None
     except (FileNotFoundError, ValueError, TypeError):
         return []
 
 
-def end_leftovers(record: Path, mark: str) -> int:
-    """End every recorded and every marked process, last started first; returns how many were still running.
+def kill_orphans(record: Path, owner_tag: str) -> int:
+    """Kill all recorded and tagged processes, last started first; return how many were still running.
 
     Only the holder of the data directory's lock may call this. Raises StackError for another user's.
     """
@@ -76,7 +76,7 @@ def end_leftovers(record: Path, mark: str) -> int:
             if process.create_time() == child.create_time:
                 end_process(process, child.stop_signal, child.stop_limit_s)
                 ended += 1
-    for process in marked_processes(mark):
+    for process in owned_processes(owner_tag):
         with contextlib.suppress(psutil.NoSuchProcess):
             end_process(process, signal.SIGTERM, FORCE_LIMIT_S)
             ended += 1
@@ -84,11 +84,11 @@ def end_leftovers(record: Path, mark: str) -> int:
     return ended
 
 
-def marked_processes(mark: str) -> Iterator[psutil.Process]:
-    """The processes whose environment carries this mark, except ourselves."""
+def owned_processes(owner_tag: str) -> Iterator[psutil.Process]:
+    """Return the processes whose environment has this tag, except the current one."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+            if process.pid != os.getpid() and process.environ().get(OWNER_ENV) == owner_tag:
                 yield process
 
 
@@ -104,7 +104,7 @@ def end_process(process: psutil.Process, stop_signal: int, limit_s: float) -> No
 
 
 def belongs_to_another_user(pid: int) -> StackError:
-    """What to do about a process that we may not end."""
+    """Return the error for a process of another user."""
     return StackError(
         f"Another user, for example root with sudo, started process {pid} here and left it running: "
         f"end it as that user, for example with `sudo kill {pid}`."
@@ -112,7 +112,7 @@ def belongs_to_another_user(pid: int) -> StackError:
 
 
 def wait_until_gone(process: psutil.Process, limit_s: float) -> bool:
-    """Wait for the end of a process that need not be our child; one that nobody reaps counts as gone."""
+    """Wait until a process, which need not be a child, has ended; a zombie counts as ended."""
     deadline = time.monotonic() + limit_s
     while process_lives(process):
         if time.monotonic() > deadline:
@@ -130,14 +130,14 @@ def is_alive(pid: int) -> bool:
 
 
 def process_lives(process: psutil.Process) -> bool:
-    """Whether this very process still runs."""
+    """Whether this process still runs (and not another one with its id)."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
 def end_group(leader_pid: int) -> None:
-    """End by force whatever is left of the session of a child that led its own."""
+    """Kill what is left of the session that a child led."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if os.getpgid(leader_pid) != leader_pid:
             return

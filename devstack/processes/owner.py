@@ -1,4 +1,4 @@
-"""The owner of a directory and of the processes that work in it: in whatever way the owner ends, they end."""
+"""Owns a directory and the processes that work in it. However the owner ends, they end with it."""
 
 import contextlib
 import fcntl
@@ -9,39 +9,39 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from devstack.processes.child import Part
+from devstack.processes.child import ManagedProcess
 from devstack.processes.directory_lock import DirectoryLock
-from devstack.processes.orphan_reaper import END_LIMIT_S, Leash
-from devstack.processes.orphans import RunningChild, describe, end_leftovers
+from devstack.processes.orphan_reaper import END_LIMIT_S, OrphanReaper
+from devstack.processes.orphans import ProcessRecord, capture_record, kill_orphans
 
 RECORD = "children.json"
 LOCK = "lock"
 
 
 class ProcessOwner:
-    """Enter it to take the directory and end what an owner before left running. Any thread may call.
+    """Enter it to lock the directory and kill the orphans of an earlier owner. Any thread may call.
 
-    A process that it is told of (`add`, `hold`), or whose environment has `mark` as MARK, ends with it: when
-    it is left, or through the orphan reaper if we are killed.
+    Every process that was registered (`add`, `hold`), or whose environment has OWNER_ENV set to `owner_tag`,
+    ends when the block is left, or through the orphan reaper if this process is killed.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
-        self.mark = str(self.directory)
-        self.leftovers = 0
-        """How many processes of an owner before were still running."""
+        self.owner_tag = str(self.directory)
+        self.orphans_killed = 0
+        """How many processes of an earlier owner were still running."""
         self._record = self.directory / RECORD
         self._directory_lock = DirectoryLock(self.directory / LOCK)
         self._lock = threading.Lock()
-        self._children: Sequence[RunningChild] = ()
-        self._reaper: Leash | None = None
+        self._children: Sequence[ProcessRecord] = ()
+        self._reaper: OrphanReaper | None = None
 
     def __enter__(self) -> Self:
-        """Raises StackError if somebody else has the directory, also while their reaper is at work."""
+        """Raises StackError while another owner, or its reaper, holds the directory."""
         self._directory_lock.acquire(wait_s=END_LIMIT_S)
         try:
-            self.leftovers = end_leftovers(self._record, self.mark)
-            self._reaper = Leash(self._record, self.mark, self._directory_lock.file)
+            self.orphans_killed = kill_orphans(self._record, self.owner_tag)
+            self._reaper = OrphanReaper(self._record, self.owner_tag, self._directory_lock.file)
         except BaseException:
             self._directory_lock.release()
             raise
@@ -49,48 +49,48 @@ class ProcessOwner:
 
     def __exit__(self, *_: object) -> None:
         try:
-            end_leftovers(self._record, self.mark)
+            kill_orphans(self._record, self.owner_tag)
         finally:
             if self._reaper is not None:
                 self._reaper.release()
             self._directory_lock.release()
 
-    def add(self, part: Part, pid: int, stop_limit_s: float | None = None) -> None:
-        """One more child that was just started; `stop_limit_s` is the part's own unless given."""
-        limit_s = part.stop_limit_s if stop_limit_s is None else stop_limit_s
-        child = describe(part.name, pid, part.stop_signal, limit_s)
+    def add(self, process: ManagedProcess, pid: int, stop_limit_s: float | None = None) -> None:
+        """Register a process that was just started; `stop_limit_s` overrides its own."""
+        limit_s = process.stop_limit_s if stop_limit_s is None else stop_limit_s
+        child = capture_record(process.name, pid, process.stop_signal, limit_s)
         with self._lock:
             self._hold([*self._children, *([child] if child else [])])
 
-    def hold(self, children: Sequence[RunningChild]) -> None:
-        """These are all children, in the order in which they were started."""
+    def hold(self, children: Sequence[ProcessRecord]) -> None:
+        """Replace the registered processes; they are in start order."""
         with self._lock:
             self._hold(children)
 
     def replace_dead_reaper(self) -> None:
-        """Starts another reaper if somebody killed it."""
+        """Start another reaper if it was killed."""
         with self._lock:
             if self._reaper is not None and not self._reaper.is_alive():
                 self._reaper.release()
-                self._reaper = Leash(self._record, self.mark, self._directory_lock.file)
+                self._reaper = OrphanReaper(self._record, self.owner_tag, self._directory_lock.file)
                 self._hold(self._children)
 
-    def _hold(self, children: Sequence[RunningChild]) -> None:
+    def _hold(self, children: Sequence[ProcessRecord]) -> None:
         self._children = children
         if self._reaper is not None:
             self._reaper.hold(children)
 
 
 class TemporaryOwner(ProcessOwner):
-    """Of a new directory `<kind>-…`, removed at the end.
+    """Owns a new directory `<kind>-…`, and removes it at the end.
 
-    Entering also removes the directories of the kind whose owners were killed.
+    Entering also removes directories of this kind whose owners were killed.
     """
 
     def __enter__(self) -> Self:
         data = self.directory.parent
         data.mkdir(parents=True, exist_ok=True)
-        # One at a time clears away, and none may take a directory for dead whose lock is not there yet.
+        # One process cleans up at a time; none may take a directory without a lock yet for abandoned.
         one_at_a_time = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
@@ -106,12 +106,12 @@ class TemporaryOwner(ProcessOwner):
 
 
 def remove_dead_runs(data: Path, kind: str) -> None:
-    """Remove what owners of this kind of directory left that were killed."""
+    """Remove the directories of this kind whose owners were killed."""
     for directory in data.glob(f"{kind}-*"):
         lock = DirectoryLock(directory / LOCK)
         # Those of another user are that user's to remove.
         with contextlib.suppress(PermissionError):
             if directory.is_dir() and lock.try_acquire():
                 with lock:
-                    end_leftovers(directory / RECORD, str(directory))
+                    kill_orphans(directory / RECORD, str(directory))
                     shutil.rmtree(directory, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""When a child that died is started again. Pure: times come in as arguments, in seconds of one clock."""
+"""When a child that died is restarted. Pure: times are arguments, in seconds of one clock."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,23 @@ GOOD_RUN_S = 60.0
 
 
 @dataclass(frozen=True)
-class RestartPlan:
-    """How long to wait before a child's next start: 1 s, doubling to 30 s, back to 1 s after a good run."""
+class RestartBackoff:
+    """The delay before the next restart: 1 s, doubling to 30 s, back to 1 s after a good run."""
 
     delay_s: float = 0.0
 
-    def after_death(self, ran_for_s: float) -> "RestartPlan":
-        """The plan after the child died, having run for so long."""
+    def next(self, ran_for_s: float) -> "RestartBackoff":
+        """Return the backoff after the child died, having run for `ran_for_s`."""
         if self.delay_s == 0.0 or ran_for_s >= GOOD_RUN_S:
-            return RestartPlan(FIRST_DELAY_S)
-        return RestartPlan(min(self.delay_s * 2, LONGEST_DELAY_S))
+            return RestartBackoff(FIRST_DELAY_S)
+        return RestartBackoff(min(self.delay_s * 2, LONGEST_DELAY_S))
 
 
-def stop_limits(wanted_s: list[float], total_s: float, least_s: float) -> list[float]:
-    """Share out the time of an orderly stop to children that are stopped one after another.
+def allocate_stop_timeouts(wanted_s: list[float], total_s: float, least_s: float) -> list[float]:
+    """Divide the time of an orderly stop among children that are stopped one after another.
 
-    Each gets what it wants as far as `least_s` stays for each one behind it. The limits are for the worst
-    case, in which each child uses its own up.
+    Each gets what it wants, as long as `least_s` remains for each child after it. The timeouts are for the
+    worst case, in which every child uses its own up.
     """
     limits = []
     left_s = total_s

@@ -1,4 +1,4 @@
-"""Starts the parts of Millgate in order, keeps them running, and leaves nothing behind."""
+"""Starts the processes of Millgate in order, restarts those that die, and stops all at the end."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Self
 
 from devstack.errors import StackError, StopAskedError
-from devstack.processes.child import Child, Part
+from devstack.processes.child import Child, ManagedProcess
 from devstack.processes.log_files import bound_log, last_lines, size_of
-from devstack.processes.orphans import MARK, RunningChild, describe
+from devstack.processes.orphans import OWNER_ENV, ProcessRecord, capture_record
 from devstack.processes.owner import ProcessOwner
-from devstack.processes.restart_backoff import RestartPlan, stop_limits
+from devstack.processes.restart_backoff import RestartBackoff, allocate_stop_timeouts
 from devstack.processes.signals import StopRequest
 
 STOP_TOTAL_S = 8.0
@@ -20,21 +20,21 @@ POLL_INTERVAL_S = 0.05
 
 
 @dataclass
-class Watched:
-    """A part that was started, with what is known about its life."""
+class ProcessState:
+    """A process that was started, and its restart state."""
 
-    part: Part
-    running: RunningChild | None = None
+    process: ManagedProcess
+    running: ProcessRecord | None = None
     started_at: float = 0.0
     log_start: int = 0
-    plan: RestartPlan = field(default_factory=RestartPlan)
+    backoff: RestartBackoff = field(default_factory=RestartBackoff)
     restart_at: float | None = None
 
 
 class Supervisor:
-    """The owner of one data directory and of the parts that work on it. Belongs to the main thread.
+    """Owns one data directory and the processes that work in it. For the main thread.
 
-    Enter it to take the directory; leave it to stop all parts, in reverse order, within 10 s.
+    Enter it to lock the directory; leave it to stop all processes in reverse order, within 10 s.
     """
 
     def __init__(
@@ -44,22 +44,22 @@ class Supervisor:
         stopping: StopRequest,
         stop_total_s: float = STOP_TOTAL_S,
     ) -> None:
-        """`say` shows a person one line; `stop_total_s` is for all parts together, before force."""
+        """`say` prints one line; `stop_total_s` is how long all processes together may take to stop."""
         self._stop_total_s = stop_total_s
         self._owner = ProcessOwner(data_dir)
         self.data_dir = self._owner.directory
         self.log_dir = self.data_dir / "log"
         self._say = say
         self._stopping = stopping
-        self._watched: list[Watched] = []
+        self._states: list[ProcessState] = []
 
     def __enter__(self) -> Self:
         self._owner.__enter__()
         if self.log_dir.exists():
             # An earlier version left it open to others; a new one is made with the first log.
             self.log_dir.chmod(0o700)
-        if self._owner.leftovers:
-            self._say("Ended what an earlier run had left running.")
+        if self._owner.orphans_killed:
+            self._say("Stopped processes that an earlier run had left running.")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,87 +69,87 @@ class Supervisor:
     def child(
         self, name: str, command: tuple[str, ...], environment: dict[str, str], **more: object
     ) -> Child:
-        """A program that logs into this data directory and carries its mark, not yet started."""
-        marked = {**environment, MARK: self._owner.mark}
-        return Child(name, command, marked, self.log_dir / f"{name}.log", **more)  # type: ignore[arg-type]
+        """Return a child that logs into this data directory and has its owner tag; not yet started."""
+        tagged = {**environment, OWNER_ENV: self._owner.owner_tag}
+        return Child(name, command, tagged, self.log_dir / f"{name}.log", **more)  # type: ignore[arg-type]
 
-    def start(self, part: Part) -> None:
-        """Start a part and keep it running from now on. Raises StackError or StopAskedError."""
-        watched = Watched(part)
-        self._watched.append(watched)
-        self._start(watched)
+    def start(self, process: ManagedProcess) -> None:
+        """Start a process and keep it running. Raises StackError or StopAskedError."""
+        state = ProcessState(process)
+        self._states.append(state)
+        self._start(state)
 
     def run_once(self, child: Child, timeout_s: float) -> None:
-        """Run a program to its end. Raises StackError with its last lines unless it ends well."""
-        watched = Watched(child)
-        self._watched.append(watched)
-        self._start(watched)
+        """Run a program to its end. Raises StackError with its last log lines if it fails."""
+        state = ProcessState(child)
+        self._states.append(state)
+        self._start(state)
         self._wait(lambda: child.exit_code() is not None, timeout_s, f"{child.name} to end")
-        self._watched.remove(watched)
+        self._states.remove(state)
         if child.exit_code() != 0:
-            raise self._failure(watched)
+            raise self._failure(state)
         self._hold()
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float, what: str) -> None:
-        """Wait for a condition while all parts run. Raises StackError if one dies, or StopAskedError."""
+        """Wait for a condition while all processes run. Raises StackError if one dies, or StopAskedError."""
         self._wait(lambda: self._check_alive() and ready(), timeout_s, what)
 
-    def look_after(self) -> None:
-        """One round: notice dead parts, start those whose time has come, keep logs bounded.
+    def tick(self) -> None:
+        """Run one round: detect dead processes, restart those that are due, bound the logs.
 
         Does not block, except while PostgreSQL starts again.
         """
         now = time.monotonic()
-        for watched in self._watched:
-            if watched.restart_at is None and watched.part.exit_code() is not None:
-                self._plan_restart(watched, now)
-            elif watched.restart_at is not None and now >= watched.restart_at:
-                self._restart(watched)
-            bound_log(watched.part.log_path)
+        for state in self._states:
+            if state.restart_at is None and state.process.exit_code() is not None:
+                self._plan_restart(state, now)
+            elif state.restart_at is not None and now >= state.restart_at:
+                self._restart(state)
+            bound_log(state.process.log_path)
         self._owner.replace_dead_reaper()
 
-    def _start(self, watched: Watched) -> None:
-        watched.log_start = size_of(watched.part.log_path)
-        watched.started_at = time.monotonic()
-        watched.restart_at = None
-        part = watched.part
+    def _start(self, state: ProcessState) -> None:
+        state.log_start = size_of(state.process.log_path)
+        state.started_at = time.monotonic()
+        state.restart_at = None
+        process = state.process
 
         def on_spawn(pid: int) -> None:
-            watched.running = describe(part.name, pid, part.stop_signal, part.stop_limit_s)
+            state.running = capture_record(process.name, pid, process.stop_signal, process.stop_limit_s)
             self._hold()
 
-        part.start(on_spawn=on_spawn, give_up=self._stopping.is_requested)
+        process.start(on_spawn=on_spawn, cancelled=self._stopping.is_requested)
 
-    def _plan_restart(self, watched: Watched, now: float) -> None:
-        watched.plan = watched.plan.after_death(now - watched.started_at)
-        watched.restart_at = now + watched.plan.delay_s
+    def _plan_restart(self, state: ProcessState, now: float) -> None:
+        state.backoff = state.backoff.next(now - state.started_at)
+        state.restart_at = now + state.backoff.delay_s
         self._say(
-            f"{watched.part.name} ended unexpectedly ({how_it_ended(watched.part.exit_code())}); "
-            f"starting it again in {watched.plan.delay_s:.0f} s. Its log: {watched.part.log_path}"
+            f"{state.process.name} ended unexpectedly ({describe_exit(state.process.exit_code())}); "
+            f"starting it again in {state.backoff.delay_s:.0f} s. Its log: {state.process.log_path}"
         )
 
-    def _restart(self, watched: Watched) -> None:
+    def _restart(self, state: ProcessState) -> None:
         try:
-            watched.part.stop(0.0)
-            self._start(watched)
+            state.process.stop(0.0)
+            self._start(state)
         except StackError as error:
             if not self._stopping.requested:
                 self._say(str(error))
-                watched.plan = watched.plan.after_death(0.0)
-                watched.restart_at = time.monotonic() + watched.plan.delay_s
+                state.backoff = state.backoff.next(0.0)
+                state.restart_at = time.monotonic() + state.backoff.delay_s
             return
-        self._say(f"{watched.part.name} was started again.")
+        self._say(f"{state.process.name} was started again.")
 
     def _check_alive(self) -> bool:
-        for watched in self._watched:
-            if watched.part.exit_code() is not None:
-                raise self._failure(watched)
+        for state in self._states:
+            if state.process.exit_code() is not None:
+                raise self._failure(state)
         return True
 
-    def _failure(self, watched: Watched) -> StackError:
-        ending = how_it_ended(watched.part.exit_code())
-        words = last_lines(watched.part.log_path, watched.log_start)
-        return StackError("\n".join([f"{watched.part.name} could not start ({ending}):", *words]))
+    def _failure(self, state: ProcessState) -> StackError:
+        ending = describe_exit(state.process.exit_code())
+        words = last_lines(state.process.log_path, state.log_start)
+        return StackError("\n".join([f"{state.process.name} could not start ({ending}):", *words]))
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         deadline = time.monotonic() + timeout_s
@@ -158,27 +158,27 @@ class Supervisor:
                 raise StopAskedError
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"Waited {timeout_s:.0f} s in vain for {what}. The logs are in {self.log_dir}"
+                    f"Waiting for {what} timed out after {timeout_s:.0f} s. The logs are in {self.log_dir}"
                 )
             self._stopping.wait(POLL_INTERVAL_S)
 
     def _hold(self) -> None:
-        self._owner.hold([each.running for each in self._watched if each.running is not None])
+        self._owner.hold([each.running for each in self._states if each.running is not None])
 
     def _stop_all(self) -> None:
-        parts = [watched.part for watched in reversed(self._watched)]
-        for part in parts:
-            part.ask_to_stop()
+        processes = [state.process for state in reversed(self._states)]
+        for process in processes:
+            process.request_stop()
         deadline = time.monotonic() + self._stop_total_s
-        while parts:
+        while processes:
             left_s = max(0.0, deadline - time.monotonic())
-            limit_s = stop_limits(
-                [part.stop_limit_s for part in parts], left_s, self._stop_total_s * STOP_LEAST_SHARE
+            limit_s = allocate_stop_timeouts(
+                [process.stop_limit_s for process in processes], left_s, self._stop_total_s * STOP_LEAST_SHARE
             )[0]
-            parts.pop(0).stop(limit_s)
-        self._watched.clear()
+            processes.pop(0).stop(limit_s)
+        self._states.clear()
 
 
-def how_it_ended(code: int | None) -> str:
-    """An exit code for people."""
+def describe_exit(code: int | None) -> str:
+    """Describe an exit code in words."""
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

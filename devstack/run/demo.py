@@ -55,7 +55,7 @@ def run_demo(supervisor: Supervisor, stopping: StopRequest) -> int:
     client = DemoClient(address)
     names = client.register(simulator.gateways, EMAIL, password)
     view: DemoView = LinesView() if seconds is not None else TableView()
-    show = Show(supervisor, stopping, simulator, client, names, view)
+    show = DemoRun(supervisor, stopping, simulator, client, names, view)
     return show.run(None if seconds is None else time.monotonic() + seconds)
 
 
@@ -111,7 +111,9 @@ def start_simulator(supervisor: Supervisor, password: str) -> Simulator:
     say(f"Starting a simulator with {GATEWAYS} gateways …")
     command = ("python", "-m", "simulator", "--gateways", str(GATEWAYS), "--email", EMAIL)
     environment = {**os.environ, "SIMULATOR_PASSWORD": password, "PYTHONUNBUFFERED": "1"}
-    child = supervisor.child("simulator", local((*command, "--notify-every-s", "2")), environment, talks=True)
+    child = supervisor.child(
+        "simulator", local((*command, "--notify-every-s", "2")), environment, pipe_stdio=True
+    )
     supervisor.start(child)
     if child.process is None or child.process.stdout is None:
         raise StackError("The simulator did not start.")
@@ -124,7 +126,7 @@ def start_simulator(supervisor: Supervisor, password: str) -> Simulator:
 
 
 @dataclass
-class Show:
+class DemoRun:
     """The script: connect all, cut one, let it come back, go on."""
 
     supervisor: Supervisor
@@ -168,7 +170,7 @@ class Show:
 
     def _watch(self, until: float) -> None:
         while not self.stopping.wait(LOOK_INTERVAL_S):
-            self.supervisor.look_after()
+            self.supervisor.tick()
             self.view.show(self.client.statuses(self.names))
             if time.monotonic() >= until:
                 return

@@ -103,6 +103,6 @@ def run_millgate(supervisor: Supervisor, stopping: StopRequest, settings: Mappin
         say(HOW_TO_GET_IN)
     say(READY_TEXT.format(url=address.base_url, data_dir=supervisor.data_dir))
     while not stopping.wait(LOOK_AFTER_INTERVAL_S):
-        supervisor.look_after()
+        supervisor.tick()
     say("Stopping …")
     return 0

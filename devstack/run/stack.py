@@ -39,7 +39,7 @@ def start_millgate(
     supervisor.start(supervisor.child("api", local(API), seen, stop_limit_s=API_STOP_LIMIT_S))
     for position, name in enumerate(worker_names(settings)):
         own = {**seen, **WORKER_ENVIRONMENT, **metrics_setting(settings, position)}
-        limits = {"stop_limit_s": WORKER_STOP_LIMIT_S, "stops_at_once": True}
+        limits = {"stop_limit_s": WORKER_STOP_LIMIT_S, "stop_early": True}
         supervisor.start(supervisor.child(name, local(WORKER), own, **limits))
     supervisor.wait_until(lambda: is_ready(address), READY_LIMIT_S, "API and worker to be ready")
 

@@ -15,8 +15,8 @@ from bench.api.equivalence import Examiner
 from bench.api.seed import PASSWORD, seal_each, seed
 from bench.environment import House
 from bench.peers.fastapi.sealing import Sealer
-from devstack.harness.sandbox import Household
-from devstack.processes.orphans import marked_processes
+from devstack.harness.sandbox import Sandbox
+from devstack.processes.orphans import owned_processes
 from devstack.project import PROJECT
 from service.crypto import Sealer as OurSealer
 from service.crypto import Secret
@@ -29,8 +29,8 @@ MILLGATE = CONTESTANTS[0]
 @pytest.fixture
 def house(tmp_path: Path, database_url: str) -> Iterator[House]:
     with (
-        Household(tmp_path / "bench-test", lambda _text: None) as household,
-        House(household, "row", is_quick=True, database_url=database_url) as opened,
+        Sandbox(tmp_path / "bench-test", lambda _text: None) as sandbox,
+        House(sandbox, "row", is_quick=True, database_url=database_url) as opened,
     ):
         yield opened
 
@@ -88,10 +88,10 @@ def test_nothing_is_left_when_it_is_stopped(number: signal.Signals) -> None:
             for line in process.stdout:
                 if "round 1" in line:
                     break
-            wait_until(lambda: list(marked_processes(str(directory))), 20, "pgbench to run")
+            wait_until(lambda: list(owned_processes(str(directory))), 20, "pgbench to run")
             process.send_signal(number)
             assert process.wait(LIMIT_S) == 130
         finally:
             process.kill()
     assert not directory.exists()
-    assert not list(marked_processes(str(directory)))
+    assert not list(owned_processes(str(directory)))

@@ -15,8 +15,8 @@ from chaos.scenarios import fleets, gateways
 from chaos.scenarios.fleets import worker_kill_5000, worker_term_5000
 from chaos.scenarios.gateways import gateway_cut
 from chaos.testbed import ChaosTestBed
-from devstack.harness.sandbox import Household
-from devstack.processes.orphans import marked_processes
+from devstack.harness.sandbox import Sandbox
+from devstack.processes.orphans import owned_processes
 from devstack.project import PROJECT
 from tests.support.waiting import wait_until
 
@@ -27,11 +27,11 @@ def test_a_row_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(gateways, "DOWN_S", 0.2)
     lines: list[str] = []
     row = Row("gateway-cut", "a cut", "a promise", gateway_cut, 1)
-    with Household(tmp_path / "chaos-test", lines.append) as household:
-        outcome = run_row(row, household)
+    with Sandbox(tmp_path / "chaos-test", lines.append) as sandbox:
+        outcome = run_row(row, sandbox)
         # What was killed is gone when the system comes to it.
-        wait_until(lambda: not list(marked_processes(household.mark)), what="all processes to be gone")
-        assert household.path.exists()
+        wait_until(lambda: not list(owned_processes(sandbox.owner_tag)), what="all processes to be gone")
+        assert sandbox.path.exists()
     assert outcome.measured.count("said after") == 3
     # Whether it is in time is for `make chaos` to say: this machine may be busy with other tests.
     assert "not at all" not in outcome.measured, outcome.measured
@@ -40,20 +40,20 @@ def test_a_row_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert lines[0] == "gateway-cut: begins"
     assert lines[-1].startswith("gateway-cut: ")
     assert not (tmp_path / "chaos-test").exists()
-    assert not list(marked_processes(str(tmp_path / "chaos-test")))
+    assert not list(owned_processes(str(tmp_path / "chaos-test")))
 
 
 def test_a_false_promise_is_found_out(tmp_path: Path) -> None:
-    def measure(household: Household, findings: Findings) -> None:
-        with ChaosTestBed(household, "false") as testbed:
+    def measure(sandbox: Sandbox, findings: Findings) -> None:
+        with ChaosTestBed(sandbox, "false") as testbed:
             site = testbed.start_site(1)
             testbed.register({"AP-0001": site.url("AP-0001")})
             # Nobody is there who could connect it.
             findings.within("connected", testbed.wait_for(["AP-0001"], _is_connected, 0.2), 0.1)
             findings.holds("no worker", testbed.status("AP-0001")["reason"]["code"] == "no_worker")
 
-    with Household(tmp_path / "chaos-test", lambda _text: None) as household:
-        outcome = run_row(Row("false", "none", "connected", measure, 1), household)
+    with Sandbox(tmp_path / "chaos-test", lambda _text: None) as sandbox:
+        outcome = run_row(Row("false", "none", "connected", measure, 1), sandbox)
     assert outcome.verdict is Verdict.FAILED
     assert outcome.measured == "✗ connected not at all (≤ 0.1 s); no worker"
 
@@ -78,23 +78,23 @@ def test_nothing_is_left_when_it_is_stopped(number: signal.Signals) -> None:
                 if "goes dark" in line:
                     break
             assert directory.exists()
-            assert list(marked_processes(str(directory)))
+            assert list(owned_processes(str(directory)))
             process.send_signal(number)
             assert process.wait(LIMIT_S) == 130
         finally:
             process.kill()
     assert not directory.exists()
-    assert not list(marked_processes(str(directory)))
+    assert not list(owned_processes(str(directory)))
 
 
 @pytest.mark.parametrize("measure", [worker_term_5000, worker_kill_5000])
 def test_a_worker_with_many_gateways_leaves_them_to_another(
-    measure: Callable[[Household, Findings], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    measure: Callable[[Sandbox, Findings], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows with 5,000 gateways, with a few hundred; whether it is in time is for `make chaos` to say."""
     monkeypatch.setattr(fleets, "GATEWAYS", 300)
-    with Household(tmp_path / "chaos-test", lambda _text: None) as household:
-        outcome = run_row(Row("many", "a worker's end", "taken over", measure, 1), household)
+    with Sandbox(tmp_path / "chaos-test", lambda _text: None) as sandbox:
+        outcome = run_row(Row("many", "a worker's end", "taken over", measure, 1), sandbox)
     assert "not at all" not in outcome.measured, outcome.measured
     assert "could not" not in outcome.measured, outcome.measured
     assert "at most 1 session a gateway" in outcome.measured

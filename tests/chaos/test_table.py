@@ -10,26 +10,26 @@ from chaos.catalogue import ROWS, Row
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, per_second, table
 from devstack.errors import StackError
-from devstack.harness.sandbox import Household
+from devstack.harness.sandbox import Sandbox
 from devstack.harness.selection import choose
 from devstack.project import PROJECT
 
 
-def keep(_household: Household, findings: Findings) -> None:
+def keep(_household: Sandbox, findings: Findings) -> None:
     findings.within("told after", 0.5, 1)
     findings.holds("nothing lost", True)
 
 
-def break_promise(_household: Household, findings: Findings) -> None:
+def break_promise(_household: Sandbox, findings: Findings) -> None:
     findings.within("told after", 1.5, 1)
     findings.within("back after", None, 2)
 
 
-def skip(_household: Household, _findings: Findings) -> None:
+def skip(_household: Sandbox, _findings: Findings) -> None:
     raise SkippedError("no such thing here")
 
 
-def crash(_household: Household, _findings: Findings) -> None:
+def crash(_household: Sandbox, _findings: Findings) -> None:
     raise StackError("it did not start")
 
 

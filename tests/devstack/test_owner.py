@@ -9,7 +9,7 @@ import pytest
 from devstack.errors import StackError
 from devstack.processes.child import Child
 from devstack.processes.directory_lock import DirectoryLock
-from devstack.processes.orphans import MARK, is_alive
+from devstack.processes.orphans import OWNER_ENV, is_alive
 from devstack.processes.owner import ProcessOwner, TemporaryOwner
 from devstack.project import PROJECT
 from tests.support.waiting import wait_until
@@ -31,7 +31,7 @@ KILLED_OWNER = (
 def test_what_works_in_a_directory_ends_with_its_owner(tmp_path: Path, *, is_told: bool) -> None:
     directory = tmp_path / "kind-1"
     with TemporaryOwner(directory) as owner:
-        child = Child("patient", PATIENT, {} if is_told else {MARK: owner.mark}, tmp_path / "log")
+        child = Child("patient", PATIENT, {} if is_told else {OWNER_ENV: owner.owner_tag}, tmp_path / "log")
         child.start(on_spawn=lambda pid: owner.add(child, pid) if is_told else None)
         assert child.exit_code() is None
     assert child.exit_code() is not None
@@ -72,4 +72,4 @@ def test_an_owner_that_cannot_begin_keeps_no_directory(
     with ProcessOwner(tmp_path / "data") as owner:
         with pytest.raises(StackError, match="already running"), ProcessOwner(tmp_path / "data"):
             pass
-        assert owner.leftovers == 0
+        assert owner.orphans_killed == 0

@@ -2,26 +2,26 @@
 
 import pytest
 
-from devstack.postgres.run_as import USER_NAMESPACE, Identity, choose_identity
+from devstack.postgres.run_as import USER_NAMESPACE, RunAs, choose_run_as
 
-NOBODY = Identity(user_id=65534, group_id=65534)
-IN_NAMESPACE = Identity(prefix=USER_NAMESPACE)
+NOBODY = RunAs(user_id=65534, group_id=65534)
+IN_NAMESPACE = RunAs(prefix=USER_NAMESPACE)
 
 
 @pytest.mark.parametrize(
     ("effective_user", "owner", "namespaces", "expected"),
     [
-        (1000, None, True, Identity()),
-        (1000, 1000, False, Identity()),
+        (1000, None, True, RunAs()),
+        (1000, 1000, False, RunAs()),
         (0, None, True, IN_NAMESPACE),
         (0, 0, True, IN_NAMESPACE),
         (0, None, False, NOBODY),
         (0, 0, False, NOBODY),
         (0, 65534, True, NOBODY),
-        (0, 1000, True, Identity(user_id=1000)),
+        (0, 1000, True, RunAs(user_id=1000)),
     ],
 )
 def test_identity_follows_from_who_we_are_and_who_owns_the_data(
-    effective_user: int, owner: int | None, namespaces: bool, expected: Identity
+    effective_user: int, owner: int | None, namespaces: bool, expected: RunAs
 ) -> None:
-    assert choose_identity(effective_user, owner, namespaces, NOBODY) == expected
+    assert choose_run_as(effective_user, owner, namespaces, NOBODY) == expected

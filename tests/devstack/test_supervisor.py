@@ -17,7 +17,7 @@ from devstack.errors import StackError, StopAskedError
 from devstack.processes.child import Child
 from devstack.processes.directory_lock import DirectoryLock
 from devstack.processes.log_files import bound_log, last_lines, open_log
-from devstack.processes.orphans import MARK, describe, end_leftovers, is_alive, write_record
+from devstack.processes.orphans import OWNER_ENV, capture_record, is_alive, kill_orphans, write_record
 from devstack.processes.signals import StopRequest
 from devstack.processes.supervisor import STOP_TOTAL_S, Supervisor
 from devstack.project import PROJECT
@@ -48,7 +48,7 @@ OWNER = (
     "        child = supervisor.child(f'c{number}', command, {}, stop_limit_s=0.5)\n"
     "        supervisor.start(child); print(child.process.pid, flush=True)\n"
     "    print('ready', flush=True)\n"
-    "    while not stopping.wait(0.5): supervisor.look_after()\n"
+    "    while not stopping.wait(0.5): supervisor.tick()\n"
 )
 
 
@@ -125,7 +125,7 @@ def test_a_part_that_dies_is_started_again_after_its_delay_and_a_line_says_so(st
         died = time.monotonic()
 
         def runs_again() -> bool:
-            stage.supervisor.look_after()
+            stage.supervisor.tick()
             return child.exit_code() is None and pid_of(child) != first
 
         wait_until(runs_again, timeout_s=10, what="the restart")
@@ -153,7 +153,7 @@ def test_a_program_run_once_must_end_well(stage: Stage) -> None:
         with pytest.raises(StackError, match="no such table"):
             stage.supervisor.run_once(bad, timeout_s=20)
         slow = stage.supervisor.child("slow", (sys.executable, "-c", PATIENT), {})
-        with pytest.raises(StackError, match="in vain for slow to end"):
+        with pytest.raises(StackError, match="Waiting for slow to end timed out"):
             stage.supervisor.run_once(slow, timeout_s=0.2)
 
 
@@ -179,11 +179,11 @@ def test_a_second_owner_of_a_directory_is_told_who_has_it(stage: Stage, tmp_path
 
 def test_after_kill_9_of_the_owner_the_leash_ends_the_children(tmp_path: Path) -> None:
     owner, children = start_owner(tmp_path, PATIENT)
-    leash = leash_of(owner)
+    reaper = reaper_of(owner)
     owner.kill()
     owner.communicate()
     wait_until(lambda: not any(is_alive(pid) for pid in children), timeout_s=10, what="the children's end")
-    wait_until(lambda: not is_alive(leash), timeout_s=10, what="the leash's end")
+    wait_until(lambda: not is_alive(reaper), timeout_s=10, what="the reaper's end")
     assert DirectoryLock(tmp_path / "lock").try_acquire()
 
 
@@ -197,41 +197,41 @@ def test_the_next_start_waits_until_the_leash_is_done(tmp_path: Path) -> None:
 
 def test_if_the_leash_was_killed_too_the_next_start_clears_up(tmp_path: Path) -> None:
     owner, children = start_owner(tmp_path, PATIENT)
-    leash = leash_of(owner)
+    reaper = reaper_of(owner)
     owner.send_signal(signal.SIGSTOP)
-    os.kill(leash, signal.SIGKILL)
+    os.kill(reaper, signal.SIGKILL)
     owner.kill()
     owner.communicate()
     assert all(is_alive(pid) for pid in children)
     said: list[str] = []
     with StopRequest() as stopping, Supervisor(tmp_path, said.append, stopping):
         assert not any(is_alive(pid) for pid in children)
-    assert said == ["Ended what an earlier run had left running."]
+    assert said == ["Stopped processes that an earlier run had left running."]
 
 
 def test_a_leash_that_was_killed_is_replaced(stage: Stage) -> None:
     with stage.supervisor:
         child = stage.start("patient", PATIENT)
-        leashes = {process.pid for process in stage.children()} - {pid_of(child)}
-        for leash in leashes:
-            os.kill(leash, signal.SIGKILL)
+        reapers = {process.pid for process in stage.children()} - {pid_of(child)}
+        for reaper in reapers:
+            os.kill(reaper, signal.SIGKILL)
 
         def replaced() -> bool:
-            stage.supervisor.look_after()
+            stage.supervisor.tick()
             now = {each.pid for each in stage.children() if is_alive(each.pid)} - {pid_of(child)}
-            return len(now) == 1 and not now & leashes
+            return len(now) == 1 and not now & reapers
 
-        wait_until(replaced, what="a new leash")
+        wait_until(replaced, what="a new reaper")
 
 
 def test_a_recorded_id_that_is_now_another_program_is_left_alone(tmp_path: Path) -> None:
     record = tmp_path / "children.json"
     bystander = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     try:
-        described = describe("worker", bystander.pid, signal.SIGTERM, 1.0)
+        described = capture_record("worker", bystander.pid, signal.SIGTERM, 1.0)
         assert described is not None
         write_record(record, [type(described)(**{**vars(described), "create_time": 1.0})])
-        assert end_leftovers(record, str(tmp_path)) == 0
+        assert kill_orphans(record, str(tmp_path)) == 0
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -241,11 +241,11 @@ def test_a_recorded_id_that_is_now_another_program_is_left_alone(tmp_path: Path)
 def test_a_child_that_is_not_in_the_record_yet_is_found_by_its_mark(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", "import signal; signal.pause()"],
-        env={MARK: str(tmp_path)},
+        env={OWNER_ENV: str(tmp_path)},
         start_new_session=True,
     )
     try:
-        assert end_leftovers(tmp_path / "children.json", str(tmp_path)) == 1
+        assert kill_orphans(tmp_path / "children.json", str(tmp_path)) == 1
         assert child.wait(5) == -signal.SIGTERM
     finally:
         child.kill()
@@ -257,7 +257,7 @@ import os, sys
 from pathlib import Path
 from devstack.errors import StackError
 from devstack.processes.owner import remove_dead_runs
-from devstack.processes.orphans import end_leftovers
+from devstack.processes.orphans import kill_orphans
 from devstack.postgres.cluster import end_server_of
 
 what, path = sys.argv[1], Path()
@@ -267,8 +267,8 @@ os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
 try:
-    if what == "leftovers":
-        end_leftovers(path / "children.json", "nobody's mark")
+    if what == "orphans":
+        kill_orphans(path / "children.json", "another tag")
     elif what == "server":
         end_server_of(path)
     else:
@@ -310,14 +310,14 @@ def as_somebody_else(what: str, path: Path) -> str:
 def test_a_process_that_another_user_left_is_named_in_a_line(
     tmp_path: Path, of_root: subprocess.Popen[bytes]
 ) -> None:
-    described = describe("worker", of_root.pid, signal.SIGTERM, 1.0)
+    described = capture_record("worker", of_root.pid, signal.SIGTERM, 1.0)
     assert described is not None
     record = tmp_path / "children.json"
     write_record(record, [described])
-    assert as_somebody_else("leftovers", tmp_path).startswith(f"{record.name} belongs to root, and you are ")
+    assert as_somebody_else("orphans", tmp_path).startswith(f"{record.name} belongs to root, and you are ")
     # As an earlier version wrote it.
     record.chmod(0o644)
-    said = as_somebody_else("leftovers", tmp_path)
+    said = as_somebody_else("orphans", tmp_path)
     assert f"process {of_root.pid}" in said
     assert "nother user" in said
     assert of_root.poll() is None
@@ -357,7 +357,7 @@ def test_a_talking_child_has_pipes_for_its_owner(stage: Stage) -> None:
         "for line in sys.stdin: print(line.upper(), end='', flush=True)"
     )
     with stage.supervisor:
-        child = stage.supervisor.child("simulator", (sys.executable, "-c", program), {}, talks=True)
+        child = stage.supervisor.child("simulator", (sys.executable, "-c", program), {}, pipe_stdio=True)
         stage.supervisor.start(child)
         process = child.process
         assert process is not None
@@ -423,11 +423,11 @@ def start_owner(directory: Path, program: str) -> tuple[subprocess.Popen[str], l
     return owner, children
 
 
-def leash_of(owner: subprocess.Popen[str]) -> int:
-    """The process id of an owner's leash."""
-    (leash,) = [
+def reaper_of(owner: subprocess.Popen[str]) -> int:
+    """The process id of an owner's reaper."""
+    (reaper,) = [
         each
         for each in psutil.Process(owner.pid).children()
         if "devstack.processes.orphan_reaper" in each.cmdline()
     ]
-    return leash.pid
+    return reaper.pid
