@@ -1,4 +1,4 @@
-"""What to do so that what runs becomes what is wanted. Pure."""
+"""How to get from the running connections to the desired ones. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from datetime import datetime
 from uuid import UUID
 
 Version = tuple[int, datetime]
-"""A gateway's generation, and when somebody last asked to connect it."""
+"""A gateway's generation, and when a client last requested to connect it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Ids of gateways: whose connections to start, to tell of a change, to stop."""
+    """Ids of gateways: whose connections to start, to change, to stop."""
 
     start: list[UUID] = field(default_factory=list)
     change: list[UUID] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Plan:
 def make_plan(
     wanted: Mapping[UUID, Version], running: Mapping[UUID, Version], stopping: Iterable[UUID]
 ) -> Plan:
-    """`stopping` are those of `running` that were told to stop: they end first, and may start again then."""
+    """`stopping` are those of `running` that are stopping: each ends before it may start again."""
     left = set(stopping)
     return Plan(
         start=[gateway_id for gateway_id in wanted if gateway_id not in running],

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 MAX_WORDS = 30
 TELLING_LETTERS = 4
-"""A gap in place of a word of so many letters would tell what the password contains."""
+"""A gap in place of a word this long would reveal what the password contains."""
 GAP = "…"
 
 _WORDS = """

@@ -27,9 +27,7 @@ log = logging.getLogger("millgate.connection_test")
 
 MAX_TEST_S = 10.0
 MAX_CLOSE_S = 1.0
-INTERNAL_ERROR = Reason(
-    ReasonCode.INTERNAL_ERROR, "A mistake of ours; the worker's log has more.", Phase.CLAIM
-)
+INTERNAL_ERROR = Reason(ReasonCode.INTERNAL_ERROR, "Internal error; see the worker's log.", Phase.CLAIM)
 
 
 @dataclass(frozen=True, slots=True)
