@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 from bench.catalogue import ROWS, Row
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.kept_results import merge
 from bench.machine import commit, describe
 from bench.results import Section, report
@@ -31,8 +31,8 @@ def measure(row: Row, sandbox: Sandbox, *, is_quick: bool) -> Section:
     """Measures one row. Raises StopAskedError, StackError."""
     sandbox.say(f"{row.name}: begins")
     began = monotonic()
-    with House(sandbox, row.name, is_quick=is_quick) as house:
-        section = row.measure(house)
+    with BenchEnvironment(sandbox, row.name, is_quick=is_quick) as env:
+        section = row.measure(env)
     sandbox.say(f"{row.name}: done ({monotonic() - began:.0f} s)")
     return section
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.api.ceiling import find_ceiling
 from bench.api.comparison import compare
 from bench.api.growth import grow
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.results import Section
 from bench.scaling.fleet import measure as measure_fleet
 from bench.worker import change, fleet, idle, large, notifications, start, trouble
@@ -18,7 +18,7 @@ class Row:
 
     name: str
     about: str
-    measure: Callable[[House], Section]
+    measure: Callable[[BenchEnvironment], Section]
 
 
 ROWS: tuple[Row, ...] = (

@@ -18,7 +18,7 @@ from devstack.run.environment import new_encryption_key
 ENDED_INTERVAL_S = 0.05
 
 
-class House:
+class BenchEnvironment:
     """Open while its row is measured. For the row's thread; leaving it ends all that was started in it."""
 
     def __init__(
@@ -46,7 +46,7 @@ class House:
         self._stack.close()
 
     def on_close(self, end: Callable[[], object]) -> None:
-        """Has something ended with the house, before what was started earlier."""
+        """Has something ended with the environment, before what was started earlier."""
         self._stack.callback(end)
 
     def say(self, text: str) -> None:
@@ -66,7 +66,7 @@ class House:
         return self.sandbox.server_pid
 
     def connect(self) -> psycopg.Connection:
-        """A connection to the database, on autocommit, closed with the house."""
+        """A connection to the database, on autocommit, closed with the environment."""
         return self._stack.enter_context(psycopg.connect(self.database_url, autocommit=True))
 
     def start(
@@ -76,7 +76,7 @@ class House:
         environment: Mapping[str, str],
         directory: Path | None = None,
     ) -> Child:
-        """A program of ours, writing to `name.log` in the house's directory, ended with the house.
+        """Starts a program that writes to `name.log` in our directory and ends with the environment.
 
         `environment` is all that it sees, but for PATH, HOME and PYTHONPATH.
         """

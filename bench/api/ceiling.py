@@ -4,7 +4,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from bench.api.seed import seed, settle
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.peers.fastapi.sealing import Sealer
 from bench.results import Section, median, number, table
 from devstack.errors import StackError
@@ -39,16 +39,16 @@ FROM gateways AS g WHERE g.device_id = 'AP-00000001';
 _RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 
 
-def find_ceiling(house: House) -> Section:
+def find_ceiling(env: BenchEnvironment) -> Section:
     """Measures each statement by itself, prepared. Raises StackError, StopAskedError."""
-    connection = house.connect()
-    seed(connection, Sealer(house.key), 1, GATEWAYS)
+    connection = env.connect()
+    seed(connection, Sealer(env.key), 1, GATEWAYS)
     settle(connection)
     rates: dict[str, list[float]] = {name: [] for name in SCRIPTS}
-    for turn in range(QUICK_ROUNDS if house.is_quick else ROUNDS):
-        house.say(f"round {turn + 1}")
+    for turn in range(QUICK_ROUNDS if env.is_quick else ROUNDS):
+        env.say(f"round {turn + 1}")
         for name, script in SCRIPTS.items():
-            rates[name].append(rate(house, script))
+            rates[name].append(rate(env, script))
     rows = [(name, number(median(measured))) for name, measured in rates.items()]
     return Section(
         "Ceiling",
@@ -58,13 +58,13 @@ def find_ceiling(house: House) -> Section:
     )
 
 
-def rate(house: House, script: str) -> float:
+def rate(env: BenchEnvironment, script: str) -> float:
     """How many times a second a script runs. Raises StackError, StopAskedError."""
-    path = house.directory / "script.sql"
+    path = env.directory / "script.sql"
     path.write_text(script)
-    where = urlsplit(house.database_url)
-    duration_s = QUICK_ROUND_S if house.is_quick else ROUND_S
-    said = house.run(
+    where = urlsplit(env.database_url)
+    duration_s = QUICK_ROUND_S if env.is_quick else ROUND_S
+    said = env.run(
         "pgbench",
         (
             str(program("pgbench")),

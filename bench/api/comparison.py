@@ -11,7 +11,7 @@ from bench.api.equivalence import leave_out_different
 from bench.api.figures import Sample, section
 from bench.api.seed import seal_each, seed, settle
 from bench.api.wrk import Load, Wrk
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.peers.fastapi.sealing import Sealer
 from bench.processes import cpu_s, pss_bytes
 from bench.results import Section, ratio
@@ -25,25 +25,25 @@ CREATED = "bench-"
 """What the gateway_id of every gateway that wrk creates begins with."""
 
 
-def compare(house: House) -> Section:
+def compare(env: BenchEnvironment) -> Section:
     """Measures all contestants that answer alike. Raises StackError, StopAskedError."""
     wrk()
-    connection, sealer = house.connect(), Sealer(house.key)
-    house.say(f"seeding {GATEWAYS} gateways")
+    connection, sealer = env.connect(), Sealer(env.key)
+    env.say(f"seeding {GATEWAYS} gateways")
     seed(connection, sealer, 1, GATEWAYS)
     seal_each(connection, sealer)
     settle(connection)
-    running, left_out = start_all(house)
-    house.say(f"comparing the answers of {', '.join(one.name for one in running)}")
-    contestants, different = leave_out_different(house, running, connection)
+    running, left_out = start_all(env)
+    env.say(f"comparing the answers of {', '.join(one.name for one in running)}")
+    contestants, different = leave_out_different(env, running, connection)
     for note in (*left_out, *different):
-        house.say(note)
+        env.say(note)
     tidy_up(connection)
-    match = Match(house, connection, contestants)
+    match = Match(env, connection, contestants)
     match.warm_up()
-    rounds = QUICK_ROUNDS if house.is_quick else ROUNDS
+    rounds = QUICK_ROUNDS if env.is_quick else ROUNDS
     for number in range(rounds):
-        house.say(f"round {number + 1} of {rounds}")
+        env.say(f"round {number + 1} of {rounds}")
         match.play(number)
     return section(match.samples, match.memory_bytes, [*left_out, *different])
 
@@ -51,16 +51,18 @@ def compare(house: House) -> Section:
 class Match:
     """Contestants that take turns. For the row's thread."""
 
-    def __init__(self, house: House, connection: psycopg.Connection, contestants: list[Running]) -> None:
+    def __init__(
+        self, env: BenchEnvironment, connection: psycopg.Connection, contestants: list[Running]
+    ) -> None:
         self.samples: dict[tuple[str, str], list[Sample]] = {
             (endpoint.kind, one.name): [] for endpoint in ENDPOINTS for one in contestants
         }
         self.memory_bytes: dict[str, list[int]] = defaultdict(list)
-        self._house = house
+        self._env = env
         self._connection = connection
         self._contestants = contestants
-        self._round_s = QUICK_ROUND_S if house.is_quick else ROUND_S
-        self._wrk = Wrk(house, write_gateways(connection, house.directory / "gateways"))
+        self._round_s = QUICK_ROUND_S if env.is_quick else ROUND_S
+        self._wrk = Wrk(env, write_gateways(connection, env.directory / "gateways"))
         self._loads = 0
 
     def warm_up(self) -> None:
@@ -83,9 +85,9 @@ class Match:
             self.memory_bytes[contestant.name].append(pss_bytes(contestant.pid))
 
     def _measure(self, endpoint: Endpoint, contestant: Running) -> Sample:
-        server_s, postgres_s = cpu_s(contestant.pid), cpu_s(self._house.postgres_pid)
+        server_s, postgres_s = cpu_s(contestant.pid), cpu_s(self._env.postgres_pid)
         load = self._put_load(endpoint, contestant, self._round_s)
-        server_s, postgres_s = cpu_s(contestant.pid) - server_s, cpu_s(self._house.postgres_pid) - postgres_s
+        server_s, postgres_s = cpu_s(contestant.pid) - server_s, cpu_s(self._env.postgres_pid) - postgres_s
         if endpoint.writes:
             tidy_up(self._connection)
         return Sample(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.tools import ToolMissingError, install_packages, node
 from devstack.commands import API, local
 from devstack.errors import StackError
@@ -77,33 +77,33 @@ CONTESTANTS = (
 )
 
 
-def start(house: House, contestant: Contestant) -> Running:
-    """Starts a contestant in the house; it answers when this returns. Raises StackError."""
+def start(env: BenchEnvironment, contestant: Contestant) -> Running:
+    """Starts a contestant in the bench environment; it answers when this returns. Raises StackError."""
     contestant.prepare()
     port = free_port()
-    child = house.start(
+    child = env.start(
         contestant.name,
         contestant.command(port),
         {
-            "DATABASE_URL": house.database_url,
-            "ENCRYPTION_KEY": house.key,
+            "DATABASE_URL": env.database_url,
+            "ENCRYPTION_KEY": env.key,
             "HOST": "127.0.0.1",
             "PORT": str(port),
             **contestant.settings,
         },
     )
-    came_up = house.wait(lambda: child.exit_code() is not None or answers(port), START_LIMIT_S)
+    came_up = env.wait(lambda: child.exit_code() is not None or answers(port), START_LIMIT_S)
     if came_up is None or child.process is None or child.exit_code() is not None:
         raise StackError(f"{contestant.name} did not start: {last_words(child)}")
     return Running(contestant.name, port, child.process.pid, child.log_path)
 
 
-def start_all(house: House) -> tuple[list[Running], list[str]]:
+def start_all(env: BenchEnvironment) -> tuple[list[Running], list[str]]:
     """All that can run here, and a sentence for each that can not. Raises StackError."""
     running, left_out = [], []
     for contestant in CONTESTANTS:
         try:
-            running.append(start(house, contestant))
+            running.append(start(env, contestant))
         except ToolMissingError as error:
             left_out.append(f"{contestant.name} was left out: {error}")
     return running, left_out

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from bench.api.answers import Answer, comparable, differences, request_lines
 from bench.api.contestants import REQUEST_LIMIT_S, Running
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.peers.fastapi.sealing import Sealer
 
 PROBE = "probe-1"
@@ -42,14 +42,14 @@ class Probe:
 
 
 def leave_out_different(
-    house: House, running: Sequence[Running], connection: psycopg.Connection
+    env: BenchEnvironment, running: Sequence[Running], connection: psycopg.Connection
 ) -> tuple[list[Running], list[str]]:
     """Those that do as the first one does, and a sentence about each that does not."""
-    examiner = Examiner(house, connection)
-    reference = examiner.examine(running[0])
+    checker = EquivalenceChecker(env, connection)
+    reference = checker.examine(running[0])
     alike, different = [running[0]], []
     for one in running[1:]:
-        found = differences(reference, examiner.examine(one))
+        found = differences(reference, checker.examine(one))
         if found:
             words = "; ".join(found[:MOST_WORDS])
             different.append(f"{one.name} was left out, for it differs in {len(found)} places: {words}")
@@ -58,13 +58,13 @@ def leave_out_different(
     return alike, different
 
 
-class Examiner:
+class EquivalenceChecker:
     """Asks one contestant after the other, and puts the database back behind each."""
 
-    def __init__(self, house: House, connection: psycopg.Connection) -> None:
-        self._house = house
+    def __init__(self, env: BenchEnvironment, connection: psycopg.Connection) -> None:
+        self._env = env
         self._connection = connection
-        self._sealer = Sealer(house.key)
+        self._sealer = Sealer(env.key)
         cursor = connection.cursor(row_factory=dict_row)
         row = cursor.execute("SELECT * FROM gateways ORDER BY id LIMIT 1").fetchone()
         assert row is not None  # noqa: S101 - seeded
@@ -96,7 +96,7 @@ class Examiner:
         found["known page"] = comparable(ask(contestant.port, same))
         # The line may come behind the answer.
         wanted = lines_before + len(found)
-        self._house.wait(lambda: logged(contestant) >= wanted, LOG_LIMIT_S)
+        self._env.wait(lambda: logged(contestant) >= wanted, LOG_LIMIT_S)
         found["lines in the log"] = logged(contestant) - lines_before
         found["stored"] = self._stored()
         self._put_back()

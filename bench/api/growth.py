@@ -14,7 +14,7 @@ import psycopg
 from bench.api.contestants import CONTESTANTS, REQUEST_LIMIT_S, Running, start
 from bench.api.growth_figures import Work, section
 from bench.api.seed import gateway_name, seed, settle
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.peers.fastapi.sealing import Sealer
 from bench.results import Section, median
 
@@ -30,31 +30,31 @@ FARTHEST = 100_000
 """Offsets that are asked for only to get a cursor there."""
 
 
-def grow(house: House) -> Section:
+def grow(env: BenchEnvironment) -> Section:
     """Measures Millgate at each size; what it refuses is shown as none. Raises StackError, StopAskedError."""
-    connection, sealer = house.connect(), Sealer(house.key)
-    sizes = QUICK_SIZES if house.is_quick else SIZES
-    longest_s = QUICK_LONGEST_S if house.is_quick else LONGEST_S
+    connection, sealer = env.connect(), Sealer(env.key)
+    sizes = QUICK_SIZES if env.is_quick else SIZES
+    longest_s = QUICK_LONGEST_S if env.is_quick else LONGEST_S
     latency_ms: dict[tuple[Work, int], float] = {}
     there, api = 0, None
     for size in sizes:
-        house.say(f"growing to {size:,} gateways")
+        env.say(f"growing to {size:,} gateways")
         while there < size:
             more = min(AT_ONCE, size - there)
             seed(connection, sealer, there + 1, there + more)
             there += more
-            house.pause(0)
+            env.pause(0)
         settle(connection)
-        api = api or start(house, CONTESTANTS[0])
-        house.say(f"measuring {size:,} gateways")
-        with KeptAlive(api) as client:
+        api = api or start(env, CONTESTANTS[0])
+        env.say(f"measuring {size:,} gateways")
+        with KeepAliveClient(api) as client:
             for work, paths in paths_of(connection, client, size).items():
                 try:
                     latency_ms[work, size] = median_ms(client, paths, longest_s)
                 except RefusedError as error:
-                    house.say(str(error))
+                    env.say(str(error))
                     latency_ms[work, size] = math.nan
-                house.pause(0)
+                env.pause(0)
     return section(latency_ms, sizes)
 
 
@@ -62,7 +62,7 @@ class RefusedError(Exception):
     """An answer was no success: a request may take longer than the API lets it."""
 
 
-class KeptAlive:
+class KeepAliveClient:
     """One connection to the API, over which one request goes after the other."""
 
     def __init__(self, api: Running) -> None:
@@ -88,7 +88,7 @@ class KeptAlive:
         return json.loads(self.get(path))
 
 
-def median_ms(client: KeptAlive, paths: list[str], longest_s: float) -> float:
+def median_ms(client: KeepAliveClient, paths: list[str], longest_s: float) -> float:
     """The median latency of these requests, as many as there is time for."""
     asked = cycle(paths)
     for path in islice(asked, WARM_UP):
@@ -105,7 +105,7 @@ def median_ms(client: KeptAlive, paths: list[str], longest_s: float) -> float:
     return median(took_ms)
 
 
-def paths_of(connection: psycopg.Connection, client: KeptAlive, size: int) -> dict[Work, list[str]]:
+def paths_of(connection: psycopg.Connection, client: KeepAliveClient, size: int) -> dict[Work, list[str]]:
     """What is asked for, from all over the table."""
     found = connection.execute(
         "SELECT id, factory_id FROM gateways WHERE device_id = ANY(%s)",

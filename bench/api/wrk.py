@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.tools import wrk
 from devstack.errors import StackError
 
@@ -48,9 +48,9 @@ def parse(output: str) -> Load:
 
 @dataclass(frozen=True)
 class Wrk:
-    """Loads contestants from a house; `gateways` is the file that the script reads."""
+    """Loads contestants from a bench environment; `gateways` is the file that the script reads."""
 
-    house: House
+    env: BenchEnvironment
     gateways: Path
 
     def load(self, port: int, kind: str, mark: str, duration_s: int) -> Load:
@@ -58,4 +58,4 @@ class Wrk:
         options = ("--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{duration_s}s")
         script = ("--latency", "--timeout", "10s", "--script", str(SCRIPT), f"http://127.0.0.1:{port}")
         command = (wrk(), *options, *script, "--", kind, str(self.gateways), mark)
-        return parse(self.house.run("wrk", command, limit_s=duration_s + 20))
+        return parse(self.env.run("wrk", command, limit_s=duration_s + 20))

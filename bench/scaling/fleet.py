@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.processes import cpu_s
 from bench.results import Section, at_most, number, table
 from devstack.commands import local
@@ -16,7 +16,7 @@ from devstack.run.environment import new_encryption_key
 
 WORKERS, GATEWAYS, FACTORIES = 20, 100_000, 200
 QUICK_WORKERS, QUICK_GATEWAYS = 2, 1000
-GHOST = ("python", "-m", "bench.scaling.simulated_worker")
+SIMULATED_WORKER = ("python", "-m", "bench.scaling.simulated_worker")
 REGISTER_LIMIT_S = 120.0
 CONNECT_LIMIT_S = 400.0
 SETTLE_S, QUICK_SETTLE_S = 8.0, 1.0
@@ -26,7 +26,7 @@ WISHES_PER_S = 20.0
 
 SEED = """
 INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password, desired_state)
-SELECT f.id, 'AP-' || n, 'Gateway ' || n, 'ws://ghost.invalid', 'plant@example.com',
+SELECT f.id, 'AP-' || n, 'Gateway ' || n, 'ws://simulated.invalid', 'plant@example.com',
     decode(repeat('00', 45), 'hex'), 'disconnected'
 FROM generate_series(1, %(gateways)s) AS n
 JOIN (SELECT id, row_number() OVER (ORDER BY id) AS rank FROM factories) AS f
@@ -64,28 +64,28 @@ class Work:
 
 
 class Fleet:
-    """Ghosts of workers on one database. For one thread."""
+    """Simulated workers on one database. For one thread."""
 
-    def __init__(self, house: House, workers: int, gateways: int) -> None:
-        self._house = house
+    def __init__(self, env: BenchEnvironment, workers: int, gateways: int) -> None:
+        self._env = env
         self._gateways = gateways
-        self._window_s = QUICK_WINDOW_S if house.is_quick else WINDOW_S
-        self._sql = house.connect()
+        self._window_s = QUICK_WINDOW_S if env.is_quick else WINDOW_S
+        self._sql = env.connect()
         self._sql.execute(
             "INSERT INTO factories (name) SELECT 'Mill ' || n FROM generate_series(1, %s) AS n", [FACTORIES]
         )
         self._sql.execute(SEED, {"gateways": gateways, "factories": FACTORIES})
         self._sql.execute("ANALYZE")
         self._environment = {
-            "DATABASE_URL": house.database_url,
+            "DATABASE_URL": env.database_url,
             "ENCRYPTION_KEY": new_encryption_key(),
-            "GHOST_FLAPS_PER_S": str(FLAPS_PER_S / workers),
+            "SIMULATED_FLAPS_PER_S": str(FLAPS_PER_S / workers),
         }
-        self.workers = [self._start(f"ghost-{number}") for number in range(workers)]
+        self.workers = [self._start(f"simulated-worker-{number}") for number in range(workers)]
         self.await_count(COUNT_WORKERS, workers, REGISTER_LIMIT_S)
 
     def _start(self, name: str) -> Child:
-        return self._house.start(name, local(GHOST), self._environment)
+        return self._env.start(name, local(SIMULATED_WORKER), self._environment)
 
     def ask(self, question: str) -> list[int]:
         """The numbers of a row."""
@@ -99,7 +99,7 @@ class Fleet:
     def await_count(self, question: str, count: int, limit_s: float) -> float:
         """Seconds until the answer is that. Raises StackError."""
         began = monotonic()
-        held_at = self._house.wait(lambda: self.ask(question) == [count], limit_s)
+        held_at = self._env.wait(lambda: self.ask(question) == [count], limit_s)
         if held_at is None:
             raise StackError(f"{self.ask(question)} instead of {count} after {limit_s:.0f} s: {question}")
         return held_at - began
@@ -124,14 +124,14 @@ class Fleet:
 
     def watch(self, what: str, meanwhile: Callable[[], object] = lambda: None) -> Work:
         """What PostgreSQL does for a while; `meanwhile` is called WISHES_PER_S times a second."""
-        began, before, cpu_before_s = monotonic(), self.ask(READ_WORK), cpu_s(self._house.postgres_pid)
+        began, before, cpu_before_s = monotonic(), self.ask(READ_WORK), cpu_s(self._env.postgres_pid)
         while (took_s := monotonic() - began) < self._window_s:
             meanwhile()
-            self._house.pause(1 / WISHES_PER_S)
+            self._env.pause(1 / WISHES_PER_S)
         transactions, rows, wal = (
             (now - then) / took_s for now, then in zip(self.ask(READ_WORK), before, strict=True)
         )
-        cpu = (cpu_s(self._house.postgres_pid) - cpu_before_s) / took_s
+        cpu = (cpu_s(self._env.postgres_pid) - cpu_before_s) / took_s
         return Work(what, transactions, rows, wal / 1024, cpu * 100)
 
     def wish(self) -> None:
@@ -139,23 +139,23 @@ class Fleet:
         self._sql.execute(WISH)
 
 
-def measure(house: House) -> Section:
+def measure(env: BenchEnvironment) -> Section:
     """The fleet at rest, growing, with sessions lost, with wishes changed, and with a worker gone."""
-    workers, gateways = (QUICK_WORKERS, QUICK_GATEWAYS) if house.is_quick else (WORKERS, GATEWAYS)
-    settle_s = QUICK_SETTLE_S if house.is_quick else SETTLE_S
-    fleet = Fleet(house, workers, gateways)
-    house.say(f"{workers} workers registered")
+    workers, gateways = (QUICK_WORKERS, QUICK_GATEWAYS) if env.is_quick else (WORKERS, GATEWAYS)
+    settle_s = QUICK_SETTLE_S if env.is_quick else SETTLE_S
+    fleet = Fleet(env, workers, gateways)
+    env.say(f"{workers} workers registered")
     works = [fleet.watch("no gateway is wanted")]
     fleet.want_all()
     connected_s = fleet.await_count(COUNT_CONNECTED, gateways, CONNECT_LIMIT_S)
-    house.say(f"{gateways:,} gateways held and shown connected after {connected_s:.1f} s")
+    env.say(f"{gateways:,} gateways held and shown connected after {connected_s:.1f} s")
     shares = fleet.shares()
-    house.pause(settle_s)
+    env.pause(settle_s)
     works.append(fleet.watch("all connected, nothing happens"))
     works.append(fleet.watch(f"{WISHES_PER_S:g} gateways a second are asked to connect", fleet.wish))
     [sessions] = fleet.ask(COUNT_SESSIONS)
     fleet.begin_to_flap()
-    house.pause(settle_s)
+    env.pause(settle_s)
     before = fleet.ask(MEASURE_EVENTS)
     works.append(fleet.watch(f"{FLAPS_PER_S:g} sessions a second are lost and come back"))
     events, event_bytes = (now - then for now, then in zip(fleet.ask(MEASURE_EVENTS), before, strict=True))

@@ -3,7 +3,7 @@
 Lease, guard, claims, shares, polls, registry and reports are the worker's own, and so is what PostgreSQL has
 to do for them. Only a gateway's connection is none: it has no socket, no thread and no secret, is connected
 at once and stays so. After SIGUSR1 some lose their session and get another, as many a second as
-GHOST_FLAPS_PER_S says. So one machine can play a fleet whose connections would need twenty.
+SIMULATED_FLAPS_PER_S says. So one machine can play a fleet whose connections would need twenty.
 """
 
 import os
@@ -27,7 +27,7 @@ PING_INTERVAL_S = 15.0
 LOST = Reason(ReasonCode.CONNECTION_LOST, "The connection was lost.", Phase.SESSION)
 
 
-class Ghosts:
+class SimulatedConnections:
     """All connections of this worker, and the thread on which things happen to them."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Ghosts:
         self._lock = threading.Lock()
         self._living: dict[UUID, GatewayRegistry] = {}
         self._owed = 0.0
-        threading.Thread(target=self._run, name="ghosts", daemon=True).start()
+        threading.Thread(target=self._run, name="simulated-connections", daemon=True).start()
 
     def appear(self, gateway_id: UUID, registry: GatewayRegistry) -> None:
         """It is connected."""
@@ -72,12 +72,12 @@ class Ghosts:
         self._owed %= 1
 
 
-GHOSTS = Ghosts()
+CONNECTIONS = SimulatedConnections()
 
 
 def begin_to_flap() -> None:
     """From now on. A signal handler may call it."""
-    GHOSTS.flaps_per_s = float(os.environ["GHOST_FLAPS_PER_S"])
+    CONNECTIONS.flaps_per_s = float(os.environ["SIMULATED_FLAPS_PER_S"])
 
 
 def connect(gateway_id: UUID, registry: GatewayRegistry) -> None:
@@ -86,7 +86,7 @@ def connect(gateway_id: UUID, registry: GatewayRegistry) -> None:
         registry.transition(gateway_id, state)
 
 
-class GhostConnection:
+class SimulatedConnection:
     """In the place of a GatewayConnection, as the manager knows it."""
 
     def __init__(
@@ -102,10 +102,10 @@ class GhostConnection:
 
     def start(self) -> None:
         """Connected at once."""
-        GHOSTS.appear(self.id, self._context.registry)
+        CONNECTIONS.appear(self.id, self._context.registry)
 
     def assign(self, login: SealedLogin) -> None:
-        """Another login: the session goes on, for what is a ghost's login."""
+        """Another login: the session continues, as a simulated one has no login."""
         self.login = login
 
     def stop(self, reason: Reason) -> None:
@@ -116,7 +116,7 @@ class GhostConnection:
     def abort(self) -> None:
         """Ends it without a word."""
         self.is_stopping = True
-        GHOSTS.vanish(self.id)
+        CONNECTIONS.vanish(self.id)
         threading.Thread(target=self._finish, daemon=True).start()
 
     def join(self, timeout_s: float) -> bool:  # noqa: ARG002
@@ -124,7 +124,7 @@ class GhostConnection:
         return True
 
     def _end(self, reason: Reason) -> None:
-        GHOSTS.leave(self.id, reason)
+        CONNECTIONS.leave(self.id, reason)
         self._finish()
 
     def _finish(self) -> None:
@@ -134,5 +134,5 @@ class GhostConnection:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, lambda *_: begin_to_flap())
-    setattr(manager, "GatewayConnection", GhostConnection)  # noqa: B010 - a stand-in of another type
+    setattr(manager, "GatewayConnection", SimulatedConnection)  # noqa: B010 - a stand-in of another type
     sys.exit(worker.main())

@@ -2,11 +2,11 @@
 
 from itertools import cycle
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.results import Goal, Section
 from bench.worker.figures import Measured, figures, goals, quantile, ratios
 from bench.worker.follow import Follower
-from bench.worker.gateway_fleet import Field
+from bench.worker.gateway_fleet import GatewayFleet
 from bench.worker.managers import ASYNCIO, Manager, contestants
 
 GATEWAYS, QUICK_GATEWAYS = 2000, 500
@@ -16,25 +16,25 @@ WINDOW_S = 6.0
 LIMIT_S = 60.0
 
 
-def measure(house: House) -> Section:
+def measure(env: BenchEnvironment) -> Section:
     """Each contestant with as many gateways; one window each, in turn."""
-    makers = contestants(house)
-    count = QUICK_GATEWAYS if house.is_quick else GATEWAYS
+    makers = contestants(env)
+    count = QUICK_GATEWAYS if env.is_quick else GATEWAYS
     managers: dict[str, Manager] = {}
     followers: dict[str, Follower] = {}
     for name, maker in makers.items():
-        manager = maker(house, Field(house, count))
+        manager = maker(env, GatewayFleet(env, count))
         manager.start()
         manager.await_subscribed(LIMIT_S)
         manager.serve_status()
         managers[name] = manager
-        followers[name] = Follower(house, manager, cycle(manager.field.names))
+        followers[name] = Follower(env, manager, cycle(manager.fleet.names))
     work = f"{count:,} gateways, {CHANGES_PER_S:g} a second cut: "
     middle = Measured(work + "shown, median", "ms", wanted=150)
     late = Measured(work + "shown, p99", "ms", wanted=500)
     cpu = Measured(work + "CPU of the manager", "% of a core")
     unseen = 0
-    for _ in range(QUICK_WINDOWS if house.is_quick else WINDOWS):
+    for _ in range(QUICK_WINDOWS if env.is_quick else WINDOWS):
         for name, follower in followers.items():
             used_s = managers[name].cpu_s
             delays = follower.follow(CHANGES_PER_S, WINDOW_S)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from time import monotonic
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.processes import cpu_s, open_files, pss_bytes
 from bench.results import Section, at_most, number, table
-from bench.worker.gateway_fleet import Field
+from bench.worker.gateway_fleet import GatewayFleet
 from bench.worker.managers import COUNT_CONNECTED, START_LIMIT_S
 from bench.worker.seed import seed
 from devstack.commands import WORKER, WORKER_ENVIRONMENT, local
@@ -51,17 +51,17 @@ class Work:
 
 
 class Fleet:
-    """Workers with one database and one farm. For one thread."""
+    """Workers with one database and one fleet of gateways. For one thread."""
 
-    def __init__(self, house: House, gateways: int) -> None:
-        self._house = house
-        self.field = Field(house, gateways)
+    def __init__(self, env: BenchEnvironment, gateways: int) -> None:
+        self._env = env
+        self.fleet = GatewayFleet(env, gateways)
         key = new_encryption_key()
-        seed(house.database_url, key, self.field, desired_state="disconnected")
-        self._sql = house.connect()
-        environment = {"DATABASE_URL": house.database_url, "ENCRYPTION_KEY": key, **WORKER_ENVIRONMENT}
-        self._workers = [house.start(f"worker-{n}", local(WORKER), environment) for n in range(WORKERS)]
-        if house.wait(lambda: self.ask(COUNT_LIVE_WORKERS) == WORKERS, START_LIMIT_S) is None:
+        seed(env.database_url, key, self.fleet, desired_state="disconnected")
+        self._sql = env.connect()
+        environment = {"DATABASE_URL": env.database_url, "ENCRYPTION_KEY": key, **WORKER_ENVIRONMENT}
+        self._workers = [env.start(f"worker-{n}", local(WORKER), environment) for n in range(WORKERS)]
+        if env.wait(lambda: self.ask(COUNT_LIVE_WORKERS) == WORKERS, START_LIMIT_S) is None:
             raise StackError("not all workers registered")
 
     def ask(self, question: str) -> int:
@@ -76,8 +76,8 @@ class Fleet:
         """Has `count` gateways connected in all; how many seconds it takes until they are shown so."""
         began = monotonic()
         self._sql.execute(WANT, [count - self.ask(COUNT_CONNECTED)])
-        self.field.await_subscribed(count, CONNECT_LIMIT_S)
-        at = self._house.wait(lambda: self.ask(COUNT_CONNECTED) == count, CONNECT_LIMIT_S)
+        self.fleet.await_subscribed(count, CONNECT_LIMIT_S)
+        at = self._env.wait(lambda: self.ask(COUNT_CONNECTED) == count, CONNECT_LIMIT_S)
         if at is None:
             raise StackError("not all gateways were shown connected")
         # What autovacuum would do within a minute: until then plans are made for the fleet as it was.
@@ -86,9 +86,9 @@ class Fleet:
 
     def watch(self, count: int) -> Work:
         """What goes on in a window in which nothing happens."""
-        window_s = QUICK_WINDOW_S if self._house.is_quick else WINDOW_S
+        window_s = QUICK_WINDOW_S if self._env.is_quick else WINDOW_S
         before, database_s, workers_s = self.rows(READ_WORK)[0], self._database_cpu_s(), self._workers_cpu_s()
-        self._house.pause(window_s)
+        self._env.pause(window_s)
         after = self.rows(READ_WORK)[0]
         transactions, read, written = (
             (now - then) / window_s for now, then in zip(after, before, strict=True)
@@ -123,20 +123,20 @@ class Fleet:
         return sum(cpu_s(_pid(worker)) for worker in self._workers)
 
     def _database_cpu_s(self) -> float:
-        return cpu_s(self._house.postgres_pid)
+        return cpu_s(self._env.postgres_pid)
 
 
-def measure(house: House) -> Section:
+def measure(env: BenchEnvironment) -> Section:
     """The fleet grows from nothing; after each step it is watched while nothing happens."""
-    counts = QUICK_COUNTS if house.is_quick else COUNTS
-    fleet = Fleet(house, counts[-1])
+    counts = QUICK_COUNTS if env.is_quick else COUNTS
+    fleet = Fleet(env, counts[-1])
     works: list[Work] = []
     took_s, empty_bytes = 0.0, 0
     for count in counts:
         if count:
             took_s = fleet.grow(count)
-            house.say(f"{count:,} gateways connected after {took_s:.1f} s")
-        house.pause(QUICK_SETTLE_S if house.is_quick else SETTLE_S)
+            env.say(f"{count:,} gateways connected after {took_s:.1f} s")
+        env.pause(QUICK_SETTLE_S if env.is_quick else SETTLE_S)
         works.append(fleet.watch(count))
         if not count:
             empty_bytes = fleet.memory_bytes()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import monotonic
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.worker.managers import Manager, Seen
 
 STEP_S = 0.005
@@ -36,11 +36,11 @@ class _Followed:
 class Follower:
     """Cuts sessions at a steady rate, and asks for the status of every second one of them. For one thread."""
 
-    def __init__(self, house: House, manager: Manager, names: Iterator[str]) -> None:
+    def __init__(self, env: BenchEnvironment, manager: Manager, names: Iterator[str]) -> None:
         """`names`: whom to cut, in turn."""
-        self._house = house
+        self._env = env
         self._manager = manager
-        self._field = manager.field
+        self._fleet = manager.fleet
         self._names = names
         self._followed: dict[str, _Followed] = {}
         self._lost: list[float] = []
@@ -48,7 +48,7 @@ class Follower:
 
     def follow(self, per_s: float, for_s: float) -> Delays:
         """Cuts `per_s` sessions a second, and waits until what was followed is back. Raises StackError."""
-        self._field.take_back()
+        self._fleet.take_back()
         began, cuts = monotonic(), 0
         while (elapsed_s := monotonic() - began) < for_s + LAST_CHANGES_LIMIT_S:
             if elapsed_s < for_s:
@@ -59,18 +59,18 @@ class Follower:
             elif not self._followed:
                 break
             self._look()
-            self._house.pause(STEP_S)
+            self._env.pause(STEP_S)
         return Delays(self._lost, self._back, len(self._followed))
 
     def _cut(self, *, is_followed: bool) -> None:
         name = next(self._names)
         before = self._manager.status(name) if is_followed else None
-        at = self._field.cut([name])
+        at = self._fleet.cut([name])
         if before is not None:
             self._followed[name] = _Followed(before, at)
 
     def _look(self) -> None:
-        for name, at in self._field.take_back().items():
+        for name, at in self._fleet.take_back().items():
             if name in self._followed:
                 self._followed[name].back_at = at
         for name, followed in list(self._followed.items()):

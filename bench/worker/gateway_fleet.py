@@ -1,4 +1,4 @@
-"""The bench's end of a farm: gateways in a process of their own, and what they have seen."""
+"""A fleet of gateways in a process of their own, and what they have seen."""
 
 import json
 import secrets
@@ -7,7 +7,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from devstack.commands import local
 from devstack.errors import StackError
 from devstack.harness.line_process import LineProcess
@@ -18,12 +18,12 @@ POLL_INTERVAL_S = 0.05
 MESSAGES_LIMIT_S = 20.0
 
 
-class Field:
+class GatewayFleet:
     """`count` gateways that listen when it is made, and end with the block. For one thread."""
 
     def __init__(
         self,
-        house: House,
+        env: BenchEnvironment,
         count: int,
         *,
         is_silent: bool = False,
@@ -35,11 +35,11 @@ class Field:
         `hanging`: so many of them, the first ones, accept connections and never answer. `is_away`:
         nothing listens before `return_`.
         """
-        # Fields that share a database have other names.
+        # Fleets that share a database have other names.
         prefix = f"{secrets.token_hex(2)}-"
         self.names = [f"{prefix}{number:05d}" for number in range(1, count + 1)]
         self.password = secrets.token_urlsafe(12)
-        self._house = house
+        self._env = env
         self._port = free_port() if is_away else 0
         self._arguments = ["--gateways", str(count), "--email", EMAIL, "--prefix", prefix]
         self._arguments += ["--hanging", str(hanging), *(["--silent"] if is_silent else [])]
@@ -50,22 +50,22 @@ class Field:
     def return_(self) -> float:
         """Has them listen; returns when they did (monotonic seconds)."""
         self._process = LineProcess(
-            self._house.sandbox,
-            f"farm-{secrets.token_hex(4)}",
+            self._env.sandbox,
+            f"gateways-{secrets.token_hex(4)}",
             local(
                 ("python", "-m", "bench.worker.gateway_server", "--port", str(self._port), *self._arguments)
             ),
-            self._house.directory,
-            {"FARM_PASSWORD": self.password},
+            self._env.directory,
+            {"GATEWAYS_PASSWORD": self.password},
         )
-        self._house.on_close(self._process.close)
+        self._env.on_close(self._process.close)
         self._port = int(self._process.greeting["port"])
         return monotonic()
 
     @property
     def _child(self) -> LineProcess:
         if self._process is None:
-            raise StackError("the gateways of a field are away")
+            raise StackError("the gateways of a fleet are not listening")
         return self._process
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class Field:
             seen.update(self.count())
             return int(seen["subscribed"]) >= count
 
-        if self._house.sandbox.wait_until(all_are, limit_s, POLL_INTERVAL_S) is None:
+        if self._env.sandbox.wait_until(all_are, limit_s, POLL_INTERVAL_S) is None:
             raise StackError(
                 f"after {limit_s:g} s {seen['subscribed']} of {count} gateways were subscribed to"
             )

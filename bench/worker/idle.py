@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.results import Section
 from bench.worker.figures import Measured, figures, goals, ratios
-from bench.worker.gateway_fleet import Field
+from bench.worker.gateway_fleet import GatewayFleet
 from bench.worker.managers import ASYNCIO, Maker, Manager, contestants
 
 GATEWAYS, QUICK_GATEWAYS = 2000, 500
@@ -17,25 +17,25 @@ EMPTY_S = 3.0
 LIMIT_S = 60.0
 
 
-def measure(house: House) -> Section:
+def measure(env: BenchEnvironment) -> Section:
     """All contestants at once: at a few per cent of a core each they are not in each other's way."""
-    makers = contestants(house)
-    count = QUICK_GATEWAYS if house.is_quick else GATEWAYS
+    makers = contestants(env)
+    count = QUICK_GATEWAYS if env.is_quick else GATEWAYS
     cpu = Measured(f"CPU, {count:,} idle gateways", "% of a core", wanted=3)
     memory = Measured("memory a gateway (PSS)", "KiB", wanted=40)
     files = Measured("file descriptors a gateway", "", wanted=1.1)
     base = Measured("memory without gateways (PSS)", "MiB")
-    empty = measure_empty(house, makers)
-    managers = {name: start(house, maker, count) for name, maker in makers.items()}
-    house.pause(QUICK_SETTLE_S if house.is_quick else SETTLE_S)
+    empty = measure_empty(env, makers)
+    managers = {name: start(env, maker, count) for name, maker in makers.items()}
+    env.pause(QUICK_SETTLE_S if env.is_quick else SETTLE_S)
     for name, manager in managers.items():
         pss_bytes, open_files = empty[name]
         base.add(name, pss_bytes / 2**20)
         memory.add(name, (manager.pss_bytes - pss_bytes) / count / 2**10)
         files.add(name, (manager.open_files - open_files) / count)
-    for _ in range(QUICK_WINDOWS if house.is_quick else WINDOWS):
+    for _ in range(QUICK_WINDOWS if env.is_quick else WINDOWS):
         before = {name: manager.cpu_s for name, manager in managers.items()}
-        house.pause(WINDOW_S)
+        env.pause(WINDOW_S)
         for name, manager in managers.items():
             cpu.add(name, (manager.cpu_s - before[name]) / WINDOW_S * 100)
     for manager in managers.values():
@@ -49,24 +49,24 @@ def measure(house: House) -> Section:
     )
 
 
-def measure_empty(house: House, makers: Mapping[str, Maker]) -> dict[str, tuple[int, int]]:
+def measure_empty(env: BenchEnvironment, makers: Mapping[str, Maker]) -> dict[str, tuple[int, int]]:
     """Memory and file descriptors of each contestant that has no gateways."""
     found: dict[str, tuple[int, int]] = {}
-    with Field(house, 0) as field:
-        managers = {name: maker(house, field) for name, maker in makers.items()}
+    with GatewayFleet(env, 0) as fleet:
+        managers = {name: maker(env, fleet) for name, maker in makers.items()}
         for manager in managers.values():
             manager.start()
-        house.pause(EMPTY_S)
+        env.pause(EMPTY_S)
         for name, manager in managers.items():
             found[name] = (manager.pss_bytes, manager.open_files)
             manager.close()
     return found
 
 
-def start(house: House, maker: Maker, count: int) -> Manager:
-    """A manager with all its gateways connected; its farm ends with the house."""
-    field = Field(house, count)
-    manager = maker(house, field)
+def start(env: BenchEnvironment, maker: Maker, count: int) -> Manager:
+    """A manager with all its gateways connected; its fleet ends with the environment."""
+    fleet = GatewayFleet(env, count)
+    manager = maker(env, fleet)
     manager.start()
     manager.await_subscribed(LIMIT_S)
     return manager

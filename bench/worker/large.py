@@ -7,12 +7,12 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.processes import cpu_s
 from bench.results import Section, at_most, number
 from bench.worker.figures import Measured, figures, goals, quantile
 from bench.worker.follow import Follower
-from bench.worker.gateway_fleet import Field
+from bench.worker.gateway_fleet import GatewayFleet
 from bench.worker.idle import measure_empty
 from bench.worker.managers import COUNT_CONNECTED, MILLGATE, Millgate
 from bench.worker.seed import seed
@@ -38,9 +38,9 @@ SELECT count(*) FROM gateway_events WHERE from_state = 'connected' AND at >= %s
 """
 
 
-def measure(house: House) -> Section:
+def measure(env: BenchEnvironment) -> Section:
     """One worker at default settings: until all are shown, idle, and with a hundred changes a second."""
-    count = QUICK_GATEWAYS if house.is_quick else GATEWAYS
+    count = QUICK_GATEWAYS if env.is_quick else GATEWAYS
     title = f"{count:,} gateways in one process"
     shown = Measured(f"{title}: shown connected after", "s", wanted=12)
     cpu = Measured(f"{title}: CPU when idle", "% of a core", wanted=15)
@@ -49,23 +49,23 @@ def measure(house: House) -> Section:
     middle = Measured(f"{title}, {CHANGES_PER_S:g} a second cut: shown, median", "ms", wanted=60)
     late = Measured(f"{title}, {CHANGES_PER_S:g} a second cut: shown, p99", "ms", wanted=150)
     busy = Measured(f"{title}, {CHANGES_PER_S:g} a second cut: CPU of the worker", "% of a core")
-    empty_bytes, empty_files = measure_empty(house, {MILLGATE: Millgate})[MILLGATE]
-    manager = Millgate(house, Field(house, count))
+    empty_bytes, empty_files = measure_empty(env, {MILLGATE: Millgate})[MILLGATE]
+    manager = Millgate(env, GatewayFleet(env, count))
     manager.start()
-    at = house.wait(lambda: manager.count_connected() >= count, LIMIT_S)
+    at = env.wait(lambda: manager.count_connected() >= count, LIMIT_S)
     if at is None:
         raise StackError(f"{manager.count_connected()} of {count} gateways were shown connected")
     shown.add(MILLGATE, at - manager.started_at)
-    house.say(f"all shown after {at - manager.started_at:.1f} s")
-    house.pause(QUICK_SETTLE_S if house.is_quick else SETTLE_S)
+    env.say(f"all shown after {at - manager.started_at:.1f} s")
+    env.pause(QUICK_SETTLE_S if env.is_quick else SETTLE_S)
     memory.add(MILLGATE, (manager.pss_bytes - empty_bytes) / count / 2**10)
     files.add(MILLGATE, (manager.open_files - empty_files) / count)
     used_s = manager.cpu_s
-    house.pause(IDLE_S)
+    env.pause(IDLE_S)
     cpu.add(MILLGATE, (manager.cpu_s - used_s) / IDLE_S * 100)
     manager.serve_status()
     used_s = manager.cpu_s
-    delays = Follower(house, manager, cycle(manager.field.names)).follow(CHANGES_PER_S, CHANGES_S)
+    delays = Follower(env, manager, cycle(manager.fleet.names)).follow(CHANGES_PER_S, CHANGES_S)
     busy.add(MILLGATE, (manager.cpu_s - used_s) / CHANGES_S * 100)
     shown_ms = [1000 * each for each in delays.lost + delays.back]
     middle.add(MILLGATE, quantile(shown_ms, 0.5))
@@ -83,28 +83,28 @@ def measure(house: House) -> Section:
     )
 
 
-def measure_pair(house: House) -> Section:
+def measure_pair(env: BenchEnvironment) -> Section:
     """Two workers on one database, each with as many; sessions are cut all the while."""
-    count = QUICK_GATEWAYS if house.is_quick else GATEWAYS
-    for_s = QUICK_PAIR_S if house.is_quick else PAIR_S
-    fields = [Field(house, count) for _ in range(2)]
+    count = QUICK_GATEWAYS if env.is_quick else GATEWAYS
+    for_s = QUICK_PAIR_S if env.is_quick else PAIR_S
+    fleets = [GatewayFleet(env, count) for _ in range(2)]
     key = new_encryption_key()
-    for field in fields:
-        seed(house.database_url, key, field)
-    environment = {"DATABASE_URL": house.database_url, "ENCRYPTION_KEY": key, **WORKER_ENVIRONMENT}
-    workers = [house.start(f"worker-{number}", local(WORKER), environment) for number in (1, 2)]
-    sql = house.connect()
+    for fleet in fleets:
+        seed(env.database_url, key, fleet)
+    environment = {"DATABASE_URL": env.database_url, "ENCRYPTION_KEY": key, **WORKER_ENVIRONMENT}
+    workers = [env.start(f"worker-{number}", local(WORKER), environment) for number in (1, 2)]
+    sql = env.connect()
     began = monotonic()
-    at = house.wait(lambda: _number(sql, COUNT_CONNECTED) >= 2 * count, LIMIT_S)
+    at = env.wait(lambda: _number(sql, COUNT_CONNECTED) >= 2 * count, LIMIT_S)
     if at is None:
         raise StackError(f"{_number(sql, COUNT_CONNECTED)} of {2 * count} gateways were shown connected")
-    house.say(f"{2 * count:,} gateways shown after {at - began:.1f} s")
+    env.say(f"{2 * count:,} gateways shown after {at - began:.1f} s")
     sql.execute("ANALYZE")
     since = sql.execute("SELECT clock_timestamp()").fetchone() or ()
-    database_s, workers_s = cpu_s(house.postgres_pid), _cpu_s(workers)
-    cuts, fewest, took_s = _cut(house, sql, fields, for_s)
-    database_s, workers_s = cpu_s(house.postgres_pid) - database_s, _cpu_s(workers) - workers_s
-    back_at = house.wait(lambda: _number(sql, COUNT_CONNECTED) >= 2 * count, LAST_CHANGES_S)
+    database_s, workers_s = cpu_s(env.postgres_pid), _cpu_s(workers)
+    cuts, fewest, took_s = _cut(env, sql, fleets, for_s)
+    database_s, workers_s = cpu_s(env.postgres_pid) - database_s, _cpu_s(workers) - workers_s
+    back_at = env.wait(lambda: _number(sql, COUNT_CONNECTED) >= 2 * count, LAST_CHANGES_S)
     missed = abs(cuts - _number(sql, COUNT_LOSSES, since))
     title = f"{2 * count:,} gateways in two processes, {PAIR_CHANGES_PER_S:g} changes a second"
     facts = (
@@ -124,22 +124,24 @@ def measure_pair(house: House) -> Section:
     )
 
 
-def _cut(house: House, sql: psycopg.Connection, fields: list[Field], for_s: float) -> tuple[int, int, float]:
+def _cut(
+    env: BenchEnvironment, sql: psycopg.Connection, fleets: list[GatewayFleet], for_s: float
+) -> tuple[int, int, float]:
     """Cuts sessions in turn: how many, the fewest gateways shown connected meanwhile, the seconds it took."""
-    pairs = zip(*([(field, name) for name in field.names] for field in fields), strict=True)
+    pairs = zip(*([(fleet, name) for name in fleet.names] for fleet in fleets), strict=True)
     turns = cycle(list(chain.from_iterable(pairs)))
     began = looked_at = monotonic()
     cuts, fewest = 0, _number(sql, COUNT_CONNECTED)
     # A cut session is two changes: it is lost, and it comes back.
     while (elapsed_s := monotonic() - began) < for_s:
         for _ in range(int(elapsed_s * PAIR_CHANGES_PER_S / 2) - cuts):
-            field, name = next(turns)
-            field.cut([name])
+            fleet, name = next(turns)
+            fleet.cut([name])
             cuts += 1
         if monotonic() - looked_at > LOOK_EVERY_S:
             looked_at = monotonic()
             fewest = min(fewest, _number(sql, COUNT_CONNECTED))
-        house.pause(STEP_S)
+        env.pause(STEP_S)
     return cuts, fewest, monotonic() - began
 
 

@@ -1,4 +1,4 @@
-"""The contestants: programs that keep the gateways of a field connected."""
+"""The contestants: programs that keep the gateways of a fleet connected."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from uuid import UUID
 import psycopg
 
 from bench import tools
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.processes import cpu_s, open_files, pss_bytes
 from bench.worker.client import Client
-from bench.worker.gateway_fleet import EMAIL, Field
+from bench.worker.gateway_fleet import EMAIL, GatewayFleet
 from bench.worker.seed import seed
 from devstack.commands import API, WORKER, WORKER_ENVIRONMENT, local
 from devstack.errors import StackError
@@ -42,9 +42,9 @@ class Seen:
 class Manager(ABC):
     """A program with its gateways. Made, nothing runs; `start` and `close` it. For one thread."""
 
-    def __init__(self, house: House, field: Field) -> None:
-        self.house = house
-        self.field = field
+    def __init__(self, env: BenchEnvironment, fleet: GatewayFleet) -> None:
+        self.env = env
+        self.fleet = fleet
         self.started_at = 0.0
         self._child: Child | None = None
 
@@ -79,8 +79,8 @@ class Manager(ABC):
         return self._child.process.pid
 
     def await_subscribed(self, limit_s: float) -> float:
-        """When the farm saw the last subscription (monotonic seconds). Raises StackError."""
-        return self.field.await_subscribed(len(self.field.names), limit_s, lambda: self.pid)
+        """When the gateways saw the last subscription (monotonic seconds). Raises StackError."""
+        return self.fleet.await_subscribed(len(self.fleet.names), limit_s, lambda: self.pid)
 
     @property
     def cpu_s(self) -> float:
@@ -104,19 +104,19 @@ class Manager(ABC):
 
     def _run(self, name: str, command: tuple[str, ...], environment: dict[str, str]) -> None:
         self.started_at = monotonic()
-        self._child = self.house.start(f"{name}-{free_port()}", command, environment)
+        self._child = self.env.start(f"{name}-{free_port()}", command, environment)
 
 
 class Millgate(Manager):
     """One worker with a database of its own, at default settings; an API when statuses are asked for."""
 
-    def __init__(self, house: House, field: Field) -> None:
-        super().__init__(house, field)
-        self.database_url = house.sandbox.new_database()
+    def __init__(self, env: BenchEnvironment, fleet: GatewayFleet) -> None:
+        super().__init__(env, fleet)
+        self.database_url = env.sandbox.new_database()
         self._key = new_encryption_key()
         self._metrics_port = free_port()
         self._api: Client | None = None
-        self._ids: dict[str, UUID] = seed(self.database_url, self._key, field) if field.names else {}
+        self._ids: dict[str, UUID] = seed(self.database_url, self._key, fleet) if fleet.names else {}
 
     def start(self) -> None:
         environment = self._environment | WORKER_ENVIRONMENT | {"METRICS_PORT": str(self._metrics_port)}
@@ -126,9 +126,9 @@ class Millgate(Manager):
         port = free_port()
         gunicorn, option, configuration, application = local(API)
         command = (gunicorn, option, str(PROJECT / configuration), application)
-        self.house.start(f"api-{port}", command, self._environment | {"PORT": str(port)})
+        self.env.start(f"api-{port}", command, self._environment | {"PORT": str(port)})
         self._api = Client(port)
-        await_answer(self.house, self._api, "/api/health")
+        await_answer(self.env, self._api, "/api/health")
 
     def status(self, name: str) -> Seen:
         if self._api is None:
@@ -166,19 +166,21 @@ class Millgate(Manager):
 class Peer(Manager):
     """A peer: gateways from a JSON list, status from memory over HTTP."""
 
-    def __init__(self, house: House, field: Field, name: str, program: tuple[str, ...]) -> None:
-        super().__init__(house, field)
+    def __init__(
+        self, env: BenchEnvironment, fleet: GatewayFleet, name: str, program: tuple[str, ...]
+    ) -> None:
+        super().__init__(env, fleet)
         self._name = name
         self._program = program
         self._port = free_port()
         self._client = Client(self._port)
-        self._list = house.directory / f"gateways-{self._port}.json"
+        self._list = env.directory / f"gateways-{self._port}.json"
         self._list.touch(mode=0o600)
         self._list.write_text(
             json.dumps(
                 [
-                    {"id": each, "url": field.url(each), "email": EMAIL, "password": field.password}
-                    for each in field.names
+                    {"id": each, "url": fleet.url(each), "email": EMAIL, "password": fleet.password}
+                    for each in fleet.names
                 ]
             )
         )
@@ -187,7 +189,7 @@ class Peer(Manager):
         self._run(self._name, (*self._program, str(self._list), str(self._port)), {})
 
     def serve_status(self) -> None:
-        await_answer(self.house, self._client, "/summary")
+        await_answer(self.env, self._client, "/summary")
 
     def status(self, name: str) -> Seen:
         status = self._client.get(f"/status/{name}")
@@ -200,24 +202,24 @@ class Peer(Manager):
         return int(self._client.get("/summary")["messages_received"])
 
 
-Maker = Callable[[House, Field], Manager]
+Maker = Callable[[BenchEnvironment, GatewayFleet], Manager]
 
 
-def contestants(house: House) -> dict[str, Maker]:
+def contestants(env: BenchEnvironment) -> dict[str, Maker]:
     """Those that can run on this machine, by name; says who can not."""
     found: dict[str, Maker] = {MILLGATE: Millgate}
     try:
         program = (tools.node(), str(PEERS / "node_worker" / "main.mjs"))
         tools.install_packages(PEERS / "node_worker")
-        found[NODE] = lambda house, field: Peer(house, field, "node", program)
+        found[NODE] = lambda env, fleet: Peer(env, fleet, "node", program)
     except tools.ToolMissingError as error:
-        house.say(f"Node is left out: {error}")
+        env.say(f"Node is left out: {error}")
     command = local(("python", "-m", "bench.peers.asyncio_worker"))
-    found[ASYNCIO] = lambda house, field: Peer(house, field, "asyncio", command)
+    found[ASYNCIO] = lambda env, fleet: Peer(env, fleet, "asyncio", command)
     return found
 
 
-def await_answer(house: House, client: Client, path: str) -> None:
+def await_answer(env: BenchEnvironment, client: Client, path: str) -> None:
     """Returns once there is a good answer. Raises StackError."""
-    if house.wait(lambda: client.answers(path), START_LIMIT_S) is None:
+    if env.wait(lambda: client.answers(path), START_LIMIT_S) is None:
         raise StackError(f"nothing good came from {path}")

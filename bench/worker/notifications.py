@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from time import monotonic
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.results import Goal, Section
 from bench.worker.figures import Measured, figures, goals, ratios
-from bench.worker.gateway_fleet import MESSAGES_LIMIT_S, Field
+from bench.worker.gateway_fleet import MESSAGES_LIMIT_S, GatewayFleet
 from bench.worker.managers import ASYNCIO, Maker, Manager, Millgate, contestants
 from devstack.errors import StackError
 
@@ -33,23 +33,23 @@ LOADS = (
 )
 
 
-def measure(house: House) -> Section:
+def measure(env: BenchEnvironment) -> Section:
     """Each contestant under each load, in turn."""
-    makers = contestants(house)
+    makers = contestants(env)
     measured = {load.what: Measured(f"{load.title}: CPU", "% of a core") for load in LOADS}
     late = {load.what: Measured(f"{load.title}: counted behind the last", "ms") for load in LOADS}
     unaccounted = 0
-    rounds = QUICK_ROUNDS if house.is_quick else ROUNDS
+    rounds = QUICK_ROUNDS if env.is_quick else ROUNDS
     for number in range(rounds):
         for name, maker in makers.items():
-            with Field(house, GATEWAYS) as field:
-                manager = connected(house, maker, field)
+            with GatewayFleet(env, GATEWAYS) as fleet:
+                manager = connected(env, maker, fleet)
                 for load in LOADS:
-                    used_s, late_s = take_in(house, manager, load)
+                    used_s, late_s = take_in(env, manager, load)
                     measured[load.what].add(name, used_s / FOR_S * 100)
                     late[load.what].add(name, late_s * 1000)
                 if isinstance(manager, Millgate) and number == rounds - 1:
-                    unaccounted = count_unwritten(house, manager)
+                    unaccounted = count_unwritten(env, manager)
                 manager.close()
     names = list(makers)
     all_written = Goal("notifications not accounted for", "0", str(unaccounted), unaccounted == 0)
@@ -61,31 +61,31 @@ def measure(house: House) -> Section:
     )
 
 
-def connected(house: House, maker: Maker, field: Field) -> Manager:
-    """A manager that shows all gateways of the field as connected."""
-    manager = maker(house, field)
+def connected(env: BenchEnvironment, maker: Maker, fleet: GatewayFleet) -> Manager:
+    """A manager that shows all gateways of the fleet as connected."""
+    manager = maker(env, fleet)
     manager.start()
     manager.await_subscribed(LIMIT_S)
-    if house.wait(lambda: manager.count_connected() == GATEWAYS, LIMIT_S) is None:
+    if env.wait(lambda: manager.count_connected() == GATEWAYS, LIMIT_S) is None:
         raise StackError("not all gateways were shown connected")
     return manager
 
 
-def take_in(house: House, manager: Manager, load: Load) -> tuple[float, float]:
+def take_in(env: BenchEnvironment, manager: Manager, load: Load) -> tuple[float, float]:
     """CPU seconds that it took, and seconds from the last one's sending until all were counted."""
     before, used_s = manager.messages_received(), manager.cpu_s
-    pushed = manager.field.push(load.what, load.per_s, FOR_S)
+    pushed = manager.fleet.push(load.what, load.per_s, FOR_S)
     if pushed["behind"]:
         raise StackError(f"{pushed['behind']} notifications found no reader")
     sent_at = monotonic()
     expected = before + pushed["sent"]
-    counted_at = house.wait(lambda: manager.messages_received() >= expected, MESSAGES_LIMIT_S)
+    counted_at = env.wait(lambda: manager.messages_received() >= expected, MESSAGES_LIMIT_S)
     if counted_at is None or manager.messages_received() != expected:
         raise StackError(f"{manager.messages_received() - before} of {pushed['sent']} notifications counted")
     return manager.cpu_s - used_s, counted_at - sent_at
 
 
-def count_unwritten(house: House, manager: Millgate) -> int:
+def count_unwritten(env: BenchEnvironment, manager: Millgate) -> int:
     """How many notifications the database does not know, once the worker had the time to tell."""
-    house.wait(lambda: manager.messages_written() == manager.messages_received(), WRITTEN_LIMIT_S)
+    env.wait(lambda: manager.messages_written() == manager.messages_received(), WRITTEN_LIMIT_S)
     return manager.messages_received() - manager.messages_written()

@@ -5,7 +5,7 @@ from uuid import UUID
 import psycopg
 
 from bench.peers.fastapi.sealing import Sealer
-from bench.worker.gateway_fleet import EMAIL, Field
+from bench.worker.gateway_fleet import EMAIL, GatewayFleet
 
 NEW_IDS = "SELECT uuidv7() FROM generate_series(1, %s)"
 INSERT_FACTORY = "INSERT INTO factories (name) VALUES ('Mill') RETURNING id"
@@ -17,11 +17,13 @@ FROM unnest(%(ids)s::uuid[], %(names)s::text[], %(urls)s::text[], %(sealed)s::by
 """
 
 
-def seed(database_url: str, key: str, field: Field, desired_state: str = "connected") -> dict[str, UUID]:
-    """Registers every gateway of a field; their row ids, by name."""
+def seed(
+    database_url: str, key: str, fleet: GatewayFleet, desired_state: str = "connected"
+) -> dict[str, UUID]:
+    """Registers every gateway of a fleet; their row ids, by name."""
     sealer = Sealer(key)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        ids = [row[0] for row in connection.execute(NEW_IDS, [len(field.names)])]
+        ids = [row[0] for row in connection.execute(NEW_IDS, [len(fleet.names)])]
         [factory_id] = connection.execute(INSERT_FACTORY).fetchone() or [None]
         connection.execute(
             INSERT_GATEWAYS,
@@ -30,10 +32,10 @@ def seed(database_url: str, key: str, field: Field, desired_state: str = "connec
                 "email": EMAIL,
                 "desired_state": desired_state,
                 "ids": ids,
-                "names": field.names,
-                "urls": [field.url(name) for name in field.names],
-                "sealed": [sealer.seal(field.password, row_id) for row_id in ids],
+                "names": fleet.names,
+                "urls": [fleet.url(name) for name in fleet.names],
+                "sealed": [sealer.seal(fleet.password, row_id) for row_id in ids],
             },
         )
         connection.execute("ANALYZE")
-    return dict(zip(field.names, ids, strict=True))
+    return dict(zip(fleet.names, ids, strict=True))

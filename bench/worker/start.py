@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.processes import cpu_s
 from bench.results import Goal, Section
 from bench.worker.figures import Measured, figures, goals, ratios
-from bench.worker.gateway_fleet import Field
+from bench.worker.gateway_fleet import GatewayFleet
 from bench.worker.managers import ASYNCIO, Maker, Millgate, contestants
 from devstack.errors import StackError
 
@@ -46,21 +46,21 @@ class Started:
     """Until the database showed the last one as connected; for Millgate alone."""
 
 
-def measure(house: House) -> Section:
+def measure(env: BenchEnvironment) -> Section:
     """Each contestant with each number of gateways, in turn."""
-    makers = contestants(house)
+    makers = contestants(env)
     all_measured: list[Measured] = []
     all_goals: list[Goal] = []
     names = list(makers)
-    for case in QUICK_CASES if house.is_quick else CASES:
+    for case in QUICK_CASES if env.is_quick else CASES:
         took = Measured(f"{case.title} subscribed after", "s", wanted=case.wanted_s)
         shown = Measured(f"{case.title} shown connected after", "s", wanted=case.wanted_s)
         cpu = Measured(f"{case.title}: CPU of the manager", "s")
         database = Measured(f"{case.title}: CPU of PostgreSQL", "s")
         for _ in range(case.rounds):
             for name, maker in makers.items():
-                started = start(house, maker, case)
-                house.say(f"{name}: {case.title} in {started.took_s:.1f} s")
+                started = start(env, maker, case)
+                env.say(f"{name}: {case.title} in {started.took_s:.1f} s")
                 took.add(name, started.took_s)
                 cpu.add(name, started.cpu_s)
                 if started.shown_s is not None:
@@ -77,22 +77,22 @@ def measure(house: House) -> Section:
     )
 
 
-def start(house: House, maker: Maker, case: Case) -> Started:
-    """Starts a manager with gateways on a farm of its own, and ends both."""
+def start(env: BenchEnvironment, maker: Maker, case: Case) -> Started:
+    """Starts a manager with gateways on a fleet of its own, and ends both."""
     count = case.gateways
-    with Field(house, count, is_silent=case.is_silent) as field:
-        manager = maker(house, field)
-        database_cpu_s = cpu_s(house.sandbox.server_pid) if isinstance(manager, Millgate) else 0.0
+    with GatewayFleet(env, count, is_silent=case.is_silent) as fleet:
+        manager = maker(env, fleet)
+        database_cpu_s = cpu_s(env.sandbox.server_pid) if isinstance(manager, Millgate) else 0.0
         manager.start()
         try:
             at = manager.await_subscribed(LIMIT_S)
             used_s, shown_s = manager.cpu_s, None
             if isinstance(manager, Millgate):
-                shown_at = house.wait(lambda: manager.count_connected() >= count, LIMIT_S)
+                shown_at = env.wait(lambda: manager.count_connected() >= count, LIMIT_S)
                 if shown_at is None:
                     raise StackError("not all gateways were shown connected")
                 shown_s = shown_at - manager.started_at
-                database_cpu_s = cpu_s(house.sandbox.server_pid) - database_cpu_s
+                database_cpu_s = cpu_s(env.sandbox.server_pid) - database_cpu_s
             return Started(at - manager.started_at, used_s, database_cpu_s, shown_s)
         finally:
             manager.close()

@@ -1,9 +1,9 @@
 """Rows: gateways that hang beside healthy ones, and a site that comes back. Every manager in turn."""
 
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.results import Section
 from bench.worker.figures import Measured, figures, goals, quantile, ratios
-from bench.worker.gateway_fleet import Field
+from bench.worker.gateway_fleet import GatewayFleet
 from bench.worker.managers import ASYNCIO, NODE, contestants
 
 HANGING, QUICK_HANGING = 1000, 200
@@ -16,44 +16,44 @@ AWAY_S, QUICK_AWAY_S = 20.0, 8.0
 RETURN_LIMIT_S = 120.0
 
 
-def measure_hanging(house: House) -> Section:
+def measure_hanging(env: BenchEnvironment) -> Section:
     """From the start of a manager until the healthy gateways, the last of its list, are subscribed to."""
-    hanging = QUICK_HANGING if house.is_quick else HANGING
+    hanging = QUICK_HANGING if env.is_quick else HANGING
     after = Measured(
         f"{HEALTHY} healthy gateways beside {hanging:,} that hang: subscribed after", "s", wanted=5
     )
-    makers = contestants(house)
+    makers = contestants(env)
     for name, maker in makers.items():
-        with Field(house, hanging + HEALTHY, hanging=hanging) as field:
-            manager = maker(house, field)
+        with GatewayFleet(env, hanging + HEALTHY, hanging=hanging) as fleet:
+            manager = maker(env, fleet)
             manager.start()
-            at = house.wait(lambda: field.count()["subscribed"] >= HEALTHY, HANGING_LIMIT_S)
+            at = env.wait(lambda: fleet.count()["subscribed"] >= HEALTHY, HANGING_LIMIT_S)
             took_s = HANGING_LIMIT_S if at is None else at - manager.started_at
             after.add(name, took_s)
-            house.say(f"{name}: {'more than ' if at is None else ''}{took_s:.1f} s")
+            env.say(f"{name}: {'more than ' if at is None else ''}{took_s:.1f} s")
             manager.close()
     return _section("Worker: beside gateways that hang", [after], list(makers))
 
 
-def measure_return(house: House) -> Section:
+def measure_return(env: BenchEnvironment) -> Section:
     """From the moment when the gateways' port listens again until they are subscribed to."""
-    count = QUICK_RETURNING if house.is_quick else RETURNING
-    away_s = QUICK_AWAY_S if house.is_quick else AWAY_S
+    count = QUICK_RETURNING if env.is_quick else RETURNING
+    away_s = QUICK_AWAY_S if env.is_quick else AWAY_S
     title = f"{count:,} gateways return after {away_s:g} s"
     most = Measured(f"{title}: 99 % subscribed after", "s", wanted=10)
     last = Measured(f"{title}: all subscribed after", "s", wanted=20)
-    makers = contestants(house)
+    makers = contestants(env)
     for name, maker in makers.items():
-        with Field(house, count, is_away=True) as field:
-            manager = maker(house, field)
+        with GatewayFleet(env, count, is_away=True) as fleet:
+            manager = maker(env, fleet)
             manager.start()
-            house.pause(away_s)
-            returned_at = field.return_()
+            env.pause(away_s)
+            returned_at = fleet.return_()
             manager.await_subscribed(RETURN_LIMIT_S)
-            delays = [at - returned_at for at in field.take_back().values()]
+            delays = [at - returned_at for at in fleet.take_back().values()]
             most.add(name, quantile(delays, 0.99))
             last.add(name, max(delays))
-            house.say(f"{name}: 99 % {quantile(delays, 0.99):.1f} s, all {max(delays):.1f} s")
+            env.say(f"{name}: 99 % {quantile(delays, 0.99):.1f} s, all {max(delays):.1f} s")
             manager.close()
     return _section("Worker: the return of a site", [most, last], list(makers))
 

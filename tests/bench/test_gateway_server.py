@@ -1,4 +1,4 @@
-"""The farm: frames as the RFC has them, and gateways that real clients can talk to."""
+"""The gateway server: frames as the RFC has them, and gateways that real clients can talk to."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from bench.worker.gateway_server.connection import GatewaySession
 from bench.worker.gateway_server.frames import accept_key, encode_frame, take_frame, unmask
-from bench.worker.gateway_server.gateways import Crowd
+from bench.worker.gateway_server.gateways import Gateways
 from bench.worker.gateway_server.load import push
 from bench.worker.gateway_server.messages import AXIS_BYTES, temperature_frames, waveform_frames
 
@@ -62,39 +62,39 @@ async def log_in(client: ClientConnection, password: str = PASSWORD) -> bool:
     return bool((await hear(client))["Data"]["Success"])
 
 
-async def converse(crowd: Crowd, url: str) -> None:
+async def converse(gateways: Gateways, url: str) -> None:
     """A whole session of a real client."""
     async with connect(url) as client:
         assert not await log_in(client, "wrong")
         assert await log_in(client)
-        assert (crowd.counters.handshakes, crowd.counters.most_handshakes) == (0, 1)
+        assert (gateways.counters.handshakes, gateways.counters.most_handshakes) == (0, 1)
         await client.send(command("POST_SUB_CHANGES"))
-        if crowd.answers_subscription:
+        if gateways.answers_subscription:
             assert (await hear(client))["Type"] == "RTN_SUB_CHANGES"
         await asyncio.wait_for(await client.ping(), WAIT_S)
-        pushed = await push(crowd, temperature_frames(), per_s=1000, for_s=0.02)
+        pushed = await push(gateways, temperature_frames(), per_s=1000, for_s=0.02)
         assert (pushed.sent, pushed.behind) == (20, 0)
         assert {(await hear(client))["Type"] for _ in range(20)} == {"NOT_DYN_TEMP"}
-        crowd.subscribed["AP-00001"].cut()
+        gateways.subscribed["AP-00001"].cut()
         with pytest.raises(ConnectionClosed):
             await hear(client)
 
 
-async def with_farm(*, answers: bool) -> Crowd:
-    """What a farm of one counted."""
-    crowd = Crowd(["AP-00001"], EMAIL, PASSWORD, answers_subscription=answers)
+async def with_server(*, answers: bool) -> Gateways:
+    """What a server with one gateway counted."""
+    gateways = Gateways(["AP-00001"], EMAIL, PASSWORD, answers_subscription=answers)
     loop = asyncio.get_running_loop()
-    async with await loop.create_server(lambda: GatewaySession(crowd), "127.0.0.1", 0) as server:
+    async with await loop.create_server(lambda: GatewaySession(gateways), "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        await converse(crowd, f"ws://127.0.0.1:{port}/AP-00001")
-    return crowd
+        await converse(gateways, f"ws://127.0.0.1:{port}/AP-00001")
+    return gateways
 
 
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_whole_session(answers: bool) -> None:
-    crowd = asyncio.run(with_farm(answers=answers))
-    assert not crowd.subscribed
-    assert [name for name, _ in crowd.take_back()] == ["AP-00001"]
-    counters = crowd.counters
+    gateways = asyncio.run(with_server(answers=answers))
+    assert not gateways.subscribed
+    assert [name for name, _ in gateways.take_back()] == ["AP-00001"]
+    counters = gateways.counters
     assert (counters.connections, counters.rejected_logins, counters.violations) == (1, 1, 0)
     assert counters.pings >= 1

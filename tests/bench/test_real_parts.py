@@ -11,9 +11,9 @@ import pytest
 from bench.api import growth
 from bench.api.answers import differences
 from bench.api.contestants import CONTESTANTS, start
-from bench.api.equivalence import Examiner
+from bench.api.equivalence import EquivalenceChecker
 from bench.api.seed import PASSWORD, seal_each, seed
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.peers.fastapi.sealing import Sealer
 from devstack.harness.sandbox import Sandbox
 from devstack.processes.orphans import owned_processes
@@ -27,20 +27,20 @@ MILLGATE = CONTESTANTS[0]
 
 
 @pytest.fixture
-def house(tmp_path: Path, database_url: str) -> Iterator[House]:
+def env(tmp_path: Path, database_url: str) -> Iterator[BenchEnvironment]:
     with (
         Sandbox(tmp_path / "bench-test", lambda _text: None) as sandbox,
-        House(sandbox, "row", is_quick=True, database_url=database_url) as opened,
+        BenchEnvironment(sandbox, "row", is_quick=True, database_url=database_url) as opened,
     ):
         yield opened
 
 
-def test_millgate_is_found_to_be_like_itself(house: House) -> None:
-    connection = house.connect()
-    seed(connection, Sealer(house.key), 1, 300)
-    running = start(house, MILLGATE)
-    examiner = Examiner(house, connection)
-    first, second = examiner.examine(running), examiner.examine(running)
+def test_millgate_is_found_to_be_like_itself(env: BenchEnvironment) -> None:
+    connection = env.connect()
+    seed(connection, Sealer(env.key), 1, 300)
+    running = start(env, MILLGATE)
+    checker = EquivalenceChecker(env, connection)
+    first, second = checker.examine(running), checker.examine(running)
     assert not differences(first, second)
     assert {first[what]["status"] for what in ("one", "page of a factory", "last page", "change")} == {200}
     assert first["create"]["status"] == 201
@@ -50,12 +50,12 @@ def test_millgate_is_found_to_be_like_itself(house: House) -> None:
     assert first["lines in the log"] == len(first) - 2
 
 
-def test_what_is_seeded_is_sealed_as_millgate_seals(house: House) -> None:
-    connection = house.connect()
-    sealer = Sealer(house.key)
+def test_what_is_seeded_is_sealed_as_millgate_seals(env: BenchEnvironment) -> None:
+    connection = env.connect()
+    sealer = Sealer(env.key)
     seed(connection, sealer, 1, 200)
     seal_each(connection, sealer)
-    ours = OurSealer(Secret(house.key))
+    ours = OurSealer(Secret(env.key))
     rows = connection.execute("SELECT id, sealed_password FROM gateways WHERE generation = 1").fetchall()
     assert len(rows) == 200
     assert connection.execute("SELECT count(*) FROM desired_state_changes").fetchone() == (200,)
@@ -64,11 +64,11 @@ def test_what_is_seeded_is_sealed_as_millgate_seals(house: House) -> None:
     assert states == [("connected",), ("retrying",)]
 
 
-def test_growth_asks_for_what_is_there(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growth_asks_for_what_is_there(env: BenchEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "QUICK_SIZES", (100, 300))
     monkeypatch.setattr(growth, "MOST_REQUESTS", 2)
     monkeypatch.setattr(growth, "WARM_UP", 1)
-    found = growth.grow(house)
+    found = growth.grow(env)
     assert "| gateways | 100 | 300 |" in found.ratios
     assert "n/a" not in found.ratios
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench.__main__ import run
 from bench.catalogue import ROWS, Row
-from bench.environment import House
+from bench.environment import BenchEnvironment
 from bench.kept_results import merge
 from bench.results import Section, at_least
 from devstack.errors import StackError
@@ -15,12 +15,12 @@ from devstack.harness.selection import choose
 from devstack.project import PROJECT
 
 
-def find(house: House) -> Section:
-    assert house.directory.is_dir()
-    return Section("Found", "quick" if house.is_quick else "thorough")
+def find(env: BenchEnvironment) -> Section:
+    assert env.directory.is_dir()
+    return Section("Found", "quick" if env.is_quick else "thorough")
 
 
-def fail(_house: House) -> Section:
+def fail(_env: BenchEnvironment) -> Section:
     raise StackError("it did not start")
 
 
@@ -57,9 +57,9 @@ def test_a_quick_run_only_shows_what_it_found(
 
 def test_some_rows_replace_their_results_alone(tmp_path: Path) -> None:
     results = tmp_path / "RESULTS.md"
-    other = Row("other", "something else", lambda _house: Section("Other", "still there", goals=(GOAL,)))
+    other = Row("other", "something else", lambda _env: Section("Other", "still there", goals=(GOAL,)))
     assert run("", is_quick=False, rows=[FINDS, other], results=results) == 0
-    again = Row("finds", "something", lambda _house: Section("Found", "better"))
+    again = Row("finds", "something", lambda _env: Section("Found", "better"))
     assert run("finds", is_quick=False, rows=[again, other], results=results) == 0
     text = results.read_text()
     assert "thorough" not in text

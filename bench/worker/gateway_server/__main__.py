@@ -1,4 +1,4 @@
-"""The farm's process: gateways on one port of loopback, driven by JSON lines."""
+"""The gateway server: gateways on one port of loopback, driven by JSON lines."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from bench.worker.gateway_server.connection import GatewaySession
-from bench.worker.gateway_server.gateways import Crowd
+from bench.worker.gateway_server.gateways import Gateways
 from bench.worker.gateway_server.load import push
 from bench.worker.gateway_server.messages import temperature_frames, waveform_frames
 
@@ -20,11 +20,11 @@ Answer = dict[str, Any]
 _BACKLOG = 4096
 
 
-class Desk:
+class CommandHandler:
     """Takes commands, one a line: `{"do": "count"}` and so on; answers each with a line."""
 
-    def __init__(self, crowd: Crowd) -> None:
-        self._crowd = crowd
+    def __init__(self, gateways: Gateways) -> None:
+        self._gateways = gateways
         self._frames = {"temperatures": temperature_frames, "waveforms": waveform_frames}
         self._commands: dict[str, Callable[[Answer], Awaitable[Answer]]] = {
             "count": self._count,
@@ -33,7 +33,7 @@ class Desk:
             "push": self._push,
         }
 
-    async def obey(self, line: bytes) -> Answer:
+    async def handle(self, line: bytes) -> Answer:
         """Raises KeyError and ValueError for what is no command."""
         order = json.loads(line)
         return await self._commands[order.pop("do")](order)
@@ -42,14 +42,14 @@ class Desk:
         """How many gateways have a session, and what happened since the beginning."""
         seconds = os.times()
         return {
-            "subscribed": len(self._crowd.subscribed),
+            "subscribed": len(self._gateways.subscribed),
             "cpu_s": seconds.user + seconds.system,
-            **asdict(self._crowd.counters),
+            **asdict(self._gateways.counters),
         }
 
     async def _cut(self, order: Answer) -> Answer:
         """Resets the sessions of these gateways; when."""
-        sessions = [self._crowd.subscribed[name] for name in order["gateways"]]
+        sessions = [self._gateways.subscribed[name] for name in order["gateways"]]
         at = monotonic()
         for session in sessions:
             session.cut()
@@ -57,12 +57,12 @@ class Desk:
 
     async def _take_back(self, _: Answer) -> Answer:
         """Who subscribed since this was asked last."""
-        return {"back": self._crowd.take_back()}
+        return {"back": self._gateways.take_back()}
 
     async def _push(self, order: Answer) -> Answer:
         """Several loads at once: `{"loads": [{"what": "temperatures", "per_s": 5000, "for_s": 3}]}`."""
         loads = [
-            push(self._crowd, self._frames[load["what"]](), load["per_s"], load["for_s"])
+            push(self._gateways, self._frames[load["what"]](), load["per_s"], load["for_s"])
             for load in order["loads"]
         ]
         return {"pushed": [asdict(each) for each in await asyncio.gather(*loads)]}
@@ -71,7 +71,7 @@ class Desk:
 async def serve(options: argparse.Namespace, password: str) -> None:
     """Listens, says so, and obeys until standard input ends."""
     names = [f"{options.prefix}{number:05d}" for number in range(1, options.gateways + 1)]
-    crowd = Crowd(
+    gateways = Gateways(
         names,
         options.email,
         password,
@@ -80,19 +80,19 @@ async def serve(options: argparse.Namespace, password: str) -> None:
     )
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: GatewaySession(crowd), "127.0.0.1", options.port, backlog=_BACKLOG
+        lambda: GatewaySession(gateways), "127.0.0.1", options.port, backlog=_BACKLOG
     )
     port = server.sockets[0].getsockname()[1]
     orders = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    desk = Desk(crowd)
+    handler = CommandHandler(gateways)
     print(json.dumps({"port": port}), flush=True)
     while line := await orders.readline():
-        print(json.dumps(await desk.obey(line)), flush=True)
+        print(json.dumps(await handler.handle(line)), flush=True)
 
 
 def main() -> None:
-    """Reads the command line; the password comes from FARM_PASSWORD."""
+    """Reads the command line; the password comes from GATEWAYS_PASSWORD."""
     parser = argparse.ArgumentParser(prog="python -m bench.worker.gateway_server", description=__doc__)
     parser.add_argument("--gateways", type=int, required=True, metavar="N")
     parser.add_argument("--port", type=int, default=0)
@@ -103,7 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(serve(options, os.environ["FARM_PASSWORD"]))
+    asyncio.run(serve(options, os.environ["GATEWAYS_PASSWORD"]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One TCP connection to a gateway of the farm: upgrade, login, subscription, pings. On the event loop."""
+"""One TCP connection to a gateway of the server: upgrade, login, subscription, pings. On the event loop."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import struct
 from typing import cast
 
 from bench.worker.gateway_server.frames import CLOSE, PING, PONG, TEXT, accept_key, encode_frame, take_frame
-from bench.worker.gateway_server.gateways import Crowd
+from bench.worker.gateway_server.gateways import Gateways
 from bench.worker.gateway_server.messages import encode
 
 _BACKLOG_LIMIT_BYTES = 8 * 1024 * 1024
@@ -20,10 +20,10 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class GatewaySession(asyncio.Protocol):
     """Knows its gateway by the path of the request."""
 
-    __slots__ = ("_buffer", "_crowd", "_is_logged_in", "_is_subscribed", "_name", "_transport")
+    __slots__ = ("_buffer", "_gateways", "_is_logged_in", "_is_subscribed", "_name", "_transport")
 
-    def __init__(self, crowd: Crowd) -> None:
-        self._crowd = crowd
+    def __init__(self, gateways: Gateways) -> None:
+        self._gateways = gateways
         self._buffer = bytearray()
         self._name: str | None = None
         self._is_logged_in = False
@@ -55,11 +55,11 @@ class GatewaySession(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._crowd.began()
+        self._gateways.began()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
-        self._crowd.ended(self._name, self, was_logged_in=self._is_logged_in)
+        self._gateways.ended(self._name, self, was_logged_in=self._is_logged_in)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -74,10 +74,10 @@ class GatewaySession(asyncio.Protocol):
             return False
         request, *lines = bytes(head).split(b"\r\n")
         name = request.split(b" ")[1][1:].decode()
-        if name not in self._crowd.names:
+        if name not in self._gateways.names:
             self._give_up()
             return False
-        if name in self._crowd.hanging:
+        if name in self._gateways.hanging:
             return False
         headers = {key.lower(): value.strip() for key, _, value in (line.partition(b":") for line in lines)}
         self._name, self._buffer = name, rest
@@ -90,7 +90,7 @@ class GatewaySession(asyncio.Protocol):
 
     def _obey(self, opcode: int, payload: bytes) -> None:
         if opcode == PING:
-            self._crowd.counters.pings += 1
+            self._gateways.counters.pings += 1
             self._write(encode_frame(PONG, payload))
         elif opcode == TEXT:
             self._take_command(json.loads(payload))
@@ -103,24 +103,24 @@ class GatewaySession(asyncio.Protocol):
         if what == "POST_LOGIN" and not self._is_logged_in:
             self._log_in(command["Data"])
         elif what == "POST_SUB_CHANGES" and self._is_logged_in and self._name is not None:
-            if self._crowd.answers_subscription:
+            if self._gateways.answers_subscription:
                 self._write(_SUBSCRIBED)
             if not self._is_subscribed:
                 self._is_subscribed = True
-                self._crowd.subscribe(self._name, self)
+                self._gateways.subscribe(self._name, self)
         elif what != "POST_UNSUB_CHANGES":
             self._give_up()
 
     def _log_in(self, login: object) -> None:
-        self._is_logged_in = login == {"Email": self._crowd.email, "Password": self._crowd.password}
+        self._is_logged_in = login == {"Email": self._gateways.email, "Password": self._gateways.password}
         if self._is_logged_in:
-            self._crowd.logged_in()
+            self._gateways.logged_in()
         else:
-            self._crowd.counters.rejected_logins += 1
+            self._gateways.counters.rejected_logins += 1
         self._write(_LOGGED_IN if self._is_logged_in else _REJECTED)
 
     def _give_up(self) -> None:
-        self._crowd.counters.violations += 1
+        self._gateways.counters.violations += 1
         self.cut()
 
     def _write(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""All gateways of a farm, and what their clients did. For the farm's event loop only."""
+"""All gateways of the server, and what their clients did. For the server's event loop only."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -16,7 +16,7 @@ class Sender(Protocol):
 
 @dataclass(slots=True)
 class Counters:
-    """Since the farm began. Times are monotonic seconds, which all processes of a machine share."""
+    """Since the server started. Times are monotonic seconds, which all processes of a machine share."""
 
     connections: int = 0
     rejected_logins: int = 0
@@ -29,7 +29,7 @@ class Counters:
     last_subscribed_at: float | None = None
 
 
-class Crowd:
+class Gateways:
     """Gateways by name, each with the session that it has now."""
 
     def __init__(

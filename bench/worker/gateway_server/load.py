@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from time import monotonic
 
-from bench.worker.gateway_server.gateways import Crowd
+from bench.worker.gateway_server.gateways import Gateways
 
 # Gateways know nothing of each other: what they send shall not come in bursts.
 _TICK_S = 0.001
@@ -19,16 +19,16 @@ class Pushed:
     sent: int
     behind: int
     took_s: float
-    """How long it took to send them: longer than it was to take when the farm is what is too slow."""
+    """How long it took to send them: longer than it was to take when the server is too slow."""
     unsent_bytes: int
     """What clients had not taken yet at its end."""
 
 
-async def push(crowd: Crowd, frames: Sequence[bytes], per_s: float, for_s: float) -> Pushed:
+async def push(gateways: Gateways, frames: Sequence[bytes], per_s: float, for_s: float) -> Pushed:
     """Sends `per_s` messages a second, evenly over the subscribed gateways and over time."""
     began = monotonic()
     wanted, sent, behind = round(per_s * for_s), 0, 0
-    sessions = list(crowd.subscribed.values())
+    sessions = list(gateways.subscribed.values())
     targets, contents = cycle(sessions), cycle(frames)
     while sessions and sent + behind < wanted:
         due = min(wanted, round((monotonic() - began) * per_s))

@@ -1,4 +1,4 @@
-"""What gateways of the farm say, encoded once and sent a thousand times."""
+"""What gateways of the server say, encoded once and sent a thousand times."""
 
 import json
 from functools import cache
