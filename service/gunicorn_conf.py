@@ -106,7 +106,7 @@ def on_starting(_server: Any) -> None:
 def when_ready(server: Any) -> None:
     """Before the first process is forked."""
     # Not before there is a directory. It takes a tenth of a second, in which a process would serve nobody.
-    from service.api.blueprints.docs import document_of  # noqa: PLC0415
+    from service.api.openapi.document import document_of  # noqa: PLC0415
 
     document_of(server.app.wsgi())
     if not api_config.requires_tokens and not is_loopback(api_config.host):

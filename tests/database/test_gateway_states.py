@@ -6,7 +6,7 @@ from typing import get_args
 import psycopg
 import pytest
 
-from service.api.schemas.gateway_history import StateCounts
+from service.api.schemas.status_summary import StateCounts
 from service.gateway_states import (
     ALL_WORKERS_FULL,
     NO_WORKER,

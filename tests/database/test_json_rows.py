@@ -10,7 +10,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.api.schemas.base import FactoryResponse, GatewayResponse
+from service.api.schemas.factories import FactoryResponse
+from service.api.schemas.gateways import GatewayResponse
 from service.database.desired.factories import FactoryRepository
 from service.database.desired.factory_lists import FactoryFilter
 from service.database.desired.gateway_lists import GatewayFilter, ListedGateway

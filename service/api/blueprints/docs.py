@@ -4,10 +4,10 @@ import json
 from functools import cache
 from importlib.resources import files
 
-from flask import Blueprint, Flask, Response, current_app
+from flask import Blueprint, Response, current_app
 from werkzeug.exceptions import NotFound
 
-from service.api.openapi.document import build_openapi
+from service.api.openapi.document import document_of
 from service.api.openapi.operation import Operation
 from service.api.web.etags import conditional_response
 from service.api.web.responses import JSON, public_path
@@ -30,7 +30,6 @@ _PACKED = {
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "favicon-32x32.png": "image/png",
 }
-_EXTENSION = "millgate-openapi"
 _PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -93,15 +92,6 @@ def part(name: str) -> Response:
     if name not in _PACKED:
         raise NotFound
     return conditional_response(Response(_packed(name), content_type=_PACKED[name]))
-
-
-def document_of(app: Flask) -> bytes:
-    """The document but for `servers`: written when it is first asked for, once a process."""
-    written: bytes | None = app.extensions.get(_EXTENSION)
-    if written is None:
-        written = json.dumps(build_openapi(app), ensure_ascii=False, separators=(",", ":")).encode()
-        app.extensions[_EXTENSION] = written
-    return written
 
 
 @cache

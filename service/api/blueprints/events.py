@@ -1,35 +1,22 @@
 """What happens, as it happens: transitions of all gateways, by long poll."""
 
-from collections.abc import Sequence
 from functools import partial
 from time import monotonic
-from typing import Annotated, Self
-from uuid import UUID
 
 from flask import Blueprint, Response
-from pydantic import BeforeValidator, Field, PlainValidator
 
 from service.api.middleware.authentication import token_in_hand
 from service.api.openapi.operation import Operation
-from service.api.schemas.base import ResponseModel
-from service.api.schemas.cursors import scope_of
-from service.api.schemas.event_cursors import (
-    EventCursor,
-    decode_event_cursor,
-    not_of_this_stream,
-    stream_digest,
-)
-from service.api.schemas.gateway_history import EventResponse
-from service.api.schemas.pagination import MAX_LIMIT, Limit, QueryModel, WholeNumber
+from service.api.schemas.cursors import EventCursor, not_of_this_stream, scope_of, stream_digest
+from service.api.schemas.events import EventStreamQuery, EventStreamResponse, StreamedEventResponse
 from service.api.services.context import services
 from service.api.services.event_feed import Slot
-from service.api.web.parsing import detail, invalid
 from service.api.web.responses import respond
+from service.api.web.validation_errors import detail, invalid
 from service.database.engine.deadline import REQUEST_LIMIT_S, set_deadline
 from service.database.security.tokens import TokenRepository
 from service.database.views.event_stream import (
     EventStreamRepository,
-    StreamedEvent,
     StreamPart,
     StreamPlace,
     StreamPosition,
@@ -38,53 +25,8 @@ from service.errors import EventCursorExpiredError, ShuttingDownError, TooManyWa
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")
 
-MAX_WAIT_S = 30
 # How long it is looked for what is asked for among what is not.
 _SEARCH_LIMIT_S = 2.0
-
-
-Wait = Annotated[int, Field(ge=0, le=MAX_WAIT_S), BeforeValidator(WholeNumber(0, MAX_WAIT_S))]
-AfterText = Annotated[EventCursor, PlainValidator(decode_event_cursor, json_schema_input_type=str)]
-
-
-class EventStreamQuery(QueryModel):
-    """Which transitions: those behind a cursor, of one factory or of all; and how long to wait for one."""
-
-    after: AfterText | None = None
-    wait: Wait = 0
-    limit: Limit = MAX_LIMIT
-    factory_id: UUID | None = None
-
-
-class EventGateway(ResponseModel):
-    """The gateway of a transition as it is now, but for `factory_id`: where the transition happened."""
-
-    id: UUID
-    factory_id: UUID
-    gateway_id: str
-    name: str
-
-
-class StreamedEventResponse(EventResponse):
-    """A transition of a gateway from one state to another."""
-
-    gateway: EventGateway
-
-    @classmethod
-    def of_stream(cls, row: StreamedEvent) -> Self:
-        """From its row."""
-        gateway = EventGateway(
-            id=row.gateway_id, factory_id=row.factory_id, gateway_id=row.device_id, name=row.name
-        )
-        return cls.model_validate({**EventResponse.of(row).model_dump(), "gateway": gateway})
-
-
-class EventStreamResponse(ResponseModel):
-    """Transitions, oldest first. Ask again with the cursor; at once, if there is more."""
-
-    data: Sequence[StreamedEventResponse]
-    cursor: str
-    has_more: bool
 
 
 @blueprint.get("")

@@ -6,8 +6,14 @@ from flask import Blueprint, Response
 
 from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
-from service.api.schemas.base import EmptyBody, FactoryCreate, FactoryResponse, FactoryUpdate
-from service.api.schemas.lists import FactoryListQuery, FactoryPage
+from service.api.schemas.base import EmptyBody
+from service.api.schemas.factories import (
+    FactoryCreate,
+    FactoryListQuery,
+    FactoryPage,
+    FactoryResponse,
+    FactoryUpdate,
+)
 from service.api.schemas.pagination import page_body
 from service.api.services.context import services, writing
 from service.api.web.etags import Precondition, conditional_response, with_tag

@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 from pydantic import Field
 
 from service.api.openapi.operation import Operation
+from service.api.schemas.base import QueryModel
 from service.api.schemas.cursors import Cursor, encode_cursor, not_of_this_list, scope_of
 from service.api.schemas.gateway_history import (
     AvailabilityResponse,
@@ -15,12 +16,12 @@ from service.api.schemas.gateway_history import (
     EventPagination,
     EventResponse,
 )
-from service.api.schemas.pagination import DEFAULT_LIMIT, CursorText, Limit, QueryModel
+from service.api.schemas.pagination import DEFAULT_LIMIT, CursorText, Limit
 from service.api.services.context import services
 from service.api.validation.times import Time
 from service.api.web.etags import conditional_response
-from service.api.web.parsing import detail, invalid
 from service.api.web.responses import respond
+from service.api.web.validation_errors import detail, invalid
 from service.database.desired.gateways import GatewayRepository
 from service.database.views.availability import measure
 from service.database.views.history import HistoryRepository

@@ -1,9 +1,8 @@
 """Thousands of gateways in one request: all of them, or none and the reasons why."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 from uuid import UUID
 
 from flask import Blueprint, Response
@@ -11,12 +10,11 @@ from flask import Blueprint, Response
 from service.api.gateway_import.body import CSV, KINDS, read_body, read_file, reader
 from service.api.gateway_import.rows import ImportFile, ImportRow
 from service.api.openapi.operation import Operation
-from service.api.schemas.base import ResponseModel
-from service.api.schemas.pagination import QueryModel
+from service.api.schemas.gateway_import import ImportedGateway, ImportQuery, ImportResponse
 from service.api.server.time_slices import paced
 from service.api.services.context import services
-from service.api.web.parsing import detail, invalid
 from service.api.web.responses import respond, respond_created
+from service.api.web.validation_errors import detail, invalid
 from service.crypto import Secret
 from service.database.desired.gateway_import import ImportRepository, NewGateway
 from service.database.engine.deadline import BULK_LIMIT_S, set_deadline
@@ -24,29 +22,6 @@ from service.database.engine.ids import new_id
 from service.errors import ImportTooBigError, InvalidRequestError, TooManyImportsError
 
 blueprint = Blueprint("imports", __name__, url_prefix="/api/gateways")
-
-
-class ImportQuery(QueryModel):
-    """`dry_run`: check everything, and change nothing."""
-
-    dry_run: Literal["true", "false"] = "false"
-
-
-class ImportedGateway(ResponseModel):
-    """A gateway that was created, and the line that it was in."""
-
-    line: int
-    id: UUID
-    gateway_id: str
-
-
-class ImportResponse(ResponseModel):
-    """What was imported; of a dry run, that it could be."""
-
-    dry_run: bool
-    rows: int
-    created: int
-    data: Sequence[ImportedGateway]
 
 
 _CSV_EXAMPLE = """\

@@ -6,7 +6,8 @@ from flask import Blueprint, Response
 
 from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
-from service.api.schemas.base import EmptyBody, StatusResponse
+from service.api.schemas.base import EmptyBody
+from service.api.schemas.gateway_status import StatusResponse
 from service.api.services.context import services
 from service.api.web.responses import respond
 from service.database.desired.gateways import GatewayRepository

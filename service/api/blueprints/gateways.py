@@ -7,8 +7,14 @@ from flask import Blueprint, Response
 
 from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
-from service.api.schemas.base import EmptyBody, GatewayCreate, GatewayResponse, GatewayUpdate
-from service.api.schemas.lists import GatewayListQuery, GatewayPage
+from service.api.schemas.base import EmptyBody
+from service.api.schemas.gateways import (
+    GatewayCreate,
+    GatewayListQuery,
+    GatewayPage,
+    GatewayResponse,
+    GatewayUpdate,
+)
 from service.api.schemas.pagination import page_body
 from service.api.services.context import services, writing
 from service.api.services.stored_passwords import PasswordMove, confinement_after, password_required

@@ -4,10 +4,10 @@ from flask import Blueprint, Response
 
 from service.api.middleware.authentication import may_see_details
 from service.api.openapi.operation import Operation
-from service.api.schemas.base import BriefReadinessResponse, HealthResponse, ReadinessResponse
+from service.api.schemas.health import BriefReadinessResponse, HealthResponse, ReadinessResponse
 from service.api.services.context import services
-from service.api.web.parsing import detail
 from service.api.web.responses import respond
+from service.api.web.validation_errors import detail
 from service.database.views.readiness import count_live_workers, latest_migration
 from service.errors import DatabaseError, DatabaseUnavailableError, NotReadyError
 

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 from uuid import UUID
 
 from flask import Blueprint, Response
 
 from service.api.openapi.operation import Operation
-from service.api.schemas.gateway_history import FactorySummary, StateCounts, SummaryResponse
-from service.api.schemas.pagination import MAX_LIMIT, CursorText, Limit, ListQuery, Page
+from service.api.schemas.pagination import Page
+from service.api.schemas.status_summary import FactorySummary, StateCounts, SummaryQuery, SummaryResponse
 from service.api.services.context import services
 from service.api.web.responses import respond
 from service.database.desired.factories import FactoryRepository
@@ -17,15 +16,6 @@ from service.database.rows import Factory
 from service.database.views.summaries import StateCount, SummaryRepository
 
 blueprint = Blueprint("summary", __name__, url_prefix="/api/status")
-
-
-class SummaryQuery(ListQuery):
-    """Which factories are told of one by one; the numbers of all are always there."""
-
-    KIND: ClassVar[str] = "summary"
-
-    limit: Limit = MAX_LIMIT
-    cursor: CursorText | None = None
 
 
 @blueprint.get("/summary")

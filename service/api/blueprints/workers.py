@@ -3,9 +3,8 @@
 from flask import Blueprint, Response
 
 from service.api.openapi.operation import Operation
-from service.api.schemas.base import WorkerResponse
-from service.api.schemas.lists import WorkerListQuery, WorkerPage
 from service.api.schemas.pagination import Page
+from service.api.schemas.workers import WorkerListQuery, WorkerPage, WorkerResponse
 from service.api.services.context import services
 from service.api.web.etags import conditional_response
 from service.api.web.responses import respond

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from service.api.gateway_import.tables import MAX_CELLS, HeaderError, read_cell, read_header, read_table
-from service.api.schemas.base import GatewayCreate
+from service.api.schemas.gateways import GatewayCreate
 from service.api.validation.duplicate_keys import repeated_names
-from service.api.web.parsing import MAX_DETAILS, detail, details_of
+from service.api.web.validation_errors import MAX_DETAILS, detail, details_of
 from service.errors import ImportTooBigError
 
 MAX_ROWS = 10_000

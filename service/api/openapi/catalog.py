@@ -9,9 +9,9 @@ from flask import Flask
 from service.api.middleware.authentication import OPEN_BLUEPRINTS, READINESS, asks_for_tokens
 from service.api.openapi.operation import Operation, ProblemSource, operation_of
 from service.api.server.client_socket import STALL_TIMEOUT_S
-from service.api.server.gunicorn_worker import SERVER_ERRORS
+from service.api.server.error_responses import SERVER_ERRORS
 from service.api.web.errors import INTERNAL_ERROR, MALFORMED_REQUEST, Problem, problem_for, problem_for_status
-from service.api.web.parsing import detail, invalid
+from service.api.web.validation_errors import detail, invalid
 from service.errors import (
     CrossOriginError,
     DatabaseError,

@@ -1,6 +1,7 @@
 """The OpenAPI document, made of the routes, what they say of themselves, and the models."""
 
 import itertools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal
@@ -9,10 +10,11 @@ from flask import Flask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service import __version__
 from service.api.openapi.catalog import NO_SUCH_METHOD, RouteOperation, error_responses_for, iter_operations
 from service.api.openapi.components import CONDITIONS, DESCRIPTION, HEADERS, ID, REQUEST_ID, TOKEN
 from service.api.openapi.operation import MediaTypes, Operation
-from service.api.schemas.base import ErrorResponse
+from service.api.schemas.errors import ErrorResponse
 from service.api.web.errors import Problem, render
 from service.api.web.request_id import HEADER
 from service.api.web.responses import JSON
@@ -37,7 +39,7 @@ def build_openapi(app: Flask) -> dict[str, Any]:
         "openapi": VERSION,
         "info": {
             "title": "Millgate",
-            "version": "1",
+            "version": __version__,
             "summary": "Keeps wireless-sensor gateways connected, and reports their true state.",
             "description": DESCRIPTION,
         },
@@ -205,3 +207,15 @@ def _links(one: RouteOperation, operations: Sequence[RouteOperation]) -> dict[st
         for other in operations
         if other.path.startswith(f"{one.path}/{{id}}")
     }
+
+
+_EXTENSION = "millgate-openapi"
+
+
+def document_of(app: Flask) -> bytes:
+    """The document but for `servers`: written when it is first asked for, once a process."""
+    written: bytes | None = app.extensions.get(_EXTENSION)
+    if written is None:
+        written = json.dumps(build_openapi(app), ensure_ascii=False, separators=(",", ":")).encode()
+        app.extensions[_EXTENSION] = written
+    return written

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal
 
-from service.api.schemas.base import RequestModel, ResponseModel, UpdateModel
-from service.api.schemas.pagination import EmptyQuery, QueryModel
+from service.api.schemas.base import EmptyQuery, QueryModel, RequestModel, ResponseModel, UpdateModel
 from service.api.web.errors import Problem
 from service.api.web.etags import write_precondition
 from service.api.web.parsing import parse_body, parse_id, parse_optional_body, parse_query, parse_update

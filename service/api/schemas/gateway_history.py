@@ -1,6 +1,5 @@
 """The bodies of what tells the past and the whole: transitions, availability, counts."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -8,7 +7,6 @@ from uuid import UUID
 from pydantic import Field
 
 from service.api.schemas.base import ResponseModel
-from service.api.schemas.pagination import Pagination
 from service.database.rows import GatewayEvent
 from service.database.views.availability import Availability
 
@@ -118,35 +116,3 @@ class AvailabilityResponse(ResponseModel):
             ),
             as_of=as_of,
         )
-
-
-class StateCounts(ResponseModel):
-    """How many gateways are in each state."""
-
-    disconnected: int = 0
-    connecting: int = 0
-    authenticating: int = 0
-    connected: int = 0
-    retrying: int = 0
-    auth_failed: int = 0
-    disconnecting: int = 0
-    unknown: int = 0
-
-
-class FactorySummary(ResponseModel):
-    """How many gateways of a factory are in each state."""
-
-    id: UUID
-    name: str
-    total: int
-    states: StateCounts
-
-
-class SummaryResponse(ResponseModel):
-    """How many gateways are in each state, in all and by factory, at the moment `as_of`."""
-
-    total: int
-    states: StateCounts
-    data: Sequence[FactorySummary]
-    pagination: Pagination
-    as_of: datetime

@@ -7,9 +7,7 @@ from typing import Annotated, ClassVar, Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     ValidationInfo,
@@ -18,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from service.api.schemas.base import ResponseModel
+from service.api.schemas.base import QueryModel, ResponseModel
 from service.api.schemas.cursors import (
     NEVER,
     Cursor,
@@ -83,16 +81,6 @@ CursorText = Annotated[
     PlainValidator(decode_cursor, json_schema_input_type=str),
     Field(description="A `next_cursor` from this list with the same sort and filters; excludes `offset`."),
 ]
-
-
-class QueryModel(BaseModel):
-    """A request's query: nothing but the parameters that are listed."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
-
-
-class EmptyQuery(QueryModel):
-    """For requests that take no parameters."""
 
 
 class ListQuery(QueryModel):

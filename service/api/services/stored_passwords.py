@@ -6,7 +6,7 @@ from enum import Enum
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from service.api.web.parsing import detail
+from service.api.web.validation_errors import detail
 from service.config import Network
 from service.errors import InvalidRequestError
 from service.network.websocket_url import host_and_port

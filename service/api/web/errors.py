@@ -12,7 +12,7 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from pydantic import TypeAdapter
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed
 
-from service.api.schemas.base import ErrorBody, ErrorDetail, ErrorResponse
+from service.api.schemas.errors import ErrorBody, ErrorDetail, ErrorResponse
 from service.api.web.malformed_requests import of_unfinished, problem_of
 from service.api.web.request_id import request_id
 from service.api.web.responses import respond

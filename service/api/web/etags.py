@@ -13,7 +13,7 @@ from typing import Protocol
 
 from flask import Response, request
 
-from service.api.web.parsing import detail, invalid
+from service.api.web.validation_errors import detail, invalid
 from service.errors import PreconditionFailedError
 
 IF_MATCH = "If-Match"

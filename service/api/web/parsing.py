@@ -1,6 +1,5 @@
 """From a request to values that were checked: its path, its query, its body."""
 
-from collections.abc import Mapping
 from functools import cache
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
@@ -10,29 +9,19 @@ from flask import request
 from pydantic import TypeAdapter, ValidationError
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
-from service.api.schemas.base import RequestModel, UpdateModel
-from service.api.schemas.pagination import QueryModel
+from service.api.schemas.base import QueryModel, RequestModel, UpdateModel
 from service.api.validation.duplicate_keys import repeated_names
 from service.api.web.content_types import BYTE_ORDER_MARK, check_json, in_utf8, is_wide
+from service.api.web.validation_errors import detail, details_of, invalid
 from service.errors import InvalidRequestError
 
 MAX_BODY_BYTES = 1024 * 1024
-MAX_DETAILS = 100
-MAX_FIELD_CHARACTERS = 200
 
 Query = TypeVar("Query", bound=QueryModel)
 Body = TypeVar("Body", bound=RequestModel)
 Update = TypeVar("Update", bound=UpdateModel)
 
 _ID = TypeAdapter(UUID)
-# Where Pydantic's own words would show a part of what was sent, or speak of Python.
-_MESSAGES = {
-    "uuid_parsing": "must be a UUID",
-    "uuid_type": "must be a UUID",
-    "extra_forbidden": "unknown field",
-    "missing": "is required",
-    "model_type": "must be a JSON object",
-}
 
 
 def parse_id(text: str) -> UUID:
@@ -113,22 +102,6 @@ def read_body() -> bytes:
     return body.removeprefix(BYTE_ORDER_MARK)
 
 
-def detail(field: str, message: str, kind: str) -> dict[str, str]:
-    """One mistake: where it is, what it is, for people and for programs."""
-    return {"field": field[:MAX_FIELD_CHARACTERS], "message": message, "type": kind}
-
-
-def invalid(details: list[dict[str, str]]) -> InvalidRequestError:
-    """The refusal of a request with these mistakes."""
-    return InvalidRequestError("VALIDATION_ERROR", "The request is not valid.", details[:MAX_DETAILS])
-
-
-def details_of(error: ValidationError, whole: str) -> list[dict[str, str]]:
-    """What Pydantic found, in our words; `whole` names what a mistake outside of all fields is about."""
-    mistakes = error.errors(include_url=False, include_input=False)
-    return [_detail_of(mistake, whole) for mistake in mistakes]
-
-
 def _refusal(error: ValidationError, whole: str) -> InvalidRequestError:
     details = details_of(error, whole)
     if details[0]["type"] == "json_invalid":
@@ -138,22 +111,3 @@ def _refusal(error: ValidationError, whole: str) -> InvalidRequestError:
 
 def _no_json(details: list[dict[str, str]]) -> InvalidRequestError:
     return InvalidRequestError("INVALID_JSON", "The body is not valid JSON.", details)
-
-
-def _detail_of(mistake: Mapping[str, object], whole: str) -> dict[str, str]:
-    place, kind = mistake["loc"], str(mistake["type"])
-    field = ".".join(str(step) for step in place) if isinstance(place, tuple) else ""
-    message = _MESSAGES.get(kind) or _message_about_length(kind, mistake.get("ctx")) or str(mistake["msg"])
-    return detail(field or whole, message, kind)
-
-
-def _message_about_length(kind: str, bounds: object) -> str | None:
-    """In plain words; None for a mistake of another kind."""
-    if not isinstance(bounds, Mapping):
-        return None
-    if kind.endswith("too_long") and "max_length" in bounds:
-        return f"must have at most {bounds['max_length']} characters"
-    if kind.endswith("too_short") and "min_length" in bounds:
-        least = bounds["min_length"]
-        return "must not be empty" if least == 1 else f"must have at least {least} characters"
-    return None

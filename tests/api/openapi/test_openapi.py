@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from flask import Flask, Response
 
+from service import __version__
 from service.api.openapi.document import build_openapi
 from service.api.openapi.operation import operation_of
 from service.api.web.etags import Precondition
@@ -67,6 +68,10 @@ def test_every_operation_has_a_name_of_its_own() -> None:
     names = [operation["operationId"] for path in paths.values() for operation in path.values()]
     assert len(set(names)) == len(names) >= 20
     assert all(set(path) <= METHODS for path in paths.values())
+
+
+def test_the_document_has_the_version_of_the_release() -> None:
+    assert build_openapi(application())["info"]["version"] == __version__
 
 
 def test_what_any_request_may_meet_is_told() -> None:

@@ -19,7 +19,7 @@ import gevent
 import psycopg
 from flask import Flask
 
-from service.api.blueprints.docs import document_of
+from service.api.openapi.document import document_of
 from service.api.services.context import services_of
 from service.app import create_app
 from service.config import ApiConfig

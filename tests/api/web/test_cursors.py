@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.api.schemas.cursors import Cursor, encode_cursor, scope_of
-from service.api.schemas.event_cursors import EventCursor, stream_digest
+from service.api.schemas.cursors import Cursor, EventCursor, encode_cursor, scope_of, stream_digest
 from service.database.views.event_stream import StreamPosition
 from tests.support.api_server import ApiServer
 
