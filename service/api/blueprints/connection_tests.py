@@ -12,6 +12,7 @@ from service.api.services.stored_passwords import PasswordMove, confinement_afte
 from service.api.web.responses import respond
 from service.crypto import Secret
 from service.database.desired.connection_tests import ConnectionTestRepository, StoredLogin
+from service.database.engine.ids import new_id
 from service.errors import (
     ConnectionTestLostError,
     GatewayNotFoundError,
@@ -39,7 +40,9 @@ def run(body: TrialRequest) -> Response:
     """200, whether it works or not: what came of each step with this login."""
     login = StoredLogin(body.url, body.email)
     ctx = services()
-    return respond(ctx.connection_tests.run(ctx.database, lambda tests: begin(tests, login, body.password)))
+    with ctx.database.transaction() as transaction:
+        test_id = create(ConnectionTestRepository(transaction), login, body.password)
+    return respond(ctx.connection_tests.wait(ctx.database, test_id))
 
 
 @blueprint.post("/<gateway_id>/test")
@@ -61,30 +64,27 @@ def run(body: TrialRequest) -> Response:
 def run_for_gateway(gateway_id: UUID, body: GatewayTrialRequest) -> Response:
     """The same with what is stored of a gateway, but for what the body names."""
     ctx = services()
-    return respond(
-        ctx.connection_tests.run(ctx.database, lambda tests: begin_for_gateway(tests, gateway_id, body))
-    )
+    with ctx.database.transaction() as transaction:
+        test_id = create_for_gateway(ConnectionTestRepository(transaction), gateway_id, body)
+    return respond(ctx.connection_tests.wait(ctx.database, test_id))
 
 
-def begin(tests: ConnectionTestRepository, login: StoredLogin, password: SecretStr) -> UUID:
+def create(tests: ConnectionTestRepository, login: StoredLogin, password: SecretStr) -> UUID:
     """A connection test with a password that came with the request."""
-    ctx = services()
-    secret = Secret(password.get_secret_value())
-    return tests.begin(
-        login.url,
-        login.email,
-        lambda test_id: ctx.sealer.seal(secret, test_id),
-        ctx.connection_tests.timeout_s,
-    )
+    ctx, test_id = services(), new_id()
+    sealed = ctx.sealer.seal(Secret(password.get_secret_value()), test_id)
+    tests.create(test_id, login, sealed, ctx.connection_tests.timeout_s)
+    return test_id
 
 
-def begin_for_gateway(tests: ConnectionTestRepository, gateway_id: UUID, body: GatewayTrialRequest) -> UUID:
+def create_for_gateway(tests: ConnectionTestRepository, gateway_id: UUID, body: GatewayTrialRequest) -> UUID:
     """A connection test of a gateway. Raises InvalidRequestError where its stored password may not go."""
     stored, named = tests.lock_login(gateway_id), body.provided_fields()
     login = StoredLogin(named.get("url", stored.url), named.get("email", stored.email))
     if "password" in named:
-        return begin(tests, login, body.password)
+        return create(tests, login, body.password)
     confined = confinement_after(services().passwords.judge(stored.url, login.url))
-    return tests.create_with_stored_password(
-        gateway_id, login, services().connection_tests.timeout_s, confined
-    )
+    test_id = new_id()
+    timeout_s = services().connection_tests.timeout_s
+    tests.create_with_stored_password(test_id, gateway_id, login, timeout_s, confined)
+    return test_id

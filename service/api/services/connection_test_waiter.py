@@ -6,7 +6,6 @@ How many wait at once is bounded where tests begin: by what the workers can do.
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -32,14 +31,11 @@ class ConnectionTestWaiter:
     ending: threading.Event = field(default_factory=threading.Event)
     """Set when the process is to end: nobody waits any more then."""
 
-    def run(self, database: Database, begin: Callable[[ConnectionTestRepository], UUID]) -> TrialResponse:
-        """Begins a connection test in a transaction and waits for what comes of it.
+    def wait(self, database: Database, test_id: UUID) -> TrialResponse:
+        """Waits for the result of a connection test, and deletes it.
 
-        Raises what `begin` does, TooManyConnectionTestsError, NoWorkerError, ConnectionTestLostError and
-        DatabaseError.
+        Raises NoWorkerError, ConnectionTestLostError, DatabaseError.
         """
-        with database.transaction() as transaction:
-            test_id = begin(ConnectionTestRepository(transaction))
         try:
             found = self._wait(ConnectionTestRepository(database), test_id)
         except DatabaseError:

@@ -1,10 +1,9 @@
-"""Trials: a login that a client wants to know to work, before it is saved; a worker tries it out, once.
+"""Connection tests: a worker tries a login once, before it is saved.
 
-API and workers meet in a row of `connection_tests`. It is gone when its answer was read, and at the latest
-`PRUNE_AFTER_S` (of `trial_claims`) after it was to be over.
+API and workers meet in a row of `connection_tests`. The API deletes it when it has read the result; workers
+delete what is left `PRUNE_AFTER_S` after it expired.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -27,27 +26,20 @@ class StoredLogin:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Who could do a trial, and how many are under way or wait."""
+    """How many workers can run tests, and how many tests run or wait."""
 
     workers: int
-    trials: int
-
-
-@dataclass(frozen=True, slots=True)
-class TrialId:
-    """The id of a trial, which its password is sealed with."""
-
-    id: UUID
+    tests: int
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a trial is."""
+    """How far a test is."""
 
     result: dict[str, Any] | None
     is_claimed: bool
     has_worker: bool
-    """Whether the worker that does it is live; if none does it yet: whether any is that could."""
+    """The worker that runs it is live; before one has claimed it: a live worker could claim it."""
 
 
 # One after the other: what the next statement counts stays true until the end of the transaction. The number
@@ -67,15 +59,13 @@ FIND_CAPACITY = Query(
         (
             SELECT count(*) FROM connection_tests
             WHERE result IS NULL AND expires_at > clock_timestamp()
-        ) AS trials
+        ) AS tests
     """,
     Capacity,
     retryable=True,
 )
 
-NEW_TEST_ID = Query("SELECT uuidv7() AS id", TrialId, retryable=True)
-
-# Kept as it is until the trial has its own copy of the password.
+# Locked until the test has its own copy of the password.
 LOCK_STORED_LOGIN = Query(
     "SELECT url, email FROM gateways WHERE id = %(gateway_id)s AND deleted_at IS NULL FOR SHARE", StoredLogin
 )
@@ -127,33 +117,35 @@ DELETE_TEST = Command("DELETE FROM connection_tests WHERE id = %(id)s")
 
 
 class ConnectionTestRepository:
-    """The API's side: `begin…` in a transaction, the rest on the database."""
+    """The API's side: `create…` in a transaction, the rest on the database."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def begin(self, url: str, email: str, seal: Callable[[UUID], bytes], limit_s: float) -> UUID:
-        """A trial with a password that `seal` seals for the id that it is told.
+    def create(self, test_id: UUID, login: StoredLogin, sealed_password: bytes, limit_s: float) -> None:
+        """A test with a password that is sealed for this id.
 
         Raises NoWorkerError, TooManyConnectionTestsError.
         """
         self._check_capacity()
-        test_id = self._new_id()
-        values = {"id": test_id, "url": url, "email": email, "sealed_password": seal(test_id)}
+        values = {"id": test_id, "url": login.url, "email": login.email, "sealed_password": sealed_password}
         self._executor.execute(INSERT_TEST, {**values, "limit_s": limit_s})
         notify_connection_test(self._executor)
-        return test_id
 
     def create_with_stored_password(
-        self, gateway_id: UUID, login: StoredLogin, limit_s: float, password_is_confined: bool | None = None
-    ) -> UUID:
+        self,
+        test_id: UUID,
+        gateway_id: UUID,
+        login: StoredLogin,
+        limit_s: float,
+        password_is_confined: bool | None = None,
+    ) -> None:
         """The same with the password of a gateway, which `lock_login` holds as it is.
 
         `password_is_confined`: None if it is as confined as the gateway's.
         Raises GatewayNotFoundError, NoWorkerError, TooManyConnectionTestsError.
         """
         self._check_capacity()
-        test_id = self._new_id()
         values = {
             "id": test_id,
             "gateway_id": gateway_id,
@@ -165,7 +157,6 @@ class ConnectionTestRepository:
         if self._executor.execute(INSERT_TEST_OF_STORED, values) == 0:
             raise GatewayNotFoundError
         notify_connection_test(self._executor)
-        return test_id
 
     def lock_login(self, gateway_id: UUID) -> StoredLogin:
         """How a gateway is reached, until the transaction ends. Raises GatewayNotFoundError."""
@@ -175,20 +166,17 @@ class ConnectionTestRepository:
         return login
 
     def find_progress(self, test_id: UUID) -> Progress | None:
-        """None: it is not there any more, whatever of."""
+        """None if the row is gone."""
         return self._executor.fetch_one(FIND_PROGRESS, {"id": test_id})
 
     def delete(self, test_id: UUID) -> None:
-        """Nobody waits for it."""
+        """The API no longer waits for it."""
         self._executor.execute(DELETE_TEST, {"id": test_id})
-
-    def _new_id(self) -> UUID:
-        return required(self._executor.fetch_one(NEW_TEST_ID, {})).id
 
     def _check_capacity(self) -> None:
         required(self._executor.fetch_one(LOCK_TESTS, {}))
-        room = required(self._executor.fetch_one(FIND_CAPACITY, {}))
-        if not room.workers:
+        capacity = required(self._executor.fetch_one(FIND_CAPACITY, {}))
+        if not capacity.workers:
             raise NoWorkerError
-        if room.trials >= min(room.workers * CONNECTION_TESTS_PER_WORKER, MOST_IN_ALL):
+        if capacity.tests >= min(capacity.workers * CONNECTION_TESTS_PER_WORKER, MOST_IN_ALL):
             raise TooManyConnectionTestsError

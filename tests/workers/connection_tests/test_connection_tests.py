@@ -11,6 +11,7 @@ import pytest
 from service.config import CONNECTION_TESTS_PER_WORKER
 from service.crypto import Secret
 from service.database.desired.connection_tests import MOST_IN_ALL, ConnectionTestRepository, StoredLogin
+from service.database.engine.ids import new_id
 from service.database.engine.pool import ConnectionExecutor, connect
 from service.database.observed.workers import WorkerRepository
 from service.errors import GatewayNotFoundError, NoWorkerError, TooManyConnectionTestsError
@@ -35,11 +36,11 @@ WAIT_S = 10.0
 
 def begin(testbed: WorkerTestBed, url: str, password: str = PASSWORD, limit_s: float = 10) -> UUID:
     """A trial as the API begins it."""
-    secret = Secret(password)
+    test_id = new_id()
+    sealed = testbed.sealer.seal(Secret(password), test_id)
     with testbed.database.transaction() as transaction:
-        return ConnectionTestRepository(transaction).begin(
-            url, EMAIL, lambda test_id: testbed.sealer.seal(secret, test_id), limit_s
-        )
+        ConnectionTestRepository(transaction).create(test_id, StoredLogin(url, EMAIL), sealed, limit_s)
+    return test_id
 
 
 def put(testbed: WorkerTestBed, url: str, expires_in_s: float = 10, password: str = PASSWORD) -> UUID:
@@ -222,7 +223,8 @@ def test_a_stored_password_is_copied_and_only_of_what_is_there(testbed: WorkerTe
     with testbed.database.transaction() as transaction:
         trials = ConnectionTestRepository(transaction)
         assert trials.lock_login(row_id) == StoredLogin("ws://gateway", EMAIL)
-        test_id = trials.create_with_stored_password(row_id, StoredLogin("ws://gateway/a", EMAIL), 10)
+        test_id = new_id()
+        trials.create_with_stored_password(test_id, row_id, StoredLogin("ws://gateway/a", EMAIL), 10)
     row = row_of(testbed, test_id)
     assert (row.url, row.sealed_for) == ("ws://gateway/a", row_id)
     assert testbed.sealer.open(bytes(row.sealed_password), row_id).reveal() == PASSWORD
@@ -232,7 +234,7 @@ def test_a_stored_password_is_copied_and_only_of_what_is_there(testbed: WorkerTe
         with pytest.raises(GatewayNotFoundError):
             trials.lock_login(row_id)
         with pytest.raises(GatewayNotFoundError):
-            trials.create_with_stored_password(row_id, StoredLogin("ws://gateway", EMAIL), 10)
+            trials.create_with_stored_password(new_id(), row_id, StoredLogin("ws://gateway", EMAIL), 10)
 
 
 class Clock:
