@@ -1,4 +1,4 @@
-"""How workers are told that there is something to look at."""
+"""Notifications to workers. They are hints: workers poll as well."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ NOTIFY_RECOVERIES = Query(
 
 
 def notify_gateways_changed(executor: Executor) -> None:
-    """Tells all workers to look: in a transaction, with its end. A hint: they look by themselves as well.
+    """Notifies all workers of changed gateways; in a transaction, when it commits.
 
-    What is committed before this begins is seen by who is told. Raises DatabaseError.
+    Workers then see whatever was committed before this call. Raises DatabaseError.
     """
     executor.execute(NOTIFY_GATEWAYS_CHANGED, {})
 
 
 def notify_recoveries(executor: Executor, groups: Sequence[str]) -> None:
-    """Tells all workers that gateways of these groups, which could not be reached, come back."""
+    """Notifies all workers that gateways of these groups can be reached again."""
     executor.fetch_one(NOTIFY_RECOVERIES, {"groups": list(groups)})
 
 
 def notify_connection_test(executor: Executor) -> None:
-    """Tells all workers that there is a trial to do."""
+    """Notifies all workers of a waiting connection test."""
     executor.execute(NOTIFY_CONNECTION_TEST, {})

@@ -1,4 +1,4 @@
-"""Trials as workers do them: claimed, finished or released, and removed when nobody did."""
+"""Connection tests as workers run them: claimed, finished or released, and pruned if left over."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ PRUNE_AFTER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ClaimedConnectionTest:
-    """What a worker needs to do a trial; the password still sealed."""
+    """What a worker needs to run a test; the password is still sealed."""
 
     id: UUID
     url: str
@@ -81,12 +81,12 @@ class ConnectionTestClaimRepository:
         self._worker = worker
 
     def claim(self, limit: int) -> Sequence[ClaimedConnectionTest]:
-        """At most `limit` trials that nobody does yet, oldest first; none for a worker that was ended."""
+        """At most `limit` unclaimed tests, oldest first; none for a worker that was ended."""
         values = {"worker_id": self._worker.id, "epoch": self._worker.epoch, "limit": limit}
         return self._executor.fetch_all(CLAIM_TESTS, values)
 
     def finish(self, test_id: UUID, result: Mapping[str, Any]) -> None:
-        """Writes down what came of it; the password is gone with that."""
+        """Stores the result, and deletes the password."""
         values = {"id": test_id, "worker_id": self._worker.id, "result": Jsonb(result)}
         self._executor.execute(FINISH_TEST, values)
 
@@ -96,5 +96,5 @@ class ConnectionTestClaimRepository:
         notify_connection_test(self._executor)
 
     def prune(self) -> int:
-        """Removes what nobody waits for any more; tells how many."""
+        """Deletes expired tests that the API left; returns how many."""
         return self._executor.execute(PRUNE_TESTS, {"after_s": PRUNE_AFTER_S})
