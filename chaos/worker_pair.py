@@ -18,14 +18,14 @@ FROM workers WHERE pid = %s AND ended_at IS NULL
 """
 
 
-class Pair(NamedTuple):
+class WorkerPair(NamedTuple):
     """What the victim holds at the moment is `lost`: at least one gateway."""
 
     site: Site
     victim: WorkerProcess
     victim_id: str
-    heir: WorkerProcess
-    heir_id: str
+    successor: WorkerProcess
+    successor_id: str
     lost: list[str]
 
     @property
@@ -34,24 +34,24 @@ class Pair(NamedTuple):
         return [self.site.gateway(gateway_id) for gateway_id in self.lost]
 
 
-def start_pair(
+def start_worker_pair(
     testbed: ChaosTestBed,
     *,
     victims_url: str | None = None,
     victims_clock_error_s: float = 0,
-    heirs_clock_error_s: float = 0,
-) -> Pair:
+    successors_clock_error_s: float = 0,
+) -> WorkerPair:
     """Both running, everything connected, and nothing changing hands any more. Raises StackError."""
     site = testbed.start_site(GATEWAYS)
     testbed.register(urls_of(site))
     victim = testbed.start_worker(database_url=victims_url, clock_error_s=victims_clock_error_s)
     testbed.await_connected(testbed.ids)
-    heir = testbed.start_worker(clock_error_s=heirs_clock_error_s)
+    successor = testbed.start_worker(clock_error_s=successors_clock_error_s)
     await_calm(testbed, site)
     lost = testbed.held_by(victim)
     if not lost:
         raise StackError("the first worker holds nothing")
-    return Pair(site, victim, id_of(testbed, victim), heir, id_of(testbed, heir), lost)
+    return WorkerPair(site, victim, id_of(testbed, victim), successor, id_of(testbed, successor), lost)
 
 
 def await_calm(testbed: ChaosTestBed, site: Site, calm_s: float = CALM_S) -> None:

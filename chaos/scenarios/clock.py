@@ -8,7 +8,7 @@ from time import monotonic
 from chaos.findings import Findings
 from chaos.scenarios.gateways import cut_one, seconds_between
 from chaos.testbed import ChaosTestBed, Status, since
-from chaos.worker_pair import LEASE, is_unknown, is_with, start_pair
+from chaos.worker_pair import LEASE, is_unknown, is_with, start_worker_pair
 from chaos.worker_process import WorkerProcess
 from devstack.harness.sandbox import Sandbox
 
@@ -27,8 +27,8 @@ def clock(sandbox: Sandbox, findings: Findings) -> None:
     """One worker an hour ahead, the other one an hour behind."""
     with ChaosTestBed(sandbox, "clock") as testbed:
         began = monotonic()
-        pair = start_pair(testbed, victims_clock_error_s=HOUR_S, heirs_clock_error_s=-HOUR_S)
-        shown = [round(clock_error_s(worker)) for worker in (pair.victim, pair.heir)]
+        pair = start_worker_pair(testbed, victims_clock_error_s=HOUR_S, successors_clock_error_s=-HOUR_S)
+        shown = [round(clock_error_s(worker)) for worker in (pair.victim, pair.successor)]
         findings.holds(
             f"logs are off by {shown[0]:+d} s and {shown[1]:+d} s",
             abs(shown[0] - HOUR_S) < HOUR_S / 10 and abs(shown[1] + HOUR_S) < HOUR_S / 10,
@@ -43,7 +43,7 @@ def clock(sandbox: Sandbox, findings: Findings) -> None:
             f"of {passed_s:.0f} s that have passed",
             worst_s <= passed_s and history_s <= passed_s,
         )
-        left = [testbed.rows(LEASE, worker.pid)[0].left_s for worker in (pair.victim, pair.heir)]
+        left = [testbed.rows(LEASE, worker.pid)[0].left_s for worker in (pair.victim, pair.successor)]
         findings.holds(
             f"leases end in {left[0]:.1f} s and {left[1]:.1f} s", all(0 < each <= LEASE_S for each in left)
         )
@@ -52,7 +52,7 @@ def clock(sandbox: Sandbox, findings: Findings) -> None:
         killed = monotonic()
         pair.victim.send(signal.SIGKILL)
         findings.within("killed: unknown after", since(killed, testbed.wait_for(lost, is_unknown, 12)), 2)
-        taken = testbed.wait_for(lost, is_with(pair.heir_id), GIVE_UP_S)
+        taken = testbed.wait_for(lost, is_with(pair.successor_id), GIVE_UP_S)
         findings.within("taken over after", since(killed, taken), 12)
         most = pair.site.summary()["max_open_sessions"]
         findings.holds(f"at most {most} session a gateway", most == 1)

@@ -23,7 +23,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
 
-class Asker:
+class Prober:
     """Asks the API all the time, from a thread of its own, and keeps how long answers took."""
 
     def __init__(self, testbed: ChaosTestBed) -> None:
@@ -33,7 +33,7 @@ class Asker:
         self.longest_s = 0.0
         self.answers = 0
         self.unanswered = 0
-        self._thread = threading.Thread(target=self._run, name="asker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -124,7 +124,7 @@ def _outage(
         server = testbed.start_server()
         site, _ = testbed.start(8)
         actors = Actors(site.gateways[2:], site.gateways[0], site.gateways[1])
-        asker = Asker(testbed)
+        prober = Prober(testbed)
         testbed.say("the outage begins")
         cutter = threading.Timer(0.5, _cut, [actors])
         cutter.start()
@@ -136,12 +136,12 @@ def _outage(
         right = testbed.wait(lambda: _is_right(testbed, actors), GIVE_UP_S)
         findings.within("states right after", since(returned, right), RIGHT_LIMIT_S)
         testbed.pause(2)
-        asker.stop()
+        prober.stop()
         lost = sum(gateway.logins != 1 or gateway.open_sessions != 1 for gateway in actors.steady)
         findings.holds(f"{lost} of {len(actors.steady)} sessions lost", lost == 0)
         _judge_history(testbed, site, actors, findings)
-        findings.within(f"slowest of {asker.answers} answers", asker.longest_s, ANSWER_LIMIT_S)
-        findings.holds(f"{asker.unanswered} without answer", asker.unanswered == 0)
+        findings.within(f"slowest of {prober.answers} answers", prober.longest_s, ANSWER_LIMIT_S)
+        findings.holds(f"{prober.unanswered} without answer", prober.unanswered == 0)
 
 
 def _cut(actors: Actors) -> None:

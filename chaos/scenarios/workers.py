@@ -7,7 +7,7 @@ from time import monotonic
 from chaos.findings import Findings
 from chaos.proxy import Mode
 from chaos.testbed import ChaosTestBed, most_sessions, port_of, since, with_port
-from chaos.worker_pair import LEASE, Pair, await_calm, is_unknown, is_with, start_pair
+from chaos.worker_pair import LEASE, WorkerPair, await_calm, is_unknown, is_with, start_worker_pair
 from devstack.harness.sandbox import Sandbox
 from simulator import Gateway
 
@@ -26,7 +26,7 @@ COUNT_REASON = "SELECT count(*) FROM gateway_events WHERE reason_code = %s"
 def worker_kill(sandbox: Sandbox, findings: Findings) -> None:
     """kill -9."""
     with ChaosTestBed(sandbox, "worker-kill") as testbed:
-        pair = start_pair(testbed)
+        pair = start_worker_pair(testbed)
         testbed.say("kill -9")
         began = monotonic()
         pair.victim.send(signal.SIGKILL)
@@ -37,7 +37,7 @@ def worker_kill(sandbox: Sandbox, findings: Findings) -> None:
 def worker_freeze(sandbox: Sandbox, findings: Findings) -> None:
     """SIGSTOP; after the take-over SIGCONT."""
     with ChaosTestBed(sandbox, "worker-freeze") as testbed:
-        pair = start_pair(testbed)
+        pair = start_worker_pair(testbed)
         testbed.say("SIGSTOP")
         began = monotonic()
         pair.victim.send(signal.SIGSTOP)
@@ -63,7 +63,9 @@ def worker_cut_off(sandbox: Sandbox, findings: Findings) -> None:
     with ChaosTestBed(sandbox, "worker-cut-off") as testbed:
         server_port = port_of(testbed.database_url)
         proxy = testbed.start_proxy(server_port)
-        pair = start_pair(testbed, victims_url=with_port(testbed.database_url, server_port, proxy.port))
+        pair = start_worker_pair(
+            testbed, victims_url=with_port(testbed.database_url, server_port, proxy.port)
+        )
         testbed.say("cut off from PostgreSQL")
         began = monotonic()
         proxy.switch(Mode.DROP)
@@ -74,7 +76,7 @@ def worker_cut_off(sandbox: Sandbox, findings: Findings) -> None:
         left_s = None if closed is None else lease_ends_at - closed
         shown = "never, before" if left_s is None else before_or_after(left_s)
         findings.holds(f"sessions let go {shown} its lease ends", left_s is not None and left_s > 0)
-        taken = testbed.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
+        taken = testbed.wait_for(pair.lost, is_with(pair.successor_id), GIVE_UP_S)
         findings.within("taken over after", since(began, taken), TAKEN_OVER_LIMIT_S)
         proxy.switch(Mode.OPEN)
         await_calm(testbed, pair.site)
@@ -88,11 +90,11 @@ def worker_cut_off(sandbox: Sandbox, findings: Findings) -> None:
 def worker_term(sandbox: Sandbox, findings: Findings) -> None:
     """SIGTERM with gateways that answer; then the other worker, with gateways that are dead."""
     with ChaosTestBed(sandbox, "worker-term") as testbed:
-        pair = start_pair(testbed)
+        pair = start_worker_pair(testbed)
         testbed.say("SIGTERM")
         began = monotonic()
         pair.victim.send(signal.SIGTERM)
-        taken = testbed.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
+        taken = testbed.wait_for(pair.lost, is_with(pair.successor_id), GIVE_UP_S)
         ended = pair.victim.wait_for_end(GIVE_UP_S)
         findings.within("another worker has them after", since(began, taken), 2)
         findings.within("exit after", since(began, ended), EXIT_LIMIT_S)
@@ -104,9 +106,9 @@ def worker_term(sandbox: Sandbox, findings: Findings) -> None:
         for gateway in pair.site.gateways:
             gateway.freeze()
         began = monotonic()
-        pair.heir.send(signal.SIGTERM)
+        pair.successor.send(signal.SIGTERM)
         findings.within(
-            "gateways dead: exit after", since(began, pair.heir.wait_for_end(GIVE_UP_S)), EXIT_LIMIT_S
+            "gateways dead: exit after", since(began, pair.successor.wait_for_end(GIVE_UP_S)), EXIT_LIMIT_S
         )
 
 
@@ -159,14 +161,14 @@ def _judge_endings(gateways: list[Gateway], findings: Findings) -> None:
 
 
 def _measure_take_over(
-    testbed: ChaosTestBed, pair: Pair, began: float, unknown_limit_s: float, findings: Findings
+    testbed: ChaosTestBed, pair: WorkerPair, began: float, unknown_limit_s: float, findings: Findings
 ) -> None:
     unknown = testbed.wait_for(pair.lost, is_unknown, TAKEN_OVER_LIMIT_S)
     findings.within("unknown after", since(began, unknown), unknown_limit_s)
-    taken = testbed.wait_for(pair.lost, is_with(pair.heir_id), GIVE_UP_S)
+    taken = testbed.wait_for(pair.lost, is_with(pair.successor_id), GIVE_UP_S)
     findings.within("connected by another worker after", since(began, taken), TAKEN_OVER_LIMIT_S)
 
 
-def _judge_sessions(pair: Pair, findings: Findings) -> None:
+def _judge_sessions(pair: WorkerPair, findings: Findings) -> None:
     most = most_sessions(pair.site.gateways)
     findings.holds(f"at most {most} session a gateway", most == 1)

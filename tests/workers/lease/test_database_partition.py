@@ -38,12 +38,12 @@ def test_a_worker_whose_database_falls_silent_lets_go_before_another_takes_over(
         lease = "SELECT clock_timestamp() < lease_expires_at AS runs FROM workers"
         site.wait(lambda seen: seen.summary()["open_sessions"] == 0)
         assert testbed.rows(lease)[0].runs
-        heir = start_worker(LEASE_S="10")
+        successor = start_worker(LEASE_S="10")
         site.wait(lambda seen: seen.summary()["open_sessions"] == 2, timeout_s=8)
         # The same process is there again when its database is.
         network.switch(Mode.OPEN)
         wait_until(lambda: cut_off.worker._lease.worker is not None, timeout_s=15)
-        wait_until(lambda: len(heir.registry) == len(cut_off.registry) == 1, timeout_s=30)
+        wait_until(lambda: len(successor.registry) == len(cut_off.registry) == 1, timeout_s=30)
         for row_id in row_ids:
             testbed.wait_for_state(row_id, "connected")
         assert site.summary()["max_open_sessions"] == 1

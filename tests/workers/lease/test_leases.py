@@ -154,12 +154,12 @@ def test_nobody_is_buried_before_the_lease_is_over(
 def test_an_ended_worker_changes_nothing(
     testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
 ) -> None:
-    zombie, heir, _ = contenders
+    zombie, successor, _ = contenders
     zombie.claim()
     zombie.report(row_ids[0])
     run_out(testbed, zombie)
-    assert heir.reap() == [zombie.identity.id]
-    assert heir.reap() == []
+    assert successor.reap() == [zombie.identity.id]
+    assert successor.reap() == []
     extra = testbed.add("AP-extra", "ws://127.0.0.1:9")
     events = len(testbed.events(row_ids[0]))
     assert not zombie.renew()
@@ -169,7 +169,7 @@ def test_an_ended_worker_changes_nothing(
     assert len(testbed.events(row_ids[0])) == events
     assert extra not in holders(testbed)
     assert set(holders(testbed).values()) == {None}
-    assert heir.claim() == 21
+    assert successor.claim() == 21
 
 
 @pytest.mark.req("LIFECYCLE-04")
@@ -208,10 +208,10 @@ def test_a_frozen_worker_is_ended_by_its_guard_before_another_takes_over(
     frozen = spawn_worker(LEASE_S="2")
     row_id = testbed.add(gateway.gateway_id, gateway.url)
     testbed.wait_for_state(row_id, "connected")
-    heir = start_worker(LEASE_S="6")
+    successor = start_worker(LEASE_S="6")
     wait_until(lambda: len(testbed.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
     frozen.send(signal.SIGSTOP)
-    wait_until(lambda: heir.state(row_id) is State.CONNECTED, timeout_s=6)
+    wait_until(lambda: successor.state(row_id) is State.CONNECTED, timeout_s=6)
     assert frozen.process.wait(5) == -signal.SIGKILL
     assert (gateway.logins, gateway.max_open_sessions) == (2, 1)
 
@@ -225,17 +225,17 @@ def test_a_worker_that_wakes_after_the_take_over_changes_nothing(
     frozen = spawn_worker(LEASE_S="2")
     row_id = testbed.add(gateway.gateway_id, gateway.url)
     testbed.wait_for_state(row_id, "connected")
-    heir = start_worker(LEASE_S="6")
+    successor = start_worker(LEASE_S="6")
     wait_until(lambda: len(testbed.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
     frozen.send_to_all(signal.SIGSTOP)
-    wait_until(lambda: heir.state(row_id) is State.CONNECTED, timeout_s=6)
+    wait_until(lambda: successor.state(row_id) is State.CONNECTED, timeout_s=6)
     testbed.wait_for_state(row_id, "connected")
     written = len(testbed.events(row_id))
     frozen.send_to_all(signal.SIGCONT)
     wait_until(lambda: "lease lost" in frozen.log, what="the frozen worker to notice")
     gateway.wait(lambda seen: seen.open_sessions == 1)
     wait_until(lambda: len(testbed.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
-    assert testbed.status(row_id).worker_id == heir.worker._lease.worker.id  # type: ignore[union-attr]
+    assert testbed.status(row_id).worker_id == successor.worker._lease.worker.id  # type: ignore[union-attr]
     assert frozen.terminate() == 0
     assert testbed.status(row_id).state == "connected"
     assert (gateway.logins, len(testbed.events(row_id))) == (2, written)

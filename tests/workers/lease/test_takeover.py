@@ -45,16 +45,16 @@ def test_gateways_of_a_killed_worker_are_taken_over(
     row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
     for row_id in row_ids:
         testbed.wait_for_state(row_id, "connected")
-    heir = start_worker(LEASE_S="10")
-    wait_until(lambda: len(heir.registry) == 2)
+    successor = start_worker(LEASE_S="10")
+    wait_until(lambda: len(successor.registry) == 2)
     for row_id in row_ids:
         testbed.wait_for_state(row_id, "connected")
-    [orphan, _] = set(row_ids) - heir.registry.ids()
+    [orphan, _] = set(row_ids) - successor.registry.ids()
     doomed.kill()
     testbed.wait_for_state(orphan, "unknown", timeout_s=2)
     for row_id in row_ids:
         testbed.wait_for_state(row_id, "connected", timeout_s=8)
-    assert len(heir.registry) == 4
+    assert len(successor.registry) == 4
     seen = site.summary()
     assert (seen["open_sessions"], seen["max_open_sessions"]) == (4, 1)
     moves = [(event.from_state, event.to_state) for event in testbed.events(orphan)]
