@@ -39,7 +39,7 @@ class IdConverter(BaseConverter):
 
 
 class Api(Flask):
-    """Flask without what it finds out anew for every request, and what is always the same here."""
+    """Flask without per-request work whose result never changes here."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No function here is a coroutine's."""
@@ -61,7 +61,7 @@ class Api(Flask):
 
 
 def create_app(config: ApiConfig | None = None) -> Flask:
-    """The application, its pool not yet open: open it behind the fork, with `services_of(app).database`.
+    """Create the application. Open its pool after the fork, with `services_of(app).database`.
 
     Without `config` the environment is read. Raises ConfigurationError.
     """

@@ -1,4 +1,4 @@
-"""The API's settings and those that it shares with the workers: read once, frozen, passed in."""
+"""The API's settings, and those shared with the workers: read once, immutable, passed in."""
 
 import ipaddress
 import re
@@ -59,7 +59,7 @@ class DatabaseConfig:
 
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
-    """Everything that an API process is told from outside."""
+    """The settings of an API process."""
 
     database: DatabaseConfig
     encryption_key: Secret
@@ -85,7 +85,7 @@ class ApiConfig:
 
     @property
     def serves_only_this_machine(self) -> bool:
-        """Whether no tokens are required, because nobody else can reach the API."""
+        """Whether no tokens are required, because only this machine can reach the API."""
         return not self.requires_tokens and is_loopback(self.host) and self.trusted_proxies == 0
 
     @classmethod

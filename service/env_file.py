@@ -27,7 +27,7 @@ def unknown_names(path: Path) -> str:
     """One line that names what no part reads, empty if there is nothing of the kind.
 
     A name counts as known if `.env.example` beside the file lists it, or the file itself refers to it.
-    Says nothing of a file that cannot be read: whoever needs its settings does.
+    Ignores an unreadable file: reading its settings reports that.
     """
     try:
         known, written = set(read_env_file(path.with_name(".env.example"))), read_env_file(path)

@@ -1,34 +1,34 @@
-"""Every error that we raise on purpose, in one small tree."""
+"""Every error that Millgate raises on purpose."""
 
 from collections.abc import Mapping, Sequence
 
 
 class MillgateError(Exception):
-    """The root: catch this for anything that we raise on purpose."""
+    """Base of every error that Millgate raises on purpose."""
 
 
 class ConfigurationError(MillgateError):
-    """A setting is absent or wrong; the message is one line for whoever starts the process."""
+    """A setting is missing or invalid; the message is one line for the operator."""
 
 
 class SealError(MillgateError):
-    """A sealed value does not open: another key, another row, or changed bytes."""
+    """A sealed value does not open: wrong key, wrong row or changed bytes."""
 
 
 class DatabaseError(MillgateError):
-    """PostgreSQL refused a statement for a reason that no caller could have foreseen."""
+    """PostgreSQL rejected a statement for an unexpected reason."""
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """PostgreSQL can not be reached, or gave no answer in time; what the statement did is not known."""
+    """PostgreSQL is unreachable or did not respond in time; whether the statement took effect is unknown."""
 
 
 class DatabaseTimeoutError(DatabaseUnavailableError):
-    """PostgreSQL ended a statement that took too long, or waited too long for a lock; it changed nothing."""
+    """PostgreSQL cancelled a statement that ran or waited for a lock too long; it changed nothing."""
 
 
 class OverloadedError(DatabaseUnavailableError):
-    """So many wait for a connection to the database that this one would wait in vain. Nothing was done."""
+    """Too many requests wait for a database connection. Nothing was done."""
 
 
 class FactoryNotFoundError(MillgateError):
@@ -40,11 +40,11 @@ class GatewayNotFoundError(MillgateError):
 
 
 class OrganizationUnknownError(MillgateError):
-    """A factory names an organization that is not there."""
+    """A factory names an organization that does not exist."""
 
 
 class FactoryUnknownError(MillgateError):
-    """A gateway names a factory that is not there, or no longer."""
+    """A gateway names a factory that does not exist or is deleted."""
 
 
 class GatewayIdConflictError(MillgateError):
@@ -52,11 +52,11 @@ class GatewayIdConflictError(MillgateError):
 
 
 class FactoryDeletedError(MillgateError):
-    """A gateway can not be restored while its factory is deleted."""
+    """A gateway cannot be restored while its factory is deleted."""
 
 
 class GatewayIdsTakenError(GatewayIdConflictError):
-    """Gateways can not be restored: others have their gateway_ids now. Not all of many are named."""
+    """Gateways cannot be restored: others have their gateway_ids now. Long lists are cut short."""
 
     def __init__(self, gateway_ids: Sequence[str]) -> None:
         super().__init__("other gateways are registered under these gateway_ids")
@@ -64,19 +64,19 @@ class GatewayIdsTakenError(GatewayIdConflictError):
 
 
 class PreconditionFailedError(MillgateError):
-    """The row is not in the state that the caller made a condition of; nothing was changed."""
+    """The row no longer matches the precondition; nothing was changed."""
 
 
 class TokenNotFoundError(MillgateError):
-    """No API token that was not revoked has this name."""
+    """No valid API token has this name."""
 
 
 class TokenNameConflictError(MillgateError):
-    """Another API token has this name, and was not revoked."""
+    """Another valid API token has this name."""
 
 
 class UnauthorizedError(MillgateError):
-    """A request without a good token. `is_given`: it came with something in its place."""
+    """A request without a valid token. `is_given`: it had an invalid one."""
 
     def __init__(self, *, is_given: bool) -> None:
         super().__init__("unauthorized")
@@ -84,11 +84,11 @@ class UnauthorizedError(MillgateError):
 
 
 class ScopeTooSmallError(MillgateError):
-    """A good token, but not one for this."""
+    """The token is valid but its scope does not allow this."""
 
 
 class TooManyFailuresError(MillgateError):
-    """Nobody from this address is listened to without a good token, for this many seconds."""
+    """Rate limit: too many failed authentications from this address."""
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__("too many failures")
@@ -96,23 +96,23 @@ class TooManyFailuresError(MillgateError):
 
 
 class MetricsUnavailableError(MillgateError):
-    """The numbers of the API's processes can not be read at the moment."""
+    """The metrics of the API's processes cannot be read right now."""
 
 
 class NoWorkerError(MillgateError):
-    """No worker is there that could try a gateway out, or none was free in time."""
+    """No worker was available in time to run a connection test."""
 
 
 class TooManyConnectionTestsError(MillgateError):
-    """As many gateways as may be are being tried out already."""
+    """The limit of concurrent connection tests is reached."""
 
 
 class ConnectionTestLostError(MillgateError):
-    """A gateway was being tried out, and nobody will ever know what came of it."""
+    """A connection test was interrupted and has no result."""
 
 
 class InvalidRequestError(MillgateError):
-    """A body, query or path that is not what it has to be; the details never carry what was sent."""
+    """A body, query or path is invalid; the details never contain what was sent."""
 
     def __init__(self, code: str, message: str, details: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(message)
@@ -122,27 +122,27 @@ class InvalidRequestError(MillgateError):
 
 
 class EventCursorExpiredError(MillgateError):
-    """What was behind a place in the stream of events is not all there any more."""
+    """Events after this cursor have been deleted."""
 
 
 class TooManyWaitingError(MillgateError):
-    """As many requests as may are waiting for events in this process."""
+    """The limit of requests waiting for events in this process is reached."""
 
 
 class ShuttingDownError(MillgateError):
-    """This process stops: nothing that takes long is begun any more."""
+    """This process is stopping and starts nothing that takes long."""
 
 
 class ImportTooBigError(MillgateError):
-    """A file to import has more rows or bytes than one may have."""
+    """An import file has too many rows or bytes."""
 
 
 class TooManyImportsError(MillgateError):
-    """As many files as there is room for are being imported."""
+    """The limit of concurrent imports is reached."""
 
 
 class MisdirectedRequestError(MillgateError):
-    """The Host header names a host that this server does not answer for."""
+    """The Host header names a host that this server does not serve."""
 
 
 class CrossOriginError(MillgateError):
@@ -150,7 +150,7 @@ class CrossOriginError(MillgateError):
 
 
 class NotReadyError(MillgateError):
-    """Something without which the service cannot keep its promises is not there; the details name it."""
+    """The service is not ready; the details say why."""
 
     def __init__(self, details: Sequence[Mapping[str, str]]) -> None:
         super().__init__("not ready")

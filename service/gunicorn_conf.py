@@ -1,5 +1,5 @@
 """gunicorn's settings: `gunicorn --config service/gunicorn_conf.py`."""
-# ruff: noqa: E402 (before anything else is imported: who has seen the blocking functions keeps them)
+# ruff: noqa: E402 (patch before other imports, which would keep the blocking functions)
 
 from gevent import monkey  # type: ignore[import-untyped]
 
@@ -94,7 +94,7 @@ secure_scheme_headers: dict[str, str] = {}
 def on_starting(_server: Any) -> None:
     """Before the port is taken and anything is forked."""
     for name in api_config.obsolete:
-        log.warning("the setting %s has no meaning any more: remove it", name)
+        log.warning("the setting %s has no effect any more: remove it", name)
     for old_name, name in api_config.renamed.items():
         log.warning("the setting %s is now called %s: rename it", old_name, name)
     if unknown := unknown_names(Path(".env")):
@@ -110,7 +110,7 @@ def when_ready(server: Any) -> None:
 
     document_of(server.app.wsgi())
     if not api_config.requires_tokens and not is_loopback(api_config.host):
-        log.warning("AUTH=off: whoever reaches %s may read and change everything", bind)
+        log.warning("AUTH=off: any client that reaches %s can read and change everything", bind)
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -119,7 +119,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Behind the fork: neither connections nor threads are shared between processes."""
+    """After the fork: processes share neither connections nor threads."""
     services = services_of(worker.app.wsgi())
     services.database.open()
     services.event_feed.start()
@@ -150,7 +150,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """A process has ended, whatever of."""
+    """A process has ended, for whatever reason."""
     mark_process_dead(worker.pid)
 
 

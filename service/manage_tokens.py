@@ -1,4 +1,4 @@
-"""API tokens, for whoever runs Millgate: `python -m service.manage_tokens create | list | revoke`.
+"""Manage API tokens: `python -m service.manage_tokens create | list | revoke`.
 
 Needs DATABASE_URL and nothing else of the settings. A new token goes to standard output, alone and this once;
 what is said about it goes to standard error.

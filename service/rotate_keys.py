@@ -1,7 +1,7 @@
-"""`python -m service.rotate_keys`: seals every password anew with ENCRYPTION_KEY, while everything runs.
+"""`python -m service.rotate_keys`: re-encrypts every password with ENCRYPTION_KEY, without downtime.
 
 Opens with ENCRYPTION_KEY and ENCRYPTION_KEYS_OLD. May be killed and started again at any time: each batch is
-a transaction, and what is sealed anew is not looked at again. Exit status 0: no other key is in use any more.
+a transaction, and passwords already re-encrypted are skipped. Exit status 0: no other key is in use.
 """
 
 import sys
@@ -35,20 +35,20 @@ class Rotation:
     database: Database
     sealer: Sealer
     say: Callable[[str], None]
-    sealed_anew: int = 0
+    reencrypted: int = 0
     """Passwords, in this run."""
     unreadable: int = 0
     """Passwords, as of the newest pass, that none of the keys opens."""
 
     def run(self) -> bool:
-        """Tells whether the key that seals is the only one in use at the end.
+        """Return whether ENCRYPTION_KEY is the only key in use at the end.
 
         Raises ConfigurationError, DatabaseError.
         """
         with self.database.transaction() as transaction:
             check_key(transaction, self.sealer, will_seal=True)
         total = self._left()
-        self.say(f"{total} passwords to seal anew with key {self.sealer.key_id}.")
+        self.say(f"{total} passwords to re-encrypt with key {self.sealer.key_id}.")
         self._pass_until_none_is_left(total)
         return self._retire()
 
@@ -75,19 +75,19 @@ class Rotation:
                 batch = seals.lock_batch(self.sealer.key_id, after, BATCH)
                 if not batch:
                     return
-                anew = [(was, sealed) for was in batch if (sealed := self._seal(was)) is not None]
-                done = seals.reencrypt(anew)
+                batch_sealed = [(was, sealed) for was in batch if (sealed := self._seal(was)) is not None]
+                done = seals.reencrypt(batch_sealed)
             after = batch[-1].id
-            self.sealed_anew += done
+            self.reencrypted += done
             if done:
-                self.say(f"{self.sealed_anew} of {max(total, self.sealed_anew)} done.")
+                self.say(f"{self.reencrypted} of {max(total, self.reencrypted)} done.")
 
     def _seal(self, was: SealedPassword) -> bytes | None:
         try:
             return self.sealer.seal(self.sealer.open(was.sealed_password, was.id), was.id)
         except SealError as error:
             self.unreadable += 1
-            self.say(f"The password of gateway {was.id} does not open: {error}. Store it anew.")
+            self.say(f"The password of gateway {was.id} does not open: {error}. Set it again.")
             return None
 
     def _left(self) -> int:

@@ -30,7 +30,7 @@ class BackgroundThread:
         self._thread = thread
 
     def join(self, timeout_s: float) -> bool:
-        """Waits for its end; tells whether it came. One that was never started has ended."""
+        """Wait for the thread to end and return whether it did. One that never started has ended."""
         if self._thread is None:
             return True
         self._thread.join(timeout_s)

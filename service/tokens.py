@@ -2,7 +2,7 @@
 
 A token is `millgate_`, the id of its row in 32 hexadecimal digits, `_`, and 256 random bits in base64url. The
 id finds the row, the random part proves the right to it; only the SHA-256 of the random part is stored. (256
-random bits can not be guessed, so that a slow hash would protect nothing.)
+random bits cannot be guessed, so a slow hash would add nothing.)
 """
 
 import hashlib

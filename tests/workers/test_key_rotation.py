@@ -188,7 +188,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(testbed: WorkerTestBed, ro
     again = rotate(testbed.database_url, **BOTH_KEYS)
     said, _ = again.communicate(timeout=LIMIT_S)
     assert again.returncode == 0, said
-    assert f"{len(rows) - BATCH} passwords to seal anew" in said
+    assert f"{len(rows) - BATCH} passwords to re-encrypt" in said
     assert sealed_with(testbed) == {NEW.key_id: len(rows)}
     assert {password_of(testbed, row_id) for row_id in rows} == {PASSWORD}
 

@@ -45,7 +45,7 @@ _SEARCH_LIMIT_S = 2.0
     ),
 )
 def find(query: EventStreamQuery) -> Response:
-    """What happened behind the cursor, or happens within the time to wait; without a cursor, a cursor."""
+    """Events after the cursor, waiting for one if asked to; without a cursor, a start cursor."""
     scope = scope_of("event stream", {"factory_id": query.factory_id})
     if query.after is not None and query.after.scope != scope:
         refusal = not_of_this_stream()
@@ -69,7 +69,7 @@ def find(query: EventStreamQuery) -> Response:
 
 
 def _follow(place: StreamPlace, query: EventStreamQuery, slot: Slot) -> StreamPart:
-    """The first transitions behind a place, or none when the time is over.
+    """The first events after a position, or none when the time is up.
 
     Raises EventCursorExpiredError, TooManyWaitingError, ShuttingDownError.
     """
@@ -107,6 +107,6 @@ def _check_token_again() -> None:
 
 
 def _is_worth_waiting(slot: Slot, position: StreamPosition, deadline: float) -> bool:
-    """Waits; tells whether something came."""
+    """Wait and return whether an event came."""
     left_s = deadline - monotonic()
     return left_s > 0 and services().event_feed.wait_after(slot, position, left_s)

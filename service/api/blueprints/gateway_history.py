@@ -36,14 +36,14 @@ _EVENT_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class EventListQuery(QueryModel):
-    """Which transitions: the newest, or those behind a cursor."""
+    """Which events: the newest, or those after a cursor."""
 
     limit: Limit = DEFAULT_LIMIT
     cursor: CursorText | None = None
 
 
 class AvailabilityQuery(QueryModel):
-    """Which time: the last day unless told otherwise."""
+    """Which time range: the last day by default."""
 
     start: Time | None = Field(default=None, alias="from")
     end: Time | None = Field(default=None, alias="to")

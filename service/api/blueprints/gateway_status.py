@@ -51,7 +51,7 @@ def connect(gateway_id: UUID) -> Response:
     is_body_optional=True,
 )
 def disconnect(gateway_id: UUID) -> Response:
-    """202: wanted disconnected until told otherwise."""
+    """202: the desired state is disconnected until a client changes it."""
     return _want(gateway_id, connected=False)
 
 

@@ -18,7 +18,7 @@ _NO_WORKER = "no worker is live, so no gateway is connected"
 @blueprint.get("")
 @Operation("get_health", "Whether the process is alive", {200: HealthResponse}, uses_database=False)
 def live() -> Response:
-    """200 while the process lives; asks nobody."""
+    """200 while the process is alive; does not use the database."""
     return respond(HealthResponse())
 
 
@@ -30,7 +30,7 @@ def live() -> Response:
     error_responses=(NotReadyError([detail("workers", _NO_WORKER, "none_live")]),),
 )
 def ready() -> Response:
-    """200, or 503 naming what is wrong; where tokens are required, only to those who show one."""
+    """200, or 503 with the reasons; where tokens are required, only clients with one see them."""
     if may_see_details():
         return respond(check_readiness())
     try:

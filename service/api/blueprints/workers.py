@@ -1,4 +1,4 @@
-"""Workers over HTTP: who is there, and what they hold."""
+"""Workers over HTTP, and what they hold."""
 
 from flask import Blueprint, Response
 

@@ -1,6 +1,6 @@
 """Who may do what: `Authorization: Bearer`, asked of every request before anything else is done with it.
 
-A good token always counts, also from an address whose failures are refused: nobody can lock others out by
+A valid token always counts, even from an address whose failures are refused: no client can lock others out by
 failing from an address that they share. Guessing 256 bits gains nothing from more attempts; the limit is
 there to spare the log and to tell the client.
 """
@@ -27,7 +27,7 @@ from service.tokens import Scope, TokenParts, covers, hash_of, is_proof, new_sec
 
 log = logging.getLogger("millgate.api")
 
-# What says nothing about anybody's plant. Readiness tells its details to the authorized only.
+# Open endpoints reveal nothing about plants. Readiness shows details to authorized clients only.
 OPEN_BLUEPRINTS = frozenset({"health", "docs"})
 READINESS = "health.ready"
 _EXTENSION = "millgate-tokens"
@@ -47,7 +47,7 @@ def asks_for_tokens(app: Flask) -> bool:
 
 
 def may_see_details() -> bool:
-    """Whether the request in hand comes from somebody who may know more than whether the service works."""
+    """Whether the client of this request may see readiness details."""
     return bool(g.get("may_see_details", True))
 
 
@@ -61,7 +61,7 @@ def _check(limiter: FailureLimiter) -> None:
     if request.endpoint == READINESS:
         g.may_see_details = _is_authorized(limiter)
     elif isinstance(request.routing_exception, MethodNotAllowed):
-        pass  # Which paths there are, and with which methods, the description tells everybody.
+        pass  # The OpenAPI document, which is public, lists paths and methods.
     elif request.method != "OPTIONS" and request.blueprint not in OPEN_BLUEPRINTS:
         _authorize(limiter)
 

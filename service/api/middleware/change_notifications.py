@@ -1,4 +1,4 @@
-"""Tells the change_notifier of requests that wrote."""
+"""Notify workers after requests that wrote."""
 
 from flask import Flask, Response, g, request
 
@@ -12,7 +12,7 @@ def note_written(*, anything: bool) -> None:
 
 
 def notify_after_writes(app: Flask, change_notifier: ChangeNotifier) -> None:
-    """Whatever may have written is told of, whether it concerns workers or not: to look costs them little."""
+    """Every write notifies workers, whether or not it concerns them: checking is cheap."""
 
     def finish(response: Response) -> Response:
         if request.method not in READING and response.status_code < 400 and g.get("has_written", True):

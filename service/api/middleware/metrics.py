@@ -1,6 +1,6 @@
 """Metrics of the API's processes, for Prometheus: GET /metrics answers for all of them.
 
-prometheus-client keeps each process's numbers in files of `directory()`. Where they can not be kept, numbers
+prometheus-client keeps each process's numbers in files of `directory()`. Where they cannot be kept, numbers
 are lost, and nothing else.
 """
 

@@ -1,4 +1,4 @@
-"""What stands around the handlers: who may call from a browser, headers, HTTPS, and whose word counts."""
+"""CORS, security headers and trusted proxies."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ _FORWARDED_SCHEME = "HTTP_X_FORWARDED_PROTO"
 
 def install_security(app: Flask, config: ApiConfig) -> None:
     """Bounds what comes in, and sets the headers of what goes out."""
-    # One more than a body may have, so that one that goes on behind its limit shows.
+    # One more than allowed, so that a longer body is noticed.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
     app.wsgi_app = _Headers(app.wsgi_app, _talisman(app.name))  # type: ignore[method-assign]
     if config.cors_origins:
@@ -118,7 +118,7 @@ class _Headers:
 
 
 class _ForgetScheme:
-    """Takes away what anybody may claim about the scheme: Talisman would believe it.
+    """Remove the client's claim about the scheme, which Talisman would trust.
 
     ProxyFix, around this, has already taken from it what a trusted proxy said.
     """

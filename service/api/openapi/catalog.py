@@ -1,4 +1,4 @@
-"""The operations that there are, where they are, who may use them, and what they may refuse."""
+"""List the application's operations: their paths, tokens and error responses."""
 
 import re
 from collections.abc import Iterator

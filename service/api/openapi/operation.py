@@ -21,9 +21,9 @@ from service.api.web.parsing import parse_body, parse_id, parse_optional_body, p
 from service.errors import MillgateError
 
 ProblemSource = type[MillgateError] | MillgateError | Problem
-"""An error of ours, one with words of its own as the example, or the answer itself."""
+"""An error class, an error with its own message as the example, or the problem itself."""
 MediaTypes = Mapping[str, Mapping[str, Any]]
-"""By media type, what is not JSON of ours: `schema` and `example`, as OpenAPI writes them."""
+"""Content other than our JSON, by media type: `schema` and `example` as in OpenAPI."""
 View = Callable[..., Any]
 
 
@@ -34,7 +34,7 @@ class Operation:
     name: str
     summary: str
     responses: Mapping[int, type[ResponseModel] | tuple[type[ResponseModel], ...] | MediaTypes | None]
-    """What is answered when all goes well, by status: model(s), what is no JSON of ours, or nothing."""
+    """The successful responses by status: model(s), other content, or none."""
     error_responses: tuple[ProblemSource, ...] = ()
     query: type[QueryModel] = EmptyQuery
     body: type[RequestModel] | MediaTypes | None = None
@@ -45,7 +45,7 @@ class Operation:
     """Whether the answer has an ETag; a conditional read's always has."""
     uses_database: bool = True
     include_in_schema: bool = True
-    """Whether the document tells of it: a part of a page is no operation of the API."""
+    """Whether the document lists it: a file of the documentation page is no operation."""
     description: str = ""
 
     def __call__(self, view: View) -> View:

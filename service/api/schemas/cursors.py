@@ -1,7 +1,7 @@
 """Cursors: a text that names a place in one list, in one order, narrowed down in one way.
 
-A cursor is `scope (8 bytes) | id (16) | key`: a digest of what the list was asked for, and the row behind
-which the next page begins, whatever becomes of that row. It is no secret: it is checked like any input.
+A cursor is `scope (8 bytes) | id (16) | key`: a digest of what the list was asked for, and the row after
+which the next page starts, whatever becomes of that row. It is no secret: it is checked like any input.
 """
 
 import base64
@@ -29,7 +29,7 @@ _WRITTEN_TIME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a list: behind the row with this id and this key, which the list is ordered by."""
+    """A position in a list: after the row with this id and this key, which the list is ordered by."""
 
     scope: bytes
     row_id: UUID

@@ -1,4 +1,4 @@
-"""The bodies of what tells the past and the whole: transitions, availability, counts."""
+"""The history of a gateway in responses: events and availability."""
 
 from datetime import datetime
 from typing import Self

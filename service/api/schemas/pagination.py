@@ -86,7 +86,7 @@ CursorText = Annotated[
 class ListQuery(QueryModel):
     """Which page of a list. A list names its KIND, and what it is ordered by unless it has a `sort`.
 
-    Its last field is `cursor`, behind all that the cursor has to fit: the sort and the filters.
+    Its last field is `cursor`, after everything that the cursor must match: the sort and the filters.
     """
 
     KIND: ClassVar[str]
@@ -100,7 +100,7 @@ class ListQuery(QueryModel):
     def cursor_fits(cls, cursor: Cursor | None, info: ValidationInfo) -> Cursor | None:
         """It was made by this list, in this order, narrowed down in this way."""
         wanted = set(cls.model_fields) - _NOT_OF_THE_SCOPE
-        # Where one of these is wrong, that is what has to be told.
+        # If one of these is invalid, its own error is reported.
         if cursor is None or not wanted <= info.data.keys():
             return cursor
         if cursor.scope != scope_of(cls.KIND, {name: info.data[name] for name in wanted}):
@@ -134,8 +134,8 @@ class ListQuery(QueryModel):
         """What the list is ordered by."""
         return _column(getattr(self, "sort", self.ORDER))
 
-    def cursor_behind(self, row_id: UUID, key: str) -> str:
-        """The cursor of the page that begins behind this row."""
+    def cursor_after(self, row_id: UUID, key: str) -> str:
+        """The cursor of the page that starts after this row."""
         asked = self.model_dump(exclude=_NOT_OF_THE_SCOPE)
         return encode_cursor(Cursor(scope_of(self.KIND, asked), row_id, key))
 
@@ -173,9 +173,7 @@ class Page(Generic[Item]):
         next_cursor = None
         if len(found) > query.limit:
             key = getattr(self.rows[-1], query.column)
-            next_cursor = query.cursor_behind(
-                self.rows[-1].id, key if isinstance(key, str) else time_key(key)
-            )
+            next_cursor = query.cursor_after(self.rows[-1].id, key if isinstance(key, str) else time_key(key))
         self.pagination = Pagination.of(query, Total.counted(total), next_cursor)
 
 
@@ -184,7 +182,7 @@ def page_body(query: ListQuery, page: JsonPage) -> bytes:
     shown, next_cursor = page.bodies[: query.limit], None
     if len(page.bodies) > query.limit:
         last = json.loads(shown[-1])
-        next_cursor = query.cursor_behind(UUID(last["id"]), last[query.column] or NEVER)
+        next_cursor = query.cursor_after(UUID(last["id"]), last[query.column] or NEVER)
     pagination = Pagination.of(query, page.total, next_cursor).model_dump_json().encode()
     return b'{"data":[' + b",".join(shown) + b'],"pagination":' + pagination + b"}"
 

@@ -1,4 +1,4 @@
-"""Telling workers of what was written: after the commit, from a thread of its own, once for many.
+"""Notify workers of writes: after the commit, from a thread of its own, one notification for many writes.
 
 Within the transaction, as the trigger on `gateways` does it, commits would wait for each other.
 """
@@ -15,7 +15,7 @@ log = logging.getLogger("millgate.api")
 
 
 class ChangeNotifier:
-    """Owns a thread. Tells at once, then again after `interval_s` at the earliest. Any thread may call."""
+    """Owns a thread. Notifies at once, then at most every `interval_s`. Thread-safe."""
 
     def __init__(self, database: Executor, interval_s: float = 0.02) -> None:
         self._database = database
@@ -26,17 +26,17 @@ class ChangeNotifier:
         self._thread = BackgroundThread(self._run, "change-notifier")
 
     def start(self) -> None:
-        """Behind the fork. What was told before is told on now."""
+        """Start after the fork. Writes noted before are notified now."""
         self._thread.start()
 
     def notify(self) -> None:
-        """Something was committed. Returns at once."""
+        """Note that something was committed. Does not block."""
         with self._told:
             self._is_pending = True
             self._told.notify()
 
     def stop(self, timeout_s: float) -> None:
-        """Ends the thread, after it told what is pending."""
+        """Send what is pending and end the thread."""
         self._stopping.set()
         with self._told:
             self._told.notify()
@@ -48,12 +48,12 @@ class ChangeNotifier:
                 notify_gateways_changed(self._database)
             except DatabaseError as error:
                 # Workers find it by themselves, within POLL_INTERVAL_S.
-                log.debug("workers are not told of a change: %s", error)
-            # Not on the condition: nobody who tells is to wake this thread meanwhile.
+                log.debug("could not notify workers of a change: %s", error)
+            # Not on the condition: further writes must not wake this thread meanwhile.
             self._stopping.wait(self._interval_s)
 
     def _take(self) -> bool:
-        """Returns when something is to be told, or with False when nothing is and it is time to stop."""
+        """Wait until a notification is pending; return False when stopping without one."""
         with self._told:
             self._told.wait_for(lambda: self._is_pending or self._stopping.is_set())
             taken, self._is_pending = self._is_pending, False

@@ -1,6 +1,6 @@
-"""Waiting for what a worker finds out: no connection is held meanwhile, and no longer than it may take.
+"""Wait for the result of a connection test, without holding a database connection meanwhile.
 
-How many wait at once is bounded where tests begin: by what the workers can do.
+The number of waiting requests is bounded where tests are created: by the workers' capacity.
 """
 
 import logging
@@ -29,7 +29,7 @@ class ConnectionTestWaiter:
 
     timeout_s: float
     ending: threading.Event = field(default_factory=threading.Event)
-    """Set when the process is to end: nobody waits any more then."""
+    """Set when the process is stopping: waits end then."""
 
     def wait(self, database: Database, test_id: UUID) -> TrialResponse:
         """Waits for the result of a connection test, and deletes it.
@@ -39,7 +39,7 @@ class ConnectionTestWaiter:
         try:
             found = self._wait(ConnectionTestRepository(database), test_id)
         except DatabaseError:
-            # Who waited for a silent database once shall not do it again: the workers remove the row.
+            # Do not wait for an unresponsive database twice: the workers remove the row.
             raise
         except MillgateError:
             _delete(database, test_id)
@@ -57,11 +57,11 @@ class ConnectionTestWaiter:
             if progress.result is not None:
                 return TrialResult.model_validate(progress.result)
             if not progress.has_worker or time.monotonic() > deadline:
-                raise _nobody(progress)
+                raise _error_without_result(progress)
         raise ConnectionTestLostError
 
 
-def _nobody(progress: Progress) -> NoWorkerError | ConnectionTestLostError:
+def _error_without_result(progress: Progress) -> NoWorkerError | ConnectionTestLostError:
     return ConnectionTestLostError() if progress.is_claimed else NoWorkerError()
 
 

@@ -35,7 +35,7 @@ class Services:
     """Held while a file is imported."""
 
     def cancel_waits(self) -> None:
-        """The process is told to stop: who only waits for others is answered at once."""
+        """The process is stopping: answer waiting requests at once."""
         self.event_feed.cancel_waits()
         self.connection_tests.ending.set()
 

@@ -1,4 +1,4 @@
-"""Waiting for transitions: many requests wait, one thread a process looks, and only while somebody waits.
+"""Wait for events: many requests wait, one thread per process polls, and only while requests wait.
 
 No notification: it would take a lock whenever a worker's report is committed. No connection is held between
 looks, and who waits holds none at all.
@@ -51,11 +51,11 @@ class EventFeed:
         self._thread = BackgroundThread(self._run, "event-feed")
 
     def start(self) -> None:
-        """Behind the fork."""
+        """Start after the fork."""
         self._thread.start()
 
     def cancel_waits(self) -> None:
-        """Nobody waits any more, from now on."""
+        """End all waits; new ones fail from now on."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
@@ -70,7 +70,7 @@ class EventFeed:
     def slot(self) -> Iterator[Slot]:
         """For one request, which takes it with its first wait and keeps it until the end of the block.
 
-        What it is woken by may not be what it follows: it waits on then, whoever else came meanwhile.
+        A wake-up may concern other events; the request then keeps its slot and waits again.
         """
         slot = Slot()
         try:
@@ -83,7 +83,7 @@ class EventFeed:
     def reading(self, limit_s: float) -> Iterator[None]:
         """Around each look for what a request follows. Raises TooManyWaitingError after `limit_s`.
 
-        One transition wakes everybody who waits. They take turns, so that connections are left for others.
+        One event wakes all waiting requests. They take turns, leaving connections for others.
         """
         if not self._readers.acquire(timeout=bounded(limit_s)):
             raise TooManyWaitingError
@@ -117,7 +117,7 @@ class EventFeed:
         return mine.result()
 
     def wait_after(self, slot: Slot, position: StreamPosition, limit_s: float) -> bool:
-        """Whether something came behind this place, within the limit; False early if the process stops.
+        """Whether an event after this position came in time; False early if the process stops.
 
         Raises TooManyWaitingError when as many wait already as may, ShuttingDownError for a first wait in a
         process that stops: to answer these at once would have the client ask again and again.
@@ -151,7 +151,7 @@ class EventFeed:
                 self._changed.wait_for(lambda: self._is_stopping, self._interval_s)
 
     def _is_wanted(self) -> bool:
-        """Returns when somebody waits, or with False when it is time to stop."""
+        """Wait until a request waits; return False when stopping."""
         with self._wanted:
             self._wanted.wait_for(lambda: self._is_stopping or self._waiting > 0)
             return not self._is_stopping

@@ -24,7 +24,7 @@ class TokenUses:
         self._thread = BackgroundThread(self._run, "token-uses")
 
     def start(self) -> None:
-        """Behind the fork."""
+        """Start after the fork."""
         self._thread.start()
 
     def note(self, token_id: UUID) -> None:

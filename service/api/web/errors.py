@@ -1,4 +1,4 @@
-"""The one place where errors become HTTP: a status, a code, and words that are safe to show to anyone."""
+"""The one place where errors become HTTP: a status, a code and a message that is safe to show."""
 
 import logging
 import math
@@ -55,7 +55,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Problem(NamedTuple):
-    """What an error looks like from outside."""
+    """What clients see of an error (compare RFC 9457)."""
 
     status: int
     code: str
@@ -185,7 +185,7 @@ _MESSAGES = {404: "Not found.", 413: "The body is too large: at most 1 MiB."}
 
 
 def problem_for(error: MillgateError) -> Problem | None:
-    """What an error of ours looks like from outside; None for one that no request should ever meet."""
+    """The problem that clients see for an error; None for one that no request should raise."""
     if isinstance(error, InvalidRequestError):
         return Problem(400, error.code, error.message, error.details)
     if isinstance(error, UnauthorizedError):
@@ -212,7 +212,7 @@ def _taken(gateway_ids: Sequence[str]) -> Details:
 
 
 def malformed_request(error: Exception) -> Problem:
-    """What a client gets whose bytes gunicorn could not read."""
+    """The problem for bytes that gunicorn could not parse."""
     return MALFORMED_REQUEST._replace(message=problem_of(error) or MALFORMED_REQUEST.message)
 
 

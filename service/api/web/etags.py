@@ -1,6 +1,6 @@
 """What a request makes depend on the state of a resource: If-Match and If-None-Match (RFC 9110, section 13).
 
-A tag of ours is `"VERSION-DIGEST"`: the row's version, and a digest of the body. Reads compare it whole.
+Our tags are `"VERSION-DIGEST"`: the row's version, and a digest of the body. Reads compare it whole.
 Writes compare the version: the body also tells what was observed when it was read (`last_seen_at`), which
 no write changes, and which should stand in no writer's way.
 """

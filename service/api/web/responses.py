@@ -17,7 +17,7 @@ _SEGMENT = re.compile(r"(?!\.+$)[A-Za-z0-9\-._~!$&'()*+,;=@%]+")
 
 
 class WholeResponse(Response):
-    """One whose body is there, and whose headers need nothing done to them. Nobody waits for its end."""
+    """A response with a complete body and final headers."""
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Sends it as it is, where werkzeug copies it, looks it through, and wraps it."""
@@ -39,7 +39,7 @@ def respond_created(body: ResponseModel | bytes, location: str) -> Response:
 
 
 def public_path(path: str) -> str:
-    """Where clients find a path of ours: behind what a trusted proxy took away (X-Forwarded-Prefix)."""
+    """The path as clients see it: after the prefix that a trusted proxy removed (X-Forwarded-Prefix)."""
     segments = [segment for segment in request.root_path.split("/") if segment]
     if not all(_SEGMENT.fullmatch(segment) for segment in segments):
         return path

@@ -138,7 +138,7 @@ def test_it_goes_on_when_the_database_comes_back(
     change_notifier.start()
     try:
         change_notifier.notify()
-        wait_until(lambda: "workers are not told" in caplog.text, WAIT_S, "the change_notifier to fail")
+        wait_until(lambda: "could not notify workers" in caplog.text, WAIT_S, "the change notifier to fail")
         database.open()
         change_notifier.notify()
         await_one(listener)
