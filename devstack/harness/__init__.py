@@ -1,1 +1,1 @@
-"""What `make chaos` and `make bench` share: a directory, processes that end with it, and a choice of rows."""
+"""Shared by `make chaos` and `make bench`: a sandbox for processes, and the selection of rows."""

@@ -1,4 +1,4 @@
-"""A program of ours that answers each line with a line."""
+"""A child process that answers each line of JSON with another."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from devstack.project import PROJECT
 
 
 class LineProcess:
-    """Started when made; `greeting` is its first line. For one thread. All lines are JSON objects."""
+    """Starts on creation; `greeting` is its first line. For one thread. All lines are JSON objects."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class LineProcess:
         directory: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Raises StackError when it does not greet."""
+        """Raises StackError if the first line does not come."""
         seen = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **(environment or {})}
         self._child = Child(
             name,
@@ -37,7 +37,7 @@ class LineProcess:
         self.greeting = self._listen()
 
     def ask(self, line: str) -> dict[str, Any]:
-        """Says a line; its answer. Raises StackError when it is gone."""
+        """Send a line and return the answer. Raises StackError if the process has ended."""
         process = self._child.process
         if process is None or process.stdin is None:
             raise StackError(f"{self._child.name} is gone")
@@ -49,7 +49,7 @@ class LineProcess:
         return self._listen()
 
     def close(self) -> None:
-        """Ends it by force. Harmless twice."""
+        """Kill the process. Harmless twice."""
         self._child.stop(0)
 
     def _listen(self) -> dict[str, Any]:

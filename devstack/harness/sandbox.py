@@ -1,4 +1,4 @@
-"""What `make chaos` and `make bench` start and write: one directory, and processes that end with it."""
+"""The sandbox of `make chaos` and `make bench`: one directory, and processes that end with it."""
 
 import subprocess
 import threading
@@ -56,7 +56,7 @@ class Sandbox:
 
     @property
     def owner_tag(self) -> str:
-        """What our processes carry in their environment."""
+        """The value of OWNER_ENV in the environment of its processes."""
         return self._owner.owner_tag
 
     @property
@@ -67,11 +67,11 @@ class Sandbox:
         return self._server.pid
 
     def start_child(self, child: Child) -> None:
-        """Starts a program under our eyes; its environment has to carry OWNER_ENV."""
+        """Start and own a program; its environment must contain OWNER_ENV."""
         child.start(on_spawn=lambda pid: self._owner.add(child, pid, CHILD_STOP_LIMIT_S))
 
     def start_server(self, server: EmbeddedPostgres) -> None:
-        """Starts a PostgreSQL under our eyes, also after a stop. Raises StackError."""
+        """Start and own a PostgreSQL server, also after a stop. Raises StackError."""
         server.start(
             on_spawn=lambda pid: self._owner.add(server, pid, CHILD_STOP_LIMIT_S),
             cancelled=self.stopping.is_set,
@@ -113,13 +113,13 @@ class Sandbox:
             self.pause(poll_interval_s)
 
     def pause(self, seconds: float) -> None:
-        """Lets time pass. Raises StopAskedError."""
+        """Wait for some seconds. Raises StopAskedError."""
         if self.stopping.wait(seconds):
             raise StopAskedError
 
 
 def tagged(sandbox: Sandbox, environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment by which a process is known as ours."""
+    """Return the environment with the owner tag of the sandbox."""
     return {**environment, OWNER_ENV: sandbox.owner_tag}
 
 

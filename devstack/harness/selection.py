@@ -1,4 +1,4 @@
-"""What a command has in common that measures rows of a table: which, and how it tells of its progress."""
+"""Selection of rows, and progress output, for commands that measure the rows of a table."""
 
 import threading
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is asked for by."""
+        """The name that selects it."""
 
     @property
     def about(self) -> str:
-        """In a few words."""
+        """A short description."""
 
 
 Row = TypeVar("Row", bound=Named)

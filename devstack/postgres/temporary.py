@@ -1,4 +1,4 @@
-"""A server that ends with a block of code, also when that is killed."""
+"""A server that ends with a block of code, even if this process is killed."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
