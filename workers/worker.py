@@ -214,7 +214,7 @@ class Worker:
             lease_remaining_s=self._lease.remaining_s,
             capacity=self._capacity.current,
             is_database_up=lambda: self._lease.is_answered,
-            pool_use=self._database.use,
+            pool_use=self._database.stats,
         )
         return MetricsServer(
             config.metrics_host, config.metrics_port, metrics.text, config.metrics_hosts.include

@@ -350,7 +350,7 @@ def test_no_connection_is_held_while_passwords_are_sealed(database_url: str) -> 
 
     class Watched(Sealer):
         def seal(self, secret: Secret, row_id: UUID) -> bytes:
-            in_use.append(services.database.use().in_use)
+            in_use.append(services.database.stats().in_use)
             return super().seal(secret, row_id)
 
     attach_services(app, replace(services, sealer=Watched(Secret(KEY))))

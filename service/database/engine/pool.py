@@ -107,7 +107,7 @@ class Database:
         """Closes every connection; waits at most 2 s for those in use."""
         self._pool.close(timeout=2)
 
-    def use(self) -> PoolStats:
+    def stats(self) -> PoolStats:
         """What the pool did since it was opened."""
         return PoolStats.of(self._pool.get_stats())
 
@@ -158,23 +158,23 @@ class Database:
                     self._pool.drain()
                 raise
 
-    def _take(self) -> Connection:
+    def _acquire(self) -> Connection:
         return self._pool.getconn(bounded(self._config.pool_timeout_s))
 
     def _acquire_checked(self) -> Connection:
         """For what is not to be repeated: one whose server did not say goodbye meanwhile."""
         for _ in range(self._pool.max_size):
-            connection = self._take()
+            connection = self._acquire()
             if not has_pending_input(connection):
                 return connection
             # Other threads give back such ones, too, at any time: what is closed comes to nobody again.
             connection.close()
             self._pool.putconn(connection)
             self._pool.check()
-        return self._take()
+        return self._acquire()
 
     def _begin(self, stack: ExitStack) -> Connection:
-        connection = self._take()
+        connection = self._acquire()
         stack.callback(self._pool.putconn, connection)
         stack.enter_context(connection.transaction())
         return connection
@@ -211,7 +211,7 @@ class Database:
         is_good: bool,
     ) -> Result:
         with map_errors():
-            connection = self._acquire_checked() if is_good else self._take()
+            connection = self._acquire_checked() if is_good else self._acquire()
         try:
             return work(ConnectionExecutor(connection), statement, parameters)
         finally:
