@@ -22,6 +22,8 @@ from devstack.errors import StackError
 OWNER_ENV = "MILLGATE_STACK"
 FORCE_LIMIT_S = 2.0
 POLL_INTERVAL_S = 0.02
+EXEC_LIMIT_S = 0.5
+"""For processes that are starting a program: Linux shows no environment while they do."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,18 @@ def kill_orphans(record: Path, owner_tag: str) -> int:
 
 def owned_processes(owner_tag: str) -> Iterator[psutil.Process]:
     """Return the processes whose environment has this tag, except the current one."""
+    deadline = time.monotonic() + EXEC_LIMIT_S
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(OWNER_ENV) == owner_tag:
+            if process.pid != os.getpid() and _environment(process, deadline).get(OWNER_ENV) == owner_tag:
                 yield process
+
+
+def _environment(process: psutil.Process, deadline: float) -> dict[str, str]:
+    # Kernel threads have no program; of all others an empty environment is rare.
+    while not (environment := process.environ()) and process.exe() and time.monotonic() < deadline:
+        time.sleep(POLL_INTERVAL_S)
+    return environment
 
 
 def end_process(process: psutil.Process, stop_signal: int, limit_s: float) -> None:

@@ -17,7 +17,14 @@ from devstack.errors import StackError, StopAskedError
 from devstack.processes.child import Child
 from devstack.processes.directory_lock import DirectoryLock
 from devstack.processes.log_files import bound_log, last_lines, open_log
-from devstack.processes.orphans import OWNER_ENV, capture_record, is_alive, kill_orphans, write_record
+from devstack.processes.orphans import (
+    OWNER_ENV,
+    capture_record,
+    is_alive,
+    kill_orphans,
+    owned_processes,
+    write_record,
+)
 from devstack.processes.signals import StopRequest
 from devstack.processes.supervisor import STOP_TOTAL_S, Supervisor
 from devstack.project import PROJECT
@@ -250,6 +257,19 @@ def test_a_child_that_is_not_in_the_record_yet_is_found_by_its_mark(tmp_path: Pa
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_process_without_an_environment_does_not_hide_others(tmp_path: Path) -> None:
+    """Linux shows none while a process starts its program, so such a process is asked again for a while."""
+    command = [sys.executable, "-c", "import signal; signal.pause()"]
+    bare = subprocess.Popen(command, env={}, start_new_session=True)
+    tagged = subprocess.Popen(command, env={OWNER_ENV: str(tmp_path)}, start_new_session=True)
+    try:
+        assert [process.pid for process in owned_processes(str(tmp_path))] == [tagged.pid]
+    finally:
+        for child in (bare, tagged):
+            child.kill()
+            child.wait()
 
 
 AS_SOMEBODY_ELSE = """

@@ -12,6 +12,7 @@ from service.api.openapi.operation import Operation
 from service.api.web import errors
 from service.app import create_app
 from service.config import ApiConfig
+from service.database.engine import first_connection
 from service.environment import Environment
 from service.errors import MillgateError, NotReadyError
 from tests.support.api_server import KEY, ApiServer
@@ -122,8 +123,8 @@ def test_every_error_of_ours_has_an_answer_or_never_meets_a_request() -> None:
         "ConfigurationError",
         "SealError",
         "InvalidRequestError",
-        "LastingConnectionError",
-        "MissingDatabaseError",
+        first_connection.LastingConnectionError.__name__,
+        first_connection.MissingDatabaseError.__name__,
         "NotReadyError",
         "TokenNameConflictError",
         "TokenNotFoundError",
