@@ -106,7 +106,7 @@ CASES = [
     Case("huge", Gateway(b"\x81\x7f\x7f" + b"\xff" * 7), "message_too_big", "bytes"),
     Case("half-a-frame", Gateway(b"\x81\x10half"), "ping_timeout", "stalled"),
     Case("extension", Gateway(b""), "upgrade_rejected", "extensions", with_extension, "upgrade"),
-    Case("rubbish", Gateway(b""), "upgrade_rejected", "no HTTP status line", lambda _: b"\xff\xfe\n", "upgrade"),
+    Case("rubbish", Gateway(b""), "upgrade_rejected", "no HTTP status", lambda _: b"\xff\xfe\n", "upgrade"),
 ]
 
 
