@@ -33,8 +33,11 @@ def describe() -> str:
 
 
 def commit() -> str:
-    """The commit that is checked out, marked where files differ from it."""
-    return _said("git", "-C", str(PROJECT), "describe", "--always", "--dirty")
+    """The commit that is checked out, marked where files other than the results differ from it."""
+    checked_out = _said("git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD")
+    others = ("--untracked-files=no", "--", ".", ":!bench/RESULTS.*")
+    changed = _said("git", "-C", str(PROJECT), "status", "--porcelain", *others)
+    return checked_out if changed in {"", "none"} else f"{checked_out}-dirty"
 
 
 def _is_installed(name: str) -> bool:
