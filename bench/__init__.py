@@ -1,1 +1,1 @@
-"""`make bench`: Millgate beside what a user would pick instead, in one run, on one machine."""
+"""`make bench`: measures Millgate against its alternatives in one run on one machine."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: measures rows, one after the other, and writes what it found into bench/RESULTS.md."""
+"""`python -m bench`: measures rows one after the other and writes the results to bench/RESULTS.md."""
 
 import argparse
 import os
@@ -23,7 +23,7 @@ from devstack.run.environment import drop_foreign
 from devstack.terminal import say, show_any_character
 
 RESULTS = PROJECT / "bench" / "RESULTS.md"
-# PostgreSQL's own settings but for this: all contestants are connected at once.
+# The only changed PostgreSQL setting: all contestants are connected at the same time.
 SERVER_SETTINGS = {"max_connections": "300"}
 
 
@@ -47,7 +47,7 @@ def measure_all(
 ) -> list[str]:
     """The names of the rows that could not be measured. Raises StopAskedError.
 
-    `keep` is given what was found so far, and those names, after each row.
+    `keep` is called after each row with the results so far and those names.
     """
     sections: dict[str, Section] = {}
     failed: list[str] = []
@@ -58,7 +58,7 @@ def measure_all(
                 sections[row.name] = replace(await_result(running, sandbox, stopping), commit=commit())
             except StopAskedError:
                 raise
-            except Exception as error:  # noqa: BLE001 - a row that can not be measured; the others go on
+            except Exception as error:  # noqa: BLE001 - this row cannot be measured; the others go on
                 sandbox.say(f"{row.name}: could not be measured: {type(error).__name__}: {error}")
                 failed.append(row.name)
             keep(sections, failed)
@@ -66,7 +66,7 @@ def measure_all(
 
 
 def await_result(running: Future[Section], sandbox: Sandbox, stopping: StopRequest) -> Section:
-    """Waits in the main thread, which alone hears of signals. Raises what the row raised."""
+    """Waits in the main thread, the only one that receives signals. Raises what the row raised."""
     while not running.done():
         if stopping.wait(LOOK_INTERVAL_S):
             sandbox.stopping.set()
@@ -75,7 +75,7 @@ def await_result(running: Future[Section], sandbox: Sandbox, stopping: StopReque
 
 
 def run(only: str, *, is_quick: bool, rows: Sequence[Row] = ROWS, results: Path = RESULTS) -> int:
-    """Measures the rows named and prints what was found; 0 if all could be measured, whatever came out."""
+    """Measures the rows named and prints the results; 0 if all were measured, even if goals were missed."""
     if only in {"list", "help"}:
         print(listing(rows))
         return 0
@@ -108,7 +108,7 @@ def run(only: str, *, is_quick: bool, rows: Sequence[Row] = ROWS, results: Path 
 
 
 def command_line(only: str, *, is_quick: bool) -> str:
-    """What a person types for this run."""
+    """Return the command line that repeats this run."""
     return "make bench" + (f" ONLY={only}" if only else "") + (" QUICK=1" if is_quick else "")
 
 
@@ -118,7 +118,7 @@ def main() -> int:
     drop_foreign()
     parser = argparse.ArgumentParser(
         prog="bench",
-        description="Measures Millgate beside what a user would pick instead. What is not quick goes into "
+        description="Measures Millgate against its alternatives. What is not quick goes into "
         "bench/RESULTS.md, beside what earlier runs found on the same machine.",
         epilog="Rows:\n" + listing(ROWS),
         formatter_class=argparse.RawDescriptionHelpFormatter,

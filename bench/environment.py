@@ -1,4 +1,4 @@
-"""One row's world: a database on the server that all rows share, a directory, and what is to be ended."""
+"""One row's environment: a database on the shared server, a directory, and the processes to end."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -19,12 +19,12 @@ ENDED_INTERVAL_S = 0.05
 
 
 class BenchEnvironment:
-    """Open while its row is measured. For the row's thread; leaving it ends all that was started in it."""
+    """Open while its row is measured; leaving it ends everything started in it. For the row's thread."""
 
     def __init__(
         self, sandbox: Sandbox, name: str, *, is_quick: bool = False, database_url: str | None = None
     ) -> None:
-        """`is_quick`: a look in a fifth of the time is wanted, not numbers to keep.
+        """`is_quick`: measure in a fifth of the time, with results that are not kept.
 
         `database_url`: a migrated database elsewhere, in place of one on the server that rows share.
         """
@@ -46,16 +46,16 @@ class BenchEnvironment:
         self._stack.close()
 
     def on_close(self, end: Callable[[], object]) -> None:
-        """Has something ended with the environment, before what was started earlier."""
+        """Register a callback for the end of the environment; the last one registered runs first."""
         self._stack.callback(end)
 
     def say(self, text: str) -> None:
-        """Tells how far the row is."""
+        """Log the row's progress."""
         self.sandbox.say(f"{self._name}: {text}")
 
     @property
     def database_url(self) -> str:
-        """The row's own database, made when first asked for. Raises StackError."""
+        """The URL of the row's own database, made on first use. Raises StackError."""
         if self._database_url is None:
             self._database_url = self.sandbox.new_database()
         return self._database_url
@@ -78,7 +78,7 @@ class BenchEnvironment:
     ) -> Child:
         """Starts a program that writes to `name.log` in our directory and ends with the environment.
 
-        `environment` is all that it sees, but for PATH, HOME and PYTHONPATH.
+        Its environment is `environment` with PATH, HOME and PYTHONPATH.
         """
         seen = {
             "PATH": os.environ["PATH"],
@@ -91,7 +91,7 @@ class BenchEnvironment:
             command,
             tagged(self.sandbox, seen),
             self.directory / f"{name}.log",
-            # Not in the project's directory: a developer's .env is none of our business.
+            # Not in the project's directory, where a developer's .env would be read.
             directory=directory or self.directory,
         )
         self.sandbox.start_child(child)
@@ -106,7 +106,7 @@ class BenchEnvironment:
         limit_s: float,
         environment: Mapping[str, str] | None = None,
     ) -> str:
-        """What a program wrote that comes to an end by itself. Raises StackError, StopAskedError."""
+        """Run a program to its end and return its output. Raises StackError, StopAskedError."""
         log_path = self.directory / f"{name}.log"
         log_path.unlink(missing_ok=True)
         child = self.start(name, command, environment or {})

@@ -1,4 +1,4 @@
-"""Results of earlier runs beside new ones: each row in RESULTS.md says which commit it was measured on."""
+"""Merges earlier results with new ones: each row in RESULTS.md names the commit it was measured on."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from bench.results import Goal, Section
 def merge(
     path: Path, machine: str, measured: Mapping[str, Section], failed: Sequence[str]
 ) -> dict[str, Section]:
-    """All results of this machine, by row; writes them to `path`. Those of other machines are dropped.
+    """Return all results of this machine by row, and write them to `path`; drop those of other machines.
 
-    Raises OSError, and ValueError or KeyError for a file that is not one of ours.
+    Raises OSError, and ValueError or KeyError for a file in another format.
     """
     kept = _read(path, machine)
     for name in failed:

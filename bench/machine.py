@@ -1,4 +1,4 @@
-"""The machine that was measured on, in a few words."""
+"""Describes the machine of a measurement."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What a program and all that it started use: CPU time, and memory, as the kernel counts them."""
+"""CPU time and memory of a program and its descendants, as the kernel counts them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import psutil
 
 
 def tree(pid: int) -> Iterator[psutil.Process]:
-    """A process and all its descendants that run."""
+    """Return the running processes among this one and its descendants."""
     with contextlib.suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
         yield parent
@@ -15,7 +15,7 @@ def tree(pid: int) -> Iterator[psutil.Process]:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds on a core since the start, of the whole tree; those that have ended and were reaped count."""
+    """CPU seconds of the whole tree since the start, including ended processes that were reaped."""
     used = 0.0
     for process in tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -24,7 +24,7 @@ def cpu_s(pid: int) -> float:
 
 
 def pss_bytes(pid: int) -> int:
-    """Memory of the whole tree: what several processes share counts once, in equal parts."""
+    """Memory of the whole tree; shared memory counts once, divided among its processes."""
     used = 0
     for process in tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""What rows hand back, and how it is shown: Markdown, ratios first. Pure."""
+"""Results of rows, and their Markdown, ratios first. Pure."""
 
 import math
 import statistics
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Goal:
-    """Something that was to be reached, and what was measured, in words."""
+    """A goal and what was measured, in words."""
 
     work: str
     wanted: str
@@ -18,35 +18,35 @@ class Goal:
 
 @dataclass(frozen=True)
 class Section:
-    """What one row found. `ratios` and `figures` are Markdown without headings of the first two levels."""
+    """One row's result. `ratios` and `figures` are Markdown without headings of the first two levels."""
 
     title: str
     ratios: str
     figures: str = ""
-    """Absolute numbers: they are of this machine, and are shown behind all ratios."""
+    """Absolute numbers, which are this machine's and are shown after all ratios."""
     goals: tuple[Goal, ...] = ()
     commit: str = ""
-    """What was measured."""
+    """The section's title."""
 
 
 def at_least(work: str, measured: float, wanted: float) -> Goal:
-    """A ratio that should not be smaller."""
+    """The goal that a ratio is not smaller."""
     return Goal(work, f"≥ {wanted:g}", times(measured), measured >= wanted)
 
 
 def at_most(work: str, measured: float, wanted: float, unit: str = "") -> Goal:
-    """A number that should not be bigger."""
-    behind = f" {unit}" if unit else ""
-    return Goal(work, f"≤ {number(wanted)}{behind}", f"{number(measured)}{behind}", measured <= wanted)
+    """The goal that a number is not greater."""
+    unit_text = f" {unit}" if unit else ""
+    return Goal(work, f"≤ {number(wanted)}{unit_text}", f"{number(measured)}{unit_text}", measured <= wanted)
 
 
 def median(values: Sequence[float]) -> float:
-    """The median; of nothing it is nan."""
+    """Return the median; nan without values."""
     return statistics.median(values) if values else float("nan")
 
 
 def ratio(value: float, base: float) -> float:
-    """How many times the base it is; nan where there is no base."""
+    """Return the value as a multiple of the base; nan without a base."""
     return value / base if base else float("nan")
 
 
@@ -65,19 +65,19 @@ def number(value: float) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; all columns but the first are to the right."""
+    """Return a table; all columns but the first are aligned right."""
     lines = [_line(header), _line(["---"] + ["---:"] * (len(header) - 1))]
     return "\n".join(lines + [_line(row) for row in rows])
 
 
 def goals_table(goals: Sequence[Goal]) -> str:
-    """What was to be reached."""
+    """Return the table of goals."""
     rows = [(goal.work, goal.wanted, goal.measured, "yes" if goal.is_reached else "**no**") for goal in goals]
     return table(("goal", "wanted", "measured", "reached"), rows)
 
 
 def report(machine: str, command: str, sections: Sequence[Section], failed: Sequence[str] = ()) -> str:
-    """The whole of RESULTS.md. `failed`: the names of rows that could not be measured."""
+    """Return the text of RESULTS.md. `failed`: the names of rows that could not be measured."""
     goals = [goal for section in sections for goal in section.goals]
     parts = [
         "# Results",

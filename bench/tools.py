@@ -14,11 +14,11 @@ STAMP = ".installed"
 
 
 class ToolMissingError(StackError):
-    """A program is not on this machine; the text says what to do about it."""
+    """A program is missing on this machine; the text says how to install it."""
 
 
 def node() -> str:
-    """The path of Node. Raises ToolMissingError."""
+    """Return the path of Node. Raises ToolMissingError."""
     path = shutil.which("node")
     if path is None or shutil.which("npm") is None:
         raise ToolMissingError("Node and npm are not on this machine.")
@@ -30,7 +30,7 @@ def node() -> str:
 
 
 def install_packages(directory: Path) -> None:
-    """Installs what the directory's package-lock.json names, unless it is there. Raises ToolMissingError."""
+    """Install the packages of the directory's package-lock.json if missing. Raises ToolMissingError."""
     wanted = hashlib.sha256((directory / "package-lock.json").read_bytes()).hexdigest()
     stamp = directory / "node_modules" / STAMP
     if stamp.exists() and stamp.read_text() == wanted:
@@ -46,7 +46,7 @@ def install_packages(directory: Path) -> None:
 
 
 def wrk() -> str:
-    """The path of wrk, installed if we may. Raises ToolMissingError."""
+    """Return the path of wrk; install it if we may. Raises ToolMissingError."""
     path = shutil.which("wrk")
     if path is None and os.geteuid() == 0 and shutil.which("apt-get") is not None:
         for command in (("apt-get", "update", "-q"), ("apt-get", "install", "-q", "-y", "wrk")):

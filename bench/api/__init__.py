@@ -1,1 +1,1 @@
-"""The API beside the same API on other stacks."""
+"""Measures the API against the same API on other stacks."""

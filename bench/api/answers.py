@@ -1,4 +1,4 @@
-"""What makes two answers the same, though ids, times and words differ. Pure."""
+"""Compares answers of two servers, ignoring ids, times and wording. Pure."""
 
 import json
 import re
@@ -8,9 +8,9 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-# What a server adds by itself, about itself and its connection.
+# Headers that a server adds about itself and its connection.
 SERVERS_OWN = frozenset({"connection", "date", "keep-alive", "server", "transfer-encoding"})
-# Of these the value counts, too.
+# Headers whose values are compared, too.
 FIXED = ("permissions-policy", "x-frame-options", "x-content-type-options", "content-security-policy",
          "referrer-policy", "cache-control")  # fmt: skip
 LOG_FIELDS = frozenset(
@@ -22,7 +22,7 @@ _TAG = re.compile(r'"(?:([1-9][0-9]*)-)?[0-9a-f]{24}"')
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, as it came."""
+    """One answer, as received."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,7 +31,7 @@ class Answer:
 
 
 def comparable(answer: Answer, fresh: Sequence[str] = ()) -> dict[str, Any]:
-    """What has to be the same for everybody; `fresh` are fields of the body that are new every time."""
+    """Return what must be equal for all contestants; `fresh`: fields of the body that are new every time."""
     headers = answer.headers
     return {
         "status": answer.status,
@@ -44,7 +44,7 @@ def comparable(answer: Answer, fresh: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def differences(expected: object, found: object, path: str = "") -> list[str]:
-    """Where two values differ, in words, a line each."""
+    """Describe each difference between two values in one line."""
     if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
         below = (differences(expected[key], found[key], f"{path}.{key}".lstrip(".")) for key in expected)
         return list(chain.from_iterable(below))
@@ -55,16 +55,16 @@ def differences(expected: object, found: object, path: str = "") -> list[str]:
 
 
 def request_lines(log: str) -> int:
-    """How many lines of a log tell all that is to be told about a request."""
-    return sum(_tells_all(line) for line in log.splitlines())
+    """Count the lines of a log that have all fields of a request."""
+    return sum(_has_all_fields(line) for line in log.splitlines())
 
 
-def _tells_all(line: str) -> bool:
+def _has_all_fields(line: str) -> bool:
     try:
-        told = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return False
-    return isinstance(told, dict) and set(told) >= LOG_FIELDS
+    return isinstance(entry, dict) and set(entry) >= LOG_FIELDS
 
 
 def _without_fresh(value: Any, fresh: frozenset[str]) -> Any:
@@ -81,7 +81,7 @@ def _without_fresh(value: Any, fresh: frozenset[str]) -> Any:
 
 
 def _of_error(error: dict[str, Any]) -> dict[str, Any]:
-    """Each library has words of its own for what is wrong; what it is about is the same for all."""
+    """Reduce an error to its fields: each library words its messages differently."""
     return {
         **error,
         "request_id": type(error["request_id"]).__name__,
@@ -91,7 +91,7 @@ def _of_error(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_the_millisecond(text: str) -> str:
-    """JavaScript knows no smaller part of a second."""
+    """Cut a time to milliseconds, which is all that JavaScript has."""
     at = datetime.fromisoformat(text)
     return at.replace(microsecond=at.microsecond // 1000 * 1000).isoformat(timespec="milliseconds")
 

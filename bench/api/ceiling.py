@@ -1,4 +1,4 @@
-"""What PostgreSQL alone does with statements that no API can do without: a ceiling for all of them."""
+"""Measures PostgreSQL alone on the statements that every API needs: the ceiling for all contestants."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -59,7 +59,7 @@ def find_ceiling(env: BenchEnvironment) -> Section:
 
 
 def rate(env: BenchEnvironment, script: str) -> float:
-    """How many times a second a script runs. Raises StackError, StopAskedError."""
+    """Return how often per second a script runs. Raises StackError, StopAskedError."""
     path = env.directory / "script.sql"
     path.write_text(script)
     where = urlsplit(env.database_url)
@@ -75,7 +75,7 @@ def rate(env: BenchEnvironment, script: str) -> float:
             f"--file={path}",
         ),
         limit_s=duration_s + 20,
-        # Not on the command line, which everybody on this machine may read.
+        # Not on the command line, which every user of this machine may read.
         environment={
             "PGHOST": where.hostname or "",
             "PGPORT": str(where.port),

@@ -1,4 +1,4 @@
-"""Who is faster: every endpoint of every contestant, in turns, round after round."""
+"""Compares the speed of every endpoint of every contestant, in turns, round after round."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -22,7 +22,7 @@ ROUNDS, QUICK_ROUNDS = 5, 2
 ROUND_S, QUICK_ROUND_S = 3, 1
 WARM_UP_S = 1
 CREATED = "bench-"
-"""What the gateway_id of every gateway that wrk creates begins with."""
+"""The prefix of the gateway_id of every gateway that wrk creates."""
 
 
 def compare(env: BenchEnvironment) -> Section:
@@ -66,15 +66,15 @@ class Match:
         self._loads = 0
 
     def warm_up(self) -> None:
-        """Each endpoint once: what is compiled, cached or connected at first use is so from here on."""
+        """Call each endpoint once, so that first-use compiling, caching and connecting is done."""
         for endpoint in ENDPOINTS:
             for contestant in self._contestants:
                 self._put_load(endpoint, contestant, WARM_UP_S)
         tidy_up(self._connection)
 
     def play(self, number: int) -> None:
-        """One round: each endpoint, and for each every contestant; another one begins each time."""
-        # Not in the midst of somebody's turn, then, but once a round.
+        """Play one round: each endpoint with every contestant; another contestant begins each time."""
+        # Once a round, so that it does not fall into a contestant's turn.
         self._connection.execute("CHECKPOINT")
         first = number % len(self._contestants)
         order = self._contestants[first:] + self._contestants[:first]
@@ -106,13 +106,13 @@ class Match:
 
 
 def tidy_up(connection: psycopg.Connection) -> None:
-    """The tables as they were before somebody wrote, as far as their size and the work of a read goes."""
+    """Restore the tables' size and the cost of a read to what they were before the writes."""
     connection.execute("DELETE FROM gateways WHERE device_id LIKE %s", [f"{CREATED}%"])
     connection.execute("VACUUM (ANALYZE) gateways, gateway_counts, desired_state_changes")
 
 
 def write_gateways(connection: psycopg.Connection, path: Path) -> Path:
-    """The file that wrk's script takes its gateways from."""
+    """Write the file from which wrk's script takes its gateways."""
     found = connection.execute("SELECT id, factory_id, device_id FROM gateways ORDER BY id").fetchall()
     path.write_text("".join(f"{row_id} {factory_id} {name}\n" for row_id, factory_id, name in found))
     return path

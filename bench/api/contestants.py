@@ -1,4 +1,4 @@
-"""Who is compared: how each is deployed, with the same pools of connections, on the same database."""
+"""The contestants: how each is deployed, with equal connection pools, on the same database."""
 
 import http.client
 from collections.abc import Callable, Mapping
@@ -18,23 +18,23 @@ START_LIMIT_S = 30.0
 REQUEST_LIMIT_S = 10.0
 PROCESSES = 2
 CONNECTIONS = 16
-"""To PostgreSQL, at most, of all processes of a contestant: as many as Millgate has by default."""
+"""The most connections to PostgreSQL that all processes of a contestant have: Millgate's default."""
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A name, and the command that serves the API on a port, with what it sees beside the common settings."""
+    """A name, the command that serves the API on a port, and its environment beside the common settings."""
 
     name: str
     command: Callable[[int], tuple[str, ...]]
     settings: Mapping[str, str]
     prepare: Callable[[], object] = lambda: None
-    """Raises ToolMissingError where it can not run."""
+    """Raises ToolMissingError where it cannot run."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A contestant that answers."""
+    """A started contestant that answers requests."""
 
     name: str
     port: int
@@ -99,7 +99,7 @@ def start(env: BenchEnvironment, contestant: Contestant) -> Running:
 
 
 def start_all(env: BenchEnvironment) -> tuple[list[Running], list[str]]:
-    """All that can run here, and a sentence for each that can not. Raises StackError."""
+    """Start all that can run here; return them, and a sentence for each that cannot. Raises StackError."""
     running, left_out = [], []
     for contestant in CONTESTANTS:
         try:
@@ -122,5 +122,5 @@ def answers(port: int) -> bool:
 
 
 def last_words(child: Child) -> str:
-    """The end of what a program wrote."""
+    """Return the last lines of a program's output."""
     return child.log_path.read_text(errors="replace").strip()[-500:]

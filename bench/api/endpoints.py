@@ -1,4 +1,4 @@
-"""What is asked of every contestant, and what should come out of it."""
+"""The requests that every contestant is measured with, and the goals."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class Endpoint:
     kind: str
     shown: str
     fastify_goal: float
-    """How many times as fast as Fastify in one process Millgate should be."""
+    """The goal: Millgate's rate as a multiple of that of Fastify in one process."""
     writes: bool = False
 
 

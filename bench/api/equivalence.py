@@ -1,4 +1,4 @@
-"""Whether all contestants do the same: asked the same, they answer the same, store the same, log the same."""
+"""Checks that all contestants answer, store and log the same for the same requests."""
 
 import http.client
 import json
@@ -24,14 +24,14 @@ CHANGED = (
     "factory_id", "device_id", "name", "model", "firmware_version", "url", "email", "sealed_password",
     "metadata", "generation", "version", "updated_at",
 )  # fmt: skip
-"""What the probes change of a gateway."""
+"""The columns of a gateway that the probes change."""
 MOST_WORDS = 3
 LOG_LIMIT_S = 5.0
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A request, and which fields of its answer are new every time."""
+    """A request, and the fields of its answer that are new every time."""
 
     what: str
     method: str
@@ -44,7 +44,7 @@ class Probe:
 def leave_out_different(
     env: BenchEnvironment, running: Sequence[Running], connection: psycopg.Connection
 ) -> tuple[list[Running], list[str]]:
-    """Those that do as the first one does, and a sentence about each that does not."""
+    """Return those that behave as the first one does, and a sentence for each that does not."""
     checker = EquivalenceChecker(env, connection)
     reference = checker.examine(running[0])
     alike, different = [running[0]], []
@@ -59,7 +59,7 @@ def leave_out_different(
 
 
 class EquivalenceChecker:
-    """Asks one contestant after the other, and puts the database back behind each."""
+    """Asks one contestant after the other and restores the database after each."""
 
     def __init__(self, env: BenchEnvironment, connection: psycopg.Connection) -> None:
         self._env = env
@@ -82,7 +82,7 @@ class EquivalenceChecker:
         }
 
     def examine(self, contestant: Running) -> dict[str, Any]:
-        """All that has to be the same for everybody."""
+        """Return everything that must be equal for all contestants."""
         lines_before = logged(contestant)
         found: dict[str, Any] = {}
         for probe in self._probes():
@@ -90,11 +90,11 @@ class EquivalenceChecker:
         page = ask(contestant.port, Probe("", "GET", "/api/gateways?limit=3"))
         found["page of 3"] = comparable(page)
         cursor, tag = json.loads(page.body)["pagination"]["next_cursor"], page.headers["etag"]
-        behind = Probe("", "GET", f"/api/gateways?limit=3&cursor={cursor}")
+        next_page = Probe("", "GET", f"/api/gateways?limit=3&cursor={cursor}")
         same = Probe("", "GET", "/api/gateways?limit=3", headers={"If-None-Match": tag})
-        found["page behind a cursor"] = comparable(ask(contestant.port, behind))
+        found["page after a cursor"] = comparable(ask(contestant.port, next_page))
         found["known page"] = comparable(ask(contestant.port, same))
-        # The line may come behind the answer.
+        # The line may be written after the answer.
         wanted = lines_before + len(found)
         self._env.wait(lambda: logged(contestant) >= wanted, LOG_LIMIT_S)
         found["lines in the log"] = logged(contestant) - lines_before
@@ -131,18 +131,18 @@ class EquivalenceChecker:
             Probe("change a part", "PATCH", one, {"model": None}, {"If-Match": "*"}, ("updated_at",)),
             Probe("change to what is taken", "PUT", one, {"gateway_id": PROBE}),
             Probe("change wrongly", "PUT", one, {**wrong, "metadata": []}),
-            Probe("change nobody", "PUT", f"/api/gateways/{unknown}", {"name": "x"}),
+            Probe("change an unknown gateway", "PUT", f"/api/gateways/{unknown}", {"name": "x"}),
         ]
 
     def _stored(self) -> list[dict[str, Any]]:
-        """What was written, the passwords opened."""
+        """Return the stored rows, with decrypted passwords."""
         cursor = self._connection.cursor(row_factory=dict_row)
         written = cursor.execute(
             """
             SELECT
                 id, factory_id, device_id, name, model, firmware_version, url, email, sealed_password,
                 desired_state, generation, metadata, version,
-                (SELECT count(*) FROM desired_state_changes AS w WHERE w.gateway_id = g.id) AS wishes
+                (SELECT count(*) FROM desired_state_changes AS w WHERE w.gateway_id = g.id) AS changes
             FROM gateways AS g WHERE device_id IN ('probe-1', 'probe-2') ORDER BY device_id
             """
         ).fetchall()
@@ -158,10 +158,10 @@ class EquivalenceChecker:
         try:
             return self._sealer.open(sealed, row_id)
         except InvalidTag:
-            return "can not be opened"
+            return "cannot be opened"
 
     def _put_back(self) -> None:
-        """The next one changes the same row, as it was before."""
+        """Restore the row for the next contestant."""
         columns = sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in CHANGED
         )
@@ -174,7 +174,7 @@ class EquivalenceChecker:
 
 
 def logged(contestant: Running) -> int:
-    """How many requests a contestant has logged."""
+    """Count the requests that a contestant has logged."""
     return request_lines(contestant.log_path.read_text(errors="replace"))
 
 

@@ -1,4 +1,4 @@
-"""What was measured of contestants, and how it is shown. Pure."""
+"""Measurements of the contestants, and their Markdown. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -34,7 +34,7 @@ def middle(samples: Sequence[Sample]) -> Sample:
 
 
 def section(samples: Samples, memory_bytes: Mapping[str, Sequence[int]], notes: Sequence[str]) -> Section:
-    """All of it."""
+    """Return the section with all ratios, goals and figures."""
     names = list(dict.fromkeys(name for _, name in samples))
     middles = {key: middle(rounds) for key, rounds in samples.items()}
     base = FASTIFY if FASTIFY in names else names[-1]
@@ -64,7 +64,7 @@ def section(samples: Samples, memory_bytes: Mapping[str, Sequence[int]], notes: 
 def ratio_table(
     middles: Mapping[tuple[str, str], Sample], names: Sequence[str], base: str, *columns: str
 ) -> str:
-    """Endpoints by contestants; what is added up of several columns."""
+    """Return a table of endpoints by contestants; several columns are added up."""
 
     def value(endpoint: Endpoint, name: str) -> float:
         return sum(float(getattr(middles[endpoint.kind, name], column)) for column in columns)
@@ -77,15 +77,15 @@ def ratio_table(
 
 
 def goals(samples: Samples, middles: Mapping[tuple[str, str], Sample], names: Sequence[str]) -> list[Goal]:
-    """What the bench is there to tell."""
-    told = []
+    """Compare the measurements with the goals."""
+    found = []
     for endpoint in ENDPOINTS if FASTIFY in names else ():
         ours, theirs = middles[endpoint.kind, OURS], middles[endpoint.kind, FASTIFY]
         measured = ratio(ours.requests_per_s, theirs.requests_per_s)
-        told.append(at_least(f"{endpoint.shown}, against {FASTIFY}", measured, endpoint.fastify_goal))
-        told.append(at_most(f"p99 of {endpoint.shown}", ours.p99_ms, theirs.p99_ms, "ms"))
+        found.append(at_least(f"{endpoint.shown}, against {FASTIFY}", measured, endpoint.fastify_goal))
+        found.append(at_most(f"p99 of {endpoint.shown}", ours.p99_ms, theirs.p99_ms, "ms"))
     failed = sum(one.failed for rounds in samples.values() for one in rounds)
-    return [*told, at_most("requests of all contestants that failed", failed, 0)]
+    return [*found, at_most("requests of all contestants that failed", failed, 0)]
 
 
 def figures(
@@ -93,7 +93,7 @@ def figures(
     names: Sequence[str],
     memory_bytes: Mapping[str, Sequence[int]],
 ) -> str:
-    """The absolute numbers."""
+    """Return the absolute numbers."""
     header = ["", "requests/s", "p50 ms", "p99 ms", "server CPU µs", "PostgreSQL CPU µs", "failed"]
     parts = []
     for endpoint in ENDPOINTS:

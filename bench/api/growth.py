@@ -1,4 +1,4 @@
-"""What it costs to have many gateways: one request after the other, at ten times as many each time."""
+"""Measures the API's latency as the number of gateways grows tenfold, one request after the other."""
 
 import http.client
 import json
@@ -24,14 +24,14 @@ MOST_REQUESTS = 400
 LONGEST_S, QUICK_LONGEST_S = 3.0, 1.0
 WARM_UP = 20
 AT_ONCE = 100_000
-"""How many gateways are seeded before we look whether somebody asked us to stop."""
+"""How many gateways are seeded between two checks for a request to stop."""
 DIFFERENT_PATHS = 200
 FARTHEST = 100_000
-"""Offsets that are asked for only to get a cursor there."""
+"""Offsets that are requested only to get a cursor there."""
 
 
 def grow(env: BenchEnvironment) -> Section:
-    """Measures Millgate at each size; what it refuses is shown as none. Raises StackError, StopAskedError."""
+    """Measures Millgate at each size; None where it refuses a request. Raises StackError, StopAskedError."""
     connection, sealer = env.connect(), Sealer(env.key)
     sizes = QUICK_SIZES if env.is_quick else SIZES
     longest_s = QUICK_LONGEST_S if env.is_quick else LONGEST_S
@@ -59,11 +59,11 @@ def grow(env: BenchEnvironment) -> Section:
 
 
 class RefusedError(Exception):
-    """An answer was no success: a request may take longer than the API lets it."""
+    """An answer was an error: the request took longer than the API allows."""
 
 
 class KeepAliveClient:
-    """One connection to the API, over which one request goes after the other."""
+    """One connection to the API for one request after the other."""
 
     def __init__(self, api: Running) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=REQUEST_LIMIT_S)
@@ -75,7 +75,7 @@ class KeepAliveClient:
         self._connection.close()
 
     def get(self, path: str) -> bytes:
-        """The body. Raises RefusedError for an answer that is no success."""
+        """Return the body. Raises RefusedError for an error."""
         self._connection.request("GET", path)
         response = self._connection.getresponse()
         body = response.read()
@@ -84,12 +84,12 @@ class KeepAliveClient:
         return body
 
     def get_json(self, path: str) -> Any:
-        """The body, read."""
+        """Return the decoded body."""
         return json.loads(self.get(path))
 
 
 def median_ms(client: KeepAliveClient, paths: list[str], longest_s: float) -> float:
-    """The median latency of these requests, as many as there is time for."""
+    """Return the median latency of as many of these requests as there is time for."""
     asked = cycle(paths)
     for path in islice(asked, WARM_UP):
         client.get(path)
@@ -106,7 +106,7 @@ def median_ms(client: KeepAliveClient, paths: list[str], longest_s: float) -> fl
 
 
 def paths_of(connection: psycopg.Connection, client: KeepAliveClient, size: int) -> dict[Work, list[str]]:
-    """What is asked for, from all over the table."""
+    """Yield paths of resources from all over the table."""
     found = connection.execute(
         "SELECT id, factory_id FROM gateways WHERE device_id = ANY(%s)",
         [[gateway_name(number) for number in random.sample(range(1, size + 1), min(size, DIFFERENT_PATHS))]],
@@ -125,7 +125,7 @@ def paths_of(connection: psycopg.Connection, client: KeepAliveClient, size: int)
 
 
 def cursor_paths(get_json: Callable[[str], Any], offset: int) -> Iterator[str]:
-    """Page behind page, beginning in the midst of the list."""
+    """Yield one page after the other, beginning in the middle of the list."""
     page = get_json(f"/api/gateways?limit=20&offset={min(offset, FARTHEST)}")
     while (cursor := page["pagination"]["next_cursor"]) is not None:
         path = f"/api/gateways?limit=20&cursor={cursor}"

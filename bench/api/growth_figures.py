@@ -1,4 +1,4 @@
-"""How latency grows with the number of gateways, and how that is shown. Pure."""
+"""Latency by the number of gateways, and its Markdown. Pure."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -10,11 +10,11 @@ SUMMARY_AT, SUMMARY_LIMIT_MS = 100_000, 50.0
 
 
 class Work(StrEnum):
-    """What is asked."""
+    """The measured requests."""
 
     BY_ID = "GET one gateway"
     STATUS = "GET the status of one gateway"
-    CURSOR_PAGE = "page of 20 behind a cursor"
+    CURSOR_PAGE = "page of 20 after a cursor"
     FIRST_PAGE = "first page of 20"
     FACTORY_PAGE = "first page of 20 of one factory of 200"
     OFFSET_PAGE = "page of 20 at an offset of 9/10"
@@ -23,11 +23,11 @@ class Work(StrEnum):
 
 
 FLAT = (Work.BY_ID, Work.STATUS, Work.CURSOR_PAGE)
-"""What should cost the same, however many there are."""
+"""Requests whose latency should not depend on the number of gateways."""
 
 
 def section(latency_ms: Mapping[tuple[Work, int], float], sizes: Sequence[int]) -> Section:
-    """All of it."""
+    """Return the section with all ratios, goals and figures."""
     header = ["gateways", *(f"{size:,}" for size in sizes)]
     first = sizes[0]
     ratios = [
@@ -39,16 +39,16 @@ def section(latency_ms: Mapping[tuple[Work, int], float], sizes: Sequence[int]) 
         "Growth of the API",
         f"Median latency of one request after the other on one connection, as multiples of that at {first:,} "
         "gateways:\n\n" + table(header, ratios),
-        "Median latency in ms (n/a: refused, for it took longer than a request may):\n\n"
+        "Median latency in ms (n/a: refused, because it exceeded the request timeout):\n\n"
         + table(header, figures),
         tuple(goals(latency_ms, sizes)),
     )
 
 
 def goals(latency_ms: Mapping[tuple[Work, int], float], sizes: Sequence[int]) -> list[Goal]:
-    """What should not grow, and what should be quick all the same."""
+    """Return the goals: which latencies must not grow, and which must stay short."""
     first, last = sizes[0], sizes[-1]
-    told = [
+    found = [
         at_most(
             f"{work}, at {last:,} gateways against {first:,}",
             ratio(latency_ms[work, last], latency_ms[work, first]),
@@ -58,5 +58,5 @@ def goals(latency_ms: Mapping[tuple[Work, int], float], sizes: Sequence[int]) ->
     ]
     if SUMMARY_AT in sizes:
         took_ms = latency_ms[Work.SUMMARY, SUMMARY_AT]
-        told.append(at_most(f"summary over {SUMMARY_AT:,} gateways", took_ms, SUMMARY_LIMIT_MS, "ms"))
-    return told
+        found.append(at_most(f"summary over {SUMMARY_AT:,} gateways", took_ms, SUMMARY_LIMIT_MS, "ms"))
+    return found

@@ -1,4 +1,4 @@
-"""What is in the database before anything is measured: factories, gateways, and what workers observed."""
+"""Seeds the database before a measurement: factories, gateways, and the state observed by workers."""
 
 from typing import Any, LiteralString
 from uuid import UUID
@@ -11,8 +11,8 @@ FACTORIES = 200
 PASSWORD = "a password of twenty"  # noqa: S105 - of gateways that are not there
 CONNECTED_PERCENT = 95
 
-# As in a plant: names that tell where a gateway is, in no order; times to the millisecond, which is what all
-# contestants show.
+# As in a plant: names that say where a gateway is, in no order; times to the millisecond, which all
+# contestants can show.
 INSERT_FACTORIES: LiteralString = """
 INSERT INTO factories (name, location, timezone, metadata)
 SELECT format('Mill %%s', lpad(i::text, 3, '0')), 'Hall ' || i %% 7, 'Europe/Berlin', '{"lines": 3}'
@@ -47,13 +47,13 @@ JOIN (SELECT id, row_number() OVER (ORDER BY name) - 1 AS number FROM factories)
     LATERAL (SELECT date_trunc('milliseconds', now()) - i * interval '1 millisecond' AS at) AS t
 """
 
-INSERT_WISHES: LiteralString = """
+INSERT_DESIRED_STATES: LiteralString = """
 INSERT INTO desired_state_changes (gateway_id, at, is_wanted)
 SELECT g.id, g.created_at, TRUE FROM gateways AS g
 WHERE g.device_id BETWEEN %(first)s AND %(last)s AND g.deleted_at IS NULL
 """
 
-# The session that seeds is the worker's, so that its word counts for as long as the session is there.
+# The seeding session is registered as the worker's, so its reports are valid while the session is open.
 INSERT_WORKER: LiteralString = """
 INSERT INTO workers (
     host, pid, version, session_pid, session_started_at, lease_duration, lease_expires_at
@@ -90,12 +90,12 @@ WHERE gateways.id = one.id
 
 
 def seed(connection: psycopg.Connection[Any], sealer: Sealer, first: int, last: int) -> None:
-    """Adds the gateways with these numbers, all with one sealed password, which opens for none of them.
+    """Adds the gateways with these numbers, all with the same sealed password, which no row can decrypt.
 
-    The connection has to stay open: it is what the seeded worker lives by.
+    The connection has to stay open: the seeded worker is alive while it is.
     """
     with connection.transaction():
-        # Without the triggers: a plant of this size came about over years.
+        # Without the triggers: a plant of this size grows over years.
         connection.execute("SET LOCAL session_replication_role = replica")
         if first == 1:
             connection.execute(INSERT_FACTORIES, {"count": FACTORIES})
@@ -105,7 +105,7 @@ def seed(connection: psycopg.Connection[Any], sealer: Sealer, first: int, last: 
             INSERT_GATEWAYS, {"first": first, "last": last, "factories": FACTORIES, "sealed": sealed}
         )
         names = {"first": gateway_name(first), "last": gateway_name(last)}
-        connection.execute(INSERT_WISHES, names)
+        connection.execute(INSERT_DESIRED_STATES, names)
         connection.execute(INSERT_CONNECTIONS, {**names, "connected": 128 * CONNECTED_PERCENT // 100})
 
 
@@ -115,7 +115,7 @@ def gateway_name(number: int) -> str:
 
 
 def seal_each(connection: psycopg.Connection[Any], sealer: Sealer) -> None:
-    """Seals every gateway's password for its row."""
+    """Seal every gateway's password for its row."""
     ids = [row[0] for row in connection.execute("SELECT id FROM gateways").fetchall()]
     with connection.transaction():
         connection.execute("SET LOCAL session_replication_role = replica")
@@ -124,6 +124,6 @@ def seal_each(connection: psycopg.Connection[Any], sealer: Sealer) -> None:
 
 
 def settle(connection: psycopg.Connection[Any]) -> None:
-    """Nothing is left to do behind what was seeded, and PostgreSQL knows what is there."""
+    """Flush and analyze, so that no work from seeding is left and plans know the tables."""
     connection.execute("VACUUM (ANALYZE)")
     connection.execute("CHECKPOINT")

@@ -11,7 +11,7 @@ from devstack.errors import StackError
 SCRIPT = Path(__file__).with_name("load.lua")
 CONNECTIONS = 16
 OWNER_ENV = "MEASURED "
-"""What stands before the script's own line among wrk's."""
+"""The prefix of the script's line in wrk's output."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Load:
 
 
 def parse(output: str) -> Load:
-    """What the script wrote last. Raises StackError with wrk's words if it wrote nothing."""
+    """Return the script's last line. Raises StackError with wrk's output if there is none."""
     for line in reversed(output.splitlines()):
         if line.startswith(OWNER_ENV):
             counted = json.loads(line.removeprefix(OWNER_ENV))
@@ -54,7 +54,7 @@ class Wrk:
     gateways: Path
 
     def load(self, port: int, kind: str, mark: str, duration_s: int) -> Load:
-        """Loads whoever listens there; wrk counts in whole seconds. Raises StackError, StopAskedError."""
+        """Load the server at that port; wrk counts whole seconds. Raises StackError, StopAskedError."""
         options = ("--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{duration_s}s")
         script = ("--latency", "--timeout", "10s", "--script", str(SCRIPT), f"http://127.0.0.1:{port}")
         command = (wrk(), *options, *script, "--", kind, str(self.gateways), mark)

@@ -1,1 +1,1 @@
-"""What a user would pick instead, each written as its own ecosystem would write it."""
+"""The alternatives to Millgate, each written as is usual in its ecosystem."""

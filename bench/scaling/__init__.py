@@ -1,1 +1,1 @@
-"""A fleet that is larger than a machine, as PostgreSQL sees it."""
+"""The load on PostgreSQL of a fleet that is larger than one machine."""

@@ -1,4 +1,4 @@
-"""Row: 100,000 gateways over 20 workers, as the one PostgreSQL sees them that they share."""
+"""Row: the load of 100,000 gateways over 20 workers on the PostgreSQL that they share."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ CONNECT_LIMIT_S = 400.0
 SETTLE_S, QUICK_SETTLE_S = 8.0, 1.0
 WINDOW_S, QUICK_WINDOW_S = 12.0, 2.0
 FLAPS_PER_S = 50.0
-WISHES_PER_S = 20.0
+CHANGES_PER_S = 20.0
 
 SEED = """
 INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password, desired_state)
@@ -45,7 +45,7 @@ COUNT_SHARES = """
 SELECT count(c.gateway_id) FROM workers AS w LEFT JOIN gateway_connections AS c ON w.id = c.worker_id
 WHERE w.ended_at IS NULL GROUP BY w.id
 """
-WISH = """
+CONNECT_NEXT = """
 UPDATE gateways SET connect_requested_at = clock_timestamp()
 WHERE id = (SELECT id FROM gateways ORDER BY id OFFSET floor(random() * 1000) LIMIT 1)
 """
@@ -54,7 +54,7 @@ MEASURE_EVENTS = "SELECT count(*), pg_total_relation_size('gateway_events') FROM
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What PostgreSQL did, each a second."""
+    """PostgreSQL's work, per second."""
 
     what: str
     transactions: float
@@ -88,16 +88,16 @@ class Fleet:
         return self._env.start(name, local(SIMULATED_WORKER), self._environment)
 
     def ask(self, question: str) -> list[int]:
-        """The numbers of a row."""
+        """Run a query and return the numbers of its row."""
         row = self._sql.execute(question.encode()).fetchone()
         return [int(value) for value in row or ()]
 
     def shares(self) -> list[int]:
-        """How many gateways each worker holds."""
+        """Return how many gateways each worker holds."""
         return [int(row[0]) for row in self._sql.execute(COUNT_SHARES)]
 
     def await_count(self, question: str, count: int, limit_s: float) -> float:
-        """Seconds until the answer is that. Raises StackError."""
+        """Wait until the query returns that; return the seconds it took. Raises StackError."""
         began = monotonic()
         held_at = self._env.wait(lambda: self.ask(question) == [count], limit_s)
         if held_at is None:
@@ -105,16 +105,16 @@ class Fleet:
         return held_at - began
 
     def want_all(self) -> None:
-        """Somebody wants all of them connected, in one statement."""
+        """Set the desired state of all gateways to connected in one statement."""
         self._sql.execute(WANT_ALL)
 
     def begin_to_flap(self) -> None:
-        """From now on sessions are lost, FLAPS_PER_S in all."""
+        """Make the workers lose FLAPS_PER_S sessions per second in total from now on."""
         for worker in self.workers:
             os.kill(pid_of(worker), signal.SIGUSR1)
 
     def lose_a_worker(self) -> float:
-        """One is killed; how many seconds it takes until others hold all that it held."""
+        """Kill one worker; return the seconds until the others hold all of its gateways."""
         began = monotonic()
         os.kill(pid_of(self.workers.pop()), signal.SIGKILL)
         self.await_count(COUNT_WORKERS, len(self.workers), CONNECT_LIMIT_S)
@@ -123,24 +123,24 @@ class Fleet:
         return monotonic() - began
 
     def watch(self, what: str, meanwhile: Callable[[], object] = lambda: None) -> Work:
-        """What PostgreSQL does for a while; `meanwhile` is called WISHES_PER_S times a second."""
+        """Return PostgreSQL's work in a window; `meanwhile` is called CHANGES_PER_S times a second."""
         began, before, cpu_before_s = monotonic(), self.ask(READ_WORK), cpu_s(self._env.postgres_pid)
         while (took_s := monotonic() - began) < self._window_s:
             meanwhile()
-            self._env.pause(1 / WISHES_PER_S)
+            self._env.pause(1 / CHANGES_PER_S)
         transactions, rows, wal = (
             (now - then) / took_s for now, then in zip(self.ask(READ_WORK), before, strict=True)
         )
         cpu = (cpu_s(self._env.postgres_pid) - cpu_before_s) / took_s
         return Work(what, transactions, rows, wal / 1024, cpu * 100)
 
-    def wish(self) -> None:
-        """Somebody asks to connect one of them."""
-        self._sql.execute(WISH)
+    def connect_next(self) -> None:
+        """Set the desired state of the next gateway to connected."""
+        self._sql.execute(CONNECT_NEXT)
 
 
 def measure(env: BenchEnvironment) -> Section:
-    """The fleet at rest, growing, with sessions lost, with wishes changed, and with a worker gone."""
+    """Measures the fleet idle, with lost sessions, with desired states changed, and without a worker."""
     workers, gateways = (QUICK_WORKERS, QUICK_GATEWAYS) if env.is_quick else (WORKERS, GATEWAYS)
     settle_s = QUICK_SETTLE_S if env.is_quick else SETTLE_S
     fleet = Fleet(env, workers, gateways)
@@ -152,7 +152,7 @@ def measure(env: BenchEnvironment) -> Section:
     shares = fleet.shares()
     env.pause(settle_s)
     works.append(fleet.watch("all connected, nothing happens"))
-    works.append(fleet.watch(f"{WISHES_PER_S:g} gateways a second are asked to connect", fleet.wish))
+    works.append(fleet.watch(f"{CHANGES_PER_S:g} gateways a second are asked to connect", fleet.connect_next))
     [sessions] = fleet.ask(COUNT_SESSIONS)
     fleet.begin_to_flap()
     env.pause(settle_s)
@@ -176,7 +176,7 @@ def measure(env: BenchEnvironment) -> Section:
 
 
 def work_table(works: list[Work]) -> str:
-    """What PostgreSQL does for the fleet."""
+    """Return the table of PostgreSQL's work."""
     header = ("what happens", "transactions/s", "rows written/s", "WAL, KiB/s", "PostgreSQL, % of a core")
     rows = [
         (w.what, number(w.transactions), number(w.rows_written), number(w.wal_kib), number(w.cpu_percent))
@@ -186,7 +186,7 @@ def work_table(works: list[Work]) -> str:
 
 
 def pid_of(worker: Child) -> int:
-    """Its process. Raises StackError."""
+    """Return its process id. Raises StackError."""
     if worker.process is None or worker.exit_code() is not None:
         raise StackError(f"{worker.name} does not run")
     return worker.process.pid

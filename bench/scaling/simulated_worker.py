@@ -1,9 +1,9 @@
-"""`python -m bench.scaling.simulated_worker`: a worker whose gateways are not there, and the rest of it is.
+"""`python -m bench.scaling.simulated_worker`: a real worker with simulated connections.
 
-Lease, guard, claims, shares, polls, registry and reports are the worker's own, and so is what PostgreSQL has
-to do for them. Only a gateway's connection is none: it has no socket, no thread and no secret, is connected
-at once and stays so. After SIGUSR1 some lose their session and get another, as many a second as
-SIMULATED_FLAPS_PER_S says. So one machine can play a fleet whose connections would need twenty.
+Lease, watchdog, claims, quotas, polls, registry and reports are the worker's own, and so is their load on
+PostgreSQL. Only the gateway connections are simulated: each has no socket, no thread and no secret, is
+connected immediately and stays so. After SIGUSR1, SIMULATED_FLAPS_PER_S sessions per second are lost and
+come back. So one machine can run a fleet whose connections would need twenty.
 """
 
 import os
@@ -28,7 +28,7 @@ LOST = Reason(ReasonCode.CONNECTION_LOST, "The connection was lost.", Phase.SESS
 
 
 class SimulatedConnections:
-    """All connections of this worker, and the thread on which things happen to them."""
+    """All connections of this worker, and the thread that connects and drops them."""
 
     def __init__(self) -> None:
         self.flaps_per_s = 0.0
@@ -37,19 +37,19 @@ class SimulatedConnections:
         self._owed = 0.0
         threading.Thread(target=self._run, name="simulated-connections", daemon=True).start()
 
-    def appear(self, gateway_id: UUID, registry: GatewayRegistry) -> None:
-        """It is connected."""
+    def add(self, gateway_id: UUID, registry: GatewayRegistry) -> None:
+        """Add a connection that is now connected."""
         with self._lock:
             connect(gateway_id, registry)
             self._living[gateway_id] = registry
 
-    def vanish(self, gateway_id: UUID) -> None:
-        """It is not any more, without a word to the registry."""
+    def discard(self, gateway_id: UUID) -> None:
+        """Remove a connection without notifying the registry."""
         with self._lock:
             self._living.pop(gateway_id, None)
 
-    def leave(self, gateway_id: UUID, reason: Reason) -> None:
-        """It says goodbye."""
+    def disconnect(self, gateway_id: UUID, reason: Reason) -> None:
+        """Remove a connection and report its end to the registry."""
         with self._lock:
             registry = self._living.pop(gateway_id, None)
             if registry is not None:
@@ -76,18 +76,18 @@ CONNECTIONS = SimulatedConnections()
 
 
 def begin_to_flap() -> None:
-    """From now on. A signal handler may call it."""
+    """Lose sessions from now on. A signal handler may call it."""
     CONNECTIONS.flaps_per_s = float(os.environ["SIMULATED_FLAPS_PER_S"])
 
 
 def connect(gateway_id: UUID, registry: GatewayRegistry) -> None:
-    """The moves of a connection that succeeds."""
+    """Make the transitions of a connection that succeeds."""
     for state in (State.CONNECTING, State.AUTHENTICATING, State.CONNECTED):
         registry.transition(gateway_id, state)
 
 
 class SimulatedConnection:
-    """In the place of a GatewayConnection, as the manager knows it."""
+    """Replaces a GatewayConnection, with the interface that the manager uses."""
 
     def __init__(
         self,
@@ -101,30 +101,30 @@ class SimulatedConnection:
         self._context = context
 
     def start(self) -> None:
-        """Connected at once."""
-        CONNECTIONS.appear(self.id, self._context.registry)
+        """Connect immediately."""
+        CONNECTIONS.add(self.id, self._context.registry)
 
     def assign(self, login: SealedLogin) -> None:
-        """Another login: the session continues, as a simulated one has no login."""
+        """Take another login: the session continues, as a simulated one has no login."""
         self.login = login
 
     def stop(self, reason: Reason) -> None:
-        """Ends it, from a thread of its own: the manager does not expect to be told before this returns."""
+        """End it in its own thread: the manager expects no report before this returns."""
         self.is_stopping = True
         threading.Thread(target=self._end, args=[reason], daemon=True).start()
 
     def abort(self) -> None:
-        """Ends it without a word."""
+        """End it without a report."""
         self.is_stopping = True
-        CONNECTIONS.vanish(self.id)
+        CONNECTIONS.discard(self.id)
         threading.Thread(target=self._finish, daemon=True).start()
 
     def join(self, timeout_s: float) -> bool:  # noqa: ARG002
-        """It has no thread that lasts."""
+        """Do nothing: there is no lasting thread."""
         return True
 
     def _end(self, reason: Reason) -> None:
-        CONNECTIONS.leave(self.id, reason)
+        CONNECTIONS.disconnect(self.id, reason)
         self._finish()
 
     def _finish(self) -> None:

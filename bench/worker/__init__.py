@@ -1,1 +1,1 @@
-"""The worker beside other managers of WebSocket sessions: how fast it starts, what it costs, how it grows."""
+"""Measures the worker against other managers of WebSocket sessions: start, cost and growth."""

@@ -1,4 +1,4 @@
-"""Row: how soon a change at a gateway shows in its status."""
+"""Row: delay until a change at a gateway shows in its status."""
 
 from itertools import cycle
 
@@ -17,7 +17,7 @@ LIMIT_S = 60.0
 
 
 def measure(env: BenchEnvironment) -> Section:
-    """Each contestant with as many gateways; one window each, in turn."""
+    """Measures each contestant in turn, for one window, with the same number of gateways."""
     makers = contestants(env)
     count = QUICK_GATEWAYS if env.is_quick else GATEWAYS
     managers: dict[str, Manager] = {}

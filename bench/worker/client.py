@@ -1,4 +1,4 @@
-"""An HTTP client on one connection of loopback."""
+"""An HTTP client on one loopback connection."""
 
 import http.client
 import json
@@ -8,28 +8,28 @@ REQUEST_LIMIT_S = 10.0
 
 
 class Client:
-    """Keeps its connection. For one thread."""
+    """Keeps its connection open. For one thread."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_LIMIT_S)
 
     def get(self, path: str) -> Any:
-        """The JSON behind a path. Raises OSError or http.client.HTTPException, also if it is an error."""
+        """Get a path's JSON. Raises OSError or http.client.HTTPException, also for an error response."""
         return json.loads(self.read(path))
 
     def read(self, path: str) -> bytes:
-        """The body behind a path; raises as `get`."""
+        """Get a path's body; raises as `get`."""
         try:
             response, body = self._ask(path)
         except (http.client.RemoteDisconnected, BrokenPipeError):
-            # It was idle for so long that the server closed it.
+            # The server closed the idle connection.
             response, body = self._ask(path)
         if response.status != http.client.OK:
             raise http.client.HTTPException(f"GET {path} was answered {response.status}")
         return body
 
     def answers(self, path: str) -> bool:
-        """Whether there is a good answer."""
+        """Whether the path returns a success."""
         try:
             self.read(path)
         except (OSError, http.client.HTTPException):

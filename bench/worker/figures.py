@@ -1,4 +1,4 @@
-"""What several managers were measured at, side by side, as Markdown. Pure."""
+"""Measurements of several managers side by side, as Markdown. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,25 +9,25 @@ from bench.results import Goal, at_least, at_most, median, number, ratio, table
 
 @dataclass(frozen=True)
 class Measured:
-    """One quantity, of which less is better: by contestant, a value a round."""
+    """One quantity, of which less is better: a value per contestant and round."""
 
     work: str
     unit: str
     rounds: dict[str, list[float]] = field(default_factory=dict)
     wanted: float | None = None
-    """What the first contestant is to stay under, if anything."""
+    """The goal: the most that the first contestant may have; None without one."""
 
     def add(self, contestant: str, value: float) -> None:
-        """Another round's value."""
+        """Add a round's value."""
         self.rounds.setdefault(contestant, []).append(value)
 
     def of(self, contestant: str) -> float:
-        """The median; nan where nothing was measured."""
+        """Return the median; nan where nothing was measured."""
         return median(self.rounds.get(contestant, []))
 
 
 def ratios(measured: Sequence[Measured], contestants: Sequence[str]) -> str:
-    """How many times the first contestant's value the others' are: over 1, the first is ahead."""
+    """Return the others' values as multiples of the first contestant's: over 1, the first is ahead."""
     first, *others = contestants
     header = ["less is better", *(f"{other} ÷ {first}" for other in others)]
     rows = [
@@ -39,13 +39,13 @@ def ratios(measured: Sequence[Measured], contestants: Sequence[str]) -> str:
 
 
 def figures(measured: Sequence[Measured], contestants: Sequence[str]) -> str:
-    """Medians, with the least and the greatest where there were several rounds."""
+    """Return medians, with minimum and maximum where there were several rounds."""
     header = ["median (least to greatest)", *contestants]
     return table(header, [[f"{each.work}, {each.unit}", *_cells(each, contestants)] for each in measured])
 
 
 def goals(measured: Sequence[Measured], contestants: Sequence[str], ahead_of: str) -> tuple[Goal, ...]:
-    """For each quantity: under what is wanted, and not over that of one of the others."""
+    """Return the goals of each quantity: its own limit, and the values of the others."""
     first = contestants[0]
     found: list[Goal] = []
     for each in measured:
@@ -58,7 +58,7 @@ def goals(measured: Sequence[Measured], contestants: Sequence[str], ahead_of: st
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of the values are not over (nearest rank); of nothing it is nan."""
+    """Return the quantile at `share` (nearest rank); nan without values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 

@@ -1,4 +1,4 @@
-"""Row: several workers hold a fleet; and what the database does for gateways at which nothing happens."""
+"""Row: a fleet held by several workers, and the database's load from idle gateways."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -18,7 +18,7 @@ WORKERS = 4
 COUNTS, QUICK_COUNTS = (0, 1000, 10_000), (0, 1000)
 CONNECT_LIMIT_S = 120.0
 SETTLE_S, QUICK_SETTLE_S = 10.0, 3.0
-# As long as the interval of pings: each gateway is pinged, and "last seen" written, once.
+# One ping interval: each gateway is pinged, and "last seen" written, once.
 WINDOW_S, QUICK_WINDOW_S = 15.0, 8.0
 UNEVEN_LIMIT = 0.1
 
@@ -40,7 +40,7 @@ FROM pg_stat_database WHERE datname = current_database()
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What PostgreSQL did for a fleet at which nothing happened, each a second."""
+    """PostgreSQL's work for an idle fleet, per second."""
 
     gateways: int
     transactions: float
@@ -65,27 +65,27 @@ class Fleet:
             raise StackError("not all workers registered")
 
     def ask(self, question: str) -> int:
-        """A number out of the database."""
+        """Query a number."""
         return int(self.rows(question)[0][0])
 
     def rows(self, question: str) -> list[tuple[int, ...]]:
-        """Rows of numbers out of the database."""
+        """Query rows of numbers."""
         return self._sql.execute(question.encode()).fetchall()
 
     def grow(self, count: int) -> float:
-        """Has `count` gateways connected in all; how many seconds it takes until they are shown so."""
+        """Grow to `count` connected gateways; return the seconds until they are shown so."""
         began = monotonic()
         self._sql.execute(WANT, [count - self.ask(COUNT_CONNECTED)])
         self.fleet.await_subscribed(count, CONNECT_LIMIT_S)
         at = self._env.wait(lambda: self.ask(COUNT_CONNECTED) == count, CONNECT_LIMIT_S)
         if at is None:
             raise StackError("not all gateways were shown connected")
-        # What autovacuum would do within a minute: until then plans are made for the fleet as it was.
+        # As autovacuum would within a minute; until then plans are made for the smaller fleet.
         self._sql.execute("ANALYZE")
         return at - began
 
     def watch(self, count: int) -> Work:
-        """What goes on in a window in which nothing happens."""
+        """Return the work in a window in which nothing happens."""
         window_s = QUICK_WINDOW_S if self._env.is_quick else WINDOW_S
         before, database_s, workers_s = self.rows(READ_WORK)[0], self._database_cpu_s(), self._workers_cpu_s()
         self._env.pause(window_s)
@@ -103,19 +103,19 @@ class Fleet:
         )
 
     def shares(self) -> list[int]:
-        """How many gateways each worker holds."""
+        """Return how many gateways each worker holds."""
         return [row[0] for row in self.rows(COUNT_SHARES)]
 
     def memory_bytes(self) -> int:
-        """PSS of all workers."""
+        """Return the PSS of all workers."""
         return sum(pss_bytes(_pid(worker)) for worker in self._workers)
 
     def open_files(self) -> int:
-        """File descriptors of all workers."""
+        """Count the file descriptors of all workers."""
         return sum(open_files(_pid(worker)) for worker in self._workers)
 
     def close(self) -> None:
-        """Ends the workers by force."""
+        """Kill the workers."""
         for worker in self._workers:
             worker.stop(0)
 
@@ -127,7 +127,7 @@ class Fleet:
 
 
 def measure(env: BenchEnvironment) -> Section:
-    """The fleet grows from nothing; after each step it is watched while nothing happens."""
+    """Measures the fleet idle after each step of its growth."""
     counts = QUICK_COUNTS if env.is_quick else COUNTS
     fleet = Fleet(env, counts[-1])
     works: list[Work] = []
@@ -144,7 +144,7 @@ def measure(env: BenchEnvironment) -> Section:
     kib = (fleet.memory_bytes() - empty_bytes) / total / 2**10
     facts = (
         f"{WORKERS} workers hold {total:,} gateways: {', '.join(f'{share:,}' for share in shares)}; "
-        f"the last {total - counts[-2]:,} were shown connected {took_s:.1f} s after somebody wanted them; "
+        f"the last {total - counts[-2]:,} were shown connected {took_s:.1f} s after they were wanted; "
         f"{number(kib)} KiB (PSS) and {fleet.open_files() / total:.2f} file descriptors a gateway."
     )
     fleet.close()
@@ -161,7 +161,7 @@ def measure(env: BenchEnvironment) -> Section:
 
 
 def work_table(works: list[Work]) -> str:
-    """What a fleet costs at which nothing happens, by its size."""
+    """Return the table of an idle fleet's cost by its size."""
     header = (
         "idle gateways",
         "transactions/s",

@@ -1,4 +1,4 @@
-"""Following changes: from the moment at the gateway to the moment when its status shows it."""
+"""Measures the delay from a change at a gateway until its status shows it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from bench.worker.managers import Manager, Seen
 
 STEP_S = 0.005
 LOOK_EVERY_S = 0.01
-"""How often a status is asked for that is to change: it is found late by half of that, and by a request."""
+"""How often a status is polled: on average a change is found late by half of that, and by a request."""
 LAST_CHANGES_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """Seconds from a change to its showing. `unseen`: changes that did not show in time."""
+    """Seconds until changes showed. `unseen`: changes that did not show in time."""
 
     lost: list[float] = field(default_factory=list)
     back: list[float] = field(default_factory=list)
@@ -24,7 +24,7 @@ class Delays:
 
 @dataclass(slots=True)
 class _Followed:
-    """A gateway whose session was cut."""
+    """A gateway whose session was cut, and what its status has to show next."""
 
     before: Seen
     cut_at: float
@@ -34,10 +34,10 @@ class _Followed:
 
 
 class Follower:
-    """Cuts sessions at a steady rate, and asks for the status of every second one of them. For one thread."""
+    """Cuts sessions at a steady rate and polls the status of every second one. For one thread."""
 
     def __init__(self, env: BenchEnvironment, manager: Manager, names: Iterator[str]) -> None:
-        """`names`: whom to cut, in turn."""
+        """`names`: the gateways whose sessions are cut in turn."""
         self._env = env
         self._manager = manager
         self._fleet = manager.fleet
@@ -47,7 +47,7 @@ class Follower:
         self._back: list[float] = []
 
     def follow(self, per_s: float, for_s: float) -> Delays:
-        """Cuts `per_s` sessions a second, and waits until what was followed is back. Raises StackError."""
+        """Cut `per_s` sessions a second and wait until the followed ones are back. Raises StackError."""
         self._fleet.take_back()
         began, cuts = monotonic(), 0
         while (elapsed_s := monotonic() - began) < for_s + LAST_CHANGES_LIMIT_S:

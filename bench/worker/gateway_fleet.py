@@ -1,4 +1,4 @@
-"""A fleet of gateways in a process of their own, and what they have seen."""
+"""A fleet of gateways in a separate process, and their counters."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ MESSAGES_LIMIT_S = 20.0
 
 
 class GatewayFleet:
-    """`count` gateways that listen when it is made, and end with the block. For one thread."""
+    """`count` gateways that listen from creation until the end of the block. For one thread."""
 
     def __init__(
         self,
@@ -30,12 +30,12 @@ class GatewayFleet:
         hanging: int = 0,
         is_away: bool = False,
     ) -> None:
-        """`is_silent`: they do not answer the subscription, as the manual has it; some firmware does.
+        """`is_silent`: they do not answer the subscription, as in the manual; some firmware does.
 
-        `hanging`: so many of them, the first ones, accept connections and never answer. `is_away`:
+        `hanging`: that many of them, the first ones, accept connections and never answer. `is_away`:
         nothing listens before `return_`.
         """
-        # Fleets that share a database have other names.
+        # Fleets that share a database need different names.
         prefix = f"{secrets.token_hex(2)}-"
         self.names = [f"{prefix}{number:05d}" for number in range(1, count + 1)]
         self.password = secrets.token_urlsafe(12)
@@ -48,7 +48,7 @@ class GatewayFleet:
             self.return_()
 
     def return_(self) -> float:
-        """Has them listen; returns when they did (monotonic seconds)."""
+        """Start listening; return the time at which it did (monotonic seconds)."""
         self._process = LineProcess(
             self._env.sandbox,
             f"gateways-{secrets.token_hex(4)}",
@@ -78,19 +78,19 @@ class GatewayFleet:
             self._process.close()
 
     def url(self, name: str) -> str:
-        """Where a gateway listens."""
+        """Return a gateway's URL."""
         return f"ws://127.0.0.1:{self._port}/{name}"
 
     def count(self) -> dict[str, Any]:
-        """The server's `Counters` (see gateway_server), `subscribed` now, its own `cpu_s`."""
+        """Return the server's `Counters` (see gateway_server), `subscribed` now, and its own `cpu_s`."""
         return self._ask({"do": "count"})
 
     def await_subscribed(
         self, count: int, limit_s: float, check: Callable[[], object] = lambda: None
     ) -> float:
-        """When the last of `count` gateways was subscribed to (monotonic seconds). Raises StackError.
+        """Wait until `count` gateways were subscribed to; return when (monotonic seconds). Raises StackError.
 
-        `check` is called now and then; it may raise if there is nothing to wait for.
+        `check` is called while waiting; it may raise if there is nothing to wait for.
         """
         seen: dict[str, Any] = {}
 
@@ -108,17 +108,17 @@ class GatewayFleet:
         return float(seen["last_subscribed_at"])
 
     def cut(self, names: list[str]) -> float:
-        """Resets the sessions of these gateways; when (monotonic seconds)."""
+        """Reset the sessions of these gateways; return when (monotonic seconds)."""
         return float(self._ask({"do": "cut", "gateways": names})["at"])
 
     def take_back(self) -> dict[str, float]:
-        """When gateways were subscribed to that were since this was asked last."""
+        """Return when gateways were subscribed to since the last call."""
         return dict(self._ask({"do": "back"})["back"])
 
     def push(self, what: str, per_s: float, for_s: float) -> dict[str, Any]:
-        """Sends notifications over all sessions in turn: temperatures or waveforms (60 KB). Blocks.
+        """Send notifications over all sessions in turn: temperatures or waveforms (60 KB). Blocks.
 
-        The answer is a `bench.worker.gateway_server.load.Pushed`.
+        Returns the fields of a `bench.worker.gateway_server.load.Pushed`.
         """
         answer = self._ask({"do": "push", "loads": [{"what": what, "per_s": per_s, "for_s": for_s}]})
         pushed: dict[str, Any] = answer["pushed"][0]

@@ -1,4 +1,4 @@
-"""Row: what a manager costs whose gateways are connected and say nothing."""
+"""Row: the cost of a manager whose gateways are connected and idle."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from bench.worker.managers import ASYNCIO, Maker, Manager, contestants
 
 GATEWAYS, QUICK_GATEWAYS = 2000, 500
 WINDOWS, QUICK_WINDOWS = 2, 1
-# As long as the interval of pings: each gateway is pinged once.
+# One ping interval: each gateway is pinged once.
 WINDOW_S = 15.0
 SETTLE_S, QUICK_SETTLE_S = 15.0, 5.0
 EMPTY_S = 3.0
@@ -18,7 +18,7 @@ LIMIT_S = 60.0
 
 
 def measure(env: BenchEnvironment) -> Section:
-    """All contestants at once: at a few per cent of a core each they are not in each other's way."""
+    """Measures all contestants in parallel: a few per cent of a core each do not disturb the others."""
     makers = contestants(env)
     count = QUICK_GATEWAYS if env.is_quick else GATEWAYS
     cpu = Measured(f"CPU, {count:,} idle gateways", "% of a core", wanted=3)
@@ -50,7 +50,7 @@ def measure(env: BenchEnvironment) -> Section:
 
 
 def measure_empty(env: BenchEnvironment, makers: Mapping[str, Maker]) -> dict[str, tuple[int, int]]:
-    """Memory and file descriptors of each contestant that has no gateways."""
+    """Measure memory and file descriptors of each contestant without gateways."""
     found: dict[str, tuple[int, int]] = {}
     with GatewayFleet(env, 0) as fleet:
         managers = {name: maker(env, fleet) for name, maker in makers.items()}
@@ -64,7 +64,7 @@ def measure_empty(env: BenchEnvironment, makers: Mapping[str, Maker]) -> dict[st
 
 
 def start(env: BenchEnvironment, maker: Maker, count: int) -> Manager:
-    """A manager with all its gateways connected; its fleet ends with the environment."""
+    """Start a manager and wait until all its gateways are connected; its fleet ends with the environment."""
     fleet = GatewayFleet(env, count)
     manager = maker(env, fleet)
     manager.start()

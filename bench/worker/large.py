@@ -24,7 +24,7 @@ from devstack.run.environment import new_encryption_key
 GATEWAYS, QUICK_GATEWAYS = 10_000, 2000
 LIMIT_S = 120.0
 SETTLE_S, QUICK_SETTLE_S = 20.0, 5.0
-# As long as the interval of pings: each gateway is pinged once.
+# One ping interval: each gateway is pinged once.
 IDLE_S = 15.0
 CHANGES_PER_S, CHANGES_S = 100.0, 15.0
 
@@ -39,7 +39,7 @@ SELECT count(*) FROM gateway_events WHERE from_state = 'connected' AND at >= %s
 
 
 def measure(env: BenchEnvironment) -> Section:
-    """One worker at default settings: until all are shown, idle, and with a hundred changes a second."""
+    """Measures one worker at default settings: start, idle, and with a hundred changes a second."""
     count = QUICK_GATEWAYS if env.is_quick else GATEWAYS
     title = f"{count:,} gateways in one process"
     shown = Measured(f"{title}: shown connected after", "s", wanted=12)
@@ -84,7 +84,7 @@ def measure(env: BenchEnvironment) -> Section:
 
 
 def measure_pair(env: BenchEnvironment) -> Section:
-    """Two workers on one database, each with as many; sessions are cut all the while."""
+    """Measures two workers on one database, each with as many, while sessions are cut."""
     count = QUICK_GATEWAYS if env.is_quick else GATEWAYS
     for_s = QUICK_PAIR_S if env.is_quick else PAIR_S
     fleets = [GatewayFleet(env, count) for _ in range(2)]
@@ -127,7 +127,7 @@ def measure_pair(env: BenchEnvironment) -> Section:
 def _cut(
     env: BenchEnvironment, sql: psycopg.Connection, fleets: list[GatewayFleet], for_s: float
 ) -> tuple[int, int, float]:
-    """Cuts sessions in turn: how many, the fewest gateways shown connected meanwhile, the seconds it took."""
+    """Cut sessions in turn; return their number, the fewest gateways shown connected, and the seconds."""
     pairs = zip(*([(fleet, name) for name in fleet.names] for fleet in fleets), strict=True)
     turns = cycle(list(chain.from_iterable(pairs)))
     began = looked_at = monotonic()

@@ -33,14 +33,14 @@ SUM_MESSAGES = "SELECT coalesce(sum(messages_received), 0)::bigint FROM gateway_
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A gateway's status as its manager shows it. `since`: when its session began, in whatever form."""
+    """A gateway's status as its manager shows it. `since`: its session's start, in the manager's format."""
 
     is_connected: bool
     since: object
 
 
 class Manager(ABC):
-    """A program with its gateways. Made, nothing runs; `start` and `close` it. For one thread."""
+    """A program with its gateways, run from `start` to `close`. For one thread."""
 
     def __init__(self, env: BenchEnvironment, fleet: GatewayFleet) -> None:
         self.env = env
@@ -50,27 +50,27 @@ class Manager(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Starts the process, and returns before it is ready for anything."""
+        """Starts the process; returns before it is ready."""
 
     @abstractmethod
     def serve_status(self) -> None:
-        """Returns when statuses can be asked for. Raises StackError."""
+        """Returns when statuses can be requested. Raises StackError."""
 
     @abstractmethod
     def status(self, name: str) -> Seen:
-        """A gateway's status, over HTTP."""
+        """Get a gateway's status over HTTP."""
 
     @abstractmethod
     def count_connected(self) -> int:
-        """How many gateways it shows as connected."""
+        """Count the gateways that it shows as connected."""
 
     @abstractmethod
     def messages_received(self) -> int:
-        """Notifications that it has decoded and counted, over all gateways."""
+        """Return how many notifications it has counted over all gateways."""
 
     @property
     def pid(self) -> int:
-        """Its process. Raises StackError when there is none."""
+        """Return its process id. Raises StackError when there is none."""
         if self._child is None or self._child.process is None:
             raise StackError("a manager of gateways was not started")
         if self._child.exit_code() is not None:
@@ -79,26 +79,26 @@ class Manager(ABC):
         return self._child.process.pid
 
     def await_subscribed(self, limit_s: float) -> float:
-        """When the gateways saw the last subscription (monotonic seconds). Raises StackError."""
+        """Return when the gateways saw the last subscription (monotonic seconds). Raises StackError."""
         return self.fleet.await_subscribed(len(self.fleet.names), limit_s, lambda: self.pid)
 
     @property
     def cpu_s(self) -> float:
-        """Seconds on a core so far, with its children."""
+        """Return the CPU seconds so far, children included."""
         return cpu_s(self.pid)
 
     @property
     def pss_bytes(self) -> int:
-        """Memory, with its children."""
+        """Return the memory, children included."""
         return pss_bytes(self.pid)
 
     @property
     def open_files(self) -> int:
-        """File descriptors, with its children."""
+        """Count the file descriptors, children included."""
         return open_files(self.pid)
 
     def close(self) -> None:
-        """Ends it by force: what is measured next shall not wait for goodbyes. Harmless twice."""
+        """Kill it, so that the next measurement does not wait for closing handshakes. Harmless twice."""
         if self._child is not None:
             self._child.stop(0)
 
@@ -108,7 +108,7 @@ class Manager(ABC):
 
 
 class Millgate(Manager):
-    """One worker with a database of its own, at default settings; an API when statuses are asked for."""
+    """One worker with its own database, at default settings; an API when statuses are requested."""
 
     def __init__(self, env: BenchEnvironment, fleet: GatewayFleet) -> None:
         super().__init__(env, fleet)
@@ -149,11 +149,11 @@ class Millgate(Manager):
         return int(float(found[1])) if found else 0
 
     def messages_written(self) -> int:
-        """The same as the database knows it."""
+        """Return the same count from the database."""
         return self.ask(SUM_MESSAGES)
 
     def ask(self, question: LiteralString) -> int:
-        """A number out of the database."""
+        """Query a number."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             [answer] = connection.execute(question).fetchone() or [0]
         return int(answer)
@@ -206,7 +206,7 @@ Maker = Callable[[BenchEnvironment, GatewayFleet], Manager]
 
 
 def contestants(env: BenchEnvironment) -> dict[str, Maker]:
-    """Those that can run on this machine, by name; says who can not."""
+    """Return those that can run on this machine, by name; log those that cannot."""
     found: dict[str, Maker] = {MILLGATE: Millgate}
     try:
         program = (tools.node(), str(PEERS / "node_worker" / "main.mjs"))
@@ -220,6 +220,6 @@ def contestants(env: BenchEnvironment) -> dict[str, Maker]:
 
 
 def await_answer(env: BenchEnvironment, client: Client, path: str) -> None:
-    """Returns once there is a good answer. Raises StackError."""
+    """Wait until the path returns a success. Raises StackError."""
     if env.wait(lambda: client.answers(path), START_LIMIT_S) is None:
-        raise StackError(f"nothing good came from {path}")
+        raise StackError(f"no success from {path}")

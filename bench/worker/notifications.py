@@ -1,4 +1,4 @@
-"""Row: what it costs to take in what gateways have to tell."""
+"""Row: the cost of receiving notifications."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -14,13 +14,13 @@ GATEWAYS = 200
 ROUNDS, QUICK_ROUNDS = 3, 1
 FOR_S = 3.0
 LIMIT_S = 30.0
-# Until the worker writes down what it has heard since it last did.
+# Until the worker's next write of its counters.
 WRITTEN_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What all gateways together send."""
+    """The notifications that all gateways together send."""
 
     what: str
     per_s: float
@@ -34,10 +34,10 @@ LOADS = (
 
 
 def measure(env: BenchEnvironment) -> Section:
-    """Each contestant under each load, in turn."""
+    """Measures each contestant under each load in turn."""
     makers = contestants(env)
     measured = {load.what: Measured(f"{load.title}: CPU", "% of a core") for load in LOADS}
-    late = {load.what: Measured(f"{load.title}: counted behind the last", "ms") for load in LOADS}
+    late = {load.what: Measured(f"{load.title}: counted after the last", "ms") for load in LOADS}
     unaccounted = 0
     rounds = QUICK_ROUNDS if env.is_quick else ROUNDS
     for number in range(rounds):
@@ -62,7 +62,7 @@ def measure(env: BenchEnvironment) -> Section:
 
 
 def connected(env: BenchEnvironment, maker: Maker, fleet: GatewayFleet) -> Manager:
-    """A manager that shows all gateways of the fleet as connected."""
+    """Start a manager and wait until it shows all gateways of the fleet as connected."""
     manager = maker(env, fleet)
     manager.start()
     manager.await_subscribed(LIMIT_S)
@@ -72,11 +72,11 @@ def connected(env: BenchEnvironment, maker: Maker, fleet: GatewayFleet) -> Manag
 
 
 def take_in(env: BenchEnvironment, manager: Manager, load: Load) -> tuple[float, float]:
-    """CPU seconds that it took, and seconds from the last one's sending until all were counted."""
+    """Return the CPU seconds, and the seconds from the last notification until all were counted."""
     before, used_s = manager.messages_received(), manager.cpu_s
     pushed = manager.fleet.push(load.what, load.per_s, FOR_S)
-    if pushed["behind"]:
-        raise StackError(f"{pushed['behind']} notifications found no reader")
+    if pushed["skipped"]:
+        raise StackError(f"{pushed['skipped']} notifications were not sent: the client read too slowly")
     sent_at = monotonic()
     expected = before + pushed["sent"]
     counted_at = env.wait(lambda: manager.messages_received() >= expected, MESSAGES_LIMIT_S)
@@ -86,6 +86,6 @@ def take_in(env: BenchEnvironment, manager: Manager, load: Load) -> tuple[float,
 
 
 def count_unwritten(env: BenchEnvironment, manager: Millgate) -> int:
-    """How many notifications the database does not know, once the worker had the time to tell."""
+    """Count the notifications missing in the database after the worker's next write."""
     env.wait(lambda: manager.messages_written() == manager.messages_received(), WRITTEN_LIMIT_S)
     return manager.messages_received() - manager.messages_written()

@@ -1,4 +1,4 @@
-"""Gateways in Millgate's database, written by SQL: their passwords are sealed as the API seals them."""
+"""Inserts gateways into Millgate's database by SQL, with passwords sealed as the API seals them."""
 
 from uuid import UUID
 
@@ -20,7 +20,7 @@ FROM unnest(%(ids)s::uuid[], %(names)s::text[], %(urls)s::text[], %(sealed)s::by
 def seed(
     database_url: str, key: str, fleet: GatewayFleet, desired_state: str = "connected"
 ) -> dict[str, UUID]:
-    """Registers every gateway of a fleet; their row ids, by name."""
+    """Insert every gateway of a fleet; return their row ids by name."""
     sealer = Sealer(key)
     with psycopg.connect(database_url, autocommit=True) as connection:
         ids = [row[0] for row in connection.execute(NEW_IDS, [len(fleet.names)])]

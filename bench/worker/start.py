@@ -1,4 +1,4 @@
-"""Row: how long a manager takes from its start until all its gateways are logged in and subscribed."""
+"""Row: time from a manager's start until all its gateways are logged in and subscribed."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ LIMIT_S = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Some gateways, and within how many seconds all are to be connected.
+    """A number of gateways, and the seconds within which all must be connected.
 
-    `is_silent`: they do not answer the subscription, as the manual has it; some firmware does.
+    `is_silent`: they do not answer the subscription, as in the manual; some firmware does.
     """
 
     gateways: int
@@ -27,7 +27,7 @@ class Case:
 
     @property
     def title(self) -> str:
-        """What it is called in tables."""
+        """The case's name in tables."""
         return f"{self.gateways:,} {'silent ' if self.is_silent else ''}gateways"
 
 
@@ -47,7 +47,7 @@ class Started:
 
 
 def measure(env: BenchEnvironment) -> Section:
-    """Each contestant with each number of gateways, in turn."""
+    """Measures each contestant with each number of gateways in turn."""
     makers = contestants(env)
     all_measured: list[Measured] = []
     all_goals: list[Goal] = []
@@ -78,7 +78,7 @@ def measure(env: BenchEnvironment) -> Section:
 
 
 def start(env: BenchEnvironment, maker: Maker, case: Case) -> Started:
-    """Starts a manager with gateways on a fleet of its own, and ends both."""
+    """Start a manager with its own fleet, measure, and end both."""
     count = case.gateways
     with GatewayFleet(env, count, is_silent=case.is_silent) as fleet:
         manager = maker(env, fleet)

@@ -1,4 +1,4 @@
-"""Rows: gateways that hang beside healthy ones, and a site that comes back. Every manager in turn."""
+"""Rows: healthy gateways beside ones that hang, and a site that comes back, for every manager in turn."""
 
 from bench.environment import BenchEnvironment
 from bench.results import Section
@@ -8,7 +8,7 @@ from bench.worker.managers import ASYNCIO, NODE, contestants
 
 HANGING, QUICK_HANGING = 1000, 200
 HEALTHY = 10
-# A manager that has not got to the healthy ones by then counts as if it had: it would take minutes.
+# A manager that has not reached the healthy ones by then counts with this time: it would take minutes.
 HANGING_LIMIT_S = 60.0
 
 RETURNING, QUICK_RETURNING = 1000, 200
@@ -17,7 +17,7 @@ RETURN_LIMIT_S = 120.0
 
 
 def measure_hanging(env: BenchEnvironment) -> Section:
-    """From the start of a manager until the healthy gateways, the last of its list, are subscribed to."""
+    """Measures from a manager's start until its healthy gateways, the last of its list, are subscribed to."""
     hanging = QUICK_HANGING if env.is_quick else HANGING
     after = Measured(
         f"{HEALTHY} healthy gateways beside {hanging:,} that hang: subscribed after", "s", wanted=5
@@ -36,7 +36,7 @@ def measure_hanging(env: BenchEnvironment) -> Section:
 
 
 def measure_return(env: BenchEnvironment) -> Section:
-    """From the moment when the gateways' port listens again until they are subscribed to."""
+    """Measures from the moment when the gateways' port listens again until they are subscribed to."""
     count = QUICK_RETURNING if env.is_quick else RETURNING
     away_s = QUICK_AWAY_S if env.is_quick else AWAY_S
     title = f"{count:,} gateways return after {away_s:g} s"

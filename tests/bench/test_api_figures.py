@@ -94,6 +94,6 @@ def test_growth_is_against_the_smallest() -> None:
     latency_ms[Work.CURSOR_PAGE, 100_000] = 2.5
     latency_ms[Work.SUMMARY, 100_000] = 49.0
     found = growth_section(latency_ms, sizes)
-    assert "| page of 20 behind a cursor | 1.00 | 1.25 |" in found.ratios
+    assert "| page of 20 after a cursor | 1.00 | 1.25 |" in found.ratios
     assert "| summary of all states | 2.00 | 49.0 |" in found.figures
     assert [goal.is_reached for goal in found.goals] == [True, True, False, True]

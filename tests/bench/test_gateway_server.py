@@ -73,7 +73,7 @@ async def converse(gateways: Gateways, url: str) -> None:
             assert (await hear(client))["Type"] == "RTN_SUB_CHANGES"
         await asyncio.wait_for(await client.ping(), WAIT_S)
         pushed = await push(gateways, temperature_frames(), per_s=1000, for_s=0.02)
-        assert (pushed.sent, pushed.behind) == (20, 0)
+        assert (pushed.sent, pushed.skipped) == (20, 0)
         assert {(await hear(client))["Type"] for _ in range(20)} == {"NOT_DYN_TEMP"}
         gateways.subscribed["AP-00001"].cut()
         with pytest.raises(ConnectionClosed):

@@ -1,1 +1,1 @@
-"""The same manager as one would write it in asyncio with `websockets`. Nothing of Millgate is in it."""
+"""The same manager as it is usually written with asyncio and `websockets`, without Millgate's code."""

@@ -1,4 +1,4 @@
-"""Keeps gateways connected: a task each, status in memory."""
+"""Keeps gateways connected with one task each; status is in memory."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ class Gateway:
 
 
 class Manager:
-    """All gateways by id, and what was counted over all of them."""
+    """All gateways by id, and counters over all of them."""
 
     def __init__(self, gateways: list[Gateway]) -> None:
         self.gateways = {gateway.id: gateway for gateway in gateways}
@@ -96,7 +96,7 @@ class Manager:
                 gateway.state = "authenticating"
                 await log_in(websocket, gateway)
                 await send(websocket, "POST_SUB_CHANGES", {})
-            await await_consent(websocket)
+            await await_subscription(websocket)
             gateway.state, gateway.attempt, gateway.connected_since = "connected", 0, time.time()
             async for text in websocket:
                 message = json.loads(text)
@@ -113,8 +113,8 @@ async def log_in(websocket: ClientConnection, gateway: Gateway) -> None:
         raise GatewayError("login rejected")
 
 
-async def await_consent(websocket: ClientConnection) -> None:
-    """Silence is consent."""
+async def await_subscription(websocket: ClientConnection) -> None:
+    """Wait for a rejection; without one in time, the subscription stands."""
     try:
         async with asyncio.timeout(SUBSCRIBE_GRACE_S):
             answer = json.loads(await websocket.recv())

@@ -1,4 +1,4 @@
-"""GET /summary and GET /status/ID: just enough HTTP for both, with connections that are kept."""
+"""GET /summary and GET /status/ID: just enough HTTP for both, with keep-alive."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def serve(manager: Manager, port: int) -> asyncio.Server:
 
 
 def find(manager: Manager, path: str) -> tuple[str, object]:
-    """The status line's end, and the body."""
+    """Returns the status code with its phrase, and the body."""
     gateway = manager.gateways.get(path.removeprefix("/status/"))
     if gateway is not None:
         return "200 OK", gateway.status()

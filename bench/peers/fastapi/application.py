@@ -1,4 +1,4 @@
-"""The application, but for its database."""
+"""The application without its database."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Cursors: a text that names the row behind which a page begins."""
+"""Cursors: a text that names the row after which a page begins."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ def encode_cursor(cursor: Cursor) -> str:
 
 
 def decode_cursor(text: str) -> Cursor:
-    """Raises ValueError for what encode_cursor never made."""
+    """Raises ValueError for a text that encode_cursor never returns."""
     try:
         decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         return Cursor(decoded[16:].decode(), UUID(bytes=decoded[:16]))
@@ -28,6 +28,6 @@ def decode_cursor(text: str) -> Cursor:
 
 
 def check_cursor(text: str) -> str:
-    """Raises ValueError for what encode_cursor never made."""
+    """Raises ValueError for a text that encode_cursor never returns."""
     decode_cursor(text)
     return text

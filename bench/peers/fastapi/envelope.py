@@ -1,4 +1,4 @@
-"""What stands around every request: its id, the headers of every answer, one line in the log."""
+"""Middleware of every request: its id, the response headers, one log line."""
 
 import logging
 import re
@@ -86,7 +86,7 @@ class Envelope:
 
 
 def accepted_request_id(scope: Scope) -> str:
-    """What the client offers, if it can be shown and logged as it is."""
+    """Returns the client's id if it is safe to return and to log."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and ACCEPTED.fullmatch(value):
             return str(value.decode())

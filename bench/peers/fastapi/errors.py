@@ -1,4 +1,4 @@
-"""Errors, and the one place where they become HTTP."""
+"""All errors, and their HTTP responses."""
 
 import logging
 
@@ -20,7 +20,7 @@ STATUSES = {404: ("NOT_FOUND", "Not found."), 405: ("METHOD_NOT_ALLOWED", "Metho
 
 
 class ApiError(Exception):
-    """An answer that is no success."""
+    """An error response."""
 
     def __init__(
         self, status: int, code: str, message: str, details: list[ErrorDetail] | None = None
@@ -57,7 +57,7 @@ def precondition_failed() -> ApiError:
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Sends every error of an application through this module."""
+    """Registers the error handlers of this module."""
     app.add_exception_handler(ApiError, on_api_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     app.add_exception_handler(HTTPException, on_http_error)
@@ -65,12 +65,12 @@ def handle_errors(app: FastAPI) -> None:
 
 
 async def on_api_error(request: Request, error: ApiError) -> Response:
-    """An error of ours."""
+    """Answers an ApiError."""
     return answer(request, error)
 
 
 async def on_invalid_request(request: Request, error: RequestValidationError) -> Response:
-    """What Pydantic found."""
+    """Answers a validation error."""
     mistakes = error.errors()
     if mistakes[0]["type"] == "json_invalid":
         detail = ErrorDetail(field="body", message="is not valid JSON", type="json_invalid")
@@ -87,20 +87,20 @@ async def on_invalid_request(request: Request, error: RequestValidationError) ->
 
 
 async def on_http_error(request: Request, error: HTTPException) -> Response:
-    """An error of Starlette."""
+    """Answers Starlette's HTTP errors."""
     code, message = STATUSES.get(error.status_code, ("BAD_REQUEST", str(error.detail)))
     return answer(request, ApiError(error.status_code, code, message))
 
 
 async def on_crash(request: Request, error: Exception) -> Response:
-    """A bug."""
+    """Answers and logs an unhandled exception."""
     log.error("a request crashed: a bug", exc_info=error)
     message = "Internal error. It was logged under this request_id."
     return answer(request, ApiError(500, "INTERNAL_ERROR", message))
 
 
 def answer(request: Request, error: ApiError) -> Response:
-    """The one shape of all errors."""
+    """Returns the body that all errors share."""
     body = ErrorResponse(
         error=ErrorBody(
             code=error.code,

@@ -1,4 +1,4 @@
-"""The kinds of values that requests are made of, each with its limits."""
+"""The field types of requests, with their limits."""
 
 import ipaddress
 import math
@@ -18,21 +18,21 @@ HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_][A-Za-z0-9_-
 
 
 def check_text(text: str) -> str:
-    """PostgreSQL stores no NUL character."""
+    """Rejects NUL characters, which PostgreSQL cannot store."""
     if "\x00" in text:
         raise ValueError("must not contain a NUL character")
     return text
 
 
 def check_not_blank(text: str) -> str:
-    """A name of nothing but white space names nothing."""
+    """Rejects blank names."""
     if not text.strip():
         raise ValueError("must not be blank")
     return check_text(text)
 
 
 def check_email(text: str) -> str:
-    """Something, an at sign, something."""
+    """Checks for text on both sides of an at sign."""
     if not EMAIL.fullmatch(text):
         raise ValueError("must be an email address, without spaces")
     return text
@@ -52,13 +52,13 @@ def check_url(text: str) -> str:
 
 
 def check_password(password: SecretStr) -> SecretStr:
-    """Any text, as far as texts go."""
+    """Checks that a password is valid text."""
     check_text(password.get_secret_value())
     return password
 
 
 def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    """A JSON object that PostgreSQL can store, of a depth and size that everyone can bear."""
+    """Checks that PostgreSQL can store a JSON object, and limits its depth and size."""
     check_value(metadata, 1)
     if len(orjson.dumps(metadata)) > MAX_METADATA_BYTES:
         raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
@@ -66,7 +66,7 @@ def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_value(value: object, depth: int) -> None:
-    """One value of the metadata, and those in it."""
+    """Checks a value and the values inside it."""
     if isinstance(value, str):
         check_text(value)
     elif isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""Over asyncpg itself: SQL by hand."""
+"""The gateways over plain asyncpg, with SQL by hand."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -120,7 +120,7 @@ def versioned(row: asyncpg.Record) -> HasVersion:
 
 
 async def prepare_connection(connection: asyncpg.Connection) -> None:
-    """JSON is what it says."""
+    """Decodes JSON columns."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",

@@ -1,4 +1,4 @@
-"""Over SQLAlchemy 2, its ORM and asyncpg."""
+"""The gateways over SQLAlchemy 2, its ORM and asyncpg."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -88,7 +88,7 @@ class SqlAlchemyGateways:
 
 
 def narrowed(statement: Select[Any], query: GatewayListQuery) -> Select[Any]:
-    """By the filters that are asked for."""
+    """Adds the requested filters."""
     if query.factory_id is not None:
         statement = statement.where(Gateway.factory_id == query.factory_id)
     if query.desired_state is not None:
@@ -97,12 +97,12 @@ def narrowed(statement: Select[Any], query: GatewayListQuery) -> Select[Any]:
 
 
 def as_columns(values: dict[str, Any]) -> dict[str, Any]:
-    """`metadata` is a word of SQLAlchemy's own."""
+    """Renames `metadata`, which SQLAlchemy reserves."""
     return {("metadata_" if name == "metadata" else name): value for name, value in values.items()}
 
 
 def response_of(gateway: Gateway, last_seen_at: datetime | None) -> GatewayResponse:
-    """From its row, and when it was last heard of."""
+    """Builds the response from a row and its last contact."""
     shown = {name: getattr(gateway, name) for name in SHOWN}
     return GatewayResponse(**shown, metadata=gateway.metadata_, last_seen_at=last_seen_at)
 

@@ -1,4 +1,4 @@
-"""What the routes ask of a database."""
+"""The database interface that the routes use."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -7,11 +7,11 @@ from uuid import UUID
 from bench.peers.fastapi.schemas import GatewayListQuery, GatewayResponse
 
 Check = Callable[[int], None]
-"""Is shown the version of the row that is about to be changed, and may raise."""
+"""Checks the version of the row before its change; may raise."""
 
 
 class HasVersion(NamedTuple):
-    """A gateway, and which version of it."""
+    """A gateway and its version."""
 
     gateway: GatewayResponse
     version: int
@@ -24,7 +24,7 @@ class Gateways(Protocol):
         """One."""
 
     async def find_page(self, query: GatewayListQuery) -> tuple[Sequence[GatewayResponse], int]:
-        """One more than the limit, so that a next page shows; and how many there are in all."""
+        """Returns one gateway more than the limit, if there is a next page, and the total."""
 
     async def create(self, gateway_id: UUID, values: dict[str, Any]) -> HasVersion:
         """Raises ApiError."""

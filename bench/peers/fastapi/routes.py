@@ -1,4 +1,4 @@
-"""Gateways over HTTP, on whatever finds them."""
+"""Routes of gateways over any `Gateways`."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What the API takes and gives."""
+"""Requests and responses."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -11,12 +11,12 @@ from bench.peers.fastapi.fields import Email, Metadata, Name, Password, ShortTex
 
 
 class RequestModel(BaseModel):
-    """Nothing but the fields that are listed."""
+    """A request that allows no other fields."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     def changes(self) -> dict[str, Any]:
-        """What the request names, but for the password."""
+        """Returns the provided fields except the password."""
         return {name: getattr(self, name) for name in self.model_fields_set if name != "password"}
 
 
@@ -35,14 +35,14 @@ class GatewayListQuery(RequestModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """A page begins at one place."""
+        """Rejects an offset together with a cursor."""
         if self.cursor is not None and self.offset is not None:
             raise ValueError("give an offset or a cursor, not both")
         return self
 
     @property
     def place(self) -> Cursor | None:
-        """Behind which row the page begins."""
+        """Returns the row after which the page begins."""
         return None if self.cursor is None else decode_cursor(self.cursor)
 
 
@@ -61,7 +61,7 @@ class GatewayCreate(RequestModel):
 
 
 class GatewayUpdate(RequestModel):
-    """Changes to a gateway: what is not named stays."""
+    """Changes to a gateway; omitted fields stay."""
 
     factory_id: UUID = Field(None, validate_default=False)
     gateway_id: ShortText = Field(None, validate_default=False)
@@ -97,7 +97,7 @@ class GatewayResponse(BaseModel):
 
 
 class Pagination(BaseModel):
-    """Where a page is in its list."""
+    """The position of a page in its list."""
 
     total: int
     limit: int
@@ -123,7 +123,7 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong."""
+    """The error's code, message and details."""
 
     code: str
     message: str

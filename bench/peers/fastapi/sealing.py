@@ -29,7 +29,7 @@ class Sealer:
         return self._head + nonce + self._cipher.encrypt(nonce, password.encode(), self._head + row_id.bytes)
 
     def open(self, sealed: bytes, row_id: UUID) -> str:
-        """The text. Raises cryptography's InvalidTag for what was not sealed for this row with this key."""
+        """Return the text. Raises cryptography's InvalidTag for another row's or another key's text."""
         behind_head = len(self._head)
         behind_nonce = behind_head + NONCE_BYTES
         nonce, rest = sealed[behind_head:behind_nonce], sealed[behind_nonce:]

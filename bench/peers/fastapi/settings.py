@@ -1,9 +1,9 @@
-"""What the process is told from outside."""
+"""The settings, from the environment."""
 
 import os
 from dataclasses import dataclass, field
 
-# With the last of them the trigger on gateways notifies nobody.
+# The last of them turns off the notifying trigger on gateways.
 SESSION = {"application_name": "fastapi", "statement_timeout": "4000", "millgate.defer_notify": "on"}
 
 

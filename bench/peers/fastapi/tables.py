@@ -12,7 +12,7 @@ KEPT_BY_TRIGGERS: dict[str, Any] = {"server_default": FetchedValue(), "server_on
 
 
 class Base(DeclarativeBase):
-    """What triggers and defaults write comes back with the statement."""
+    """Fetches columns written by triggers and defaults with the statement."""
 
     __mapper_args__ = {"eager_defaults": True}
     type_annotation_map = {
@@ -24,7 +24,7 @@ class Base(DeclarativeBase):
 
 
 class Factory(Base):
-    """A factory, as far as gateways need it."""
+    """The columns of a factory that gateways need."""
 
     __tablename__ = "factories"
 
@@ -56,7 +56,7 @@ class Gateway(Base):
 
 
 class GatewayConnection(Base):
-    """What a worker last said of a gateway, as far as it is shown."""
+    """The columns of a worker's last report that are shown."""
 
     __tablename__ = "gateway_connections"
 

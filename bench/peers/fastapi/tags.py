@@ -10,7 +10,7 @@ from bench.peers.fastapi.repository import Check
 
 
 def tagged(request: Request, body: BaseModel, version: int | None = None, status: int = 200) -> Response:
-    """The answer with its ETag, or 304 where the client has it already."""
+    """Returns the response with its ETag, or 304 if the client has this version."""
     content = body.model_dump_json().encode()
     digest = blake2b(content, digest_size=12).hexdigest()
     tag = f'"{digest}"' if version is None else f'"{version}-{digest}"'
@@ -22,7 +22,7 @@ def tagged(request: Request, body: BaseModel, version: int | None = None, status
 
 
 def write_check(request: Request) -> Check | None:
-    """What If-Match asks of the version; None without it."""
+    """Returns the check for If-Match; None without that header."""
     wanted = request.headers.get("if-match")
     if wanted is None:
         return None

@@ -1,4 +1,4 @@
-"""The gateway server: gateways on one port of loopback, driven by JSON lines."""
+"""The gateway server: gateways on one loopback port, driven by JSON lines."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ _BACKLOG = 4096
 
 
 class CommandHandler:
-    """Takes commands, one a line: `{"do": "count"}` and so on; answers each with a line."""
+    """Answers each command, a JSON line such as `{"do": "count"}`, with a line."""
 
     def __init__(self, gateways: Gateways) -> None:
         self._gateways = gateways
@@ -34,12 +34,12 @@ class CommandHandler:
         }
 
     async def handle(self, line: bytes) -> Answer:
-        """Raises KeyError and ValueError for what is no command."""
+        """Raises KeyError and ValueError for an unknown or malformed command."""
         order = json.loads(line)
         return await self._commands[order.pop("do")](order)
 
     async def _count(self, _: Answer) -> Answer:
-        """How many gateways have a session, and what happened since the beginning."""
+        """Return how many gateways have a session, and the counters since the start."""
         seconds = os.times()
         return {
             "subscribed": len(self._gateways.subscribed),
@@ -48,7 +48,7 @@ class CommandHandler:
         }
 
     async def _cut(self, order: Answer) -> Answer:
-        """Resets the sessions of these gateways; when."""
+        """Reset the sessions of these gateways; return when."""
         sessions = [self._gateways.subscribed[name] for name in order["gateways"]]
         at = monotonic()
         for session in sessions:
@@ -56,11 +56,11 @@ class CommandHandler:
         return {"at": at}
 
     async def _take_back(self, _: Answer) -> Answer:
-        """Who subscribed since this was asked last."""
+        """Return the gateways subscribed to since the last call."""
         return {"back": self._gateways.take_back()}
 
     async def _push(self, order: Answer) -> Answer:
-        """Several loads at once: `{"loads": [{"what": "temperatures", "per_s": 5000, "for_s": 3}]}`."""
+        """Send loads in parallel: `{"loads": [{"what": "temperatures", "per_s": 5000, "for_s": 3}]}`."""
         loads = [
             push(self._gateways, self._frames[load["what"]](), load["per_s"], load["for_s"])
             for load in order["loads"]
@@ -69,7 +69,7 @@ class CommandHandler:
 
 
 async def serve(options: argparse.Namespace, password: str) -> None:
-    """Listens, says so, and obeys until standard input ends."""
+    """Listens, prints that it does, and handles commands until standard input ends."""
     names = [f"{options.prefix}{number:05d}" for number in range(1, options.gateways + 1)]
     gateways = Gateways(
         names,

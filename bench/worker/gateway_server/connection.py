@@ -18,7 +18,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class GatewaySession(asyncio.Protocol):
-    """Knows its gateway by the path of the request."""
+    """A session of the gateway named by the path of the upgrade request."""
 
     __slots__ = ("_buffer", "_gateways", "_is_logged_in", "_is_subscribed", "_name", "_transport")
 
@@ -31,7 +31,7 @@ class GatewaySession(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def send(self, frame: bytes) -> bool:
-        """Sends a whole frame; False when the client is so far behind that it is not."""
+        """Send a whole frame; return False without sending when the client reads too slowly."""
         transport = self._transport
         if transport is None or transport.get_write_buffer_size() > _BACKLOG_LIMIT_BYTES:
             return False
@@ -40,18 +40,18 @@ class GatewaySession(asyncio.Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """What the client has not taken yet, and the system neither."""
+        """Bytes that the client and the system have not taken yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def cut(self) -> None:
-        """Ends TCP with a reset."""
+        """Reset the TCP connection."""
         transport = self._transport
         if transport is not None:
             raw = cast("socket.socket", transport.get_extra_info("socket"))
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             transport.abort()
 
-    # What the event loop calls.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)

@@ -1,4 +1,4 @@
-"""WebSocket frames as a server writes and reads them. Pure. Source: RFC 6455, section 5.2."""
+"""WebSocket frames of a server (RFC 6455, section 5.2). Pure."""
 
 import base64
 import hashlib
@@ -8,16 +8,16 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _FINAL = 0x80
 _LENGTH = 0x7F
 _HEAD_BYTES = 6
-"""Of a short frame of a client: two bytes, then the mask."""
+"""The header of a client's short frame: two bytes, then the mask."""
 
 
 def accept_key(key: bytes) -> bytes:
-    """The answer to `Sec-WebSocket-Key`."""
+    """Return the `Sec-WebSocket-Accept` of a `Sec-WebSocket-Key`."""
     return base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - RFC 6455
 
 
 def encode_frame(opcode: int, payload: bytes) -> bytes:
-    """A whole message in one frame, not masked."""
+    """Encode a whole message as one unmasked frame."""
     first, size = _FINAL | opcode, len(payload)
     if size < 126:
         return bytes((first, size)) + payload
@@ -27,9 +27,9 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
 
 
 def take_frame(buffer: bytearray) -> tuple[int, bytes] | None:
-    """Takes the first frame of a client off the buffer: opcode and payload; None when it is not whole yet.
+    """Remove a client's first frame from the buffer; return opcode and payload, or None if it is incomplete.
 
-    Commands are short: a message in pieces is not expected of the clients that are measured here.
+    Commands are short: the measured clients do not fragment messages.
     """
     if len(buffer) < _HEAD_BYTES:
         return None

@@ -1,4 +1,4 @@
-"""All gateways of the server, and what their clients did. For the server's event loop only."""
+"""All gateways of the server, and counters of their clients' actions. For the server's event loop only."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Sender(Protocol):
-    """A gateway's session, for those who push to it."""
+    """A gateway's session, as the load generator uses it."""
 
     def send(self, frame: bytes) -> bool: ...
     def cut(self) -> None: ...
@@ -16,21 +16,21 @@ class Sender(Protocol):
 
 @dataclass(slots=True)
 class Counters:
-    """Since the server started. Times are monotonic seconds, which all processes of a machine share."""
+    """Counts since the server's start. Times are monotonic seconds, shared by all processes of a machine."""
 
     connections: int = 0
     rejected_logins: int = 0
     violations: int = 0
     pings: int = 0
     handshakes: int = 0
-    """Under way now: accepted, and not logged in yet."""
+    """Connections that are accepted and not logged in yet."""
     most_handshakes: int = 0
     first_connection_at: float | None = None
     last_subscribed_at: float | None = None
 
 
 class Gateways:
-    """Gateways by name, each with the session that it has now."""
+    """Gateways by name, each with its current session."""
 
     def __init__(
         self, names: list[str], email: str, password: str, *, answers_subscription: bool, hanging: int = 0
@@ -43,11 +43,11 @@ class Gateways:
         self.answers_subscription = answers_subscription
         self.counters = Counters()
         self.subscribed: dict[str, Sender] = {}
-        """The live session of each gateway that has one."""
+        """The open session of each gateway that has one."""
         self._back: list[tuple[str, float]] = []
 
     def began(self) -> None:
-        """A connection was accepted."""
+        """Record that a connection was accepted."""
         counters = self.counters
         counters.connections += 1
         counters.handshakes += 1
@@ -56,11 +56,11 @@ class Gateways:
             counters.first_connection_at = monotonic()
 
     def logged_in(self) -> None:
-        """A client's login was accepted."""
+        """Record that a client's login was accepted."""
         self.counters.handshakes -= 1
 
     def subscribe(self, name: str, session: Sender) -> None:
-        """A gateway's client has logged in and subscribed. A second one beside it is a violation."""
+        """Record a gateway's subscription. A second one at the same time counts as a violation."""
         if name in self.subscribed:
             self.counters.violations += 1
         now = monotonic()
@@ -69,13 +69,13 @@ class Gateways:
         self._back.append((name, now))
 
     def ended(self, name: str | None, session: Sender, *, was_logged_in: bool) -> None:
-        """A connection is gone."""
+        """Record that a connection ended."""
         if not was_logged_in:
             self.counters.handshakes -= 1
         elif name is not None and self.subscribed.get(name) is session:
             del self.subscribed[name]
 
     def take_back(self) -> list[tuple[str, float]]:
-        """Which gateways subscribed since this was asked last, and when; the last 20,000 at most."""
+        """Return which gateways were subscribed to since the last call, and when; the last 20,000 at most."""
         back, self._back = self._back[-20_000:], []
         return back

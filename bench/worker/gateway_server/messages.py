@@ -1,4 +1,4 @@
-"""What gateways of the server say, encoded once and sent a thousand times."""
+"""Messages of the server's gateways, encoded once and sent a thousand times."""
 
 import json
 from functools import cache
@@ -7,19 +7,19 @@ from bench.worker.gateway_server.frames import TEXT, encode_frame
 from simulator.waveform import vibration
 
 AXIS_BYTES = 20_000
-"""Three axes make a waveform of 60 KB."""
+"""The size of one of the three axes of a 60 KB waveform."""
 SHAPES = 8
 
 
 def encode(message_type: str, data: dict[str, object]) -> bytes:
-    """The frame of a message."""
+    """Encode a message as a frame."""
     text = json.dumps({"Type": message_type, "From": "SERV", "Target": "UI", "Data": data})
     return encode_frame(TEXT, text.encode())
 
 
 @cache
 def temperature_frames() -> list[bytes]:
-    """Notifications of a measured temperature."""
+    """Return notifications of a measured temperature."""
     return [
         encode(
             "NOT_DYN_TEMP",
@@ -31,17 +31,17 @@ def temperature_frames() -> list[bytes]:
 
 @cache
 def waveform_frames() -> list[bytes]:
-    """Notifications of a measured vibration, 60 KB each."""
+    """Return notifications of a measured vibration, 60 KB each."""
     return [encode("NOT_DYN_READING", _reading(number)) for number in range(SHAPES)]
 
 
 def _reading(number: int) -> dict[str, object]:
-    shape = vibration(3 * number + 2)  # the longest that there are
+    shape = vibration(3 * number + 2)  # the longest possible
     axes = {name: _cut(axis) for name, axis in (("X", shape.x), ("Y", shape.y), ("Z", shape.z))}
     return {"ID": 80_000 + number, "Serial": "1640123", "Time": "2026-03-02 10:15", **axes}
 
 
 def _cut(samples: str) -> str:
-    """As many whole samples as fit, one after the other from the start again where they don't reach."""
+    """Repeat the samples and cut them to as many whole ones as fit."""
     text = f"{samples},{samples}"[: AXIS_BYTES + 1]
     return text[: text.rindex(",")]

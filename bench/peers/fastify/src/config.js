@@ -1,4 +1,4 @@
-// What the process is told from outside, read once.
+// The settings, from the environment.
 
 /** @param {string} name */
 function required(name) {

@@ -1,4 +1,4 @@
-// Cursors: a text that names the row behind which a page begins.
+// Cursors: a text that names the row after which a page begins.
 
 import { z } from 'zod';
 

@@ -1,4 +1,4 @@
-// PostgreSQL over a pool, with Kysely to write statements.
+// PostgreSQL over a pool, with Kysely as query builder.
 
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
@@ -15,7 +15,7 @@ export function createDatabase(config) {
     idleTimeoutMillis: 30_000,
     statement_timeout: 4000,
     application_name: 'fastify',
-    // The trigger on gateways notifies nobody.
+    // Turns off the notifying trigger on gateways.
     options: '-c millgate.defer_notify=on',
   });
   return new Kysely({ dialect: new PostgresDialect({ pool }) });

@@ -1,4 +1,4 @@
-// Errors, and the one place where they become HTTP.
+// All errors, and their HTTP responses.
 
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 

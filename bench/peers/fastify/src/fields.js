@@ -1,4 +1,4 @@
-// The kinds of values that requests are made of, each with its limits.
+// The field types of requests, with their limits.
 
 import { isIPv6 } from 'node:net';
 import { z } from 'zod';

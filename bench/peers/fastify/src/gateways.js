@@ -1,4 +1,4 @@
-// Gateways, as they should be, over HTTP.
+// Routes of gateways.
 
 import { v7 as uuidv7 } from 'uuid';
 
@@ -99,7 +99,7 @@ export async function gatewayRoutes(app, { database, seal }) {
         if (request.headers['if-match'] !== undefined) await checkMatch(transaction, request);
         return transaction
           .updateTable('gateways')
-          // A body that names nothing is a change, too.
+          // An empty body is a change, too.
           .set({ id, ...changes })
           .where('id', '=', id)
           .where('deleted_at', 'is', null)

@@ -1,4 +1,4 @@
-// What the API takes and gives.
+// Requests and responses.
 
 import { z } from 'zod';
 

@@ -1,4 +1,4 @@
-// Serves: one process, or as many as API_PROCESSES says, which share the port.
+// Serves in one process or API_PROCESSES, which share the port.
 
 import cluster from 'node:cluster';
 
