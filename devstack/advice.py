@@ -1,4 +1,4 @@
-"""What a person can do about a file that cannot be used. Loads on old versions of Python too."""
+"""Advice on files that cannot be used. Loads on old versions of Python too."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from devstack.project import PROJECT
 
 
 def advice(error: OSError, folder: Path = PROJECT) -> str:
-    """One line: which file, why, and what to do. `folder`: the project's, or that of the data."""
+    """Return one line: which file, why, and what to do. `folder`: the project's, or that of the data."""
     path = str(error.filename or "")
     if PROJECT not in (folder, *folder.parents):
         return advice_elsewhere(error, path or str(folder), folder)
@@ -29,7 +29,7 @@ def advice(error: OSError, folder: Path = PROJECT) -> str:
 
 
 def advice_elsewhere(error: OSError, path: str, folder: Path) -> str:
-    """The same for data that are outside the project."""
+    """Return the same for data outside the project."""
     another = "choose another folder (MILLGATE_DATA_DIR)"
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"The disk is full ({path}): make room, or {another}."
@@ -44,7 +44,7 @@ def advice_elsewhere(error: OSError, path: str, folder: Path) -> str:
 
 
 def owner_of(path: Path) -> str:
-    """Who owns the path, or else the folder that it is in (or the nearest above that can be seen)."""
+    """Return the owner of the path, or of the nearest visible folder above it."""
     owners = []
     for each in (path, *path.absolute().parents):
         try:
@@ -58,7 +58,7 @@ def owner_of(path: Path) -> str:
 
 
 def name_of(user_id: int) -> str:
-    """A user's name, or the number where there is none."""
+    """Return a user's name, or the number if it has none."""
     try:
         return pwd.getpwuid(user_id).pw_name
     except KeyError:

@@ -1,6 +1,6 @@
 """Makes `.venv` and installs the locked requirements: `python3 -I devstack/bootstrap.py local|dev|bench`.
 
-Runs on whatever python3 a machine has, so it uses the standard library only and loads on old versions too.
+Runs on any python3, so it uses the standard library only and loads on old versions too.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from devstack.advice import advice
 from devstack.installer import PASSED, Installer, passed
 from devstack.project import PROJECT
 
-# The bench's peers bring much that Millgate should not see.
+# The bench's peers have many dependencies that Millgate must not see.
 PLACES = {"bench": PROJECT / "bench" / ".venv"}
 OLDEST = (3, 11)
 NEWEST = (3, 14)
@@ -42,7 +42,7 @@ def main(kind: str) -> None:
 
 
 def use_a_suitable_python() -> None:
-    """Where ours is too old or too new, go on with another of this machine, or end with one line."""
+    """If this Python is too old or too new, restart with another one, or exit with one line."""
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return
     for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
@@ -58,23 +58,23 @@ def use_a_suitable_python() -> None:
 def wait_for_lock(lock: int) -> None:
     """Wait while another make installs."""
     deadline = time.monotonic() + WAIT_LIMIT_S
-    told = False
+    announced = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 sys.exit("Another make has been installing for too long: end it and try again.")
-            if not told:
+            if not announced:
                 print("Another make is installing; waiting for it …", flush=True)
-                told = True
+                announced = True
             time.sleep(0.2)
         else:
             return
 
 
 def is_installed(kind: str) -> bool:
-    """Whether what is installed is what the lock file says; `dev` contains `local`."""
+    """Whether the installation matches the lock file; `dev` contains `local`."""
     if mark(kind).exists() or not venv_python(kind).exists():
         return False
     if stamp(kind).exists() and stamp(kind).read_bytes() == fingerprint(kind):
@@ -83,44 +83,44 @@ def is_installed(kind: str) -> bool:
 
 
 def venv(kind: str) -> Path:
-    """Where it is installed."""
+    """Return the environment's folder."""
     return PLACES.get(kind, PROJECT / ".venv")
 
 
 def venv_python(kind: str) -> Path:
-    """The environment's python."""
+    """Return the environment's python."""
     return venv(kind) / "bin" / "python"
 
 
 def mark(kind: str) -> Path:
-    """The file that is there while something is being installed."""
+    """Return the file that exists while an installation runs."""
     return venv(kind) / ".installing"
 
 
 def stamp(kind: str) -> Path:
-    """The file that says what was installed."""
+    """Return the file that records what was installed."""
     return venv(kind) / f".installed-{kind}"
 
 
 def requirements(kind: str) -> Path:
-    """The lock file."""
+    """Return the lock file."""
     return PROJECT / f"requirements-{kind}.txt"
 
 
 def fingerprint(kind: str) -> bytes:
-    """What tells a complete installation."""
+    """Return the fingerprint of a complete installation."""
     return hashlib.sha256(requirements(kind).read_bytes()).hexdigest().encode() + whereabouts(kind)
 
 
 def whereabouts(kind: str) -> bytes:
-    """The place, from which an environment cannot be moved, and the Python, with which it works alone."""
+    """Return the folder and the Python that an environment is bound to."""
     return b" ".join([b"", os.fsencode(venv(kind)), os.fsencode(os.path.realpath(venv_python(kind)))])
 
 
 def install(kind: str) -> None:
-    """Make the environment if there is none that works, and install into it.
+    """Make the environment unless a working one exists, and install into it.
 
-    The mark `.installing` stays behind when somebody interrupts us: then the next call starts from nothing.
+    The mark `.installing` remains after an interruption: then the next call starts from nothing.
     """
     place = venv(kind)
     name = place.relative_to(PROJECT)
@@ -149,7 +149,7 @@ def install(kind: str) -> None:
 
 
 def works(kind: str) -> bool:
-    """Whether the environment's python is there and its own, and nothing was moved or upgraded since."""
+    """Whether the environment's python exists and is its own, and nothing was moved or upgraded since."""
     python = venv_python(kind)
     if not python.exists():
         return False
@@ -160,19 +160,19 @@ def works(kind: str) -> bool:
 
 
 def remove(place: Path) -> None:
-    """An environment, or a link to one. Raises OSError."""
+    """Remove an environment, or a link to one. Raises OSError."""
     if place.is_symlink():
         place.unlink()
     elif place.exists():
         try:
             shutil.rmtree(str(place))
         except OSError as error:
-            # It names the files within without the folder that they are in.
+            # The error names files inside the folder without the folder.
             raise OSError(error.errno, error.strerror, str(place)) from None
 
 
 def run(command: "list[str]", environment: "dict[str, str]", complaint: str) -> None:
-    """Run a command and show what it says; end with one line if it fails."""
+    """Run a command and show its output; exit with one line if it fails."""
     # The command keeps the lock open too: if we are killed, the next make waits for its end.
     if subprocess.call(command, env=environment, stdin=subprocess.DEVNULL, close_fds=False) != 0:
         sys.exit(complaint)

@@ -1,4 +1,4 @@
-"""The commands of which Millgate consists. `make run`, the Makefile's single parts and Compose run these."""
+"""The commands of Millgate's processes, which `make run`, the Makefile's single targets and Compose run."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ API = ("gunicorn", "--config", "service/gunicorn_conf.py", "service.app:create_a
 WORKER = ("python", "-m", "workers")
 # glibc keeps freed memory for each thread: some 4 KiB for each gateway, never used again.
 WORKER_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
-# What an operator runs once in a while, beside the parts.
+# Tools that an operator runs occasionally.
 TOOLS = {
     "tokens": ("python", "-m", "service.manage_tokens"),
     "rotate-keys": ("python", "-m", "service.rotate_keys"),
@@ -20,9 +20,9 @@ PARTS = {"migrate": MIGRATE, "api": API, "worker": WORKER}
 
 
 def local(command: tuple[str, ...]) -> tuple[str, ...]:
-    """The command with its program taken from the virtual environment that runs us, never from the PATH.
+    """Return the command with its program from the current virtual environment, never from the PATH.
 
-    dbmate reads no `.env` of its own accord: it would take it for what it is not (see `settings_of`).
+    dbmate is kept from reading `.env`, whose syntax it would misread (see `settings_of`).
     """
     name, *arguments = command
     if name == "dbmate":

@@ -1,9 +1,9 @@
-"""What the development stack tells a person when it cannot go on."""
+"""Errors of the development stack that its user sees."""
 
 
 class StackError(Exception):
-    """Something that the person at the terminal can put right; the text is complete and holds no secret."""
+    """A problem that the user at the terminal can fix; the text is complete and holds no secret."""
 
 
 class StopAskedError(Exception):
-    """Somebody asked us to stop while we were waiting for something."""
+    """A stop was requested during a wait."""

@@ -1,4 +1,4 @@
-"""Which pip installs for us, and what it sees of a person's own settings. Loads on old Pythons too."""
+"""The pip that installs, and the user's settings that it sees. Loads on old Pythons too."""
 
 import ast
 import importlib.util
@@ -8,38 +8,38 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Whatever else is set is for other purposes: PIP_USER, PIP_TARGET, PYTHONHOME and their like would put the
-# packages elsewhere, or end the installation.
+# Other settings are dropped: PIP_USER, PIP_TARGET, PYTHONHOME and the like would install elsewhere or
+# break the installation.
 PASSED = (
     "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "NETRC", "XDG_CACHE_HOME", "SSL_CERT_FILE",
     "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",
     "NO_PROXY",
 )  # fmt: skip
-# What pip may be told, by variables or by its files: where packages come from, and how it gets there.
+# The settings that pip gets, from variables or its files: the package index, and how to reach it.
 PIP_SETTINGS = (
     "index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "client-cert", "proxy",
     "timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir", "keyring-provider", "use-feature",
 )  # fmt: skip
 # Where pip finds its configuration files.
 PIP_FILES = ("PIP_CONFIG_FILE", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS")
-# For `pip config`, which takes `user = true` of such a file for a wish to see the user's own alone.
+# For `pip config`, which with `user = true` in such a file shows the user's own file alone.
 ALL_OF_THEM = {"PIP_USER": "0", "PIP_GLOBAL": "0", "PIP_SITE": "0", "PIP_QUIET": "0"}
 
 
 class Installer:
-    """A pip that installs into an environment: Python's bundled one, or one that is on this machine."""
+    """A pip that installs into an environment: Python's bundled one, or one found on this machine."""
 
     def __init__(self, python: Path) -> None:
-        """`python` is the environment's. Ends with one line where there is no pip."""
+        """`python` is the environment's. Exits with one line if there is no pip."""
         self._environment = passed(PASSED)
         self._pip, self._into = self._find(python)
 
     def command(self) -> "list[str]":
-        """To be followed by options and requirements."""
+        """Return the command, to be followed by options and requirements."""
         return [*self._pip, *self._into, "install", "--progress-bar=off"]
 
     def environment(self) -> "dict[str, str]":
-        """All that it sees."""
+        """Return pip's whole environment."""
         from_files = {variable(name): value for name, value in self._read_files().items()}
         said = passed(tuple(variable(name) for name in PIP_SETTINGS))
         return {**self._environment, **from_files, **said, "PIP_CONFIG_FILE": os.devnull}
@@ -47,7 +47,7 @@ class Installer:
     def _find(self, python: Path) -> "tuple[list[str], list[str]]":
         into = ["--python", str(python)]
         outside = [sys.executable, "-m", "pip"]
-        # To copy Python's own pip into the environment takes longest.
+        # Copying Python's own pip into the environment takes longest.
         if self._answers([*outside, *into, "--version"]):
             return outside, into
         if importlib.util.find_spec("ensurepip") and self._answers([str(python), "-m", "ensurepip"]):
@@ -69,7 +69,7 @@ class Installer:
         return subprocess.call(command, stdout=quiet, stderr=quiet, env=environment) == 0
 
     def _read_files(self) -> "dict[str, str]":
-        """What pip's configuration files say of its settings, in pip's own reading of them."""
+        """Return the settings in pip's configuration files, as `pip config` reads them."""
         result = subprocess.run(
             [*self._pip, "config", "list"],
             stdout=subprocess.PIPE,
@@ -77,7 +77,7 @@ class Installer:
             check=False,
         )
         found = {}
-        # A section for a command goes before the one for all of them.
+        # A command's section overrides the global one.
         for section in ("global", "install"):
             for line in result.stdout.decode(errors="replace").splitlines():
                 name, _, text = line.partition("=")
@@ -87,11 +87,11 @@ class Installer:
 
 
 def passed(names: "tuple[str, ...]") -> "dict[str, str]":
-    """Those of the variables that are set, whether written large or small as proxies are."""
+    """Return those variables that are set, in upper or lower case, as proxies are."""
     both = {*names, *(name.lower() for name in names if name.endswith("_PROXY"))}
     return {name: value for name, value in os.environ.items() if name in both and value}
 
 
 def variable(setting: str) -> str:
-    """The variable of a setting of pip's."""
+    """Return the environment variable of a pip setting."""
     return "PIP_" + setting.upper().replace("-", "_")

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of us, whatever the terminal can show."""
+"""Output for the user, on any terminal."""
 
 import io
 import os
@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 def show_any_character() -> None:
-    """What standard output has no character for becomes a question mark from now on, instead of an error.
+    """Print a question mark for characters that standard output cannot encode, instead of raising.
 
-    Standard error needs no such help.
+    Standard error does so by default.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
 def say(line: str) -> None:
-    """Show a person a line; a terminal that went away is no reason to stop."""
+    """Print a line; a closed terminal is no error."""
     try:
         print(line, flush=True)
     except OSError:

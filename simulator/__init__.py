@@ -1,6 +1,6 @@
-"""A stand-in CTC Connect Wireless gateway: real sockets, the real protocol, and faults on request.
+"""A simulated CTC Connect Wireless gateway: real sockets, the real protocol, and faults on request.
 
-Nothing here is imported from the service or its workers: what both sides understand differently must show.
+It imports nothing from the service or its workers, so that differing readings of the protocol show.
 """
 
 from simulator.counters import SessionEnd

@@ -87,7 +87,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 for line in lines_until_end(STANDARD_INPUT, wake):
                     _print(answer(site, line))
             except BrokenPipeError:
-                # Nobody reads the answers any more: that is the end of input, too.
+                # The reader of the answers has gone: treat it as the end of input.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 

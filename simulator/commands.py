@@ -1,4 +1,4 @@
-"""Commands as JSON lines: what the command line takes on standard input, and its answers."""
+"""Commands as JSON lines on standard input, and their answers."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -23,11 +23,11 @@ FAULT_OPTIONS: Mapping[str, type | tuple[type, ...]] = {
 
 
 class CommandError(ValueError):
-    """A command that cannot be obeyed; the text is for its sender."""
+    """An invalid command; the text is for its sender."""
 
 
 def answer(site: Site, line: str) -> dict[str, Json]:
-    """Obey one line and return what to print: `{"ok": true, …}` or `{"ok": false, "error": …}`.
+    """Handle one line and return what to print: `{"ok": true, …}` or `{"ok": false, "error": …}`.
 
     `{"drop": id, "how": "rst"|"fin"|"close", "code": 1011}`, `{"freeze": id}`, `{"thaw": id}`,
     `{"fault": id, "kind": name or null, …options}`, `{"status": id}`, `{"summary": true}` (the counters of
@@ -126,7 +126,7 @@ def _refuse(site: Site, target: Json, fields: Fields) -> Fields:
 
 
 def _nothing_left(fields: Fields) -> None:
-    """Refuse fields that no command knows, before anything is done."""
+    """Reject unknown fields before the command has an effect."""
     if fields:
         raise CommandError(f"unknown: {', '.join(sorted(fields))}")
 

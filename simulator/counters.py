@@ -1,4 +1,4 @@
-"""Counters of what a gateway has seen; tests wait for them. Written in the loop, read from any thread."""
+"""A gateway's counters, which tests wait for. Written in the loop, read from any thread."""
 
 import time
 from collections import deque
@@ -15,9 +15,9 @@ Side = Literal["client", "gateway"]
 class SessionEnd:
     """How a session (an accepted login) ended.
 
-    code: of the close frame that began the end; 1005 = a close frame without code, 1006 = no close frame.
-    unsubscribed: the client had taken its subscription back.
-    by: who began it.
+    code: of the first close frame; 1005 = a close frame without code, 1006 = no close frame.
+    unsubscribed: the client had unsubscribed before.
+    by: the side that started it.
     """
 
     code: int
@@ -42,13 +42,13 @@ class SessionCounters:
         self.violations: deque[str] = deque(maxlen=ENTRIES_KEPT)
 
     def connection_seen(self) -> None:
-        """Count a connection, whatever becomes of it."""
+        """Count a connection, successful or not."""
         with self._changed:
             self.attempts += 1
             self._changed.notify_all()
 
     def login_accepted(self) -> None:
-        """Count a session that begins."""
+        """Count a new session."""
         with self._changed:
             self.logins += 1
             self.open_sessions += 1
@@ -69,14 +69,14 @@ class SessionCounters:
             self._changed.notify_all()
 
     def session_ended(self, end: SessionEnd) -> None:
-        """Count a session that ends."""
+        """Count an ended session."""
         with self._changed:
             self.open_sessions -= 1
             self.sessions_closed.append(end)
             self._changed.notify_all()
 
     def violated(self, what: str) -> None:
-        """Keep what the client did wrong."""
+        """Record a protocol violation of the client."""
         with self._changed:
             self.violations.append(what)
             self._changed.notify_all()
@@ -97,28 +97,28 @@ class SessionCounters:
 
 
 class Handshakes:
-    """The connections of a site on their way to a login. Written in the loop, read from any thread."""
+    """Counts a site's connections that have not logged in yet. Written in the loop, read from any thread."""
 
     def __init__(self) -> None:
         self._under_way: set[int] = set()
         self.most_at_once = 0
 
     def began(self, connection: object) -> None:
-        """Count a connection that was just accepted."""
+        """Count an accepted connection."""
         self._under_way.add(id(connection))
         self.most_at_once = max(self.most_at_once, len(self._under_way))
 
     def ended(self, connection: object) -> None:
-        """It has logged in, or is lost. No effect the second time."""
+        """Count it off after its login or loss. No effect the second time."""
         self._under_way.discard(id(connection))
 
 
 def wait_until(
     changed: Condition, holds: Callable[[], bool], timeout_s: float, explain: Callable[[], str]
 ) -> None:
-    """Wait until `holds` says so; it is asked again after each change. Any thread but the loop's.
+    """Wait until `holds` returns true; it is called after each change. Any thread but the loop's.
 
-    Raises TimeoutError with what `explain` returns. The lock is held while `holds` runs: it has to be quick.
+    Raises TimeoutError with the text of `explain`. `holds` runs under the lock, so it must be quick.
     """
     deadline = time.monotonic() + timeout_s
     with changed:

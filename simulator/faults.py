@@ -1,4 +1,4 @@
-"""The faults that a gateway can be told to have, and the raw bytes that some of them need. Pure."""
+"""The faults of a gateway, and the raw bytes that some of them need. Pure."""
 
 import struct
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ OPCODE_TEXT = 0x1
 
 
 class Fault(Enum):
-    """What a gateway does wrong from its next connection on. In brackets: the options that matter."""
+    """A gateway's fault from its next connection on. In brackets: the options that apply."""
 
     # Before the WebSocket is open.
-    REJECT_UPGRADE = "reject_upgrade"  # an HTTP answer that is no upgrade (status, location)
-    SILENT_UPGRADE = "silent_upgrade"  # TCP accepted, the request read, nothing answered
-    DRIBBLE_UPGRADE = "dribble_upgrade"  # the right answer, one byte at a time (byte_interval_s)
-    HUGE_UPGRADE_HEADERS = "huge_upgrade_headers"  # the right answer with padding headers (size_bytes)
+    REJECT_UPGRADE = "reject_upgrade"  # an HTTP response other than an upgrade (status, location)
+    SILENT_UPGRADE = "silent_upgrade"  # TCP accepted, request read, no response
+    DRIBBLE_UPGRADE = "dribble_upgrade"  # the correct answer, one byte at a time (byte_interval_s)
+    HUGE_UPGRADE_HEADERS = "huge_upgrade_headers"  # the correct answer with padding headers (size_bytes)
     # In place of the answer to the login.
-    CLOSE_BEFORE_LOGIN = "close_before_login"  # a WebSocket close as soon as it is open (code)
+    CLOSE_BEFORE_LOGIN = "close_before_login"  # a WebSocket close immediately after the upgrade (code)
     SILENT_LOGIN = "silent_login"  # no answer
-    DRIBBLE_LOGIN = "dribble_login"  # the right answer, one byte at a time (byte_interval_s)
-    REJECT_LOGIN = "reject_login"  # RTN_LOGIN with Success false, whatever the credentials
+    DRIBBLE_LOGIN = "dribble_login"  # the correct answer, one byte at a time (byte_interval_s)
+    REJECT_LOGIN = "reject_login"  # RTN_LOGIN with Success false for any credentials
     ERROR_LOGIN = "error_login"  # RTN_ERR (attempt)
     # Right after an accepted login.
     CLOSE_AFTER_LOGIN = "close_after_login"  # a WebSocket close (code)
     RESET_AFTER_LOGIN = "reset_after_login"  # TCP RST
-    UNKNOWN_TYPE = "unknown_type"  # a notification that no document knows; a client has to bear it
+    UNKNOWN_TYPE = "unknown_type"  # an undocumented notification, which a client has to ignore
     # In answer to the subscription.
     ERROR_SUBSCRIBE = "error_subscribe"  # RTN_ERR (attempt)
-    FLOOD = "flood"  # notifications without end (messages_per_s)
+    FLOOD = "flood"  # endless notifications (messages_per_s)
     # In place of the answer to the login, or after the subscription (phase).
     NOT_JSON = "not_json"
     JSON_ARRAY = "json_array"
@@ -38,7 +38,7 @@ class Fault(Enum):
     BAD_UTF8 = "bad_utf8"
     HALF_FRAME = "half_frame"  # then silence, pongs too
     HUGE_FRAME = "huge_frame"  # announced in full, streamed lazily (size_bytes)
-    # All the time.
+    # At any time.
     NO_PONGS = "no_pongs"  # all else works
 
 
@@ -105,11 +105,11 @@ class FaultPlan:
         return command if self.attempt == "" else self.attempt
 
     def instead_of_login(self) -> bool:
-        """Say whether this garbage replaces the answer to the login."""
+        """Whether this garbage replaces the answer to the login."""
         return self.kind in AT_LOGIN and self.phase == "login"
 
     def after_subscription(self) -> bool:
-        """Say whether this fault begins when the client has subscribed."""
+        """Whether this fault begins after the subscription."""
         return self.kind is Fault.FLOOD or (self.kind in AT_LOGIN and self.phase == "session")
 
 
@@ -124,10 +124,10 @@ def frame_header(opcode: int, payload_bytes: int) -> bytes:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Return a whole text frame, without asking whether the payload is UTF-8."""
+    """Return a whole text frame, without checking that the payload is UTF-8."""
     return frame_header(OPCODE_TEXT, len(payload)) + payload
 
 
 def padding_headers(size_bytes: int) -> list[tuple[str, str]]:
-    """Return HTTP headers of about that size together, in lines of 4 KiB."""
+    """Return HTTP headers of about that total size, in lines of 4 KiB."""
     return [(f"X-Padding-{index}", "p" * 4096) for index in range(max(1, size_bytes // 4096))]

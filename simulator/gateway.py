@@ -1,4 +1,4 @@
-"""A simulated gateway in the hands of a test: what it has seen, and what it is to do. Any thread may call."""
+"""A test's handle on a simulated gateway: its counters and its controls. Any thread may call."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ CUT_TIMEOUT_S = 5.0
 
 
 class Gateway:
-    """One gateway of a site. Methods return when their effect is done."""
+    """One gateway of a site. Methods return after they have taken effect."""
 
     def __init__(
         self,
@@ -35,11 +35,11 @@ class Gateway:
         self._loop = loop
         self._changed = changed
 
-    # What it has seen.
+    # Counters.
 
     @property
     def attempts(self) -> int:
-        """Connections so far: TCP connections on a port of its own, else requests that named it."""
+        """Connections so far: TCP connections on its own port, or requests that named it on a shared one."""
         return self._state.counters.attempts
 
     @property
@@ -49,7 +49,7 @@ class Gateway:
 
     @property
     def login_times(self) -> list[float]:
-        """When logins were accepted, oldest first, by `time.monotonic` (the last 10,000)."""
+        """Times of accepted logins, oldest first, by `time.monotonic` (the last 10,000)."""
         with self._changed:
             return list(self._state.counters.login_times)
 
@@ -65,41 +65,41 @@ class Gateway:
 
     @property
     def open_sessions(self) -> int:
-        """Logged-in sessions now: neither side has begun to end them, in the order of arrival."""
+        """Logged-in sessions that neither side has started to close, in the order of arrival."""
         return self._state.counters.open_sessions
 
     @property
     def max_open_sessions(self) -> int:
-        """The most sessions that were ever open at once."""
+        """The most sessions that were ever open at the same time."""
         return self._state.counters.max_open_sessions
 
     @property
     def sessions_closed(self) -> list[SessionEnd]:
-        """How sessions ended, oldest first (the last 10,000)."""
+        """Ended sessions, oldest first (the last 10,000)."""
         with self._changed:
             return list(self._state.counters.sessions_closed)
 
     @property
     def violations(self) -> list[str]:
-        """What clients did that the protocol forbids, oldest first (the last 10,000); no value of a field."""
+        """Protocol violations of clients, oldest first (the last 10,000), without field values."""
         with self._changed:
             return list(self._state.counters.violations)
 
     def summary(self) -> dict[str, int]:
-        """Return all counters of one moment."""
+        """Return a consistent snapshot of all counters."""
         return self._state.counters.summary()
 
     def wait(self, holds: Callable[["Gateway"], bool], timeout_s: float = 5.0) -> None:
-        """Wait until `holds(gateway)`; asked after each change. Raises TimeoutError with the counters."""
+        """Wait until `holds(gateway)`, checked after each change. Raises TimeoutError with the counters."""
         wait_until(
             self._changed, lambda: holds(self), timeout_s, lambda: f"{self.gateway_id}: {self.summary()}"
         )
 
-    # What it is to do.
+    # Controls.
 
     @property
     def credentials(self) -> Credentials:
-        """The login that it accepts; a change counts for later logins."""
+        """The login that it accepts; a change applies to later logins."""
         return self._state.credentials
 
     @credentials.setter
@@ -107,7 +107,7 @@ class Gateway:
         self._loop.do(lambda: setattr(self._state, "credentials", credentials))
 
     def fault(self, kind: Fault | None, **options: Unpack[FaultOptions]) -> None:
-        """Have a fault from the next connection on; None = work well. Raises ValueError for a bad option."""
+        """Set the fault from the next connection on; None = no fault. Raises ValueError for a bad option."""
         plan = None if kind is None else FaultPlan(kind, **options)
         self._loop.do(lambda: setattr(self._state, "plan", plan))
 
@@ -132,20 +132,20 @@ class Gateway:
             else:
                 connection.finish()
         if connections:
-            # The event loop closes the sockets in its next round; a client that will not read delays FIN.
+            # The event loop closes the sockets in its next iteration; a client that does not read delays FIN.
             await asyncio.wait({each.connection_lost_waiter for each in connections}, timeout=CUT_TIMEOUT_S)
         return len(connections)
 
     def freeze(self) -> None:
-        """Keep TCP open, but read and answer nothing, pongs included, on connections old and new."""
+        """Keep TCP open, but neither read nor answer, not even with pongs, on old and new connections."""
         self._loop.do(self._state.freeze)
 
     def thaw(self) -> None:
-        """Undo `freeze`; what arrived meanwhile is answered now."""
+        """Undo `freeze` and answer what arrived meanwhile."""
         self._loop.do(self._state.thaw)
 
     def send(self, message: dict[str, Json] | str | bytes) -> int:
-        """Push a message into the subscribed sessions (bytes = a binary frame); return how many took it."""
+        """Push a message to the subscribed sessions (bytes = a binary frame); return how many took it."""
         payload = encode(message) if isinstance(message, dict) else message
         return self._loop.do(lambda: self._state.push(payload))
 

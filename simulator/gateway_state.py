@@ -12,7 +12,7 @@ from simulator.settings import Credentials, SiteSettings
 
 
 class Link(Protocol):
-    """What a gateway may do to a connection."""
+    """A connection, as a gateway uses it."""
 
     plan: FaultPlan | None
     withholds_pongs: bool
@@ -30,7 +30,7 @@ class Link(Protocol):
 
 
 class Subscriber(Protocol):
-    """What a gateway needs to know about a session."""
+    """A session, as a gateway uses it."""
 
     @property
     def subscribed(self) -> bool: ...
@@ -39,7 +39,7 @@ class Subscriber(Protocol):
 
 
 class GatewayState:
-    """What the sessions of one gateway share: credentials, fault, sensors, and each other."""
+    """The state shared by one gateway's sessions: credentials, fault, sensors, and the session list."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class GatewayState:
         return not self._thawed.is_set()
 
     def freeze(self) -> None:
-        """Stop reading and answering on all connections, those to come included."""
+        """Stop reading and answering on all connections, new ones included."""
         self._thawed.clear()
         for connection in self.connections:
             connection.freeze()
@@ -81,13 +81,13 @@ class GatewayState:
         self._thawed.set()
 
     def attach(self, connection: Link) -> None:
-        """Take a connection whose request named this gateway; it keeps the fault that is set now."""
+        """Attach a connection whose request named this gateway; it keeps the current fault."""
         connection.plan = self.plan
         connection.withholds_pongs = self.plan is not None and self.plan.kind is Fault.NO_PONGS
         self.connections.add(connection)
 
     async def until_thawed(self, connection: Link) -> None:
-        """Wait while the gateway is frozen, but not longer than the connection lives."""
+        """Wait while the gateway is frozen and the connection is open."""
         thawed = asyncio.create_task(self._thawed.wait())
         awaited: set[asyncio.Future[Any]] = {thawed, connection.connection_lost_waiter}
         try:
@@ -108,12 +108,12 @@ class GatewayState:
         return self.push(encode(outgoing(message_type, data)))
 
     def notify_measurement(self, measurement: Measurement, *, wrapped: bool = False) -> int:
-        """Notify of a measurement; `wrapped` puts it into {"0": …}, as some gateways do."""
+        """Send a measurement; `wrapped` puts it into {"0": …}, as some gateways do."""
         data = measurement.as_data(str(measurement.serial))
         return self.notify(f"NOT_DYN_{measurement.quantity.value}", {"0": data} if wrapped else data)
 
     def take(self, sensor: Sensor, quantity: Quantity, *, wrapped: bool = False) -> None:
-        """Measure and notify; a reading is announced first and takes its time."""
+        """Measure and notify; a reading is announced first and takes some time."""
         if quantity is not Quantity.READING:
             self.notify_measurement(self.fleet.measure(sensor, quantity, self.now()))
             return
@@ -127,5 +127,5 @@ class GatewayState:
 
     @staticmethod
     def now() -> datetime:
-        """Return the gateway's clock, which keeps UTC without saying so."""
+        """Return the gateway's clock, which is UTC without an offset."""
         return datetime.now(UTC).replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""Lines from standard input, until it ends or a signal asks to end."""
+"""Lines from standard input until it ends or a signal arrives."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ CHUNK_BYTES = 65_536
 
 @contextlib.contextmanager
 def ending_signals() -> Iterator[socket.socket]:
-    """Give a socket that becomes readable on SIGTERM or SIGINT, instead of what they do otherwise.
+    """Yield a socket that becomes readable on SIGTERM or SIGINT, which have no other effect meanwhile.
 
     Main thread only.
     """
@@ -42,7 +42,7 @@ def lines_until_end(source: int, wake: socket.socket) -> Iterator[str]:
     poll.register(wake.fileno(), select.POLLIN)
     rest = b""
     while len(rest) <= LINE_BYTES_LIMIT:
-        # No time-out: waiting for commands is all there is to do, and the end of input or a signal ends it.
+        # No timeout: the process only waits for commands; the end of input or a signal ends it.
         if wake.fileno() in {descriptor for descriptor, _ in poll.poll()}:
             return
         chunk = os.read(source, CHUNK_BYTES)

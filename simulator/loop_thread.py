@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, and calls into it from other threads."""
+"""An event loop in its own thread, and calls into it from other threads."""
 
 import asyncio
 import threading
@@ -30,7 +30,7 @@ class LoopThread:
     def call(self, work: Coroutine[None, None, Result], timeout_s: float = CALL_TIMEOUT_S) -> Result:
         """Run a coroutine in the loop and return its result. Any thread but the loop's own.
 
-        Raises TimeoutError when it takes longer (it is cancelled then), RuntimeError when the loop is gone.
+        Raises TimeoutError, after cancelling it, when it takes longer; RuntimeError when the loop has ended.
         """
         if threading.current_thread() is self._thread or not self._thread.is_alive():
             work.close()
@@ -51,7 +51,7 @@ class LoopThread:
         return self.call(work())
 
     def stop(self) -> None:
-        """End the loop and its thread; what still runs in it is cancelled. No effect the second time."""
+        """End the loop and its thread, and cancel running tasks. No effect the second time."""
         if self._thread.is_alive() and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(JOIN_TIMEOUT_S)
@@ -63,6 +63,6 @@ class LoopThread:
         self._stop = asyncio.Event()
         self._running.set_result(asyncio.get_running_loop())
         await self._stop.wait()
-        # Connections that are being accepted (a TLS handshake) end by themselves: cut, they would stay open.
+        # Connections in a TLS handshake end by themselves; if cancelled, they would stay open.
         if others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others, timeout=ACCEPT_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""The envelope and the commands, as strict as the real gateway. Pure: text in, command or violation out.
+"""Parses the envelope and commands as strictly as a real gateway. Pure: text in, command or violation out.
 
 Source: the vendor's "CTC Connect Wireless API Startup Manual", and what integrators observed (an extra
 field, an unknown command or anything before the login makes a real gateway's handler fail).
@@ -13,7 +13,7 @@ Json = object
 ENVELOPE = frozenset({"Type", "From", "To", "Data"})
 
 
-class Violation(Exception):  # noqa: N818 - what the client did, not an error of the simulator
+class Violation(Exception):  # noqa: N818 - the client's fault, not an error of the simulator
     """The client broke the protocol. The text names fields and types, never a value of `Data`."""
 
 
@@ -25,11 +25,11 @@ class Command:
     data: Mapping[str, Json] = field(repr=False)
 
     def text(self, name: str) -> str:
-        """Return a field that the shape declares as a string."""
+        """Return a string field."""
         return cast("str", self.data[name])
 
     def number(self, name: str, default: int | None = None) -> int:
-        """Return a field that the shape declares as an integer."""
+        """Return an integer field."""
         return cast("int", self.data.get(name, default))
 
     def serials(self) -> list[int]:
@@ -78,7 +78,7 @@ SHAPES: Mapping[str, Shape] = {
 
 
 def parse_command(message: str | bytes) -> Command:
-    """Read one frame. Raises Violation for everything that a real gateway's handler would fail on."""
+    """Parse one frame. Raises Violation for everything on which a real gateway's handler would fail."""
     if isinstance(message, bytes):
         raise Violation("a binary frame")
     try:

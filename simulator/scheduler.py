@@ -1,4 +1,4 @@
-"""Schedules what happens at a site on its own: sensors measure, leave, return and roam. Event loop only."""
+"""Schedules a site's spontaneous events: sensors measure, leave, return and roam. Event loop only."""
 
 import asyncio
 import itertools
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from simulator.gateway_state import GatewayState
 from simulator.sensors import Fleet, Quantity, Sensor
 
-# One round of notifications; gateways start at different points of it.
+# One round of notifications; gateways start at different offsets in it.
 ROUND = (
     "temperature",
     "reading",
@@ -37,7 +37,7 @@ class NotificationScheduler:
             for offset, gateway_state in enumerate(self._states.values()):
                 if gateway_state.sessions:
                     self._emit(gateway_state, ROUND[(step + offset) % len(ROUND)])
-                    # Thousands of gateways must not keep the loop from answering clients.
+                    # Thousands of gateways must not block the loop, which answers clients.
                     await asyncio.sleep(0)
 
     def _emit(self, gateway_state: GatewayState, what: str) -> None:
@@ -63,7 +63,7 @@ class NotificationScheduler:
                 move(self._states, self._fleet, sensor, None)
 
     def _arrive(self, gateway_state: GatewayState) -> None:
-        """Let a sensor that nobody hears appear here, its own or its neighbour's; else let one roam."""
+        """Connect a disconnected sensor here, its own or its neighbour's; else let one roam."""
         neighbour = self._order[(self._order.index(gateway_state.gateway_id) + 1) % len(self._order)]
         known = {**self._fleet.seen_by(neighbour), **self._fleet.seen_by(gateway_state.gateway_id)}.values()
         lost = [sensor for sensor in known if sensor.at_gateway is None]
@@ -75,6 +75,6 @@ class NotificationScheduler:
 def move(
     gateway_states: Mapping[str, GatewayState], fleet: Fleet, sensor: Sensor, to_gateway: str | None
 ) -> None:
-    """Move a sensor and have the gateways concerned tell their clients."""
+    """Move a sensor; the gateways concerned notify their clients."""
     for sighting in fleet.move(sensor, to_gateway):
         gateway_states[sighting.gateway_id].notify("NOT_DYN_CONN", sighting.data)

@@ -1,6 +1,6 @@
-"""The wireless sensors of a site: where each is, what it measures, and what it has measured before.
+"""The wireless sensors of a site: their gateways, measurements and history.
 
-One fleet a site, used in the site's event loop only. No sockets here; the caller brings the time.
+One fleet per site, used in the site's event loop only. No sockets here; the caller passes the time.
 """
 
 import itertools
@@ -20,7 +20,7 @@ MEASUREMENTS_KEPT = 50
 
 
 class Quantity(Enum):
-    """What a sensor measures, by the protocol's name for it."""
+    """A measured quantity, by its name in the protocol."""
 
     READING = "READING"
     TEMP = "TEMP"
@@ -38,7 +38,7 @@ class Measurement:
     value: int
 
     def as_data(self, serial: int | str, *, date_only: bool = False) -> dict[str, Json]:
-        """Return the protocol's form. `serial`: readings show it as a string, sometimes as an integer."""
+        """Return the message's data. `serial`: readings show it as a string, sometimes as an integer."""
         head: dict[str, Json] = {
             "ID": self.id,
             "Serial": serial,
@@ -52,7 +52,7 @@ class Measurement:
 
 @dataclass(slots=True)
 class Sensor:
-    """A sensor; `at_gateway` is None while no gateway hears it."""
+    """A sensor; `at_gateway` is None while it is disconnected."""
 
     serial: int
     at_gateway: str | None
@@ -78,7 +78,7 @@ class Sensor:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A sensor connected to a gateway or left it: what that gateway has to tell in `NOT_DYN_CONN`."""
+    """A sensor connected to a gateway or left it; that gateway reports it in `NOT_DYN_CONN`."""
 
     gateway_id: str
     data: dict[str, Json]
@@ -107,7 +107,7 @@ class Fleet:
         return self._seen_by[gateway_id]
 
     def connected_to(self, gateway_id: str) -> list[Sensor]:
-        """Return the sensors that the gateway hears now, by serial."""
+        """Return the sensors connected to the gateway now, by serial."""
         return [sensor for sensor in self._seen_by[gateway_id].values() if sensor.at_gateway == gateway_id]
 
     def find(self, serial: int) -> Sensor:
@@ -118,7 +118,7 @@ class Fleet:
         raise KeyError(f"no sensor {serial} at this site")
 
     def move(self, sensor: Sensor, to_gateway: str | None) -> list[Sighting]:
-        """Connect a sensor to a gateway, or to none; return what the gateways concerned have to tell."""
+        """Connect a sensor to a gateway, or to none; return what the gateways concerned have to report."""
         before = sensor.at_gateway
         if before == to_gateway:
             return []
@@ -156,7 +156,7 @@ def history(
 
 
 def _daily(serial: int, quantity: Quantity, today: date) -> list[Measurement]:
-    """Return one measurement a day before today. A function of its arguments: nothing has to be stored."""
+    """Return one measurement for each day before today, a function of the arguments, so nothing is stored."""
     at = time(serial % 24, serial % 60)
     days = [today - timedelta(days=age) for age in range(1, DAYS_OF_HISTORY + 1)]
     return [

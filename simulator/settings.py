@@ -1,4 +1,4 @@
-"""What a simulated site is told when it starts."""
+"""Settings of a simulated site."""
 
 import math
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ class Credentials:
     password: str = field(repr=False)
 
     def accept(self, email: str, password: str) -> bool:
-        """Say whether these are the right ones. The protocol document names no case folding: none is done."""
+        """Whether these are correct. Case matters: the protocol document mentions no case folding."""
         return email == self.email and password == self.password
 
 
 class Rejection(Enum):
-    """How a gateway says that credentials are wrong; the protocol knows all three."""
+    """How a gateway rejects wrong credentials; the protocol has all three."""
 
     SUCCESS_FALSE = "success_false"
     ERROR = "error"
@@ -27,15 +27,15 @@ class Rejection(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SiteSettings:
-    """How the gateways of one site behave.
+    """Settings of all gateways of one site.
 
-    notify_every_s: seconds between two notifications of one gateway; 0 = none but those asked for.
+    notify_every_s: seconds between two notifications of one gateway; 0 = only requested ones.
     rejection: the answer to wrong credentials.
-    answers_subscription: send `RTN_SUB_CHANGES`, as some firmware does, instead of silence.
+    answers_subscription: send `RTN_SUB_CHANGES`, as some firmware does, instead of no answer.
     history_keyed: key the list of readings "0", "1", … (the manual) instead of sending an array (observed).
     sensors_per_gateway: sensors that start at each gateway.
     reading_takes_s: seconds from `NOT_DYN_READING_STARTED` to `NOT_DYN_READING`.
-    close_timeout_s: seconds that a client has to finish a WebSocket close before the socket is aborted.
+    close_timeout_s: seconds for a client to answer a WebSocket close before the socket is aborted.
     """
 
     notify_every_s: float = 0.0

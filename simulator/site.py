@@ -1,4 +1,4 @@
-"""A site: gateways that listen on loopback and can be driven by ordinary, synchronous code."""
+"""A site: gateways that listen on loopback and are driven by ordinary synchronous code."""
 
 import asyncio
 import ssl
@@ -24,7 +24,7 @@ START_TIMEOUT_S = 60.0
 class Site:
     """Gateways with one event loop in one thread. Use it as a context manager, or call `close`.
 
-    Methods may be called from any thread, and return when their effect is done.
+    Methods may be called from any thread, and return after they have taken effect.
     """
 
     def __init__(self, credentials: Credentials, settings: SiteSettings) -> None:
@@ -54,7 +54,7 @@ class Site:
     ) -> Self:
         """Start gateways that accept these credentials, and return when they listen.
 
-        All share one port, each with a path of its own; or, with `one_port_each`, each has a port and no
+        All share one port, each with its own path; or, with `one_port_each`, each has a port and no
         path. `port` 0 = any free one; with `one_port_each`, the first gateway's, the others follow it. With
         an `ssl_context` they speak TLS. Raises OSError when a port is taken, ValueError for bad identifiers.
         """
@@ -119,7 +119,7 @@ class Site:
         listener.bind(*address)
         return listener
 
-    # What there is.
+    # Gateways and counters.
 
     @property
     def gateways(self) -> list[Gateway]:
@@ -127,25 +127,25 @@ class Site:
         return list(self._gateways.values())
 
     def gateway(self, gateway_id: str) -> Gateway:
-        """Return a gateway. Raises KeyError for one that is not there."""
+        """Return a gateway. Raises KeyError for an unknown one."""
         return self._gateways[gateway_id]
 
     def url(self, gateway_id: str) -> str:
-        """Return where a gateway listens."""
+        """Return a gateway's URL."""
         return self._gateways[gateway_id].url
 
     @property
     def credentials(self) -> Credentials:
-        """What all gateways were started with; a gateway's own can be changed there."""
+        """The login with which all gateways started; each gateway's own can be changed."""
         return self._credentials
 
     @property
     def most_handshakes(self) -> int:
-        """The most connections that were ever at once between being accepted and having logged in."""
+        """The most connections that were ever between accept and login at the same time."""
         return self._handshakes.most_at_once
 
     def wait(self, holds: Callable[["Site"], bool], timeout_s: float = 5.0) -> None:
-        """Wait until `holds(site)`; asked after each change. Raises TimeoutError with the sums."""
+        """Wait until `holds(site)`, checked after each change. Raises TimeoutError with the sums."""
         wait_until(self._changed, lambda: holds(self), timeout_s, lambda: f"all gateways: {self.summary()}")
 
     def summary(self) -> dict[str, int]:
@@ -155,10 +155,10 @@ class Site:
         total = {name: sum(one[name] for one in each) for name in each[0]}
         return total | {"max_open_sessions": max(one["max_open_sessions"] for one in each)}
 
-    # What it is to do.
+    # Controls.
 
     def fault(self, kind: Fault | None, **options: Unpack[FaultOptions]) -> None:
-        """As `Gateway.fault`, for all gateways at the same moment."""
+        """As `Gateway.fault`, for all gateways at the same time."""
         plan = None if kind is None else FaultPlan(kind, **options)
 
         def change() -> None:
@@ -178,7 +178,7 @@ class Site:
             self._loop.call(listener.start())
 
     def move_sensor(self, serial: int, to_gateway: str | None) -> None:
-        """Have a sensor leave its gateway and appear at another, or at none. Raises KeyError if unknown."""
+        """Move a sensor from its gateway to another, or to none. Raises KeyError if unknown."""
         if to_gateway is not None:
             self.gateway(to_gateway)
         self._loop.do(lambda: move(self._states, self._fleet, self._fleet.find(serial), to_gateway))

@@ -1,4 +1,4 @@
-"""Vibration as an accelerometer on a pump's bearing sees it. Pure and repeatable."""
+"""Vibration of a pump's bearing as an accelerometer measures it. Pure and repeatable."""
 
 import math
 import random
@@ -14,7 +14,7 @@ SHAPES = 32
 
 @dataclass(frozen=True, slots=True)
 class Vibration:
-    """One measurement: comma-separated samples in g, one string an axis, equally long."""
+    """One measurement: comma-separated samples in g, one string per axis, of equal length."""
 
     x: str
     y: str
@@ -23,7 +23,7 @@ class Vibration:
 
 @lru_cache(maxsize=SHAPES)
 def vibration(shape: int) -> Vibration:
-    """Return the measurement number `shape` (taken modulo 32, so that many readings cost little memory)."""
+    """Return measurement number `shape` (modulo 32, so that many readings need little memory)."""
     shape %= SHAPES
     chance = random.Random(shape)
     shaft_hz = chance.uniform(24.0, 30.0)

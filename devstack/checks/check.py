@@ -63,7 +63,7 @@ def run_check(name: str, command: tuple[str, ...]) -> Outcome:
 
 
 def main() -> int:
-    """Run all checks, print one line each and what the failed ones said; returns the exit code."""
+    """Run all checks; print one line each and the output of failed ones; return the exit code."""
     show_any_character()
     failed = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="check") as pool:

@@ -1,6 +1,6 @@
 """One fresh Debian in a directory, and the README's commands in it: `… SUITE MIRROR DIRECTORY`.
 
-Run by `devstack.checks.try_on` alone, as root, in mount and process namespaces of its own. Logs to
+Run by `devstack.checks.try_on` alone, as root, in its own mount and process namespaces. Logs to
 standard output; leaves the outcome in DIRECTORY/outcome.json.
 """
 
@@ -48,7 +48,7 @@ wait $running || true
 
 
 class StepFailedError(Exception):
-    """A step of the walk did not end well; the text says which."""
+    """A step of the walk failed; the text names it."""
 
 
 @dataclass
@@ -64,22 +64,22 @@ class Outcome:
     result: str = ""
 
     def row(self) -> tuple[str, ...]:
-        """As a person reads it."""
+        """Return the row's cells."""
         times = ("" if took_s is None else f"{took_s:.0f} s" for took_s in (self.demo_s, self.run_s))
         return (self.suite, self.python, *times, self.result)
 
     @classmethod
     def read(cls, path: Path) -> "Outcome":
-        """What `write` wrote."""
+        """Read the file that `write` wrote."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
     def write(self, path: Path) -> None:
-        """For the process outside."""
+        """Write the outcome for the calling process."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
 def main() -> int:
-    """Fill in the outcome as far as it gets; returns the exit code."""
+    """Fill in the outcome up to the first failed step; return the exit code."""
     suite, mirror, place = sys.argv[1:]
     root = Path(place) / "root"
     outcome = Outcome(suite)
@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def build(suite: str, mirror: str, root: Path) -> None:
-    """A minimal system with an ordinary user, what the README has installed, and a bare clone."""
+    """Build a minimal system with an ordinary user, the README's packages, and a bare clone."""
     script = [] if (SCRIPTS / suite).exists() else [str(SCRIPTS / "sid")]
     run(
         "debootstrap",
@@ -110,7 +110,7 @@ def build(suite: str, mirror: str, root: Path) -> None:
     run("mount /dev", 10, "mount", "--rbind", "/dev", str(root / "dev"))
     run("mount /proc", 10, "mount", "-t", "proc", "proc", str(root / "proc"))
     packages = debian_packages()
-    # A mirror that lags behind is good enough to try things out.
+    # An outdated mirror is good enough for a trial.
     update = ("apt-get", "update", "--quiet", "--option", "Acquire::Check-Valid-Until=false")
     in_root(root, "apt-get update", APT_LIMIT_S, *update)
     in_root(root, "apt install", APT_LIMIT_S, "apt-get", "install", "--quiet", "--yes", *packages)
@@ -123,32 +123,32 @@ def build(suite: str, mirror: str, root: Path) -> None:
 
 
 def walk(root: Path, outcome: Outcome) -> None:
-    """What a person does. Raises StepFailedError."""
+    """Run the README's steps. Raises StepFailedError."""
     outcome.python = in_root(root, "python3", 30, "python3", "--version").removeprefix("Python ")
     outcome.demo_s = timed(lambda: as_user(root, "make demo", DEMO_LIMIT_S, DEMO))
     outcome.run_s = timed(lambda: as_user(root, "make run", RUN_LIMIT_S, RUN))
 
 
 def timed(step: Callable[[], object]) -> float:
-    """How long it takes, in seconds."""
+    """Run a script; return the seconds it took."""
     began = time.monotonic()
     step()
     return time.monotonic() - began
 
 
 def as_user(root: Path, name: str, limit_s: float, script: str) -> None:
-    """Run a script as somebody who logs in. Raises StepFailedError."""
+    """Run a script in a login shell of the ordinary user. Raises StepFailedError."""
     in_root(root, name, limit_s, "su", "--login", USER, "--command", f"set -e\n{script}")
 
 
 def in_root(root: Path, name: str, limit_s: float, *command: str) -> str:
-    """Run a command in the system, with nothing of our environment. Raises StepFailedError."""
+    """Run a command in the system, without our environment. Raises StepFailedError."""
     clean = ("env", "--ignore-environment", CLEAN_PATH, "DEBIAN_FRONTEND=noninteractive")
     return run(name, limit_s, *clean, "chroot", str(root), *command)
 
 
 def run(name: str, limit_s: float, *command: str) -> str:
-    """Run a command, show what it says, and return it. Raises StepFailedError."""
+    """Run a command, show its output, and return it. Raises StepFailedError."""
     print(f"== {name}", flush=True)
     began = time.monotonic()
     try:
@@ -173,7 +173,7 @@ def run(name: str, limit_s: float, *command: str) -> str:
 
 
 def copy_pip_settings(root: Path) -> None:
-    """Give the system this machine's settings of pip, whatever they are, and the files that they name."""
+    """Copy this machine's pip settings, and the files they name, into the system."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"],
         capture_output=True,

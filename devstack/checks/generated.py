@@ -1,6 +1,6 @@
 """Files generated from the migrations: `python -m devstack.checks.generated schema | rows | check`.
 
-They come from a throw-away embedded server, so that nobody's database is needed or touched.
+They come from a throw-away embedded server, so no existing database is needed or touched.
 """
 
 import argparse
@@ -32,14 +32,14 @@ LIMIT_S = 120
 
 @contextmanager
 def migrated_database() -> Iterator[str]:
-    """The URL of a migrated database on a server that ends with the block."""
+    """Yield the URL of a migrated database on a server that ends with the block."""
     with temporary_postgres(PROJECT / ".data" / f"migrated-{uuid.uuid4().hex}", THROW_AWAY) as server:
         output_of(local(MIGRATE), DATABASE_URL=server.url())
         yield server.url()
 
 
 def dump_schema(database_url: str) -> str:
-    """What dbmate dumps, with the embedded server's own pg_dump."""
+    """Return dbmate's schema dump, made with the embedded server's pg_dump."""
     with tempfile.TemporaryDirectory(prefix="generate-", dir=PROJECT / ".data") as directory:
         target = Path(directory) / "schema.sql"
         path = os.pathsep.join([str(binary_directory()), os.defpath])
@@ -49,12 +49,12 @@ def dump_schema(database_url: str) -> str:
 
 
 def render_rows(database_url: str) -> str:
-    """The module with the row types."""
+    """Return the text of the module with the row types."""
     return render_module(read_columns(database_url))
 
 
 def output_of(command: tuple[str, ...], **environment: str) -> str:
-    """What a command prints. Raises StackError with its words when it fails."""
+    """Return a command's output. Raises StackError with it when the command fails."""
     result = subprocess.run(
         command,
         cwd=PROJECT,
@@ -70,14 +70,14 @@ def output_of(command: tuple[str, ...], **environment: str) -> str:
 
 
 def make(names: list[str]) -> dict[Path, str]:
-    """The texts of the named files."""
+    """Generate the texts of the named files."""
     with migrated_database() as url:
         texts = {SCHEMA: dump_schema, ROWS: render_rows}
         return {MAKERS[name]: texts[MAKERS[name]](url) for name in names}
 
 
 def stale_files() -> list[str]:
-    """A difference for each file that is not what would be generated now."""
+    """Return a diff for each file that is stale."""
     differences = []
     for path, wanted in make(list(MAKERS)).items():
         present = (PROJECT / path).read_text() if (PROJECT / path).exists() else ""

@@ -1,4 +1,4 @@
-"""`make lock`: resolve the dependencies of pyproject.toml anew, with hashes, and list the wheels."""
+"""`make lock`: resolve the dependencies of pyproject.toml again, with hashes, and list the wheels."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ TARGETS = {
     "requirements.txt": ("pyproject.toml",),
     "requirements-local.txt": ("pyproject.toml", "--group", "local"),
     "requirements-dev.txt": ("pyproject.toml", "--group", "dev"),
-    # The bench measures what is deployed, in the versions in which it is deployed.
+    # The bench measures the deployed versions.
     "requirements-bench.txt": (
         "pyproject.toml",
         "--group",
@@ -25,7 +25,7 @@ OPTIONS = ("--universal", "--generate-hashes", "--no-emit-index-url", "--no-head
 
 
 def main() -> int:
-    """Write the lock files; returns the exit code of the first resolution that fails, or 0."""
+    """Write the lock files; return the exit code of the first resolution that fails, or 0."""
     show_any_character()
     for target, source in TARGETS.items():
         print(f"Resolving {target} …", flush=True)

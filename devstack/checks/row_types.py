@@ -1,7 +1,7 @@
 """Writes service/database/rows.py from the migrated schema: one frozen dataclass a table.
 
 `python -m devstack.checks.row_types DATABASE_URL` prints the module. Columns of type bytea and xid8 are left
-out: they hold sealed values and numbers of transactions, and who needs one asks for it by name.
+out: they hold sealed values and transaction ids; statements that need one name it.
 """
 
 import sys
@@ -57,7 +57,7 @@ from uuid import UUID
 
 
 class Column(NamedTuple):
-    """A column of a table, as PostgreSQL tells it."""
+    """A column of a table, from PostgreSQL's catalog."""
 
     table_name: str
     column_name: str
@@ -66,7 +66,7 @@ class Column(NamedTuple):
 
 
 def read_columns(database_url: str) -> list[Column]:
-    """The columns of all tables that have a row type, table by table."""
+    """Return the columns of all tables that have a row type, table by table."""
     with (
         psycopg.connect(database_url) as connection,
         connection.cursor(row_factory=class_row(Column)) as cursor,
@@ -75,7 +75,7 @@ def read_columns(database_url: str) -> list[Column]:
 
 
 def render_module(columns: list[Column]) -> str:
-    """The text of the module."""
+    """Return the text of the module."""
     classes = [
         render_class(table_name, list(group))
         for table_name, group in groupby(columns, key=lambda column: column.table_name)
@@ -84,7 +84,7 @@ def render_module(columns: list[Column]) -> str:
 
 
 def render_class(table_name: str, columns: list[Column]) -> str:
-    """The text of one row type."""
+    """Return the text of one row type."""
     fields = [
         f"    {column.column_name}: {PYTHON_TYPES[column.type_name]}{'' if column.required else ' | None'}\n"
         for column in columns

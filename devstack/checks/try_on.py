@@ -1,8 +1,8 @@
 """`make try-on SUITE="trixie …"`: the README's commands, from a bare clone, on fresh systems; a row for each.
 
 Needs root, debootstrap and unshare, and the standard library alone. A system is in a directory that is
-removed afterwards. What is mounted there is mounted in a namespace of its own (see `fresh_system`).
-That has ended by then, so that nothing is ever removed through a mount. Its processes end with it.
+removed afterwards. Its mounts are in a separate namespace (see `fresh_system`), which has ended by then, so
+nothing is ever removed through a mount. Its processes end with it.
 """
 
 import argparse
@@ -28,7 +28,7 @@ HEADINGS = ("suite", "python", "first make demo", "make run, README", "result")
 
 
 def main() -> int:
-    """Try all suites, one after the other; returns the exit code."""
+    """Try all suites, one after the other; return the exit code."""
     parser = argparse.ArgumentParser(prog="make try-on", description="Try Millgate on fresh Debian systems.")
     parser.add_argument("suites", nargs="*", help="as Debian names them: bookworm, trixie, sid, …")
     suites = parser.parse_args().suites
@@ -38,7 +38,7 @@ def main() -> int:
         print(problem or "No mirror: apt is set up with none on this machine.", file=sys.stderr)
         return 2
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # What was begun is cleaned up on the way out.
+        # Leave the suite in progress through its clean-up.
         signal.signal(number, lambda *_: sys.exit(1))
     logs = PROJECT / ".data" / "try-on"
     logs.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def find_problem(suites: list[str], *, is_root: bool, has: Callable[[str], bool]) -> str | None:
-    """Why it can not be done here, in one line; None: it can."""
+    """Return in one line why this machine cannot run it; None if it can."""
     if not suites:
         return 'Name the suites: make try-on SUITE="bookworm trixie"'
     for suite in suites:
@@ -71,7 +71,7 @@ def find_problem(suites: list[str], *, is_root: bool, has: Callable[[str], bool]
 
 
 def find_mirror() -> str | None:
-    """The mirror of this system's own suite, as apt is set up with it."""
+    """Return the mirror from which apt installs this system."""
     release = dict(
         line.split("=", 1)
         for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
@@ -99,7 +99,7 @@ def find_mirror() -> str | None:
 
 
 def try_suite(suite: str, mirror: str, log_path: Path) -> Outcome:
-    """Make the system, do what the README says, and remove the system."""
+    """Make the system, run the README's commands, and remove the system."""
     place = Path(tempfile.mkdtemp(prefix=f"millgate-{suite}-", dir="/var/tmp"))  # /tmp may be small
     try:
         outcome_path = place / "outcome.json"
@@ -138,7 +138,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def remove(place: Path) -> None:
-    """Remove a system, unless something is mounted in it after all."""
+    """Remove a system, unless something is still mounted in it."""
     mounts = [
         line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     ]
@@ -149,7 +149,7 @@ def remove(place: Path) -> None:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """A row for each, below the headings."""
+    """Return a table with a row for each outcome."""
     rows = [HEADINGS, *(outcome.row() for outcome in outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

@@ -1,6 +1,6 @@
-"""Holds the locked packages against the platforms that the README promises: each needs a wheel for every one.
+"""Checks that every locked package has a wheel for each platform that the README promises.
 
-`make lock` asks the index which wheels there are and writes `wheels.txt`; the check needs no network.
+`make lock` asks the package index for the wheels and writes `wheels.txt`; the check needs no network.
 """
 
 import subprocess
@@ -27,14 +27,14 @@ PROMISES = (
     f"macOS {MACOS[0]} or newer on Apple silicon",
     f"Any Python from 3.{PYTHONS[0][1]} to 3.{PYTHONS[-1][1]} works",
 )
-"""What the README says."""
+"""The platforms, as the README words them."""
 WHEELS = PROJECT / "wheels.txt"
 HEADER = (
     "# Written by `make lock`: the tags of each locked package's wheels for the platforms of the README.\n"
 )
 
 Wheels = Mapping[str, frozenset[Tag]]
-"""The tags of what there is, by `name==version`."""
+"""The tags of the available wheels by `name==version`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Target:
 
 @cache
 def targets() -> list[Target]:
-    """Everything that the README promises."""
+    """Return every platform and Python version that the README promises."""
     linux = [
         ("linux", "Linux", machine, list(_glibc_platforms(machine))) for machine in ("x86_64", "aarch64")
     ]
@@ -79,7 +79,7 @@ def _target(
 
 
 def _glibc_platforms(machine: str) -> Iterator[str]:
-    """What pip accepts there (PEP 600), with the older names of PEP 513, 571 and 599."""
+    """Return the platform tags that pip accepts (PEP 600), with the older ones of PEP 513, 571 and 599."""
     oldest = 5 if machine == "x86_64" else 17
     yield from (f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC[1], oldest - 1, -1))
     yield f"manylinux2014_{machine}"
@@ -89,12 +89,12 @@ def _glibc_platforms(machine: str) -> Iterator[str]:
 
 
 def lock_files() -> list[Path]:
-    """All of them."""
+    """Return all lock files."""
     return sorted(PROJECT.glob("requirements*.txt"))
 
 
 def read_pins(lock_file: str) -> list[Requirement]:
-    """The packages of a lock file, with their markers."""
+    """Return the packages of a lock file with their markers."""
     lines = (line.removesuffix("\\") for line in lock_file.splitlines() if line[:1].strip(" #\n"))
     return [Requirement(line) for line in lines]
 
@@ -105,7 +105,7 @@ def key(pin: Requirement) -> str:
 
 
 def missing_wheels(pins: Iterable[Requirement], wheels: Wheels) -> list[str]:
-    """What cannot be installed where it is promised, a line each."""
+    """Return a line for each package that a promised platform cannot install."""
     problems = []
     for pin in pins:
         if key(pin) not in wheels:
@@ -138,13 +138,13 @@ def write_wheels() -> None:
 
 
 def read_wheels() -> Wheels:
-    """What `make lock` found."""
+    """Read the wheels that `make lock` found."""
     lines = (line.split() for line in WHEELS.read_text().splitlines() if not line.startswith("#"))
     return {name: frozenset[Tag]().union(*map(parse_tag, tags)) for name, *tags in lines}
 
 
 def main() -> int:
-    """Print what is missing; returns the exit code."""
+    """Print the missing wheels; return the exit code."""
     wheels = read_wheels()
     problems = [
         f"{lock_file.name}: {problem}"

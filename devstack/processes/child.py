@@ -39,7 +39,7 @@ class ManagedProcess(Protocol):
 
 @dataclass
 class Child:
-    """A program to run. `command` is complete (see `commands.local`), `environment` is all that it sees.
+    """A program to run. `command` is complete (see `commands.local`), `environment` is its whole environment.
 
     With `pipe_stdio` its standard input and output are pipes of `process`; otherwise it writes to the log.
     """

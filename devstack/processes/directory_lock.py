@@ -14,7 +14,7 @@ POLL_INTERVAL_S = 0.05
 
 
 class DirectoryLock:
-    """A lock on a directory, given back by the system when its holders are gone, however they end.
+    """A lock on a directory, released by the system when its holders end in any way.
 
     The lock file carries its owner's process id. Where the owner is dead but the lock is not free yet, its
     reaper is still killing orphans, and `acquire` waits for it.
@@ -26,7 +26,7 @@ class DirectoryLock:
         self._file: int | None = None
 
     def acquire(self, wait_s: float) -> None:
-        """Take the lock. Raises StackError at once if a live process owns it, or after the wait."""
+        """Take the lock. Raises StackError immediately if a live process owns it, or after the wait."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -46,7 +46,7 @@ class DirectoryLock:
         os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
     def try_acquire(self) -> bool:
-        """Take the lock if nobody has it; does not change what is written in it."""
+        """Take the lock if it is free, without changing the file's content."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if self._try():
             return True
@@ -55,13 +55,13 @@ class DirectoryLock:
 
     @property
     def file(self) -> int:
-        """The file descriptor, to be shared with a process that is to hold the lock too."""
+        """Return the file descriptor, to be shared with a process that must hold the lock too."""
         if self._file is None:
             raise RuntimeError("the lock is not held")
         return self._file
 
     def release(self) -> None:
-        """Give the lock back; harmless when it is not held."""
+        """Release the lock; harmless when it is not held."""
         if self._file is not None:
             os.truncate(self._file, 0)
             self._close()

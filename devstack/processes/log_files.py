@@ -1,6 +1,6 @@
-"""Log files of child processes, bounded in size, written by the children themselves.
+"""Size-limited log files, written by child processes themselves.
 
-Children append straight to their file, not through a pipe, so that they outlive nothing and block on nobody.
+Children append straight to their file, not through a pipe, so they never block on a reader or lose one.
 """
 
 import os
@@ -13,7 +13,7 @@ MAX_LOG_BYTES = 16 * 1024 * 1024
 def open_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> int:
     """Open a log file for appending, after bounding it; returns a file descriptor that the caller closes.
 
-    Only its owner can read it, and enter a folder that is made for it, whatever umask and earlier runs say.
+    Only its owner can read it, and enter a folder made for it, regardless of umask and earlier runs.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     bound_log(path, max_bytes)
@@ -23,7 +23,7 @@ def open_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> int:
 
 
 def bound_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
-    """Move the content of a log that grew too big to `<name>.1` (which it replaces), and empty the log.
+    """Move the content of a log that is too big to `<name>.1` (which it replaces), and empty the log.
 
     The file itself stays, because a running child has it open for appending.
     """
@@ -33,7 +33,7 @@ def bound_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
         with path.open("rb") as log, os.fdopen(_open_private(_moved(path), os.O_TRUNC), "wb") as moved:
             shutil.copyfileobj(log, moved)
     except OSError:
-        # A full disk: what the log takes is worth more than what it says.
+        # The disk is full: the space is worth more than the log.
         _moved(path).unlink(missing_ok=True)
     os.truncate(path, 0)
 
@@ -49,12 +49,12 @@ def _open_private(path: Path, flags: int) -> int:
 
 
 def size_of(path: Path) -> int:
-    """The size of a file in bytes; 0 if there is none."""
+    """Return the size of a file in bytes; 0 if there is none."""
     return path.stat().st_size if path.exists() else 0
 
 
 def last_lines(path: Path, since_byte: int = 0, max_lines: int = 15, max_bytes: int = 16_384) -> list[str]:
-    """The last lines that were written to a log after `since_byte`."""
+    """Return the last lines written to a log after `since_byte`."""
     size = size_of(path)
     start = since_byte if since_byte <= size else 0
     if size == 0:

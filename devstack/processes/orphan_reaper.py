@@ -41,15 +41,15 @@ class OrphanReaper:
             os.close(reading_end)
 
     def hold(self, children: Sequence[ProcessRecord]) -> None:
-        """Say which children are to be ended if their owner dies now."""
+        """Record the children to kill if their owner dies now."""
         write_record(self._record, children)
 
     def is_alive(self) -> bool:
-        """Whether the reaper process is there."""
+        """Whether the reaper process runs."""
         return self._process.poll() is None
 
     def release(self) -> None:
-        """Let go: all children were ended. Waits until the reaper process has ended too."""
+        """Release the reaper after all children have ended; wait until it has ended too."""
         self._record.unlink(missing_ok=True)
         os.close(self._writing_end)
         try:
@@ -60,7 +60,7 @@ class OrphanReaper:
 
 
 def main(record: Path, owner_tag: str) -> None:
-    """Wait for the owner's end, then end what it left."""
+    """Wait for the owner's end, then kill its orphans."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(sys.stdin.fileno(), 1024):

@@ -29,7 +29,7 @@ class ProcessOwner:
         self.directory = directory.absolute()
         self.owner_tag = str(self.directory)
         self.orphans_killed = 0
-        """How many processes of an earlier owner were still running."""
+        """The number of processes of an earlier owner that were still running."""
         self._record = self.directory / RECORD
         self._directory_lock = DirectoryLock(self.directory / LOCK)
         self._lock = threading.Lock()
@@ -90,7 +90,7 @@ class TemporaryOwner(ProcessOwner):
     def __enter__(self) -> Self:
         data = self.directory.parent
         data.mkdir(parents=True, exist_ok=True)
-        # One process cleans up at a time; none may take a directory without a lock yet for abandoned.
+        # One process cleans up at a time, so that none takes a directory not locked yet for an abandoned one.
         one_at_a_time = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
@@ -109,7 +109,7 @@ def remove_dead_runs(data: Path, kind: str) -> None:
     """Remove the directories of this kind whose owners were killed."""
     for directory in data.glob(f"{kind}-*"):
         lock = DirectoryLock(directory / LOCK)
-        # Those of another user are that user's to remove.
+        # Another user's directories are left to that user.
         with contextlib.suppress(PermissionError):
             if directory.is_dir() and lock.try_acquire():
                 with lock:

@@ -1,4 +1,4 @@
-"""When a child that died is restarted. Pure: times are arguments, in seconds of one clock."""
+"""Decides when a dead child is restarted. Pure: times are arguments, in seconds of one clock."""
 
 from dataclasses import dataclass
 
@@ -29,8 +29,8 @@ def allocate_stop_timeouts(wanted_s: list[float], total_s: float, least_s: float
     limits = []
     left_s = total_s
     for position, wanted in enumerate(wanted_s):
-        behind = len(wanted_s) - position - 1
-        limit_s = max(least_s, min(wanted, left_s - behind * least_s))
+        following = len(wanted_s) - position - 1
+        limit_s = max(least_s, min(wanted, left_s - following * least_s))
         limits.append(limit_s)
         left_s -= limit_s
     return limits

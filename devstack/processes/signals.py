@@ -1,4 +1,4 @@
-"""Signals as a fact that the main loop looks at: a handler only records."""
+"""Signals as a flag that the main loop checks: the handler only sets it."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """Whether somebody asked us to stop; and a wait that ends early when they do, or when a child ends.
+    """Records a request to stop; its wait ends early on such a request or when a child ends.
 
-    To be entered by the main thread, which alone can receive signals.
+    Must be entered by the main thread, the only one that receives signals.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class StopRequest:
         os.close(self._writing_end)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until asked to stop, until a child ended, or for a time; returns whether to stop."""
+        """Wait until a stop is requested, a child ends, or the time is over; return whether to stop."""
         if not self.requested:
             select.select([self._reading_end], [], [], timeout_s)
             with contextlib.suppress(BlockingIOError):
@@ -44,7 +44,7 @@ class StopRequest:
         return self.requested
 
     def is_requested(self) -> bool:
-        """Whether somebody asked us to stop."""
+        """Whether a stop was requested."""
         return self.requested
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:

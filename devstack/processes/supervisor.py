@@ -56,7 +56,7 @@ class Supervisor:
     def __enter__(self) -> Self:
         self._owner.__enter__()
         if self.log_dir.exists():
-            # An earlier version left it open to others; a new one is made with the first log.
+            # An earlier version left it readable for others; a new one is made with the first log.
             self.log_dir.chmod(0o700)
         if self._owner.orphans_killed:
             self._say("Stopped processes that an earlier run had left running.")

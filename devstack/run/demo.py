@@ -1,4 +1,4 @@
-"""`make demo`: three simulated gateways, registered over HTTP, cut and brought back before your eyes."""
+"""`make demo`: three simulated gateways, registered over HTTP, disconnected and reconnected."""
 
 import json
 import os
@@ -35,20 +35,20 @@ LOOK_INTERVAL_S = 0.1
 
 
 def demo() -> int:
-    """Show it until Ctrl-C, or for DEMO_SECONDS; returns 0 if all gateways were connected at the end."""
+    """Run until Ctrl-C, or for DEMO_SECONDS; return 0 if all gateways were connected at the end."""
     data_dir = Path(os.environ.get("MILLGATE_DEMO_DIR") or PROJECT / ".data" / "demo").absolute()
     return supervised(data_dir, run_demo)
 
 
 def run_demo(supervisor: Supervisor, stopping: StopRequest) -> int:
-    """The whole show. Raises StackError."""
+    """Run the whole demo. Raises StackError."""
     seconds = duration_s()
-    # Each demo starts from nothing, in a directory that is the demo's alone.
+    # Each demo starts from nothing, in a directory used by the demo alone.
     shutil.rmtree(supervisor.data_dir / "postgres", ignore_errors=True)
     password = secrets.token_urlsafe(12)
     simulator = start_simulator(supervisor, password)
     address = free_address()
-    # It has no token, and needs none: nobody but this machine reaches it.
+    # No token is needed: only this machine reaches the API.
     environment = {**with_secret(os.environ, "ENCRYPTION_KEY", new_encryption_key()), "AUTH": "off"}
     start_millgate(supervisor, environment, os.environ, address)
     say(f"Registering a factory and {GATEWAYS} gateways at {address.base_url} …")
@@ -60,7 +60,7 @@ def run_demo(supervisor: Supervisor, stopping: StopRequest) -> int:
 
 
 def duration_s() -> float | None:
-    """How long to go on: DEMO_SECONDS; without a terminal a fixed time; else (None) until Ctrl-C."""
+    """Return how long to run: DEMO_SECONDS; without a terminal a fixed time; else (None) until Ctrl-C."""
     text = os.environ.get("DEMO_SECONDS", "")
     if not text:
         return None if sys.stdout.isatty() else SECONDS_WITHOUT_TERMINAL
@@ -71,7 +71,7 @@ def duration_s() -> float | None:
 
 
 def free_address() -> Address:
-    """PORT if somebody chose one; else 3000, or any free port when that is taken. Raises StackError."""
+    """Return PORT if it is set; else 3000, or any free port when that is taken. Raises StackError."""
     address = read_address(os.environ)
     if not is_loopback(address.host):
         raise StackError("The demo works without tokens, so HOST has to be a loopback address.")
@@ -88,13 +88,13 @@ def free_address() -> Address:
 
 @dataclass
 class Simulator:
-    """The simulator's process, and the gateways that it plays (their ids and URLs)."""
+    """The simulator's process, and its gateways (their ids and URLs)."""
 
     child: Child
     gateways: dict[str, str]
 
-    def tell(self, command: dict[str, object]) -> None:
-        """Give it a command. Raises StackError if it is gone."""
+    def send(self, command: dict[str, object]) -> None:
+        """Send a command. Raises StackError if the process has ended."""
         process = self.child.process
         if process is None or process.stdin is None or process.stdout is None:
             raise StackError("The simulator is not running.")
@@ -103,11 +103,11 @@ class Simulator:
             process.stdin.flush()
             process.stdout.readline()
         except OSError:
-            raise StackError("The simulator is gone.") from None
+            raise StackError("The simulator has ended.") from None
 
 
 def start_simulator(supervisor: Supervisor, password: str) -> Simulator:
-    """Three gateways on loopback, each with sensors that report every two seconds."""
+    """Start three gateways on loopback, each with sensors that report every two seconds."""
     say(f"Starting a simulator with {GATEWAYS} gateways …")
     command = ("python", "-m", "simulator", "--gateways", str(GATEWAYS), "--email", EMAIL)
     environment = {**os.environ, "SIMULATOR_PASSWORD": password, "PYTHONUNBUFFERED": "1"}
@@ -127,7 +127,7 @@ def start_simulator(supervisor: Supervisor, password: str) -> Simulator:
 
 @dataclass
 class DemoRun:
-    """The script: connect all, cut one, let it come back, go on."""
+    """The demo's script: connect all, cut one, let it come back, go on."""
 
     supervisor: Supervisor
     stopping: StopRequest
@@ -137,7 +137,7 @@ class DemoRun:
     view: DemoView
 
     def run(self, end_at: float | None) -> int:
-        """Returns 0 if all gateways were connected at the end."""
+        """Return 0 if all gateways were connected at the end."""
         if not self._watch_until_all_connected(time.monotonic() + CONNECT_LIMIT_S):
             say("Not all gateways were connected in time.")
             return 0 if self.stopping.requested else 1
@@ -153,11 +153,11 @@ class DemoRun:
     def _cut_one(self) -> None:
         victim = list(self.simulator.gateways)[1]
         self.view.note(f"Cutting the connection of {victim}; it refuses for {OUTAGE_S:.0f} s …")
-        self.simulator.tell({"fault": victim, "kind": "reject_upgrade", "status": 503})
-        self.simulator.tell({"drop": victim, "how": "rst"})
+        self.simulator.send({"fault": victim, "kind": "reject_upgrade", "status": 503})
+        self.simulator.send({"drop": victim, "how": "rst"})
         self._watch(time.monotonic() + OUTAGE_S)
-        self.simulator.tell({"fault": victim, "kind": None})
-        self.view.note(f"{victim} is back; Millgate will find it by itself.")
+        self.simulator.send({"fault": victim, "kind": None})
+        self.view.note(f"{victim} is back; Millgate reconnects by itself.")
         if self._watch_until_all_connected(time.monotonic() + CONNECT_LIMIT_S):
             self.view.note("All are connected again.")
 

@@ -1,4 +1,4 @@
-"""The few HTTP calls that the demo makes, as any client of the API would."""
+"""The demo's HTTP calls, as any client of the API makes them."""
 
 import http.client
 import json
@@ -11,13 +11,13 @@ TIMEOUT_S = 6.0
 
 
 class DemoClient:
-    """Talks to the API over one connection after the other."""
+    """A client of the API with one connection per request."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
 
     def register(self, gateways: dict[str, str], email: str, password: str) -> dict[str, str]:
-        """Register a factory and its gateways (ids and URLs); returns each gateway's row id and its name."""
+        """Register a factory and its gateways (ids and URLs); return each gateway's row id and name."""
         factory = self._call("POST", "/api/factories", {"name": "Demo factory", "timezone": "Europe/Berlin"})
         names: dict[str, str] = {}
         for gateway_id, url in gateways.items():
@@ -37,11 +37,11 @@ class DemoClient:
         return names
 
     def statuses(self, names: dict[str, str]) -> dict[str, dict[str, Any]]:
-        """The status of each gateway, by its name."""
+        """Get the status of each gateway by its name."""
         return {name: self._call("GET", f"/api/gateways/{row_id}/status") for row_id, name in names.items()}
 
     def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-        """The answer's JSON. Raises StackError when it is not a good one."""
+        """Return the response's JSON. Raises StackError for an error response."""
         host, port = self._address.reachable_host, self._address.port
         connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
         try:

@@ -1,4 +1,4 @@
-"""How the demo shows statuses: a table that is redrawn on a terminal, or a line for each change."""
+"""Views of the demo: a table that is redrawn on a terminal, or a line for each change."""
 
 import sys
 from datetime import datetime
@@ -13,13 +13,13 @@ SHOWN_NOTES = 6
 
 
 class DemoView(Protocol):
-    """What the show tells about."""
+    """Shows the demo's statuses and events."""
 
     def show(self, statuses: Statuses) -> None:
-        """The statuses as they are now."""
+        """Show the current statuses."""
 
     def note(self, text: str) -> None:
-        """Something that happened."""
+        """Show an event."""
 
 
 class LinesView:
@@ -29,7 +29,7 @@ class LinesView:
         self._states: dict[str, str] = {}
 
     def show(self, statuses: Statuses) -> None:
-        """Print those whose state has changed."""
+        """Print the gateways whose state has changed."""
         for name, status in statuses.items():
             if self._states.get(name) != status["state"]:
                 self._states[name] = status["state"]
@@ -41,7 +41,7 @@ class LinesView:
 
 
 class TableView:
-    """A table in place, with the latest notes below."""
+    """A table that is redrawn in place, with the latest notes below."""
 
     def __init__(self) -> None:
         self._notes: list[str] = []
@@ -60,12 +60,12 @@ class TableView:
         self._lines_drawn = len(lines)
 
     def note(self, text: str) -> None:
-        """Keep it for the lines below the table."""
+        """Keep the note for the lines below the table."""
         self._notes.append(text)
 
 
 def row(name: str, status: dict[str, Any]) -> str:
-    """One gateway's line. Ages are seconds on the server's clock."""
+    """Return one gateway's line. Ages are seconds on the server's clock."""
     as_of = datetime.fromisoformat(status["as_of"])
     reason = status["reason"]
     text = f"{reason['code']}: {reason['message']}" if reason else ""
@@ -75,5 +75,5 @@ def row(name: str, status: dict[str, Any]) -> str:
 
 
 def age(time: str | None, as_of: datetime) -> str:
-    """How long ago, in seconds."""
+    """Return the age in seconds."""
     return "-" if time is None else f"{(as_of - datetime.fromisoformat(time)).total_seconds():.1f} s"

@@ -1,4 +1,4 @@
-"""What `make run` takes from the environment and `.env`, and what it gives to its children."""
+"""The settings that `make run` reads from the environment and `.env`, and passes to its children."""
 
 import base64
 import errno
@@ -12,8 +12,8 @@ from pathlib import Path
 from devstack.errors import StackError
 from devstack.postgres.server import write_secret
 
-# A person has these for other purposes, and what reads them (Python and its libraries, libpq, dbmate) would
-# take them before what we say.
+# Users set these for other purposes; their readers (Python and its libraries, libpq, dbmate) would prefer
+# them to our settings.
 FOREIGN = ("PG", "DBMATE_", "PYTHON", "GUNICORN_", "GEVENT_", "FLASK_", "PSYCOPG_", "PROMETHEUS_")
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = "3000"
@@ -34,25 +34,25 @@ PORT={port}
 
 @dataclass(frozen=True)
 class Address:
-    """Where the API listens."""
+    """The address on which the API listens."""
 
     host: str
     port: int
 
     @property
     def reachable_host(self) -> str:
-        """The host for a client on this machine."""
+        """Return the host for a client on this machine."""
         return {"0.0.0.0": DEFAULT_HOST, "": DEFAULT_HOST, "::": "::1"}.get(self.host, self.host)  # noqa: S104
 
     @property
     def base_url(self) -> str:
-        """The API's address for a person on this machine."""
+        """Return the API's URL for a client on this machine."""
         host = self.reachable_host
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 def write_env_file(path: Path) -> bool:
-    """Write a first `.env` with a fresh key, for its owner alone; False if there is one already."""
+    """Write a first `.env` with a fresh key, readable by its owner alone; return False if one exists."""
     if path.exists():
         return False
     text = ENV_FILE_TEXT.format(key=new_encryption_key(), host=DEFAULT_HOST, port=DEFAULT_PORT)
@@ -61,12 +61,12 @@ def write_env_file(path: Path) -> bool:
 
 
 def new_encryption_key() -> str:
-    """32 random bytes in base64."""
+    """Return 32 random bytes in base64."""
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def read_address(settings: Mapping[str, str]) -> Address:
-    """HOST and PORT. Raises StackError if PORT is not one."""
+    """Return HOST and PORT. Raises StackError for an invalid PORT."""
     port = settings.get("PORT") or DEFAULT_PORT
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65_535):
         raise StackError("PORT must be a whole number from 1 to 65535.")
@@ -74,7 +74,7 @@ def read_address(settings: Mapping[str, str]) -> Address:
 
 
 def check_address_is_free(address: Address) -> None:
-    """Raises StackError with one line if nobody, or somebody else, can listen there."""
+    """Raises StackError with one line if the address is in use or cannot be bound."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,7 +95,7 @@ def check_address_is_free(address: Address) -> None:
 
 
 def check_metrics_ports(settings: Mapping[str, str], address: Address, workers: int) -> None:
-    """Raises StackError if a worker's port for metrics would be the API's."""
+    """Raises StackError if a worker's metrics port would be the API's port."""
     first = settings.get("METRICS_PORT") or ""
     if first.isdecimal() and int(first) <= address.port < int(first) + workers:
         raise StackError(
@@ -107,20 +107,20 @@ def check_metrics_ports(settings: Mapping[str, str], address: Address, workers: 
 def child_environment(
     environment: Mapping[str, str], database_url: str, address: Address, **more: str
 ) -> dict[str, str]:
-    """What migrations, API and worker see: our environment, with the embedded database in it."""
+    """Return the environment of migrations, API and worker: ours, with the embedded database."""
     own = {"HOST": address.host, "PORT": str(address.port)}
     given = with_secret(environment, "DATABASE_URL", database_url)
     return {**given, "PYTHONUNBUFFERED": "1", **own, **more}
 
 
 def with_secret(environment: Mapping[str, str], name: str, value: str) -> dict[str, str]:
-    """The environment with the secret in it, and no file that would name another."""
+    """Return the environment with the secret, and without a file that would name another one."""
     others = {key: text for key, text in environment.items() if key != f"{name}_FILE"}
     return {**others, name: value}
 
 
 def metrics_setting(settings: Mapping[str, str], position: int) -> dict[str, str]:
-    """METRICS_PORT of the worker at this position: the first has the one that is set, others follow."""
+    """Return METRICS_PORT of the worker at this position: the first has the configured one, others follow."""
     port = settings.get("METRICS_PORT") or ""
     if position == 0 or not port.isdecimal() or int(port) == 0:
         return {}
@@ -128,22 +128,22 @@ def metrics_setting(settings: Mapping[str, str], position: int) -> dict[str, str
 
 
 def data_directory(settings: Mapping[str, str], default: Path) -> Path:
-    """MILLGATE_DATA_DIR, or the default."""
+    """Return MILLGATE_DATA_DIR, or the default."""
     return Path(os.path.expandvars(settings.get("MILLGATE_DATA_DIR") or default)).expanduser().absolute()
 
 
 def without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what changes the programs that we start behind our back."""
+    """Return the environment without variables that would change the started programs."""
     return {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
 
 
 def drop_foreign() -> None:
-    """The same for this process and all that it starts from here on; libpq in it reads its variables, too."""
+    """Remove such variables from this process, whose libpq reads them, too, and so from all it starts."""
     for name in os.environ.keys() - without_foreign(os.environ).keys():
         del os.environ[name]
 
 
 def own_server(environment: Mapping[str, str]) -> dict[str, str]:
-    """The same for a person's own PostgreSQL, for which what libpq reads (PG…) is said."""
+    """Return the same for a user's own PostgreSQL, for which libpq's variables (PG…) are meant."""
     theirs = {name: value for name, value in environment.items() if name.startswith("PG")}
     return {**without_foreign(environment), **theirs}

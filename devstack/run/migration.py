@@ -1,4 +1,4 @@
-"""`make migrate` on a server of one's own: dbmate connects as the API does."""
+"""`make migrate` on a user's own server: dbmate connects as the API does."""
 
 import sys
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from service.environment import Environment
 
 WAIT_S = 10.0
 VERIFYING = ("verify-ca", "verify-full")
-# dbmate makes a database that is missing, over this one.
+# dbmate creates a missing database over a connection to this one.
 MAINTENANCE = "postgres"
 
 
 def migration_settings(settings: Mapping[str, str]) -> dict[str, str]:
-    """DATABASE_URL and PGPASSWORD for dbmate, from a connection that was made as the API makes its own.
+    """Return DATABASE_URL and PGPASSWORD for dbmate, from a connection made as the API makes its own.
 
-    Raises ConfigurationError, at once where no wait would help.
+    Raises ConfigurationError, without a wait where none would help.
     """
     config = DatabaseConfig.read(Environment(settings))
     try:
@@ -42,14 +42,14 @@ def _connect(config: DatabaseConfig) -> Connection:
 
 
 def _settings_of(connection: Connection, database: str = "") -> dict[str, str]:
-    """What dbmate's driver needs to reach the same server in the same way: its defaults are not libpq's."""
+    """Return the settings with which dbmate's driver, whose defaults differ, connects as libpq does."""
     with connection:
         used = {
             option.keyword.decode(): option.val.decode() for option in connection.pgconn.info if option.val
         }
         info = connection.info
         query = tls_settings(used) if connection.pgconn.ssl_in_use else {"sslmode": "disable"}
-        # A name is needed where the certificate has to be for it.
+        # The host name is needed where the certificate has to match it.
         host = info.host if query["sslmode"] == "verify-full" else used.get("hostaddr") or info.host
         place = f"{f'[{host}]' if ':' in host else quote(host, safe='')}:{info.port}"
         if host.startswith("/"):
@@ -60,11 +60,11 @@ def _settings_of(connection: Connection, database: str = "") -> dict[str, str]:
 
 
 def tls_settings(used: Mapping[str, str]) -> dict[str, str]:
-    """The same of TLS for the other driver, from libpq's own options, where a connection uses TLS."""
+    """Return the TLS settings for the other driver, from libpq's options, if the connection uses TLS."""
     mode = used["sslmode"]
     query = {"sslmode": mode if mode in VERIFYING else "require"}
     files = ["sslcert", "sslkey"]
-    # With `prefer` libpq checks no certificate, whatever authorities it has; the other driver would.
+    # With `prefer` libpq checks no certificate, even with a root certificate; the other driver would.
     if mode not in {"prefer", "allow"} and used.get("sslrootcert") != "system":
         files.append("sslrootcert")
     return query | {name: used[name] for name in files if name in used}

@@ -49,7 +49,7 @@ Ctrl-C stops everything."""
 
 
 def supervised(data_dir: Path, body: Callable[[Supervisor, StopRequest], int]) -> int:
-    """Run `body` under a supervisor of this directory; returns its exit code, or 1 with a clear line."""
+    """Run `body` under a supervisor of this directory; return its exit code, or 1 after printing why."""
     with StopRequest() as stopping:
         try:
             with Supervisor(data_dir, say, stopping) as supervisor:
@@ -66,7 +66,7 @@ def supervised(data_dir: Path, body: Callable[[Supervisor, StopRequest], int]) -
 
 
 def run() -> int:
-    """Run until asked to stop; returns the exit code."""
+    """Run until a stop is requested; return the exit code."""
     try:
         settings = settings_of(os.environ)
     except StackError as error:
@@ -77,7 +77,7 @@ def run() -> int:
 
 
 def check_key_is_there(settings: Mapping[str, str]) -> None:
-    """Raises StackError, before anything is started; a new key would not open what an older one sealed."""
+    """Raises StackError before anything starts: a new key could not decrypt what an older one encrypted."""
     if not (settings.get("ENCRYPTION_KEY") or settings.get("ENCRYPTION_KEY_FILE")):
         raise StackError(
             "ENCRYPTION_KEY is empty or missing in .env: write the key there that you had before. "
@@ -86,7 +86,7 @@ def check_key_is_there(settings: Mapping[str, str]) -> None:
 
 
 def run_millgate(supervisor: Supervisor, stopping: StopRequest, settings: Mapping[str, str]) -> int:
-    """All parts, kept running until somebody asks to stop."""
+    """Start all processes and keep them running until a stop is requested."""
     address = read_address(settings)
     check_metrics_ports(settings, address, len(worker_names(settings)))
     check_address_is_free(address)
@@ -95,7 +95,7 @@ def run_millgate(supervisor: Supervisor, stopping: StopRequest, settings: Mappin
     else:
         check_key_is_there(settings)
     if settings.get("DATABASE_URL") or settings.get("DATABASE_URL_FILE"):
-        say("`make run` uses a PostgreSQL of its own: DATABASE_URL is ignored.")
+        say("`make run` uses its own PostgreSQL: DATABASE_URL is ignored.")
     if unknown := unknown_names(PROJECT / ".env"):
         say(f"{unknown}.")
     start_millgate(supervisor, os.environ, settings, address)

@@ -9,7 +9,7 @@ from service.errors import ConfigurationError
 
 
 def settings_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the environment says, and what `.env` says of the rest. Raises StackError."""
+    """Return the environment, completed from `.env`. Raises StackError."""
     try:
         return read_settings(environment, PROJECT / ".env")
     except ConfigurationError as error:

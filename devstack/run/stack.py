@@ -1,4 +1,4 @@
-"""Millgate as a whole under one supervisor: PostgreSQL, migrations, API and worker."""
+"""All of Millgate under one supervisor: PostgreSQL, migrations, API and worker."""
 
 import http.client
 from collections.abc import Mapping
@@ -21,11 +21,10 @@ MOST_WORKERS = 16
 def start_millgate(
     supervisor: Supervisor, environment: Mapping[str, str], settings: Mapping[str, str], address: Address
 ) -> None:
-    """Start all parts and wait until the API says that it is ready.
+    """Start all processes and wait until the API is ready.
 
-    `environment` is what the children see beside the database's URL and the address; `settings` are for us.
-    Raises StackError, with words for a person, or StopAskedError; leaving the supervisor stops what was
-    started.
+    `environment` is the children's, without the database's URL and the address; `settings` are for us.
+    Raises StackError or StopAskedError; leaving the supervisor stops what was started.
     """
     check_address_is_free(address)
     log_path = supervisor.log_dir / "postgres.log"
@@ -45,7 +44,7 @@ def start_millgate(
 
 
 def worker_names(settings: Mapping[str, str]) -> list[str]:
-    """As many as WORKERS says, one if it says nothing. Raises StackError."""
+    """Return the names of WORKERS workers, one by default. Raises StackError."""
     count = settings.get("WORKERS") or "1"
     if not (count.isascii() and count.isdigit() and 1 <= int(count) <= MOST_WORKERS):
         raise StackError(f"WORKERS must be a whole number from 1 to {MOST_WORKERS}.")
@@ -53,17 +52,17 @@ def worker_names(settings: Mapping[str, str]) -> list[str]:
 
 
 def is_ready(address: Address) -> bool:
-    """Whether database, migrations and worker are all right in the API's eyes."""
+    """Whether the API reports database, migrations and worker as ready."""
     return status_of(address, "/api/health/ready") == http.HTTPStatus.OK
 
 
 def asks_for_tokens(address: Address) -> bool:
-    """Whether the API there answers nobody without a token."""
+    """Whether the API there requires a token."""
     return status_of(address, "/metrics") == http.HTTPStatus.UNAUTHORIZED
 
 
 def status_of(address: Address, path: str) -> int | None:
-    """How a GET without a token is answered; None: not at all."""
+    """Return the status of a GET without a token; None without an answer."""
     connection = http.client.HTTPConnection(address.reachable_host, address.port, timeout=HEALTH_TIMEOUT_S)
     try:
         connection.request("GET", path)

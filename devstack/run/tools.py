@@ -1,4 +1,4 @@
-"""`make api`, `make token` and so on: one part or one of the service's own commands, in our place."""
+"""`make api`, `make token` and so on: replaces this process with one part or command of the service."""
 
 import os
 import sys
@@ -20,14 +20,14 @@ from service.errors import ConfigurationError
 
 
 def run_part(name: str) -> int:
-    """Takes this process's place with the part; returns 1, with a line that says why, if it can not."""
+    """Replace this process with the part; return 1 after printing why if that fails."""
     return _become(
         PARTS[name], migration_environment if name == "migrate" else lambda: own_server(os.environ)
     )
 
 
 def run_tool(name: str, arguments: list[str]) -> int:
-    """Takes this process's place with the tool; returns 1, with a line that says why, if it can not."""
+    """Replace this process with the tool; return 1 after printing why if that fails."""
     if arguments[1:] and not arguments[1].strip():
         print(
             "A name is needed: make token NAME=first SCOPE=write, or make token-revoke NAME=first",
@@ -52,7 +52,7 @@ def _become(command: tuple[str, ...], environment: Callable[[], dict[str, str]])
 
 
 def migration_environment() -> dict[str, str]:
-    """What dbmate sees: where and how libpq connects. Raises ConfigurationError, StackError."""
+    """Return dbmate's environment with libpq's settings. Raises ConfigurationError, StackError."""
     return {**without_foreign(os.environ), **migration_settings(settings_of(os.environ))}
 
 
@@ -82,11 +82,11 @@ def tool_environment() -> dict[str, str]:
 
 
 def place_of(url: str) -> str:
-    """Host and name of a database, never more of its URL."""
+    """Return host and name of a database, never more of its URL."""
     try:
         known = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         return "what is no connection URL"
-    # A password that is not encoded may reach into the host.
+    # An unencoded password may extend into the host.
     host = str(known.get("host") or "this machine").rpartition("@")[2]
     return f"{known.get('dbname') or 'the default'} on {host}"

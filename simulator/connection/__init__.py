@@ -1,1 +1,1 @@
-"""A client's connection to a simulated gateway: listener, handshake, session, and faults of each."""
+"""A client's connection to a simulated gateway: listener, handshake, session, and their faults."""

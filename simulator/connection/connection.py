@@ -1,7 +1,7 @@
-"""One connection as the wire sees it: what can be done to it below the WebSocket protocol.
+"""One connection below the WebSocket protocol: freezing, cutting, raw bytes.
 
-Used in the site's event loop only. Everything here takes effect at once, without awaiting anything, so
-that the order in which a gateway sees sessions begin and end is the order in which they did.
+Used in the site's event loop only. Everything here takes effect immediately, without awaiting, so that a
+gateway sees sessions begin and end in the order in which they did.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ FINAL_PONG = 0x8A
 
 
 class Ended(Protocol):
-    """Called once when an open WebSocket ends: by whom, with which close code and reason."""
+    """Called once when an open WebSocket ends: which side ended it, close code and reason."""
 
     def __call__(self, by: Side, code: int, reason: str) -> None: ...
 
@@ -52,16 +52,16 @@ class SimulatedConnection(ServerConnection):
         self._abort_timer: asyncio.TimerHandle | None = None
 
     def deliver_to(self, on_message: Callable[[str | bytes], None]) -> None:
-        """Hand each message to `on_message` in the moment it is read, those that came before included."""
+        """Pass each message to `on_message` as soon as it is read, earlier ones included."""
         self._on_message = on_message
         early, self._early = self._early, []
         for frame in early:
             self._assemble(frame)
 
-    # What is done to it.
+    # Actions.
 
     def push(self, message: str | bytes) -> bool:
-        """Send one message; False if it could not be: not open, frozen, or the client does not read."""
+        """Send one message; return False if it is not open, frozen, or the client does not read."""
         if not self.is_talking or self.backlog_bytes > BACKLOG_BYTES_LIMIT:
             return False
         if isinstance(message, str):
@@ -72,16 +72,16 @@ class SimulatedConnection(ServerConnection):
         return True
 
     def write_raw(self, data: bytes) -> None:
-        """Put bytes on the wire as they are; nothing once the connection's end has begun."""
+        """Write raw bytes; do nothing once the connection has started to close."""
         if not (self._ended or self.transport.is_closing()):
             self.transport.write(data)
 
     def freeze(self) -> None:
-        """Read and answer nothing until `thaw`. What arrives is held; a TCP end is noticed all the same."""
+        """Read and answer nothing until `thaw`. Input is held back; the end of TCP is still noticed."""
         self._frozen = True
 
     def thaw(self) -> None:
-        """Undo `freeze` and work off what arrived meanwhile."""
+        """Undo `freeze` and handle the held input."""
         self._frozen = False
         if self._silent or self.transport.is_closing():
             return
@@ -92,11 +92,11 @@ class SimulatedConnection(ServerConnection):
             self.data_received(held)
 
     def fall_silent(self) -> None:
-        """Freeze for good: half a frame is out, nothing sensible can follow."""
+        """Freeze permanently: half a frame was sent, so no valid frame can follow."""
         self._silent = True
 
     def begin_close(self, code: int, reason: str = "") -> bool:
-        """Send a close frame, the client has `close_timeout` seconds to finish; False if it is not open."""
+        """Send a close frame, to be answered within `close_timeout` seconds; return False if not open."""
         if self.protocol.state is not OPEN:
             return False
         self._end("gateway", code, reason)
@@ -105,10 +105,10 @@ class SimulatedConnection(ServerConnection):
         return True
 
     def reset(self) -> None:
-        """End TCP with RST: nothing that is still to be sent or read is."""
+        """Reset TCP; unsent and unread bytes are lost."""
         self._end("gateway", CloseCode.ABNORMAL_CLOSURE)
         raw_socket = self.transport.get_extra_info("socket")
-        # Under TLS the socket can be gone a turn of the loop before this connection hears of it.
+        # Under TLS the socket can close one loop iteration before this connection is notified.
         if raw_socket is not None:
             raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
@@ -120,7 +120,7 @@ class SimulatedConnection(ServerConnection):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the end of this connection has begun, on either side."""
+        """Whether either side has started to close this connection."""
         return self._ended
 
     @property
@@ -135,10 +135,10 @@ class SimulatedConnection(ServerConnection):
 
     @property
     def backlog_bytes(self) -> int:
-        """Bytes written that the client has not taken yet."""
+        """Bytes written that the client has not read yet."""
         return self.transport.get_write_buffer_size()
 
-    # What the event loop calls.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -156,8 +156,8 @@ class SimulatedConnection(ServerConnection):
             self._end_by_protocol()
 
     def process_event(self, event: Event) -> None:
-        # The library hands data frames to a task of its own; a session has to see them in the order in which
-        # they and the end of the connection came.
+        # The library passes data frames to a separate task; a session has to see them and the end of the
+        # connection in the order of arrival.
         if self.request is None or not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
         elif self._on_message is None:
@@ -203,7 +203,7 @@ class SimulatedConnection(ServerConnection):
             self.begin_close(CloseCode.INVALID_DATA)
 
     def _end_by_protocol(self) -> None:
-        """Note an end that arrived as a close frame, or that the library began over a broken frame."""
+        """Record an end by a close frame, or by the library after a broken frame."""
         received, sent = self.protocol.close_rcvd, self.protocol.close_sent
         if received is not None:
             self._end("client", received.code, received.reason)

@@ -1,4 +1,4 @@
-"""What a session does wrong once its WebSocket is open. Used in the site's event loop only."""
+"""The faults of a session whose WebSocket is open. Used in the site's event loop only."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -14,7 +14,7 @@ FLOOD_TICK_S = 0.01
 
 
 class FaultInjection:
-    """The fault of one session, or none. `stop` ends whatever it has under way."""
+    """The fault of one session, or none. `stop` ends a running fault."""
 
     def __init__(self, connection: SimulatedConnection, plan: FaultPlan | None) -> None:
         self.kind = None if plan is None else plan.kind
@@ -23,24 +23,24 @@ class FaultInjection:
         self._task: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
-        """End a dribble, a stream or a flood."""
+        """End a running dribble, stream or flood."""
         if self._task is not None:
             self._task.cancel()
 
     def close(self) -> None:
-        """Send the close frame of the plan."""
+        """Send the plan's close frame."""
         if self._plan is not None:
-            self._connection.begin_close(self._plan.code, "as told")
+            self._connection.begin_close(self._plan.code, "as configured")
 
     def replaces_login_answer(self) -> bool:
-        """Send garbage instead of the answer to the login, if that is the plan."""
+        """Send garbage instead of the answer to the login, if the plan says so."""
         if self._plan is None or not self._plan.instead_of_login():
             return False
         self._send_garbage(self._plan)
         return True
 
     def after_login(self) -> None:
-        """Do what the plan says for the moment after an accepted login."""
+        """Inject the plan's fault after an accepted login."""
         if self.kind is Fault.CLOSE_AFTER_LOGIN:
             self.close()
         elif self.kind is Fault.RESET_AFTER_LOGIN:
@@ -49,7 +49,7 @@ class FaultInjection:
             self._connection.push(encode(outgoing("NOT_DYN_AURA", {"Serial": 1, "Colour": "green"})))
 
     def after_subscription(self) -> None:
-        """Do what the plan says for a subscribed session."""
+        """Inject the plan's fault after the subscription."""
         if self._plan is None or not self._plan.after_subscription():
             return
         if self.kind is Fault.FLOOD:
@@ -58,7 +58,7 @@ class FaultInjection:
             self._send_garbage(self._plan)
 
     def dribble(self, text: str) -> None:
-        """Send a text frame one byte at a time. Pongs are withheld: they would land inside of it."""
+        """Send a text frame one byte at a time. Pongs are withheld: they would land inside it."""
         if self._plan is not None:
             self._run(self._dribble(text_frame(text.encode()), self._plan.byte_interval_s))
 
@@ -85,7 +85,7 @@ class FaultInjection:
         self._task = asyncio.create_task(work)
 
     async def _reset_when_sent(self) -> None:
-        # A reset throws away what was not sent yet, and the login's answer has to get through.
+        # A reset discards unsent bytes, and the login's answer has to arrive.
         while self._connection.backlog_bytes:
             await asyncio.sleep(FLOOD_TICK_S)
         self._connection.reset()
@@ -122,7 +122,7 @@ class FaultInjection:
             sent = due
 
     async def _ticks(self, interval_s: float) -> AsyncIterator[None]:
-        """Yield at that interval, but not while the gateway is frozen or the client is far behind."""
+        """Yield at that interval, but not while the gateway is frozen or the client reads too slowly."""
         connection = self._connection
         while not connection.has_ended:
             if not connection.is_frozen and connection.backlog_bytes < BACKLOG_BYTES_LIMIT:

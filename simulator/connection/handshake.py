@@ -1,4 +1,4 @@
-"""The opening handshake, right or wrong. Hooks for the WebSocket library, in the site's event loop."""
+"""The opening handshake, valid or faulty. Hooks for the WebSocket library, in the site's event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from simulator.gateway_state import GatewayState
 
 
 class Upgrade:
-    """Decides to which gateway a request belongs, and what is answered."""
+    """Routes a request to its gateway and decides on the response."""
 
     def __init__(self, find: Callable[[str], GatewayState | None], *, counts_attempts: bool) -> None:
-        """`find` maps a path to its gateway. `counts_attempts`: nobody else has counted the connection."""
+        """`find` maps a path to its gateway. `counts_attempts`: the listener does not count connections."""
         self._find = find
         self._counts_attempts = counts_attempts
 
     async def process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer a request that gets no WebSocket; None lets the library accept it."""
+        """Return the response to a request that is refused; None lets the library accept it."""
         simulated = cast("SimulatedConnection", connection)
         gateway_state = self._find(request.path)
         if gateway_state is None:
@@ -43,7 +43,7 @@ class Upgrade:
     async def process_response(
         self, connection: ServerConnection, _request: Request, response: Response
     ) -> Response | None:
-        """Spoil the library's answer, if that is the plan."""
+        """Corrupt the library's response, if the plan says so."""
         simulated = cast("SimulatedConnection", connection)
         plan = simulated.plan
         if plan is not None and plan.kind is Fault.HUGE_UPGRADE_HEADERS:
@@ -62,7 +62,7 @@ def _rejection(connection: ServerConnection, plan: FaultPlan) -> Response:
 
 
 async def _dribble(connection: SimulatedConnection, answer: bytes, byte_interval_s: float) -> None:
-    """Send all but the last byte; the library sends the rest and then counts the connection as open."""
+    """Send all but the last byte; the library sends the rest and then treats the connection as open."""
     for index in range(len(answer) - 1):
         if connection.has_ended:
             return

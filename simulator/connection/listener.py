@@ -20,7 +20,7 @@ TLS_TIMEOUT_S = 3.0
 END_TIMEOUT_S = 5.0
 _TURNS_UNTIL_MADE = 5
 
-# A logger of its own, held at warnings: the library's debug lines show frames, and so passwords.
+# A separate logger at level WARNING: the library's debug lines show frames, and so passwords.
 _log = logging.getLogger("simulator.websockets")
 _log.setLevel(logging.WARNING)
 
@@ -36,7 +36,7 @@ class Listener:
         close_timeout_s: float,
         handshakes: Handshakes,
     ) -> None:
-        """`gateways`: by path. `sole`: the one that gets every connection, whatever its path."""
+        """`gateways`: by path. `sole`: the one that gets every connection, with any path."""
         self._handshakes = handshakes
         self._sole = sole
         self._upgrade = Upgrade(
@@ -68,7 +68,7 @@ class Listener:
             return
         bound = self._bound or _bound_socket(*self._address)
         self._bound = None
-        # The library's options for TLS are the event loop's: without TLS the loop refuses them.
+        # The event loop accepts these options only with TLS.
         tls: dict[str, Any] = {}
         if self._ssl_context is not None:
             tls = {"ssl": self._ssl_context, "ssl_handshake_timeout": TLS_TIMEOUT_S}
@@ -90,7 +90,7 @@ class Listener:
         )
 
     async def stop(self) -> None:
-        """Refuse connections from now on; those that are open stay. No effect while it does not listen."""
+        """Refuse connections from now on; open ones stay. No effect while it does not listen."""
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -98,7 +98,7 @@ class Listener:
         while server.is_serving():
             await asyncio.sleep(0)
         self._former_servers.append(server)
-        # Bound but not listening: connections are refused, and nobody else is given the port meanwhile.
+        # Bound but not listening: connections are refused, and the port stays reserved.
         self._bound = _bound_socket(*self._address)
 
     async def end(self) -> None:
@@ -110,7 +110,7 @@ class Listener:
         for connection in tuple(self._connections):
             connection.reset()
         async with asyncio.timeout(END_TIMEOUT_S):
-            # Those that were accepted but not made yet are made and reset a turn later.
+            # Connections accepted but not made yet are made and reset in the next loop iteration.
             for _ in range(_TURNS_UNTIL_MADE):
                 await asyncio.sleep(0)
             while self._connections:
@@ -152,7 +152,7 @@ def _bound_socket(family: int, address: Any) -> socket.socket:
 
 
 async def _answer(connection: ServerConnection) -> None:
-    """Run one open WebSocket; the messages come to the session by themselves."""
+    """Keep one WebSocket open; its messages are delivered to the session."""
     if isinstance(connection, SimulatedConnection) and connection.gateway_state is not None:
         Session(connection.gateway_state, connection).start()
         await connection.wait_closed()

@@ -36,7 +36,7 @@ class Session:
         self._faults = FaultInjection(connection, connection.plan)
 
     def start(self) -> None:
-        """Begin to answer, or to misbehave."""
+        """Start answering, or injecting the fault."""
         if self.connection.has_ended:
             return
         self.connection.on_end = self._ended
@@ -171,7 +171,7 @@ class Session:
         self._answer(outgoing(f"RTN_DYN_{quantity.value}S", data))
 
     def _chosen(self, command: Command) -> list[Sensor] | None:
-        """Return the sensors that the command names, all if none; None when that was answered as an error."""
+        """Return the sensors that the command names, by default all; None after answering with an error."""
         seen = self._state.fleet.seen_by(self._state.gateway_id)
         serials = command.serials() or list(seen)
         if not set(serials) <= seen.keys():

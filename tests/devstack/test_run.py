@@ -228,7 +228,7 @@ def test_a_token_is_made_in_the_database_that_is_meant(millgate: Millgate, datab
         f"DATABASE_URL={database_url}\nENCRYPTION_KEY={new_encryption_key()}\n"
     )
     millgate.start_until_ready()
-    assert "`make run` uses a PostgreSQL of its own: DATABASE_URL is ignored." in millgate.said()
+    assert "`make run` uses its own PostgreSQL: DATABASE_URL is ignored." in millgate.said()
     refused = tokens_command(millgate, "create", "first", "write")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("Two databases: ")
