@@ -12,7 +12,7 @@ SUITE ?=
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test coverage chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys secrets types schema requirements lock clean install install-dev install-bench
+.PHONY: help run demo test coverage chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys take-over secrets types schema requirements lock clean install install-dev install-bench
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ token-revoke: install  ## end an API token at once: NAME=…
 
 rotate-keys: install  ## seal every password anew with ENCRYPTION_KEY, while everything runs
 	@exec $(RUN) -m devstack rotate-keys
+
+take-over: install  ## let workers use a restored database, once none uses its original
+	@exec $(RUN) -m devstack take-over
 
 types: install-dev  ## generate service/database/rows.py from the migrated schema
 	@exec $(RUN) -m devstack.checks.generated rows

@@ -180,6 +180,15 @@ $$;
 
 
 --
+-- Name: current_database_identity(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.current_database_identity() RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (SELECT format('%s/%s'::text, system.system_identifier, d.oid) AS format FROM (pg_control_system() system(pg_control_version, catalog_version_no, system_identifier, pg_control_last_modified) CROSS JOIN pg_database d) WHERE (d.datname = current_database()));
+
+
+--
 -- Name: current_xid(bigint); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -190,6 +199,31 @@ BEGIN
     RETURN pg_current_xact_id();
 END;
 $$;
+
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: database_identity; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.database_identity (
+    is_only_row boolean DEFAULT true NOT NULL,
+    identity text NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT database_identity_is_only_row CHECK (is_only_row)
+);
+
+
+--
+-- Name: database_is_held(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.database_is_held() RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN COALESCE((SELECT (i.identity <> public.current_database_identity()) FROM public.database_identity i), false);
 
 
 --
@@ -349,10 +383,6 @@ END;
 $$;
 
 
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
-
 --
 -- Name: workers; Type: TABLE; Schema: public; Owner: -
 --
@@ -393,6 +423,7 @@ CREATE FUNCTION public.worker_is_live(worker public.workers) RETURNS boolean
         AND EXISTS (
             SELECT FROM pg_stat_get_activity(worker.session_pid) AS session
             WHERE session.backend_start = worker.session_started_at
+                AND session.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
         )
 $$;
 
@@ -700,19 +731,23 @@ CREATE VIEW public.gateway_statuses AS
         CASE
             WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN
             CASE
+                WHEN ( SELECT public.database_is_held() AS database_is_held) THEN 'database_held'::text
                 WHEN ( SELECT public.workers_are_full() AS workers_are_full) THEN 'no_capacity'::text
                 ELSE 'no_worker'::text
             END
             WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_code
+            WHEN ( SELECT public.database_is_held() AS database_is_held) THEN 'database_held'::text
             ELSE 'worker_lost'::text
         END AS reason_code,
         CASE
             WHEN ((c.worker_id IS NULL) AND (g.desired_state = 'connected'::text)) THEN
             CASE
+                WHEN ( SELECT public.database_is_held() AS database_is_held) THEN 'This database is a copy that was not taken over.'::text
                 WHEN ( SELECT public.workers_are_full() AS workers_are_full) THEN 'All workers are at capacity.'::text
                 ELSE 'No worker has taken this gateway yet.'::text
             END
             WHEN ((c.worker_id IS NULL) OR live.is_live) THEN c.reason_message
+            WHEN ( SELECT public.database_is_held() AS database_is_held) THEN 'This database is a copy that was not taken over.'::text
             ELSE 'The worker that holds this gateway is not heard of.'::text
         END AS reason_message,
         CASE
@@ -822,6 +857,14 @@ ALTER TABLE ONLY public.api_tokens
 
 ALTER TABLE ONLY public.connection_tests
     ADD CONSTRAINT connection_tests_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: database_identity database_identity_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.database_identity
+    ADD CONSTRAINT database_identity_pkey PRIMARY KEY (is_only_row);
 
 
 --
@@ -1262,4 +1305,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261125000702'),
     ('20261125000703'),
     ('20261125000704'),
-    ('20261125000800');
+    ('20261125000800'),
+    ('20261125000920');

@@ -1,4 +1,4 @@
-"""`python -m devstack run | demo | migrate | api | worker | tokens … | rotate-keys`."""
+"""`python -m devstack run | demo | migrate | api | worker | tokens … | rotate-keys | take-over`."""
 
 import argparse
 import importlib

@@ -15,6 +15,7 @@ WORKER_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 TOOLS = {
     "tokens": ("python", "-m", "service.manage_tokens"),
     "rotate-keys": ("python", "-m", "service.rotate_keys"),
+    "take-over": ("python", "-m", "service.take_over"),
 }
 PARTS = {"migrate": MIGRATE, "api": API, "worker": WORKER}
 

@@ -31,6 +31,10 @@ class OverloadedError(DatabaseUnavailableError):
     """Too many requests wait for a database connection. Nothing was done."""
 
 
+class DatabaseHeldError(MillgateError):
+    """The database is a copy that was not taken over: no worker may use it."""
+
+
 class FactoryNotFoundError(MillgateError):
     """No live factory has this id."""
 

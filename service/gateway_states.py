@@ -77,6 +77,7 @@ class ReasonCode(StrEnum):
     NO_CAPACITY = "no_capacity"
     NO_WORKER = "no_worker"
     WORKER_LOST = "worker_lost"
+    DATABASE_HELD = "database_held"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -106,6 +107,9 @@ WORKER_ENDED = Reason(ReasonCode.WORKER_LOST, "The worker that held this gateway
 
 # Computed by the view gateway_statuses, which has a copy of their words; a test compares them.
 NO_WORKER = Reason(ReasonCode.NO_WORKER, "No worker has taken this gateway yet.", Phase.CLAIM)
+DATABASE_HELD = Reason(
+    ReasonCode.DATABASE_HELD, "This database is a copy that was not taken over.", Phase.CLAIM
+)
 ALL_WORKERS_FULL = Reason(ReasonCode.NO_CAPACITY, "All workers are at capacity.", Phase.CLAIM)
 WORKER_NOT_LIVE = Reason(
     ReasonCode.WORKER_LOST, "The worker that holds this gateway is not heard of.", Phase.CLAIM

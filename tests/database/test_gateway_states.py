@@ -9,6 +9,7 @@ import pytest
 from service.api.schemas.status_summary import StateCounts
 from service.gateway_states import (
     ALL_WORKERS_FULL,
+    DATABASE_HELD,
     NO_WORKER,
     UNKNOWN,
     WORKER_NOT_LIVE,
@@ -59,7 +60,7 @@ def test_the_view_computes_these_reasons(database_url: str) -> None:
         row = connection.execute("SELECT pg_get_viewdef('gateway_statuses'::regclass)").fetchone()
     assert row is not None
     texts = set(re.findall(r"'([^']+)'::text", row[0]))
-    reasons = [NO_WORKER, ALL_WORKERS_FULL, WORKER_NOT_LIVE]
+    reasons = [NO_WORKER, ALL_WORKERS_FULL, WORKER_NOT_LIVE, DATABASE_HELD]
     assert {text for text in texts if text.endswith(".")} == {reason.message for reason in reasons}
     assert texts & set(ReasonCode) == {str(reason.code) for reason in reasons}
     assert {str(reason.phase) for reason in reasons} <= texts

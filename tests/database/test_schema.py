@@ -176,6 +176,10 @@ REFUSED = [
     ),
     ("UPDATE event_pruning SET is_only_row = FALSE", "event_pruning_is_only_row"),
     (
+        "INSERT INTO database_identity (is_only_row, identity) VALUES (FALSE, 'x')",
+        "database_identity_is_only_row",
+    ),
+    (
         "INSERT INTO encryption_key_checks (key_id, sealed) VALUES ('KEY', 'x')",
         "encryption_key_checks_key_id",
     ),

@@ -17,6 +17,7 @@ PROGRAMS = {
         "service.app",
         "service.manage_tokens",
         "service.rotate_keys",
+        "service.take_over",
         "service.health_check",
         "workers.__main__",
         "workers.health_check",

@@ -8,11 +8,15 @@ from service.api.schemas.health import BriefReadinessResponse, HealthResponse, R
 from service.api.services.context import services
 from service.api.web.responses import respond
 from service.api.web.validation_errors import detail
-from service.database.views.readiness import count_live_workers, latest_migration
+from service.database.views.readiness import count_live_workers, is_held, latest_migration
 from service.errors import DatabaseError, DatabaseUnavailableError, NotReadyError
 
 blueprint = Blueprint("health", __name__, url_prefix="/api/health")
 _NO_WORKER = "no worker is live, so no gateway is connected"
+_HELD = (
+    "held: it is a copy that was not taken over; once no worker uses the original, run `make take-over`"
+    " (python -m service.take_over)"
+)
 
 
 @blueprint.get("")
@@ -45,6 +49,8 @@ def check_readiness() -> ReadinessResponse:
     try:
         applied = latest_migration(services().database) or "none"
         workers = count_live_workers(services().database)
+        is_outdated = applied == "none" or applied < services().newest_migration
+        held = not is_outdated and is_held(services().database)
     except DatabaseUnavailableError:
         raise NotReadyError(
             [
@@ -60,7 +66,8 @@ def check_readiness() -> ReadinessResponse:
                 detail("workers", "unknown until the database is migrated", "unknown"),
             ]
         ) from None
-    problems = find_problems(applied, services().newest_migration, workers)
+    problems = [detail("database", _HELD, "held")] if held else []
+    problems += find_problems(applied, services().newest_migration, workers)
     if problems:
         raise NotReadyError(problems)
     return ReadinessResponse(migrations=applied, workers=workers)

@@ -61,3 +61,8 @@ def _metrics_of(fleet: Fleet) -> Iterator[Metric]:
         fleet.factories_down,
     )
     yield GaugeMetricFamily("millgate_fleet_workers", "Live workers.", fleet.live_workers)
+    yield GaugeMetricFamily(
+        "millgate_database_held",
+        "1 if the database is a copy that was not taken over, so that no worker uses it, else 0.",
+        int(fleet.is_held),
+    )

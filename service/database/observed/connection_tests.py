@@ -42,6 +42,7 @@ CLAIM_TESTS = Query(
             AND EXISTS (
                 SELECT FROM workers AS w
                 WHERE w.id = %(worker_id)s AND w.epoch = %(epoch)s AND w.ended_at IS NULL
+                    AND NOT database_is_held()
             )
         ORDER BY t.id
         LIMIT %(limit)s

@@ -18,7 +18,7 @@ CLAIM = Query(
     WITH me AS (
         SELECT id, epoch
         FROM workers
-        WHERE id = %(worker_id)s AND epoch = %(epoch)s AND ended_at IS NULL
+        WHERE id = %(worker_id)s AND epoch = %(epoch)s AND ended_at IS NULL AND NOT database_is_held()
         FOR SHARE
     ),
     free AS (

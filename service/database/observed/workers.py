@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from service.database.engine.notifications import notify_gateways_changed
-from service.database.engine.query import Command, Executor, Query, required
+from service.database.engine.query import Command, Executor, Query
+from service.errors import DatabaseHeldError
 from service.gateway_states import WORKER_ENDED
 
 UNBOUNDED = 2**31 - 1
@@ -39,9 +40,15 @@ class ReapedWorker:
     host: str
 
 
-# The session that runs this is the one whose end tells everybody at once that the worker is gone.
+# The session that runs this is the one whose end tells everybody at once that the worker is gone. The first
+# worker of all records which database this is; in a copy of it none registers.
 REGISTER = Query(
     """
+    WITH first_worker AS (
+        INSERT INTO database_identity (identity)
+        SELECT current_database_identity()
+        ON CONFLICT DO NOTHING
+    )
     INSERT INTO workers (
         host, pid, version, gateway_capacity,
         session_pid, session_started_at, lease_duration, lease_expires_at
@@ -50,11 +57,13 @@ REGISTER = Query(
         %(host)s, %(pid)s, %(version)s, %(capacity)s, session.pid, session.backend_start,
         make_interval(secs => %(lease_s)s), clock_timestamp() + make_interval(secs => %(lease_s)s)
     FROM pg_stat_get_activity(pg_backend_pid()) AS session
+    WHERE NOT database_is_held()
     RETURNING id, epoch
     """,
     WorkerIdentity,
 )
 
+# A copy may have taken the place of its original, at the same address, with this worker's row in it.
 RENEW = Command(
     """
     UPDATE workers SET
@@ -67,6 +76,7 @@ RENEW = Command(
         is_draining = %(is_draining)s
     FROM pg_stat_get_activity(pg_backend_pid()) AS session
     WHERE workers.id = %(id)s AND workers.epoch = %(epoch)s AND workers.ended_at IS NULL
+        AND NOT database_is_held()
     """
 )
 
@@ -186,9 +196,12 @@ class WorkerRepository:
     def register(
         self, host: str, pid: int, version: str, lease_s: float, capacity: int = UNBOUNDED
     ) -> WorkerIdentity:
-        """A new worker, live for `lease_s` seconds from now."""
+        """A new worker, live for `lease_s` seconds from now. Raises DatabaseHeldError."""
         told = {"host": host, "pid": pid, "version": version, "lease_s": lease_s, "capacity": capacity}
-        return required(self._executor.fetch_one(REGISTER, told))
+        registered = self._executor.fetch_one(REGISTER, told)
+        if registered is None:
+            raise DatabaseHeldError
+        return registered
 
     def renew(
         self,
@@ -198,7 +211,9 @@ class WorkerRepository:
         capacity: int = UNBOUNDED,
         is_draining: bool = False,
     ) -> bool:
-        """Begins the lease anew. False: the worker was ended, its gateways may be held by others."""
+        """Begins the lease anew. False: the worker was ended, its gateways may be held by others; or the
+        database is held.
+        """
         told = {"gateways_held": gateways_held, "capacity": capacity, "is_draining": is_draining}
         return self._executor.execute(RENEW, {"id": worker.id, "epoch": worker.epoch, **told}) == 1
 

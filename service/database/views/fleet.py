@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.database.desired import gateway_lists
 from service.database.engine.query import Executor, Query
+from service.database.views.readiness import is_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Fleet:
     gateways: Mapping[str, int]
     """By state; a state without gateways is not there."""
     factories_down: int
+    is_held: bool
+    """No worker may be live."""
 
 
 def read_fleet(executor: Executor) -> Fleet:
@@ -71,4 +74,5 @@ def read_fleet(executor: Executor) -> Fleet:
         live_workers=len(workers) - len(lost),
         gateways={each.state: each.count for each in states},
         factories_down=states[0].factories_down if states else 0,
+        is_held=is_held(executor),
     )

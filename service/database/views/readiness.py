@@ -31,6 +31,16 @@ COUNT_LIVE_WORKERS = Query(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseHeld:
+    """Whether the database is a copy that was not taken over."""
+
+    is_held: bool
+
+
+IS_HELD = Query("SELECT database_is_held() AS is_held", DatabaseHeld, retryable=True)
+
+
 def latest_migration(executor: Executor) -> str | None:
     """The version of the newest migration that was applied. Raises DatabaseError."""
     return required(executor.fetch_one(LATEST_MIGRATION, {})).version
@@ -39,3 +49,8 @@ def latest_migration(executor: Executor) -> str | None:
 def count_live_workers(executor: Executor) -> int:
     """How many workers are live. Raises DatabaseError."""
     return required(executor.fetch_one(COUNT_LIVE_WORKERS, {})).count
+
+
+def is_held(executor: Executor) -> bool:
+    """Whether the database is held, so that no worker can be live. Raises DatabaseError."""
+    return required(executor.fetch_one(IS_HELD, {})).is_held

@@ -18,7 +18,7 @@ import psycopg
 
 from service.config import DatabaseConfig
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
-from service.errors import DatabaseError
+from service.errors import DatabaseError, DatabaseHeldError
 from service.threads import BackgroundThread
 from workers.gateway_manager.lease.expiry import Evidence, LeaseExpiry
 from workers.gateway_manager.lease.lease_session import LeaseSession, was_answered
@@ -69,6 +69,7 @@ class Lease:
         self._stopping = threading.Event()
         self._renew_now = threading.Event()
         self._warned_unreachable = False
+        self._warned_held = False
         self.is_answered = True
         """Whether the database answered the last statement, even if with an error."""
         self._renewing = BackgroundThread(self._renew, "lease")
@@ -164,12 +165,17 @@ class Lease:
                 self._register(workers, sent_at)
             elif not self._write_renewal(workers, worker, sent_at):
                 return False
+        except DatabaseHeldError:
+            self._warn_held()
         except (DatabaseError, psycopg.Error) as error:
             self._warn_unreachable(error)
             self.is_answered = was_answered(error)
             self._on_failure(worker, sent_at, self._session.evidence_of(error))
             return False
-        self._session.is_registered = self.is_answered = True
+        else:
+            self._session.is_registered = True
+            self._warned_held = False
+        self.is_answered = True
         self._warned_unreachable = False
         return True
 
@@ -221,6 +227,14 @@ class Lease:
         self._session.close()
         with self._lock:
             self._expiry.session_ended()
+
+    def _warn_held(self) -> None:
+        if not self._warned_held:
+            log.warning(
+                "the database is held, so no gateway is connected: it is a copy that was not taken over; once"
+                " no worker uses the original, run `make take-over` (python -m service.take_over)"
+            )
+        self._warned_held = True
 
     def _warn_unreachable(self, error: Exception) -> None:
         if not self._warned_unreachable:
