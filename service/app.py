@@ -19,6 +19,7 @@ from service.api.services.change_notifier import ChangeNotifier
 from service.api.services.connection_test_waiter import ConnectionTestWaiter
 from service.api.services.context import Services, attach_services
 from service.api.services.event_feed import EventFeed
+from service.api.services.heartbeats import Heartbeats
 from service.api.services.stored_passwords import PasswordPolicy
 from service.api.services.token_usage import TokenUses
 from service.api.web.errors import handle_errors
@@ -73,6 +74,9 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     app.url_map.converters["default"] = IdConverter
     database = Database(config.database, "millgate-api", defer_notify=True)
     change_notifier = ChangeNotifier(database)
+    event_feed = EventFeed(
+        database, config.max_waiting_requests, readers=max(1, config.database.pool_max // 2)
+    )
     attach_services(
         app,
         Services(
@@ -80,9 +84,8 @@ def create_app(config: ApiConfig | None = None) -> Flask:
             sealer=Sealer(config.encryption_key, config.old_encryption_keys),
             newest_migration=newest_migration(MIGRATIONS),
             connection_tests=ConnectionTestWaiter(config.connection_test_timeout_s),
-            event_feed=EventFeed(
-                database, config.max_waiting_requests, readers=max(1, config.database.pool_max // 2)
-            ),
+            event_feed=event_feed,
+            heartbeats=Heartbeats(database, event_feed),
             change_notifier=change_notifier,
             token_uses=TokenUses(database),
             passwords=PasswordPolicy(config.serves_only_this_machine, config.gateway_networks_allowed),

@@ -123,6 +123,7 @@ def post_worker_init(worker: Any) -> None:
     services = services_of(worker.app.wsgi())
     services.database.open()
     services.event_feed.start()
+    services.heartbeats.start()
     services.change_notifier.start()
     services.token_uses.start()
     worker.on_stop = services.cancel_waits
@@ -144,6 +145,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
     """The last act of a process that served."""
     services = services_of(worker.app.wsgi())
     services.event_feed.stop(timeout_s=2)
+    services.heartbeats.stop(timeout_s=1)
     services.change_notifier.stop(timeout_s=2)
     services.token_uses.stop(timeout_s=1)
     services.database.close()

@@ -1,16 +1,25 @@
-"""What happens, as it happens: transitions of all gateways, by long poll."""
+"""What happens, as it happens: transitions of all gateways, by long poll or as a stream."""
 
 from functools import partial
 from time import monotonic
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
+from pydantic_core import PydanticCustomError
 
 from service.api.middleware.authentication import token_in_hand
 from service.api.openapi.operation import Operation
-from service.api.schemas.cursors import EventCursor, not_of_this_stream, scope_of, stream_digest
+from service.api.schemas.cursors import (
+    EventCursor,
+    decode_event_cursor,
+    not_of_this_stream,
+    scope_of,
+    stream_digest,
+)
 from service.api.schemas.events import EventStreamQuery, EventStreamResponse, StreamedEventResponse
 from service.api.services.context import services
 from service.api.services.event_feed import Slot
+from service.api.services.event_stream import EventStream, Followed
+from service.api.web.event_stream import StreamedResponse, wants_event_stream
 from service.api.web.responses import respond
 from service.api.web.validation_errors import detail, invalid
 from service.database.engine.deadline import REQUEST_LIMIT_S, set_deadline
@@ -21,7 +30,13 @@ from service.database.views.event_stream import (
     StreamPlace,
     StreamPosition,
 )
-from service.errors import EventCursorExpiredError, ShuttingDownError, TooManyWaitingError, UnauthorizedError
+from service.errors import (
+    EventCursorExpiredError,
+    InvalidRequestError,
+    ShuttingDownError,
+    TooManyWaitingError,
+    UnauthorizedError,
+)
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")
 
@@ -32,24 +47,32 @@ _SEARCH_LIMIT_S = 2.0
 @blueprint.get("")
 @Operation(
     "follow_events",
-    "Long-poll the transitions of all gateways, or of a factory",
+    "Follow the transitions of all gateways, or of a factory",
     {200: EventStreamResponse},
     error_responses=(EventCursorExpiredError, TooManyWaitingError, ShuttingDownError),
     query=EventStreamQuery,
+    is_also_stream=True,
     description=(
         "Returns transitions after the cursor `after`, oldest first; waits up to `wait` seconds for one. "
         "Poll with the `cursor` from each response: no event is skipped or repeated. Without `after`, "
         "returns a start cursor at once. When the service stops, waiting requests return early. "
         "503: too many requests are waiting; retry after `Retry-After` seconds. 410: later events were "
-        "deleted; start again without a cursor."
+        "deleted; start again without a cursor. "
+        "With `Accept: text/event-stream` the same transitions come as server-sent events for as long as the "
+        "client listens: `transition` (as in `data`), each with its cursor as `id`; `heartbeat` at least "
+        "every 5 seconds (`as_of`, `version`, `live_workers`, `is_held_up`): no transition up to `as_of` was "
+        "missed, unless `is_held_up`; `unavailable` (`since`): the database does not answer; `reset`: the "
+        "cursor has expired, read states again; `unauthorized`: the token was revoked, and the stream ends. "
+        "`wait` and `limit` do not matter to a stream."
     ),
 )
 def find(query: EventStreamQuery) -> Response:
     """Events after the cursor, waiting for one if asked to; without a cursor, a start cursor."""
     scope = scope_of("event stream", {"factory_id": query.factory_id})
+    if wants_event_stream():
+        return _stream(query, scope)
     if query.after is not None and query.after.scope != scope:
-        refusal = not_of_this_stream()
-        raise invalid([detail("after", refusal.message(), refusal.type)])
+        raise _refusal("after", not_of_this_stream())
     repository = EventStreamRepository(services().database)
     with services().event_feed.reading(REQUEST_LIMIT_S):
         stream = repository.find_stream()
@@ -66,6 +89,41 @@ def find(query: EventStreamQuery) -> Response:
     data = [StreamedEventResponse.of_stream(event) for event in part.events]
     cursor = EventCursor(scope, digest, part.end).encode()
     return respond(EventStreamResponse(data=data, cursor=cursor, has_more=part.has_more))
+
+
+def _stream(query: EventStreamQuery, scope: bytes) -> Response:
+    """What happens from the cursor on, or from now on. Raises TooManyWaitingError, ShuttingDownError."""
+    cursor = _last_event_id() or query.after
+    if cursor is not None and cursor.scope != scope:
+        raise _refusal("after", not_of_this_stream())
+    if request.method == "HEAD":
+        return StreamedResponse(())
+    slot = Slot()
+    services().event_feed.take(slot)
+    try:
+        followed = Followed(scope, query.factory_id, token_in_hand())
+        stream = EventStream(
+            services().database, services().event_feed, services().heartbeats, slot, followed
+        )
+    except BaseException:
+        services().event_feed.release(slot)
+        raise
+    if cursor is not None:
+        stream.start_after(cursor)
+    return StreamedResponse(stream)
+
+
+def _last_event_id() -> EventCursor | None:
+    """The cursor that a client reconnects with. It is later than the one in the URL, which stays the same."""
+    text = request.headers.get("Last-Event-ID")
+    try:
+        return decode_event_cursor(text) if text else None
+    except PydanticCustomError as error:
+        raise _refusal("Last-Event-ID", error) from None
+
+
+def _refusal(name: str, error: PydanticCustomError) -> InvalidRequestError:
+    return invalid([detail(name, error.message(), error.type)])
 
 
 def _follow(place: StreamPlace, query: EventStreamQuery, slot: Slot) -> StreamPart:

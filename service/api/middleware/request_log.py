@@ -5,6 +5,7 @@ import time
 
 from flask import Flask, Response, g, request
 
+from service.api.web.event_stream import StreamedResponse
 from service.api.web.request_id import HEADER, accepted_request_id
 from service.logs import write_line
 
@@ -48,7 +49,14 @@ def _finish(response: Response) -> Response:
     kept, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001
     response.headers.add(HEADER, kept.request_id)
     response.headers.add("Cache-Control", "no-store")
-    duration_ms = round((time.perf_counter() - kept.started) * 1000, 3)
-    who = {"token": kept.token} if "token" in kept else {}
-    tell_of_request(kept.request_id, asked.method, asked.path, response.status_code, duration_ms, **who)
+    started, who = kept.started, {"token": kept.token} if "token" in kept else {}
+
+    def tell() -> None:
+        duration_ms = round((time.perf_counter() - started) * 1000, 3)
+        tell_of_request(kept.request_id, asked.method, asked.path, response.status_code, duration_ms, **who)
+
+    if isinstance(response, StreamedResponse):
+        response.call_on_close(tell)
+    else:
+        tell()
     return response

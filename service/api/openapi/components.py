@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.api.web.errors import CHALLENGE
+from service.api.web.event_stream import EVENT_STREAM
 from service.api.web.request_id import HEADER
 
 REQUEST_ID = "7f6a4f0d5b8e4c0e9a3d2c1b0a998877"
@@ -75,3 +76,18 @@ CONDITIONS: dict[str, Any] = {
         "schema": _TAGS,
     },
 }
+
+LAST_EVENT_ID: dict[str, Any] = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "Of a stream: the last `id` received. It counts more than `after`.",
+    "schema": {"type": "string"},
+}
+EVENTS: dict[str, Any] = {
+    EVENT_STREAM: {
+        "schema": {"type": "string"},
+        "example": 'id: bWls\nevent: heartbeat\ndata: {"as_of":"2026-11-25T12:00:00Z",'
+        '"version":"0.2.0","live_workers":2,"is_held_up":false}\n\n',
+    }
+}
+"""Server-sent events, in addition to JSON."""

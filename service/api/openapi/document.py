@@ -12,7 +12,16 @@ from pydantic.json_schema import models_json_schema
 
 from service import __version__
 from service.api.openapi.catalog import NO_SUCH_METHOD, RouteOperation, error_responses_for, iter_operations
-from service.api.openapi.components import CONDITIONS, DESCRIPTION, HEADERS, ID, REQUEST_ID, TOKEN
+from service.api.openapi.components import (
+    CONDITIONS,
+    DESCRIPTION,
+    EVENTS,
+    HEADERS,
+    ID,
+    LAST_EVENT_ID,
+    REQUEST_ID,
+    TOKEN,
+)
 from service.api.openapi.operation import MediaTypes, Operation
 from service.api.schemas.errors import ErrorResponse
 from service.api.web.errors import Problem, render
@@ -130,7 +139,10 @@ def _parameters(one: RouteOperation) -> list[dict[str, Any]]:
     of_path = [ID] if "{id}" in one.path else []
     of_query = [_in_query(name, schema) for name, schema in _query_properties(one.operation)]
     conditions = [{"$ref": f"#/components/parameters/{name}"} for name in CONDITIONS]
-    return of_path + of_query + (conditions if one.operation.condition else [])
+    more = (conditions if one.operation.condition else []) + (
+        [LAST_EVENT_ID] if one.operation.is_also_stream else []
+    )
+    return of_path + of_query + more
 
 
 def _query_properties(operation: Operation) -> list[tuple[str, dict[str, Any]]]:
@@ -162,6 +174,8 @@ def _responses(
         responses[str(status)] = _success(one.operation, status)
         if body is not None:
             responses[str(status)]["content"] = models.response_content(body)
+        if one.operation.is_also_stream:
+            responses[str(status)]["content"] |= EVENTS
         if links:
             responses[str(status)]["links"] = links
     if one.operation.condition == "read":

@@ -43,6 +43,8 @@ class Operation:
     """Whether If-Match and If-None-Match are heeded: by a `read`, which may answer 304, or by a `write`."""
     has_etag: bool = False
     """Whether the answer has an ETag; a conditional read's always has."""
+    is_also_stream: bool = False
+    """Whether it answers with server-sent events a client that asks for them."""
     uses_database: bool = True
     include_in_schema: bool = True
     """Whether the document lists it: a file of the documentation page is no operation."""

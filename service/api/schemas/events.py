@@ -1,18 +1,19 @@
 """The stream of events: its query and its responses."""
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from datetime import datetime
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
+from service import __version__
 from service.api.schemas.base import QueryModel, ResponseModel
 from service.api.schemas.cursors import EventCursor, decode_event_cursor
 from service.api.schemas.gateway_history import EventResponse
 from service.api.schemas.pagination import MAX_LIMIT, Limit, WholeNumber
-from service.database.views.event_stream import (
-    StreamedEvent,
-)
+from service.database.views.event_stream import StreamedEvent
+from service.database.views.heartbeats import Heartbeat
 
 MAX_WAIT_S = 30
 
@@ -61,3 +62,38 @@ class EventStreamResponse(ResponseModel):
     data: Sequence[StreamedEventResponse]
     cursor: str
     has_more: bool
+
+
+class HeartbeatMessage(ResponseModel):
+    """Nothing was missed up to `as_of`, on the database's clock; who is asked, and how many workers are live.
+
+    `is_held_up`: a transaction that still runs keeps later transitions from being told; read states anew.
+    """
+
+    as_of: datetime
+    version: str = __version__
+    live_workers: int
+    is_held_up: bool
+
+    @classmethod
+    def of(cls, row: Heartbeat) -> Self:
+        """From its row."""
+        return cls(as_of=row.as_of, live_workers=row.live_workers, is_held_up=row.is_held_up)
+
+
+class UnavailableMessage(ResponseModel):
+    """The database does not answer. What was told is not known to be true after `since`."""
+
+    since: datetime
+
+
+class ResetMessage(ResponseModel):
+    """Transitions after the cursor were deleted: read states anew. The stream goes on from now."""
+
+    code: Literal["CURSOR_EXPIRED"] = "CURSOR_EXPIRED"
+
+
+class UnauthorizedMessage(ResponseModel):
+    """The token was revoked. The stream ends."""
+
+    code: Literal["UNAUTHORIZED"] = "UNAUTHORIZED"

@@ -32,6 +32,12 @@ class HeldBytes:
         if self.total > self._limit:
             self._make_room()
 
+    def drop(self, client: Client, size: int) -> None:
+        """As many less for a client."""
+        if client in self._held:
+            self._held[client] -= size
+            self.total -= size
+
     def release(self, client: Client) -> None:
         """All that is held for a client."""
         self.total -= self._held.pop(client, 0)

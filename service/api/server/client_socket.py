@@ -25,6 +25,8 @@ STALL_TIMEOUT_S = 20.0
 """For more of a body to arrive, or for the client to take more of a response."""
 LEAST_BYTES_A_SECOND = 16 * 1024
 """At which a client takes a response, beyond the first STALL_TIMEOUT_S."""
+STREAM_BUFFER_BYTES = 64 * 1024
+"""That the system keeps of a stream for a client that does not take it."""
 LINGER_S = 2.0
 """For the client to close its side: closing ours first could cost it the last response."""
 _PART_BYTES = 64 * 1024
@@ -47,7 +49,7 @@ class ClientSocket:
         """Whether a greenlet waits for the client."""
         self.is_in_body = False
         """Whether what is received next belongs to a body, be it one that nobody wants."""
-        self._is_idle = self._is_lost = False
+        self._is_idle = self._is_lost = self._is_streaming = False
         self._head_bytes = 0
         self._deadline = monotonic() + HEAD_TIMEOUT_S
 
@@ -60,10 +62,20 @@ class ClientSocket:
         yield_if_due()
         self.is_serving, self._deadline, self._head_bytes = True, monotonic() + BODY_TIMEOUT_S, 0
 
+    def begin_stream(self) -> None:
+        """Each part of the response is sent at once, and the client has to take it."""
+        self._is_streaming = True
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # not on macOS
+            self._socket.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALL_TIMEOUT_S * 1000)
+            )
+
     def end_request(self, keepalive_s: float) -> None:
         """Sends the response; the next request may take `keepalive_s` to begin. Raises OSError."""
         self.flush()
         held.release(self)
+        self._is_streaming = False
         self.is_serving, self._is_idle, self._deadline = False, True, monotonic() + keepalive_s
 
     def discard(self) -> None:
@@ -115,8 +127,11 @@ class ClientSocket:
         return LateBodyError(f"took longer than {BODY_TIMEOUT_S:.0f} s")
 
     def sendall(self, data: bytes) -> None:
-        """Keeps a part of a response, so that its head and body go out together."""
+        """Keeps a part of a response, so that its head and body go out together; but for a stream's."""
         self._response.append(data)
+        if self._is_streaming:
+            self.flush()
+            held.drop(self, len(data))
 
     def send(self, data: bytes) -> None:
         """Sends at once. Raises OSError."""

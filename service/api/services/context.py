@@ -9,6 +9,7 @@ from flask import Flask, current_app
 from service.api.services.change_notifier import ChangeNotifier
 from service.api.services.connection_test_waiter import ConnectionTestWaiter
 from service.api.services.event_feed import EventFeed
+from service.api.services.heartbeats import Heartbeats
 from service.api.services.stored_passwords import PasswordPolicy
 from service.api.services.token_usage import TokenUses
 from service.crypto import Sealer
@@ -28,6 +29,7 @@ class Services:
     newest_migration: str
     connection_tests: ConnectionTestWaiter
     event_feed: EventFeed
+    heartbeats: Heartbeats
     change_notifier: ChangeNotifier
     token_uses: TokenUses
     passwords: PasswordPolicy

@@ -54,6 +54,11 @@ class EventFeed:
         """Start after the fork."""
         self._thread.start()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether waits have ended for good."""
+        return self._is_stopping
+
     def cancel_waits(self) -> None:
         """End all waits; new ones fail from now on."""
         with self._changed:
@@ -76,8 +81,18 @@ class EventFeed:
         try:
             yield slot
         finally:
-            with self._changed:
-                self._waiting -= slot.is_taken
+            self.release(slot)
+
+    def take(self, slot: Slot) -> None:
+        """Take a slot before the first wait. Raises as wait_after does."""
+        with self._changed:
+            self._take(slot)
+
+    def release(self, slot: Slot) -> None:
+        """Give a slot back, if it was taken."""
+        with self._changed:
+            self._waiting -= slot.is_taken
+            slot.is_taken = False
 
     @contextmanager
     def reading(self, limit_s: float) -> Iterator[None]:
@@ -124,8 +139,25 @@ class EventFeed:
         """
         with self._changed:
             self._take(slot)
-            self._changed.wait_for(lambda: self._is_stopping or self._is_beyond(position), limit_s)
-            return self._is_beyond(position)
+            self._changed.wait_for(lambda: self._is_stopping or self.is_beyond(position), limit_s)
+            return self.is_beyond(position)
+
+    def wait_for(self, is_due: Callable[[], bool], limit_s: float) -> None:
+        """Wait until something is due; early if the process stops. Hold a slot.
+
+        `is_due` is called after new events and after `wake`, by any thread and under a lock.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_stopping or is_due(), limit_s)
+
+    def is_beyond(self, position: StreamPosition) -> bool:
+        """Whether there is an event after this position, as far as is known."""
+        return self._newest is not None and self._newest > position
+
+    def wake(self) -> None:
+        """Have all that wait look whether what they wait for is due."""
+        with self._changed:
+            self._changed.notify_all()
 
     def _take(self, slot: Slot) -> None:
         if slot.is_taken:
@@ -137,9 +169,6 @@ class EventFeed:
         slot.is_taken = True
         self._waiting += 1
         self._wanted.notify()
-
-    def _is_beyond(self, position: StreamPosition) -> bool:
-        return self._newest is not None and self._newest > position
 
     def _run(self) -> None:
         while self._is_wanted():

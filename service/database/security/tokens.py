@@ -1,6 +1,6 @@
 """API tokens: their names, scopes and hashes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -39,6 +39,10 @@ FIND_LIVE = Query(
     """,
     LiveToken,
     retryable=True,
+)
+
+FIND_LIVE_AMONG = Query(
+    "SELECT id FROM api_tokens WHERE id = ANY(%(ids)s::uuid[]) AND revoked_at IS NULL", Id, retryable=True
 )
 
 FIND_ALL = Query(
@@ -80,6 +84,10 @@ class TokenRepository:
     def find_live(self, token_id: UUID) -> LiveToken | None:
         """None for one that is not there, or was revoked."""
         return self._executor.fetch_one(FIND_LIVE, {"id": token_id})
+
+    def find_live_among(self, token_ids: Collection[UUID]) -> set[UUID]:
+        """Those of them that are there and were not revoked."""
+        return {row.id for row in self._executor.fetch_all(FIND_LIVE_AMONG, {"ids": list(token_ids)})}
 
     def find_all(self) -> Sequence[ApiToken]:
         """All that ever were, oldest first; the revoked ones too."""
