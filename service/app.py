@@ -8,13 +8,14 @@ from flask import Flask, Request
 from werkzeug.routing import BaseConverter, MapAdapter
 
 from service.api.blueprints import BLUEPRINTS
-from service.api.middleware.authentication import require_tokens
+from service.api.middleware.authentication import install_authentication
 from service.api.middleware.change_notifications import notify_after_writes
 from service.api.middleware.deadline import install_deadline
 from service.api.middleware.metrics import install_metrics
 from service.api.middleware.origin_check import check_origins
 from service.api.middleware.request_log import log_requests
 from service.api.middleware.security_headers import install_security
+from service.api.middleware.sessions import install_sessions
 from service.api.services.change_notifier import ChangeNotifier
 from service.api.services.connection_test_waiter import ConnectionTestWaiter
 from service.api.services.context import Services, attach_services
@@ -28,6 +29,7 @@ from service.crypto import Sealer
 from service.database.engine.pool import Database
 from service.environment import read_environment
 from service.errors import ConfigurationError
+from service.web.install import OPEN_PAGES, install_pages
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "db" / "migrations"
 
@@ -98,10 +100,11 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     install_security(app, config)
     install_deadline(app)
     notify_after_writes(app, change_notifier)
-    if config.requires_tokens:
-        require_tokens(app)
+    install_sessions(app, config)
+    install_authentication(app, is_required=config.requires_tokens, open_blueprints=OPEN_PAGES)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    install_pages(app)
     return app
 
 

@@ -15,6 +15,8 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from service.errors import ConfigurationError, SealError
 
@@ -86,6 +88,12 @@ class Sealer:
         except InvalidTag:
             raise SealError("the sealed value was changed, or belongs to another row") from None
         return Secret(text.decode())
+
+
+def derive_key(encryption_key: Secret, purpose: str) -> bytes:
+    """Another key of 32 bytes, which says nothing about this one (RFC 5869). Raises ConfigurationError."""
+    key = _decode_key(encryption_key, "a key of ENCRYPTION_KEY and ENCRYPTION_KEYS_OLD")
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose.encode()).derive(key)
 
 
 def _associated_data(key_id: bytes, row_id: UUID) -> bytes:

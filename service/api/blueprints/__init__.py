@@ -12,6 +12,7 @@ from service.api.blueprints import (
     gateways,
     health,
     metrics,
+    session,
     status_summary,
     workers,
 )
@@ -29,5 +30,6 @@ BLUEPRINTS = (
     gateway_history.blueprint,
     status_summary.blueprint,
     workers.blueprint,
+    session.blueprint,
     docs.blueprint,
 )

@@ -48,7 +48,7 @@ def _finish(response: Response) -> Response:
     # Each look through a proxy takes as long as a line of code.
     kept, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001
     response.headers.add(HEADER, kept.request_id)
-    response.headers.add("Cache-Control", "no-store")
+    response.headers.setdefault("Cache-Control", "no-store")
     started, who = kept.started, {"token": kept.token} if "token" in kept else {}
 
     def tell() -> None:

@@ -28,6 +28,7 @@ from service.errors import (
 from service.tokens import Scope, covers
 
 _AUTOMATIC = frozenset({"HEAD", "OPTIONS"})
+_PREFIXES = ("/api", "/metrics")
 _PARAMETER = re.compile(r"<\w+_id>")
 
 _ALWAYS: tuple[ProblemSource, ...] = (
@@ -80,6 +81,8 @@ class RouteOperation(NamedTuple):
 def iter_operations(app: Flask) -> Iterator[RouteOperation]:
     """Every operation of an application. Raises ValueError for a route that says nothing of itself."""
     for rule in app.url_map.iter_rules():
+        if not rule.rule.startswith(_PREFIXES):
+            continue  # a page for people
         operation = operation_of(app.view_functions[rule.endpoint])
         if operation is None:
             raise ValueError(f"{rule.endpoint} is not described")

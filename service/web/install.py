@@ -1,0 +1,67 @@
+"""Hangs the pages into the application."""
+
+from typing import Any
+
+from flask import Blueprint, Flask, g, request
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.exceptions import NotFound
+
+from service.api.services.context import services
+from service.api.web.responses import public_path
+from service.database.views.facts import read_facts
+from service.web import errors, rendering, security
+from service.web.blueprints import fleet, root, session, static
+from service.web.icons import icon, symbols
+from service.web.pictures import state_bar
+from service.web.wording import FILTERS, STATES
+
+# Without a token: what leads to the login, and what it looks like.
+OPEN_PAGES = frozenset({"root", "web.session", "web.static"})
+_NAVIGATION = (("Fleet", "web.fleet.show"),)
+_VIEWS = (fleet.blueprint, session.blueprint, static.blueprint)
+
+
+def install_pages(app: Flask) -> None:
+    """Serves them under `/ui`. Call it last."""
+    csrf = CSRFProtect()
+    app.config.update(
+        WTF_CSRF_CHECK_DEFAULT=False,
+        # A form may stay open for as long as its session; Talisman's policy keeps the Referer to ourselves.
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    csrf.init_app(app)
+    app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(
+        url_for=rendering.url_for,
+        public_path=public_path,
+        static_url=rendering.static_url,
+        icon=icon,
+        icon_symbols=symbols,
+        states=STATES,
+        state_bar=state_bar,
+        navigation=_NAVIGATION,
+    )
+
+    pages = Blueprint("web", __name__, url_prefix="/ui", template_folder="templates")
+
+    @pages.before_request
+    def prepare() -> None:
+        if request.blueprint == "web.static":
+            return
+        csrf.protect()
+        if request.blueprint not in OPEN_PAGES:
+            g.facts = read_facts(services().database)
+
+    @pages.route("/<path:anything>")
+    def nothing(anything: str) -> Any:  # noqa: ARG001 - under /ui, what there is not is a page, too
+        raise NotFound
+
+    for view in _VIEWS:
+        pages.register_blueprint(view)
+    pages.after_request(rendering.finish)
+    errors.handle_errors(pages)
+    app.register_blueprint(root.blueprint)
+    app.register_blueprint(pages)
+    security.set_policies(app)

@@ -1,0 +1,1 @@
+"""The operators' page over HTTP, without a browser."""
