@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from flask import Flask
+from werkzeug.routing import Rule
 
 from service.api.middleware.authentication import OPEN_BLUEPRINTS, READINESS, asks_for_tokens
 from service.api.openapi.operation import Operation, ProblemSource, operation_of
@@ -28,7 +29,7 @@ from service.errors import (
 from service.tokens import Scope, covers
 
 _AUTOMATIC = frozenset({"HEAD", "OPTIONS"})
-_PREFIXES = ("/api", "/metrics")
+_PAGES = re.compile(r"/(ui/.*)?")
 _PARAMETER = re.compile(r"<\w+_id>")
 
 _ALWAYS: tuple[ProblemSource, ...] = (
@@ -78,11 +79,16 @@ class RouteOperation(NamedTuple):
         return self.endpoint.partition(".")[0]
 
 
+def is_page(rule: Rule) -> bool:
+    """Whether a route leads to a page for people, which the document does not describe."""
+    return _PAGES.fullmatch(rule.rule) is not None
+
+
 def iter_operations(app: Flask) -> Iterator[RouteOperation]:
     """Every operation of an application. Raises ValueError for a route that says nothing of itself."""
     for rule in app.url_map.iter_rules():
-        if not rule.rule.startswith(_PREFIXES):
-            continue  # a page for people
+        if is_page(rule):
+            continue
         operation = operation_of(app.view_functions[rule.endpoint])
         if operation is None:
             raise ValueError(f"{rule.endpoint} is not described")

@@ -17,11 +17,13 @@ from service.api.middleware.rate_limit import (
     FailureLimiter,
     bucket_of,
 )
+from service.api.openapi.catalog import is_page
 from service.app import create_app
 from service.config import ApiConfig, is_loopback, requires_tokens
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.workers import WorkerRepository
 from service.environment import Environment
+from service.web.install import OPEN_PAGES
 from tests.api.test_events import happen
 from tests.support.api_server import KEY, ApiServer, Reply, gateway_body
 from tests.support.database_server import cloned_database
@@ -125,8 +127,10 @@ def test_every_route_wants_a_token_but_health(locked: Locked) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             path = rule.rule.replace("<", "").replace(">", "")
             status = call_from(f"10.2.{number}.1", locked[0], method, path).status
-            is_open = rule.endpoint.partition(".")[0] in {"health", "docs"}
-            assert (status != 401) if is_open else (status == 401), (method, path, status)
+            is_open = rule.endpoint.rpartition(".")[0] in {"health", "docs", "session", *OPEN_PAGES}
+            # People are led to the login.
+            refusal = 303 if is_page(rule) and method == "GET" else 401
+            assert (status != refusal) if is_open else (status == refusal), (method, path, status)
 
 
 @pytest.mark.parametrize(
