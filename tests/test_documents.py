@@ -15,7 +15,7 @@ from service.api.openapi.document import build_openapi
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
-from service.gateway_states import UNKNOWN, ReasonCode, State
+from service.gateway_states import ACTIONS, UNKNOWN, ReasonCode, State
 from tests.support.api_server import KEY, ApiServer
 from workers.config import WorkerConfig
 from workers.gateway_manager.states import TRANSITIONS
@@ -112,6 +112,11 @@ def test_every_endpoint_is_listed() -> None:
 def test_every_state_and_reason_is_explained() -> None:
     explained = set(re.findall(r"`(\w+)`", section("docs/api.md", "States")))
     assert {*State, UNKNOWN, *ReasonCode} <= explained
+
+
+def test_the_actions_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", section("docs/api.md", "States"), re.MULTILINE)
+    assert dict(rows) == {str(code): action for code, action in ACTIONS.items()}
 
 
 def test_the_drawn_transitions_are_those_of_the_code() -> None:

@@ -16,6 +16,7 @@ import pytest
 from devstack.postgres.server import EmbeddedPostgres, free_port
 from service.config import CONNECTION_TESTS_PER_WORKER
 from service.crypto import Sealer, Secret
+from service.gateway_states import action_for
 from simulator import Credentials, Fault, Gateway, Site
 from tests.support.api_server import KEY, ApiServer, Reply
 from tests.support.certificates import Authority
@@ -125,7 +126,8 @@ def statuses(reply: Reply) -> list[str]:
 def failure(reply: Reply) -> tuple[str, str]:
     """Where a trial failed, and why; everything before went well, everything behind was not come to."""
     told, seen = reply.json["failure"], statuses(reply)
-    assert set(told) == {"step", "code", "message", "retryable"}
+    assert set(told) == {"step", "code", "message", "retryable", "action"}
+    assert told["action"] == action_for(told["code"])
     assert not reply.json["ok"]
     position = STEPS.index(told["step"])
     assert seen.count("failed") == 1

@@ -10,6 +10,7 @@ import pytest
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerRepository
+from service.gateway_states import ACTIONS, ReasonCode
 from tests.api.web.test_lists import worker
 from tests.support.api_server import ApiServer
 from tests.support.waiting import wait_until
@@ -69,7 +70,10 @@ def test_transitions_are_told_newest_first_page_by_page(api: ApiServer, database
     page = api.call("GET", f"{path}?limit=2")
     assert page.status == 200
     assert set(page.json["data"][0]) == EVENT_FIELDS
-    assert page.json["data"][0]["reason"] == {"code": "requested", "message": "Because.", "phase": "session"}
+    assert page.json["data"][0]["reason"] == {
+        "code": "requested", "message": "Because.", "phase": "session",
+        "action": ACTIONS[ReasonCode.REQUESTED],
+    }  # fmt: skip
     told = [event["to_state"] for event in page.json["data"]]
     # What happens meanwhile does not shift the pages.
     record(database, gateway, [(0, "disconnected", "retrying")])

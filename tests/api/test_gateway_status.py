@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from service.gateway_states import ACTIONS, ReasonCode
 from tests.support.api_server import ApiServer
 
 FIELDS = {
@@ -55,7 +56,8 @@ def test_a_gateway_that_no_worker_holds_is_disconnected_and_says_why(api: ApiSer
         "disconnected",
         "connected",
     )
-    assert set(status["reason"]) == {"code", "message", "phase", "retryable", "at"}
+    assert set(status["reason"]) == {"code", "message", "phase", "retryable", "at", "action"}
+    assert status["reason"]["action"] == ACTIONS[ReasonCode.NO_WORKER]
     assert (status["reason"]["code"], status["worker"], status["attempt"]) == ("no_worker", None, 0)
     assert status["as_of"].endswith("Z")
 

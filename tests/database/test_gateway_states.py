@@ -8,15 +8,18 @@ import pytest
 
 from service.api.schemas.status_summary import StateCounts
 from service.gateway_states import (
+    ACTIONS,
     ALL_WORKERS_FULL,
     DATABASE_HELD,
     NO_WORKER,
     UNKNOWN,
+    UNLISTED_ACTION,
     WORKER_NOT_LIVE,
     DesiredState,
     ReasonCode,
     ReportedState,
     State,
+    action_for,
 )
 
 STORED = [*State]
@@ -64,3 +67,11 @@ def test_the_view_computes_these_reasons(database_url: str) -> None:
     assert {text for text in texts if text.endswith(".")} == {reason.message for reason in reasons}
     assert texts & set(ReasonCode) == {str(reason.code) for reason in reasons}
     assert {str(reason.phase) for reason in reasons} <= texts
+
+
+@pytest.mark.req("QUAL-02")
+def test_every_reason_has_an_action() -> None:
+    assert set(ACTIONS) == set(ReasonCode)
+    assert all(re.fullmatch(r"[A-Z][^|]+\.", action) for action in ACTIONS.values())
+    assert action_for("tls_failed") == ACTIONS[ReasonCode.TLS_FAILED]
+    assert action_for("of_a_later_version") == UNLISTED_ACTION

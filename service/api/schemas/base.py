@@ -9,6 +9,8 @@ from pydantic import (
     Field,
 )
 
+from service.gateway_states import action_for
+
 
 def unset() -> Any:
     """The default of a field that need not be there, yet is never null: only named fields are ever read."""
@@ -71,3 +73,8 @@ class QueryModel(BaseModel):
 
 class EmptyQuery(QueryModel):
     """For requests that take no parameters."""
+
+
+def action_of(fields: dict[str, Any]) -> str:
+    """The default of a reason's `action`, which follows its code."""
+    return action_for(fields["code"])

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.api.schemas.base import RequestModel, ResponseModel, unset
+from service.api.schemas.base import RequestModel, ResponseModel, action_of, unset
 from service.api.schemas.fields import Email, Password, WebSocketUrl
 
 StepName = Literal["resolve", "connect", "tls", "upgrade", "login", "subscribe"]
@@ -35,12 +35,13 @@ class TrialStep(ResponseModel):
 
 
 class TrialFailure(ResponseModel):
-    """Why the first step that failed did. `code` is stable, `message` is for people."""
+    """Why the first failed step failed. `code` is stable; `message` and `action` are for people."""
 
     step: StepName
     code: str
     message: str
     retryable: bool
+    action: str = Field(default_factory=action_of)
 
 
 class TrialResult(ResponseModel):

@@ -6,17 +6,18 @@ from uuid import UUID
 
 from pydantic import Field
 
-from service.api.schemas.base import ResponseModel
+from service.api.schemas.base import ResponseModel, action_of
 from service.database.rows import GatewayEvent
 from service.database.views.availability import Availability
 
 
 class EventReason(ResponseModel):
-    """Why a gateway changed its state. `code` is stable, `message` is for people."""
+    """Why a gateway changed its state. `code` is stable; `message` and `action` are for people."""
 
     code: str
     message: str | None
     phase: str | None
+    action: str = Field(default_factory=action_of)
 
 
 class EventResponse(ResponseModel):

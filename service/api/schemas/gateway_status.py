@@ -4,19 +4,22 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from service.api.schemas.base import ResponseModel
+from pydantic import Field
+
+from service.api.schemas.base import ResponseModel, action_of
 from service.database.views.statuses import GatewayStatus
 from service.gateway_states import DesiredState, ReportedState
 
 
 class StatusReason(ResponseModel):
-    """Why a gateway is in its state. `code` is stable, `message` is for people."""
+    """Why a gateway is in its state. `code` is stable; `message` and `action` (what to do) are for people."""
 
     code: str
     message: str
     phase: str
     retryable: bool
     at: datetime
+    action: str = Field(default_factory=action_of)
 
 
 class StatusWorker(ResponseModel):
