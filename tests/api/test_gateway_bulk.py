@@ -92,6 +92,9 @@ def test_what_is_in_a_state_is_wanted_otherwise(api: ApiServer, database: psycop
         assert counts(wish(api, "connect", state="unknown")) == (1, 0)
         assert counts(wish(api, "disconnect", state="disconnected")) == (1, 1)
         assert counts(wish(api, "disconnect", state="retrying")) == (0, 0)
+        assert counts(wish(api, "disconnect", state=["retrying", "disconnected"])) == (1, 0)
+        assert counts(wish(api, "disconnect", state="auth_failed,disconnected")) == (3, 0)
+        assert counts(wish(api, "connect", state=["unknown", "connected"], factory_id=there)) == (0, 0)
         assert [name for name, state in desired(api).items() if state == "connected"] == ["CTC-2", "CTC-3"]
         assert counts(wish(api, "connect", all=True)) == (5, 3)
         assert counts(wish(api, "disconnect", all=True)) == (5, 5)
@@ -108,6 +111,8 @@ def test_a_wish_for_many_says_which(api: ApiServer, word: str) -> None:
         ({"all": "true"}, "all"), ({"all": None}, "all"), ({"factory_id": 5}, "factory_id"),
         ({"factory_id": None}, "factory_id"), ({"factory_id": NOBODY}, "factory_id"),
         ({"state": "up"}, "state"), ({"state": None}, "state"), ({"q": "x"}, "q"),
+        ({"state": []}, "state"), ({"state": ["up"]}, "state"), ({"state": [["connected"]]}, "state"),
+        ({"state": "connected,"}, "state"), ({"state": {"connected": 1}}, "state"), ({"state": 5}, "state"),
         ({"gateway_ids": []}, "gateway_ids"), ([], "body"),
     ):  # fmt: skip
         reply = api.call("POST", f"/api/gateways/{word}", body)

@@ -22,6 +22,9 @@ AVAILABILITY_FIELDS = {
     "id", "from", "to", "known_from", "wanted_seconds", "connected_seconds", "down_seconds",
     "unknown_seconds", "availability", "outages", "as_of",
 }  # fmt: skip
+BUCKET_FIELDS = {
+    "from", "connected_seconds", "down_seconds", "unknown_seconds", "unwanted_seconds", "unrecorded_seconds",
+}  # fmt: skip
 
 
 def record(
@@ -176,6 +179,39 @@ def test_availability_is_connected_by_wanted_time(api: ApiServer, database: psyc
     assert part["connected_seconds"] == pytest.approx(100, abs=20)
     future = availability(api, gateway, to=(asked + timedelta(days=1)).isoformat())
     assert future["to"] == future["as_of"], "what is to come counts for nothing"
+
+
+def test_availability_in_buckets(api: ApiServer, database: psycopg.Connection) -> None:
+    gateway = api.gateway(api.factory()["id"])
+    created_ago(database, gateway, 1000)
+    flaps = [
+        (900.0 - n, *(("retrying", "connected") if n % 2 else ("connected", "retrying"))) for n in range(500)
+    ]
+    record(database, gateway, [(950, "disconnected", "connected"), *flaps])
+    path = f"/api/gateways/{gateway['id']}/availability"
+    one, many = (api.call("GET", f"{path}?buckets={count}") for count in (1, 200))
+    for reply, count in ((one, 1), (many, 200)):
+        answer = reply.json
+        assert (reply.status, set(answer)) == (200, AVAILABILITY_FIELDS | {"buckets"})
+        assert len(answer["buckets"]) == count
+        length = 86_400 / count
+        for bucket in answer["buckets"]:
+            assert set(bucket) == BUCKET_FIELDS
+            assert sum(bucket[name] for name in BUCKET_FIELDS - {"from"}) == pytest.approx(length, abs=1e-3)
+        for kind in ("connected", "down", "unknown"):
+            total = sum(bucket[f"{kind}_seconds"] for bucket in answer["buckets"])
+            assert total == pytest.approx(answer[f"{kind}_seconds"], abs=1e-3)
+        assert answer["buckets"][0]["from"] == answer["from"]
+        assert answer["outages"]["count"] == 251
+    database.execute("UPDATE event_pruning SET events_pruned_until = now() - interval '12 hours'")
+    database.execute("UPDATE gateways SET created_at = now() - interval '13 hours'")
+    half = api.call("GET", f"{path}?buckets=2").json
+    assert sum(bucket["unrecorded_seconds"] for bucket in half["buckets"]) == pytest.approx(
+        (datetime.fromisoformat(half["known_from"]) - datetime.fromisoformat(half["from"])).total_seconds(),
+        abs=1e-3,
+    )
+    for text in ("0", "201", "x", "", "1.5", "-1"):
+        assert api.call("GET", f"{path}?buckets={text}").fields == ["buckets"]
 
 
 def test_only_wanted_time_counts(api: ApiServer) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.database.views.availability import Availability, measure
+from service.database.views.availability import Availability, Link, measure
+from service.database.views.availability_buckets import divide
 from service.database.views.history import DesiredStateChange, PresentState, Step
 
 ZERO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -99,6 +100,61 @@ def test_it_agrees_with_counting_each_second(
         sum(counted.values()), counted["connected"], counted["retrying"], counted["unknown"], outages,
     )  # fmt: skip
     assert measured.known_from == at(start)
+    for count in (1, 3, 7, 200):
+        check_buckets(measured, start, end, count)
+
+
+def check_buckets(measured: Availability, start: float, end: float, count: int) -> None:
+    """They have one length, what is in one adds up to that, and all of them to what is in all."""
+    buckets = divide(measured, at(start), at(end), count)
+    assert len(buckets) == count
+    assert [bucket.begin for bucket in buckets[1:]] == [bucket.end for bucket in buckets[:-1]]
+    assert (buckets[0].begin, buckets[-1].end) == (at(start), at(end))
+    for bucket in buckets:
+        length = bucket.end - bucket.begin
+        assert abs(length - (at(end) - at(start)) / count) <= timedelta(microseconds=1)
+        parts = [*bucket.wanted.values(), bucket.unwanted, bucket.unrecorded]
+        assert sum(parts, timedelta()) == length
+        assert min(parts) >= timedelta()
+    sums = {link: sum((bucket.wanted[link] for bucket in buckets), timedelta()) for link in Link}
+    assert sums == {Link.UP: measured.connected, Link.DOWN: measured.down, Link.UNKNOWN: measured.unknown}
+    unrecorded = sum((bucket.unrecorded for bucket in buckets), timedelta())
+    assert unrecorded == measured.known_from - at(start)
+
+
+def test_a_bucket_says_what_was_when() -> None:
+    moves = steps_of(
+        [(10, "retrying", "connected"), (35, "connected", "unknown"), (45, "unknown", "connected")]
+    )
+    wanted = wishes_of([(0, True), (60, False), (70, True)])
+    measured = measure(present(pruned=5), moves, wanted, at(0), at(END))
+    found = [
+        [
+            length.total_seconds()
+            for length in (*(bucket.wanted[link] for link in Link), bucket.unwanted, bucket.unrecorded)
+        ]
+        for bucket in divide(measured, at(0), at(END), 5)
+    ]
+    # Up, down, unknown, unwanted, unrecorded.
+    assert found == [
+        [10, 5, 0, 0, 5],
+        [15, 0, 5, 0, 0],
+        [15, 0, 5, 0, 0],
+        [10, 0, 0, 10, 0],
+        [20, 0, 0, 0, 0],
+    ]
+
+
+def test_many_outages_take_one_pass() -> None:
+    """100,000 steps in 200 buckets: an outage is not looked for in each of them."""
+    many = 100_000
+    moves = [
+        Step(number, ZERO + timedelta(milliseconds=number), *pair)
+        for number, pair in enumerate([("connected", "retrying"), ("retrying", "connected")] * (many // 2))
+    ]
+    measured = measure(present(), moves, wishes_of([(0, True)]), at(0), at(END))
+    check_buckets(measured, 0, END, 200)
+    assert len(measured.outages) == many // 2
 
 
 @pytest.mark.parametrize(

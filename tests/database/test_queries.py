@@ -80,7 +80,9 @@ def list_statements() -> dict[str, Statement]:
         for order, start in itertools.product(get_args(gateway_lists.GatewaySort), starts):
             name = f"gateway_lists.page {some} {order} {start}"
             statements[name] = gateway_lists.page(order, some, start)
-            statements[f"{name}, rendered"] = gateway_lists.json_page(order, some, start)
+            for has_status in (False, True):
+                rendered = gateway_lists.json_page(order, some, start, has_status=has_status)
+                statements[f"{name}, rendered {has_status}"] = rendered
     for few in of_factories:
         statements[f"factory_lists.count {few}"] = factory_lists.count(few)
         for sort, start in itertools.product(get_args(factory_lists.FactorySort), starts):

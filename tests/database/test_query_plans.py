@@ -20,6 +20,7 @@ from service.database.desired import (
 )
 from service.database.desired.factory_lists import FactoryFilter, FactorySort
 from service.database.desired.gateway_lists import GatewayFilter, GatewaySort, WorkerLiveness
+from service.database.desired.json_rows import STATUS_PARAMETERS
 from service.database.engine.paging import PageStart
 from service.database.engine.query import Command, Query
 from service.database.observed import active_gateways, connections
@@ -122,8 +123,8 @@ LIVE = GatewayFilter()
 OF_FACTORY = GatewayFilter(factory_id=FACTORY)
 UNWANTED = GatewayFilter(desired_state="disconnected")
 DELETED = GatewayFilter(is_deleted=True)
-CONNECTED = GatewayFilter(state="connected")
-UNKNOWN = GatewayFilter(state="unknown")
+CONNECTED = GatewayFilter(states=("connected",))
+UNKNOWN = GatewayFilter(states=("unknown",))
 HOLDERS = [
     WorkerLiveness(UUID(f"00000000-0000-7000-8000-e{number:011}"), is_live=True)
     for number in range(HELD // HELD_BY_A_WORKER)
@@ -366,7 +367,7 @@ ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
                 PageStart(after=(after, GATEWAY)) if after else PageStart(), 50, LIVE
             ),
         )
-        for sort in ("last_seen_at", "-last_seen_at")
+        for sort in typing.get_args(GatewaySort)[4:]
         for after in (None, "-infinity", "2026-01-01T00:00:00+00:00")
     },
     **{
@@ -382,9 +383,11 @@ ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
         for number, which in enumerate(
             (
                 GatewayFilter(text="no such word"),
-                GatewayFilter(state="disconnected"),
+                GatewayFilter(states=("disconnected",)),
                 CONNECTED,
-                GatewayFilter(state="connected", desired_state="disconnected", text="x", factory_id=FACTORY),
+                GatewayFilter(
+                    states=("connected",), desired_state="disconnected", text="x", factory_id=FACTORY
+                ),
             )
         )
     },
@@ -430,7 +433,7 @@ def test_the_stream_of_events_is_read_from_its_index(crowded: psycopg.Connection
 @pytest.mark.req("DB-04")
 @pytest.mark.parametrize("sort", typing.get_args(GatewaySort))
 def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection, sort: GatewaySort) -> None:
-    rare = GatewayFilter(state="auth_failed")
+    rare = GatewayFilter(states=("auth_failed",))
     for statement, parameters in (
         (
             gateway_lists.page(sort, rare.conditions, "first"),
@@ -460,6 +463,21 @@ def test_what_nobody_knows_of_is_found_by_the_worker_that_is_lost(
         nodes = explain(crowded, statement, parameters)
         assert "gateway_connections_worker_id_epoch_idx" in indexes(nodes)
         assert read_whole(nodes, *LARGE) == []
+
+
+@pytest.mark.req("DB-04")
+@pytest.mark.parametrize("sort", ["name", "created_at", "state_since"])
+def test_the_status_of_each_of_a_page_is_found_by_its_keys(
+    crowded: psycopg.Connection, sort: GatewaySort
+) -> None:
+    bare = gateway_lists.json_page(sort, LIVE.conditions, "first")
+    whole = gateway_lists.json_page(sort, LIVE.conditions, "first", has_status=True)
+    parameters = gateway_lists.page_parameters(PageStart(), 50, LIVE, HOLDERS)
+    before = explain(crowded, bare, parameters)
+    after = explain(crowded, whole, {**parameters, **STATUS_PARAMETERS})
+    assert read_whole(after, *LARGE) == read_whole(before, *LARGE)
+    added = [node for node in after if node not in before and node.table in LARGE]
+    assert {node.index_name for node in added} <= {"gateways_pkey", "gateway_connections_pkey"}
 
 
 @pytest.mark.req("DB-04")

@@ -18,7 +18,7 @@ blueprint = Blueprint("bulk", __name__, url_prefix="/api/gateways")
 @blueprint.post("/connect")
 @Operation(
     "connect_gateways",
-    "Connect many gateways: those of a factory, in a state, both, or all",
+    "Connect many gateways: those of a factory, in some states, both, or all",
     {202: BulkWishResponse},
     error_responses=(FactoryUnknownError,),
     body=BulkWish,
@@ -32,7 +32,7 @@ def connect(body: BulkWish) -> Response:
 @blueprint.post("/disconnect")
 @Operation(
     "disconnect_gateways",
-    "Disconnect many gateways: those of a factory, in a state, both, or all",
+    "Disconnect many gateways: those of a factory, in some states, both, or all",
     {202: BulkWishResponse},
     error_responses=(FactoryUnknownError,),
     body=BulkWish,
@@ -43,7 +43,7 @@ def disconnect(body: BulkWish) -> Response:
 
 
 def _want(wish: BulkWish, *, connected: bool) -> Response:
-    which = GatewayFilter(factory_id=wish.factory_id, state=wish.state)
+    which = GatewayFilter(factory_id=wish.factory_id, states=wish.state or ())
     set_deadline(BULK_LIMIT_S)
     with services().database.transaction() as transaction:
         wished = BulkUpdateRepository(transaction).want(which, connected=connected)

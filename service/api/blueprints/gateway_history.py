@@ -2,21 +2,23 @@
 
 import re
 from datetime import datetime, timedelta
+from typing import Annotated
 from uuid import UUID
 
 from flask import Blueprint, Response
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from service.api.openapi.operation import Operation
 from service.api.schemas.base import QueryModel
 from service.api.schemas.cursors import Cursor, encode_cursor, not_of_this_list, scope_of
 from service.api.schemas.gateway_history import (
     AvailabilityResponse,
+    BucketResponse,
     EventPage,
     EventPagination,
     EventResponse,
 )
-from service.api.schemas.pagination import DEFAULT_LIMIT, CursorText, Limit
+from service.api.schemas.pagination import DEFAULT_LIMIT, CursorText, Limit, WholeNumber
 from service.api.services.context import services
 from service.api.validation.times import Time
 from service.api.web.etags import conditional_response
@@ -24,6 +26,7 @@ from service.api.web.responses import respond
 from service.api.web.validation_errors import detail, invalid
 from service.database.desired.gateways import GatewayRepository
 from service.database.views.availability import measure
+from service.database.views.availability_buckets import divide
 from service.database.views.history import HistoryRepository
 from service.errors import GatewayNotFoundError
 
@@ -31,8 +34,12 @@ blueprint = Blueprint("history", __name__, url_prefix="/api/gateways/<gateway_id
 
 MAX_RANGE = timedelta(days=366)
 MAX_STEPS = 100_000
+MAX_BUCKETS = 200
 _DEFAULT_RANGE = timedelta(days=1)
 _EVENT_ID = re.compile(r"[1-9][0-9]{0,17}")
+
+
+BucketCount = Annotated[int, Field(ge=1, le=MAX_BUCKETS), BeforeValidator(WholeNumber(1, MAX_BUCKETS))]
 
 
 class EventListQuery(QueryModel):
@@ -47,6 +54,7 @@ class AvailabilityQuery(QueryModel):
 
     start: Time | None = Field(default=None, alias="from")
     end: Time | None = Field(default=None, alias="to")
+    buckets: BucketCount | None = None
 
 
 class Range:
@@ -92,6 +100,7 @@ def find_events(gateway_id: UUID, query: EventListQuery) -> Response:
     {200: AvailabilityResponse},
     error_responses=(GatewayNotFoundError,),
     query=AvailabilityQuery,
+    description="With `buckets`, also how the time is spread over so many stretches of the same length.",
 )
 def find_availability(gateway_id: UUID, query: AvailabilityQuery) -> Response:
     """How much of the wanted time it was connected, from its history."""
@@ -103,7 +112,11 @@ def find_availability(gateway_id: UUID, query: AvailabilityQuery) -> Response:
     if max(len(steps), len(wishes)) >= MAX_STEPS:
         raise invalid([detail("from", "has too many events since: ask for a shorter range", "range")])
     availability = measure(present, steps, wishes, asked.start, asked.end)
-    return respond(AvailabilityResponse.of(gateway_id, asked.start, asked.end, present.as_of, availability))
+    response = AvailabilityResponse.of(gateway_id, asked.start, asked.end, present.as_of, availability)
+    if query.buckets is not None:
+        buckets = divide(availability, asked.start, asked.end, query.buckets)
+        response = response.model_copy(update={"buckets": [BucketResponse.of(bucket) for bucket in buckets]})
+    return respond(response)
 
 
 def event_id_in(cursor: Cursor, scope: bytes) -> int:

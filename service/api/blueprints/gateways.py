@@ -57,7 +57,8 @@ def create(body: GatewayCreate) -> Response:
 def find_all(query: GatewayListQuery) -> Response:
     """A page, in the order that is asked for, then by id."""
     repository = GatewayRepository(services().database)
-    page = repository.list_json(query.start, query.limit + 1, query.which, query.sort)
+    has_status = query.include is not None
+    page = repository.list_json(query.start, query.limit + 1, query.which, query.sort, has_status=has_status)
     return conditional_response(respond(page_body(query, page)))
 
 

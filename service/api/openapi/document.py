@@ -160,7 +160,9 @@ def _in_query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         del bare["default"]
     for choice in schema.get("anyOf", []):
         bare |= choice if choice != {"type": "null"} else {}
-    parameter = {"name": name, "in": "query", "schema": bare}
+    parameter: dict[str, Any] = {"name": name, "in": "query", "schema": bare}
+    if bare.get("type") == "array":
+        parameter |= {"style": "form", "explode": False}
     if "description" in bare:
         parameter["description"] = bare.pop("description")
     return parameter

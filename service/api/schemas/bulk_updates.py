@@ -7,8 +7,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from service.api.schemas.base import RequestModel, ResponseModel, unset
-from service.api.schemas.fields import Id, OnlyTrue
-from service.gateway_states import ReportedState
+from service.api.schemas.fields import Id, OnlyTrue, StatesOfBody
 
 # The rule of `says_which`, for the document.
 _WHICH: JsonDict = {
@@ -20,12 +19,12 @@ _WHICH: JsonDict = {
 
 
 class BulkWish(RequestModel):
-    """Which gateways: those of a factory, in a state, or both; or, said in so many words, all."""
+    """Which gateways: those of a factory, in one or several states, or both; or, in so many words, all."""
 
     model_config = ConfigDict(json_schema_extra=_WHICH)
 
     factory_id: Id = Field(default_factory=unset)
-    state: ReportedState = Field(default_factory=unset)
+    state: StatesOfBody = Field(default_factory=unset)
     all: OnlyTrue = Field(default_factory=unset)
 
     @model_validator(mode="after")

@@ -3,10 +3,10 @@
 import re
 from functools import partial
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from service.api.validation.metadata import MAX_BYTES, MAX_DEPTH, check_metadata
@@ -20,6 +20,7 @@ from service.api.validation.texts import (
     trimmed,
 )
 from service.api.validation.urls import MAX_URL_CHARACTERS, normal_url
+from service.gateway_states import ReportedState
 
 # The package's list, and no system's: what one host takes, every host takes.
 TIMEZONES = frozenset(files("tzdata").joinpath("zones").read_text(encoding="utf-8").split())
@@ -113,3 +114,27 @@ Metadata = Annotated[
 Id = Annotated[UUID, BeforeValidator(trimmed)]
 """In a body: as a text, it may have white space around it."""
 OnlyTrue = Annotated[Literal[True], BeforeValidator(check_true)]
+
+
+def read_states(value: object) -> tuple[ReportedState, ...]:
+    """States, as a list or separated by commas; in the order of the states, each once."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list) or not words or not all(word in _STATES for word in words):
+        raise PydanticCustomError("states", f"must be one or several of {', '.join(_STATES)}")
+    return tuple(state for state in _STATES if state in words)
+
+
+_STATES: tuple[ReportedState, ...] = get_args(ReportedState)
+_STATE_SCHEMA = {"enum": list(_STATES), "type": "string"}
+_STATES_SCHEMA = {"type": "array", "items": _STATE_SCHEMA, "minItems": 1}
+_JOINED_STATES = {"type": "string", "pattern": f"^({'|'.join(_STATES)})(,({'|'.join(_STATES)}))*$"}
+States = Annotated[
+    tuple[ReportedState, ...], PlainValidator(read_states), WithJsonSchema(_STATES_SCHEMA, mode="validation")
+]
+"""In a query: separated by commas."""
+StatesOfBody = Annotated[
+    tuple[ReportedState, ...],
+    PlainValidator(read_states),
+    WithJsonSchema({"anyOf": [_JOINED_STATES, _STATES_SCHEMA]}, mode="validation"),
+]
+"""In a body: a list too."""

@@ -1,14 +1,15 @@
 """The history of a gateway in responses: events and availability."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import Field
 
 from service.api.schemas.base import ResponseModel, action_of
 from service.database.rows import GatewayEvent
-from service.database.views.availability import Availability
+from service.database.views.availability import Availability, Link
+from service.database.views.availability_buckets import Bucket
 
 
 class EventReason(ResponseModel):
@@ -75,6 +76,32 @@ class Outages(ResponseModel):
     longest_seconds: float
 
 
+class BucketResponse(ResponseModel):
+    """One of several stretches of the same length. Its five numbers add up to that length.
+
+    `unrecorded_seconds` are before `known_from`, and in none of the sums.
+    """
+
+    start: datetime = Field(serialization_alias="from")
+    connected_seconds: float
+    down_seconds: float
+    unknown_seconds: float
+    unwanted_seconds: float
+    unrecorded_seconds: float
+
+    @classmethod
+    def of(cls, bucket: Bucket) -> Self:
+        """From what was measured."""
+        return cls(
+            start=bucket.begin,
+            connected_seconds=bucket.wanted[Link.UP].total_seconds(),
+            down_seconds=bucket.wanted[Link.DOWN].total_seconds(),
+            unknown_seconds=bucket.wanted[Link.UNKNOWN].total_seconds(),
+            unwanted_seconds=bucket.unwanted.total_seconds(),
+            unrecorded_seconds=bucket.unrecorded.total_seconds(),
+        )
+
+
 class AvailabilityResponse(ResponseModel):
     """How available a gateway was from `from` to `to`. What was before `known_from` is not known.
 
@@ -93,6 +120,13 @@ class AvailabilityResponse(ResponseModel):
     availability: float | None
     outages: Outages
     as_of: datetime
+    buckets: Annotated[
+        list[BucketResponse] | None,
+        Field(
+            exclude_if=lambda buckets: buckets is None,
+            description="Present only if the query asks for `buckets`; oldest first.",
+        ),
+    ] = None
 
     @classmethod
     def of(

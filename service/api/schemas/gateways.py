@@ -1,7 +1,7 @@
 """Gateways in requests and responses."""
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -16,11 +16,13 @@ from service.api.schemas.fields import (
     Password,
     SearchText,
     ShortText,
+    States,
     WebSocketUrl,
 )
+from service.api.schemas.gateway_status import StatusResponse
 from service.api.schemas.pagination import CursorText, ListQuery, Pagination
 from service.database.desired.gateway_lists import GatewayFilter, GatewaySort
-from service.gateway_states import DesiredState, ReportedState
+from service.gateway_states import DesiredState
 
 
 class GatewayCreate(RequestModel):
@@ -40,7 +42,7 @@ class GatewayCreate(RequestModel):
 class GatewayUpdate(UpdateModel):
     """Changes to a gateway: what is not named stays, the password too."""
 
-    READ_ONLY = UpdateModel.READ_ONLY | {"desired_state", "generation", "last_seen_at"}
+    READ_ONLY = UpdateModel.READ_ONLY | {"desired_state", "generation", "last_seen_at", "status"}
 
     factory_id: Id = Field(default_factory=unset)
     gateway_id: DeviceId = Field(default_factory=unset)
@@ -54,6 +56,7 @@ class GatewayUpdate(UpdateModel):
     desired_state: ReadOnly
     generation: ReadOnly
     last_seen_at: ReadOnly
+    status: ReadOnly
 
 
 class GatewayResponse(ResponseModel):
@@ -82,11 +85,12 @@ class GatewayListQuery(ListQuery):
     KIND: ClassVar[str] = "gateways"
 
     factory_id: UUID | None = None
-    state: ReportedState | None = None
+    state: States | None = None
     desired_state: DesiredState | None = None
     q: SearchText | None = None
     deleted: Literal["only"] | None = None
     sort: GatewaySort = "name"
+    include: Literal["status"] | None = None
     cursor: CursorText | None = None
 
     @property
@@ -94,15 +98,27 @@ class GatewayListQuery(ListQuery):
         """What the list is narrowed down by."""
         return GatewayFilter(
             factory_id=self.factory_id,
-            state=self.state,
+            states=self.state or (),
             desired_state=self.desired_state,
             text=self.q,
             is_deleted=self.deleted is not None,
         )
 
 
+class ListedGatewayResponse(GatewayResponse):
+    """A gateway in a list, with its status if the query asks for it."""
+
+    status: Annotated[
+        StatusResponse | None,
+        Field(
+            exclude_if=lambda status: status is None,
+            description="Present only with `include=status`: as in `/status`, or null if it is deleted.",
+        ),
+    ] = None
+
+
 class GatewayPage(ResponseModel):
     """A page of gateways."""
 
-    data: list[GatewayResponse]
+    data: list[ListedGatewayResponse]
     pagination: Pagination

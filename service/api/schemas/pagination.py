@@ -33,7 +33,7 @@ from service.database.engine.paging import MOST_COUNTED, PageStart, Total
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
 MAX_OFFSET = 1_000_000
-_NOT_OF_THE_SCOPE = {"limit", "offset", "cursor"}
+_NOT_OF_THE_SCOPE = {"limit", "offset", "cursor", "include"}
 
 
 class Listed(Protocol):
@@ -105,7 +105,7 @@ class ListQuery(QueryModel):
             return cursor
         if cursor.scope != scope_of(cls.KIND, {name: info.data[name] for name in wanted}):
             raise not_of_this_list()
-        if _column(info.data.get("sort", cls.ORDER)).endswith("_at"):
+        if _column(info.data.get("sort", cls.ORDER)).endswith(("_at", "_since")):
             check_time_key(cursor.key)
         return cursor
 
@@ -181,8 +181,8 @@ def page_body(query: ListQuery, page: JsonPage) -> bytes:
     """The body for what a query found: as for Page, of rows that are JSON already."""
     shown, next_cursor = page.bodies[: query.limit], None
     if len(page.bodies) > query.limit:
-        last = json.loads(shown[-1])
-        next_cursor = query.cursor_after(UUID(last["id"]), last[query.column] or NEVER)
+        last, place = json.loads(shown[-1]), page.places[query.limit - 1]
+        next_cursor = query.cursor_after(UUID(last["id"]), place or last[query.column] or NEVER)
     pagination = Pagination.of(query, page.total, next_cursor).model_dump_json().encode()
     return b'{"data":[' + b",".join(shown) + b'],"pagination":' + pagination + b"}"
 

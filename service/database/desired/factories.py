@@ -111,7 +111,7 @@ class FactoryRepository:
         items = self._executor.fetch_all(query, factory_lists.page_parameters(start, limit, which))
         # An empty page tells nothing of the others.
         total = items[0].total if items else self.count(which)
-        return JsonPage([item.body for item in items], Total.counted(total))
+        return JsonPage.of(items, Total.counted(total))
 
     def count(self, which: FactoryFilter = EVERY_LIVE_ONE) -> int:
         """How many there are, up to one more than MOST_COUNTED."""

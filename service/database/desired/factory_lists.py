@@ -65,7 +65,11 @@ def page(sort: FactorySort, conditions: Conditions, start: Start) -> Query[Facto
 def json_page(sort: FactorySort, conditions: Conditions, start: Start) -> Query[JsonItem]:
     """A page, as JSON."""
     return Query(
-        "SELECT" + _total(conditions) + " AS total," + json_rows.FACTORY + _of_page(sort, conditions, start),
+        "SELECT"
+        + _total(conditions)
+        + " AS total, NULL::text AS place,"
+        + json_rows.FACTORY
+        + _of_page(sort, conditions, start),
         JsonItem,
         retryable=True,
         custom_plan=_needs_custom_plan(conditions, start),

@@ -1,4 +1,4 @@
-"""Pages of gateways: narrowed down, in one of six orders, read from an index or in one pass at most.
+"""Pages of gateways: narrowed down, in one of eight orders, read from an index or in one pass at most.
 
 A statement is put together from what is asked for. Those that are asked for all the time are prepared; the
 others are planned anew each time, since their best plan depends on what is looked for.
@@ -16,10 +16,20 @@ from service.database.desired.json_rows import JsonItem
 from service.database.engine.paging import Order, PageStart, Start, contains, counted, rows_of_page, where
 from service.database.engine.query import Count, Query
 from service.database.rows import Gateway
+from service.gateway_states import UNKNOWN, ReportedState, State
 
-GatewaySort = Literal["name", "-name", "created_at", "-created_at", "last_seen_at", "-last_seen_at"]
+GatewaySort = Literal[
+    "name",
+    "-name",
+    "created_at",
+    "-created_at",
+    "last_seen_at",
+    "-last_seen_at",
+    "state_since",
+    "-state_since",
+]
 Condition = Literal[
-    "live", "deleted", "factory", "desired_state", "text", "stored_state", "unknown", "disconnected"
+    "live", "deleted", "factory", "desired_state", "text", "stored_state", "unknown", "unheld"
 ]
 Conditions = tuple[Condition, ...]
 
@@ -45,7 +55,8 @@ class GatewayFilter:
     """Which gateways: live ones unless `is_deleted`, narrowed down by whatever is not None."""
 
     factory_id: UUID | None = None
-    state: str | None = None
+    states: tuple[ReportedState, ...] = ()
+    """Any of them; all, if there is none."""
     desired_state: str | None = None
     text: str | None = None
     """Occurs in the name or in the gateway_id, in whatever case."""
@@ -61,8 +72,12 @@ class GatewayFilter:
             asked.append("desired_state")
         if self.text is not None:
             asked.append("text")
-        if self.state is not None:
-            asked.append(_COMPUTED.get(self.state, "stored_state"))
+        if set(self.states) - {UNKNOWN}:
+            asked.append("stored_state")
+        if UNKNOWN in self.states:
+            asked.append("unknown")
+        if State.DISCONNECTED in self.states:
+            asked.append("unheld")
         return tuple(asked)
 
     def parameters(self, workers: Sequence[WorkerLiveness] = ()) -> dict[str, object]:
@@ -71,7 +86,7 @@ class GatewayFilter:
             "factory_id": self.factory_id,
             "desired_state": self.desired_state,
             "pattern": contains(self.text),
-            "state": self.state,
+            "states": list(self.states),
             "live_workers": [worker.id for worker in workers if worker.is_live],
             "lost_workers": [worker.id for worker in workers if not worker.is_live],
         }
@@ -93,22 +108,19 @@ class IdBatch:
 
 # The state is the one of the view gateway_statuses, but each worker was looked at once, before. What ends a
 # worker frees what it held, so that those that have not ended are all that matter. What a worker wrote is
-# found by index; what is computed is not.
+# found by index; what is computed is not. What no worker holds is disconnected, whatever was stored.
 _CONDITIONS: dict[Condition, LiteralString] = {
     "live": "g.deleted_at IS NULL",
     "deleted": "g.deleted_at IS NOT NULL",
     "factory": "g.factory_id = %(factory_id)s::uuid",
     "desired_state": "g.desired_state = %(desired_state)s::text",
     "text": "(g.name ILIKE %(pattern)s::text OR g.device_id ILIKE %(pattern)s::text)",
-    "stored_state": "c.state = %(state)s::text AND c.worker_id = ANY(%(live_workers)s::uuid[])",
+    "stored_state": "(c.state = ANY(%(states)s::text[]) AND c.worker_id = ANY(%(live_workers)s::uuid[]))",
     "unknown": "c.worker_id = ANY(%(lost_workers)s::uuid[])",
-    "disconnected": """(
-        c.worker_id IS NULL
-        OR (c.state = 'disconnected' AND c.worker_id = ANY(%(live_workers)s::uuid[]))
-    )""",
+    "unheld": "c.worker_id IS NULL",
 }
-_COMPUTED: dict[str, Condition] = {"unknown": "unknown", "disconnected": "disconnected"}
-_OBSERVED: set[Condition] = {"stored_state", "unknown", "disconnected"}
+# Any of these is enough; of the others, all are meant.
+_OBSERVED: set[Condition] = {"stored_state", "unknown", "unheld"}
 _NIL: LiteralString = "'00000000-0000-0000-0000-000000000000'"
 # These are asked for all the time. How many there are is kept in gateway_counts by triggers; of all, under
 # the nil UUID, which is no factory's: who asks for its gateways finds none.
@@ -120,6 +132,14 @@ _FREQUENT: dict[Conditions, LiteralString] = {
 # What was never heard of comes first. No index: each of the writes that keep last_seen_at fresh would have to
 # change it. This is one pass over two narrow columns; the rows themselves are fetched for the page alone.
 _LAST_SEEN: LiteralString = "coalesce(c.last_seen_at, '-infinity')"
+# As the view gateway_statuses has it; no index either, since a worker that is lost changes it.
+_STATE_SINCE: LiteralString = """
+    CASE
+        WHEN c.gateway_id IS NULL THEN g.created_at
+        WHEN c.worker_id = ANY(%(lost_workers)s::uuid[]) THEN greatest(w.heartbeat_at, c.state_since)
+        ELSE c.state_since
+    END
+"""
 _ORDERS: dict[GatewaySort, Order] = {
     "name": Order("g.name", "g.id", "text"),
     "-name": Order("g.name", "g.id", "text", is_down=True),
@@ -127,7 +147,14 @@ _ORDERS: dict[GatewaySort, Order] = {
     "-created_at": Order("g.created_at", "g.id", "timestamptz", is_down=True),
     "last_seen_at": Order(_LAST_SEEN, "g.id", "timestamptz"),
     "-last_seen_at": Order(_LAST_SEEN, "g.id", "timestamptz", is_down=True),
+    "state_since": Order(_STATE_SINCE, "g.id", "timestamptz"),
+    "-state_since": Order(_STATE_SINCE, "g.id", "timestamptz", is_down=True),
 }
+_BY_LAST_SEEN: set[GatewaySort] = {"last_seen_at", "-last_seen_at"}
+_BY_STATE_SINCE: set[GatewaySort] = {"state_since", "-state_since"}
+_OF_CONNECTIONS: LiteralString = (
+    " FROM gateways AS g LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id"
+)
 _COLUMNS: LiteralString = """
     g.id, g.factory_id, g.device_id, g.name, g.model, g.firmware_version, g.url, g.email,
     g.desired_state, g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at,
@@ -148,10 +175,15 @@ def page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[Liste
 
 
 @cache
-def json_page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[JsonItem]:
-    """A page, as JSON."""
+def json_page(
+    sort: GatewaySort, conditions: Conditions, start: Start, *, has_status: bool = False
+) -> Query[JsonItem]:
+    """A page, as JSON; with the status of each, as of this moment."""
+    place: LiteralString = "rfc3339(g.place)" if sort in _BY_STATE_SINCE else "NULL::text"
+    body = json_rows.GATEWAY_WITH_STATUS if has_status else json_rows.GATEWAY
+    select = "SELECT" + _total(conditions) + " AS total," + place + " AS place," + body
     return Query(
-        "SELECT" + _total(conditions) + " AS total," + json_rows.GATEWAY + _of_page(sort, conditions, start),
+        select + _of_page(sort, conditions, start),
         JsonItem,
         retryable=True,
         custom_plan=_needs_custom_plan(sort, conditions, start),
@@ -198,10 +230,9 @@ def _of_page(sort: GatewaySort, conditions: Conditions, start: Start) -> Literal
     # What is shown of a row is made of the rows of the page alone. Where others have to be passed by, that is
     # done in an index, or over narrow rows.
     order, words = _ORDERS[sort], _words(conditions)
-    if order.key == _LAST_SEEN or start == "offset":
+    if sort in _BY_LAST_SEEN | _BY_STATE_SINCE or start == "offset":
         select = "SELECT g.id, " + order.key + " AS place"
-        source = _from(conditions, is_observed=order.key == _LAST_SEEN)
-        found = rows_of_page(select + source, words, order, start)
+        found = rows_of_page(select + _from(conditions, sort), words, order, start)
         found = "SELECT g.*, p.place FROM gateways AS g JOIN (" + found + ") AS p ON p.id = g.id"  # noqa: S608
         order = Order("g.place", "g.id", order.kind, order.is_down)
     else:
@@ -221,14 +252,23 @@ def _total(conditions: Conditions) -> LiteralString:
     return counted(_from(conditions), _words(conditions))
 
 
-def _from(conditions: Conditions, *, is_observed: bool = False) -> LiteralString:
-    if is_observed or not _OBSERVED.isdisjoint(conditions):
-        return " FROM gateways AS g LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id"
+def _from(conditions: Conditions, sort: GatewaySort = "name") -> LiteralString:
+    if sort in _BY_STATE_SINCE:
+        return _OF_CONNECTIONS + " LEFT JOIN workers AS w ON c.worker_id = w.id"
+    if sort in _BY_LAST_SEEN or not _OBSERVED.isdisjoint(conditions):
+        return _OF_CONNECTIONS
     return " FROM gateways AS g"
 
 
 def _words(conditions: Conditions) -> tuple[LiteralString, ...]:
-    return tuple(_CONDITIONS[condition] for condition in conditions)
+    alternatives = [_CONDITIONS[condition] for condition in conditions if condition in _OBSERVED]
+    words = tuple(_CONDITIONS[condition] for condition in conditions if condition not in _OBSERVED)
+    return (*words, "(" + " OR ".join(alternatives) + ")") if alternatives else words
+
+
+def needs_workers(sort: GatewaySort, which: GatewayFilter) -> bool:
+    """Whether the workers have to be looked at first."""
+    return bool(which.states) or sort in _BY_STATE_SINCE
 
 
 def _needs_custom_plan(sort: GatewaySort, conditions: Conditions, start: Start) -> bool:

@@ -151,7 +151,7 @@ class GatewayRepository:
     ) -> Sequence[ListedGateway]:
         """At most `limit` (and MOST_ROWS) gateways, ordered by `sort` (downwards with a minus), then id."""
         query = gateway_lists.page(sort, which.conditions, start.kind)
-        parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(which))
+        parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(sort, which))
         return self._executor.fetch_all(query, parameters)
 
     def list_json(
@@ -160,19 +160,24 @@ class GatewayRepository:
         limit: int,
         which: GatewayFilter = EVERY_LIVE_ONE,
         sort: GatewaySort = "name",
+        *,
+        has_status: bool = False,
     ) -> JsonPage:
-        """As `find_all` and `count`."""
-        query = gateway_lists.json_page(sort, which.conditions, start.kind)
-        parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(which))
-        items = self._executor.fetch_all(query, parameters)
+        """As `find_all` and `count`; with the status of each as of this moment."""
+        query = gateway_lists.json_page(sort, which.conditions, start.kind, has_status=has_status)
+        parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(sort, which))
+        items = self._executor.fetch_all(query, {**parameters, **json_rows.STATUS_PARAMETERS})
         # An empty page tells nothing of the others.
         total = items[0].total if items else self.count(which)
         is_kept = gateway_lists.total_is_kept(which.conditions)
-        return JsonPage([item.body for item in items], Total(total) if is_kept else Total.counted(total))
+        return JsonPage.of(items, Total(total) if is_kept else Total.counted(total))
 
     def count(self, which: GatewayFilter = EVERY_LIVE_ONE) -> int:
         """How many there are: of all live ones, or of those of a factory; else up to MOST_COUNTED and one."""
-        query, parameters = gateway_lists.count(which.conditions), which.parameters(self._workers_for(which))
+        query, parameters = (
+            gateway_lists.count(which.conditions),
+            which.parameters(self._workers_for("name", which)),
+        )
         return required(self._executor.fetch_one(query, parameters)).count
 
     def update(
@@ -221,8 +226,10 @@ class GatewayRepository:
         """
         return self._want(WANT_DISCONNECTED, gateway_id)
 
-    def _workers_for(self, which: GatewayFilter) -> Sequence[WorkerLiveness]:
-        return [] if which.state is None else self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
+    def _workers_for(self, sort: GatewaySort, which: GatewayFilter) -> Sequence[WorkerLiveness]:
+        if not gateway_lists.needs_workers(sort, which):
+            return []
+        return self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
 
     def _create(
         self, statement: Query[Row], row_id: UUID, sealed_password: bytes, values: Mapping[str, Any]

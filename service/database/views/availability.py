@@ -46,6 +46,8 @@ class Availability:
     outages: Sequence[timedelta]
     """An outage is a stretch of wanted time in which the gateway was known not to be connected. Time of which
     nobody knows neither begins one nor ends one, and is not part of its length."""
+    wanted_spans: "Sequence[Span[Link]]"
+    """All of the wanted time, oldest first."""
 
 
 def link_of(state: str) -> Link:
@@ -68,12 +70,14 @@ def measure(
     wanted = spans([Change(wish.at, wish.is_wanted) for wish in wishes], known_from, end)
     sums = {link: timedelta() for link in Link}
     outages: list[timedelta] = []
+    wanted_spans: list[Span[Link]] = []
     is_open = False
     for span in overlap(links, wanted):
         length = span.end - span.begin
         link, is_wanted = span.value
         if is_wanted:
             sums[link] += length
+            wanted_spans.append(Span(span.begin, span.end, link))
         if not is_wanted or link is Link.UP:
             is_open = False
         elif link is Link.DOWN:
@@ -82,7 +86,9 @@ def measure(
             outages[-1] += length
             is_open = True
     total = sum(sums.values(), timedelta())
-    return Availability(known_from, total, sums[Link.UP], sums[Link.DOWN], sums[Link.UNKNOWN], outages)
+    return Availability(
+        known_from, total, sums[Link.UP], sums[Link.DOWN], sums[Link.UNKNOWN], outages, wanted_spans
+    )
 
 
 def link_changes(present: PresentState, steps: Sequence[Step]) -> list[Change[Link]]:

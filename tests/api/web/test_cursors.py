@@ -22,11 +22,12 @@ OF_ALL: dict[str, tuple[str, dict[str, object]]] = {
         for kind, sorts in (
             ("factories", ("name", "-name", "created_at", "-created_at")),
             ("gateways", ("name", "-created_at", "created_at", "last_seen_at", "-last_seen_at")),
+            ("gateways", ("state_since", "-state_since")),
         )
         for sort in sorts
     },
     "/api/gateways?q=x&state=unknown&sort=created_at": (
-        "gateways", {"q": "x", "state": "unknown", "sort": "created_at"},
+        "gateways", {"q": "x", "state": ("unknown",), "sort": "created_at"},
     ),
 }  # fmt: skip
 OFFSETS = st.integers(-24 * 60 + 1, 24 * 60 - 1).map(lambda minutes: timezone(timedelta(minutes=minutes)))

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from tests.support.api_server import ApiServer
 
 STATES = ("connected", "retrying", "auth_failed", "disconnecting", "connecting", "authenticating")
 SORTS = ("name", "-name", "created_at", "-created_at", "last_seen_at", "-last_seen_at")
+REPORTED = (*STATES, "disconnected", "unknown")
 
 
 def listed(api: ApiServer, path: str) -> list[dict[str, Any]]:
@@ -21,6 +23,14 @@ def listed(api: ApiServer, path: str) -> list[dict[str, Any]]:
     data: list[dict[str, Any]] = reply.json["data"]
     assert reply.json["pagination"]["total"] == len(data)
     return data
+
+
+def with_times(value: Any) -> Any:
+    """Fields in their order, and times as times: zeros at the end of a fraction say nothing."""
+    if isinstance(value, dict):
+        return [(name, with_times(part)) for name, part in value.items()]
+    is_time = isinstance(value, str) and value.endswith("Z")
+    return datetime.fromisoformat(value) if is_time else value
 
 
 def names(api: ApiServer, query: str, kind: str = "gateways") -> list[str]:
@@ -99,6 +109,99 @@ def test_a_list_by_state_tells_what_each_status_tells(
     assert set(names(api, "state=disconnected")) == {"freed", "live disconnected", "never"}
     assert len(names(api, "state=unknown")) == len(STATES) + 1
     assert names(api, "state=retrying") == ["live retrying"]
+    # Several: all that are in any of them, whichever of them are stored and which computed.
+    for some in (
+        ("retrying", "unknown"),
+        ("disconnected", "connected"),
+        ("unknown", "disconnected"),
+        REPORTED,
+    ):
+        rows = listed(api, f"/api/gateways?state={','.join(some)}&limit=100")
+        assert {row["id"] for row in rows} == {row_id for row_id, state in told.items() if state in some}
+
+
+def test_a_list_with_status_tells_what_each_status_tells(
+    api: ApiServer, database: psycopg.Connection, sessions: ExitStack
+) -> None:
+    factory_id = api.factory()["id"]
+    live, lost = worker(api, sessions, "60 s"), worker(api, sessions, "-1 s")
+    for number, (holder, state) in enumerate(
+        ((live, "connected"), (live, "retrying"), (lost, "connected"), (None, "disconnected"))
+    ):
+        observe(database, api.gateway(factory_id, f"CTC-{number}"), holder, state)
+    api.gateway(factory_id, "never")
+    database.execute(
+        "UPDATE gateway_connections SET reason_code = v.code, reason_message = 'Because.',"
+        " reason_phase = 'tcp', reason_retryable = false, reason_at = now(), last_message_at = now()"
+        " FROM (VALUES ('retrying', 'connection_refused'), ('connected', 'of_a_later_version')) "
+        " AS v (state, code) WHERE v.state = gateway_connections.state"
+    )
+    bare = listed(api, "/api/gateways?limit=100")
+    rows = listed(api, "/api/gateways?limit=100&include=status")
+    reasons = set()
+    for row in rows:
+        status = row.pop("status")
+        alone = api.call("GET", f"/api/gateways/{row['id']}/status").json
+        assert datetime.fromisoformat(status.pop("as_of")) < datetime.fromisoformat(alone.pop("as_of"))
+        assert with_times(status) == with_times(alone)
+        reasons.add(status["reason"] and status["reason"]["code"])
+    assert reasons == {"connection_refused", "of_a_later_version", "no_worker", "worker_lost"}
+    assert rows == bare
+
+
+def test_with_status_a_list_is_the_same_list(api: ApiServer, database: psycopg.Connection) -> None:
+    factory_id = api.factory()["id"]
+    made = [api.gateway(factory_id, f"CTC-{number}") for number in range(3)]
+    first = api.call("GET", "/api/gateways?limit=2&include=status").json
+    cursor = first["pagination"]["next_cursor"]
+    second = api.call("GET", f"/api/gateways?limit=2&cursor={cursor}").json
+    assert {row["id"] for row in first["data"] + second["data"]} == {gateway["id"] for gateway in made}
+    # What was read may be sent back, and is not changed by it.
+    row = first["data"][0]
+    changed = api.call("PUT", f"/api/gateways/{row['id']}", row | {"name": "New"})
+    assert (changed.status, changed.json["name"]) == (200, "New")
+    api.call("DELETE", f"/api/gateways/{row['id']}")
+    (gone,) = listed(api, "/api/gateways?deleted=only&include=status")
+    assert gone["status"] is None, "what is deleted has none"
+    assert api.call("GET", "/api/gateways?include=everything").fields == ["include"]
+
+
+@pytest.mark.parametrize("sort", ["state_since", "-state_since"])
+def test_gateways_are_ordered_by_how_long_they_have_been_in_their_state(
+    api: ApiServer, database: psycopg.Connection, sessions: ExitStack, sort: str
+) -> None:
+    factory_id = api.factory()["id"]
+    live, lost = worker(api, sessions, "60 s"), worker(api, sessions, "-1 s")
+    for number, (holder, state) in enumerate(
+        (
+            (live, "connected"), (lost, "connected"), (live, "retrying"), (lost, "retrying"),
+            (None, "disconnected"), (live, "auth_failed"), (live, "retrying"),
+        )
+    ):  # fmt: skip
+        observe(database, api.gateway(factory_id, f"CTC-{number}"), holder, state)
+        database.execute(
+            "UPDATE gateway_connections SET state_since = now() - %s * interval '1 min' WHERE gateway_id ="
+            " (SELECT id FROM gateways WHERE device_id = %s)",
+            [number * 7 % 5, f"CTC-{number}"],
+        )
+    database.execute("UPDATE workers SET heartbeat_at = now() - interval '150 s' WHERE id = %s", [lost[0]])
+    for number in range(2):
+        api.gateway(factory_id, f"NEVER-{number}")
+    for which in ("", "&state=retrying,unknown,disconnected"):
+        rows = listed(api, f"/api/gateways?limit=100&include=status{which}")
+        since = {row["id"]: row["status"]["state_since"] for row in rows}
+        expected = sorted(since, key=lambda row_id: (since[row_id], row_id), reverse=sort.startswith("-"))
+        walked, cursor = [], ""
+        while cursor is not None:
+            page = api.call("GET", f"/api/gateways?limit=2&sort={sort}{which}{cursor}").json
+            walked += [row["id"] for row in page["data"]]
+            behind = page["pagination"]["next_cursor"]
+            cursor = behind and f"&cursor={behind}"
+        assert walked == expected
+        by_offset = listed(api, f"/api/gateways?limit=100&sort={sort}{which}&offset=0")
+        assert [row["id"] for row in by_offset] == expected
+        skipped = api.call("GET", f"/api/gateways?limit=100&sort={sort}{which}&offset=2").json["data"]
+        assert [row["id"] for row in skipped] == expected[2:]
 
 
 def test_filters_are_all_meant(api: ApiServer) -> None:
@@ -194,6 +297,9 @@ def test_a_cursor_of_another_list_order_or_filter_is_refused(api: ApiServer) -> 
         "/api/gateways?limit=1&sort=-name",
         "/api/gateways?limit=1&sort=created_at",
         "/api/gateways?limit=1&sort=last_seen_at",
+        "/api/gateways?limit=1&sort=state_since",
+        "/api/gateways?limit=1&state=disconnected",
+        "/api/gateways?limit=1&state=disconnected,unknown",
         "/api/gateways?limit=1&q=c",
         "/api/gateways?limit=1&q=ct",
         "/api/gateways?limit=1&desired_state=connected",
@@ -237,6 +343,12 @@ def forge(cursor: str, key: bytes) -> str:
         ("state=", "state"),
         ("state=up", "state"),
         ("state=connected&state=retrying", "state"),
+        ("state=connected,", "state"),
+        ("state=,", "state"),
+        ("state=connected,up", "state"),
+        ("state=connected,%20retrying", "state"),
+        ("sort=since", "sort"),
+        ("include=", "include"),
         ("desired_state=unknown", "desired_state"),
         ("factory_id=x", "factory_id"),
         ("q=", "q"),
