@@ -10,7 +10,7 @@ from service.api.services.context import services
 from service.api.web.responses import public_path
 from service.database.views.facts import read_facts
 from service.web import errors, rendering, security
-from service.web.blueprints import fleet, root, session, static
+from service.web.blueprints import fleet, gateway, root, session, static
 from service.web.icons import icon, symbols
 from service.web.pictures import state_bar
 from service.web.wording import FILTERS, STATES
@@ -18,7 +18,7 @@ from service.web.wording import FILTERS, STATES
 # Without a token: what leads to the login, and what it looks like.
 OPEN_PAGES = frozenset({"root", "web.session", "web.static"})
 _NAVIGATION = (("Fleet", "web.fleet.show"),)
-_VIEWS = (fleet.blueprint, session.blueprint, static.blueprint)
+_VIEWS = (fleet.blueprint, gateway.blueprint, session.blueprint, static.blueprint)
 
 
 def install_pages(app: Flask) -> None:

@@ -9,8 +9,8 @@ from service.api.openapi.operation import Operation
 from service.api.schemas.base import EmptyBody
 from service.api.schemas.gateway_status import StatusResponse
 from service.api.services.context import services
+from service.api.services.desired_state import want
 from service.api.web.responses import respond
-from service.database.desired.gateways import GatewayRepository
 from service.database.views.statuses import StatusRepository
 from service.errors import GatewayNotFoundError
 
@@ -56,10 +56,6 @@ def disconnect(gateway_id: UUID) -> Response:
 
 
 def _want(gateway_id: UUID, *, connected: bool) -> Response:
-    with services().database.transaction() as transaction:
-        gateways = GatewayRepository(transaction)
-        want = gateways.want_connected if connected else gateways.want_disconnected
-        is_written = want(gateway_id)
-        status = StatusRepository(transaction).find_by_id(gateway_id)
-    note_written(anything=is_written)
-    return respond(StatusResponse.of(status), 202)
+    wanted = want(gateway_id, connected=connected)
+    note_written(anything=wanted.is_written)
+    return respond(StatusResponse.of(wanted.status), 202)

@@ -4,12 +4,32 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from service.api.schemas.base import ResponseModel, action_of
+from service.api.schemas.base import QueryModel, ResponseModel, action_of
+from service.api.schemas.pagination import DEFAULT_LIMIT, CursorText, Limit, WholeNumber
+from service.api.validation.times import Time
 from service.database.rows import GatewayEvent
 from service.database.views.availability import Availability, Link
 from service.database.views.availability_buckets import Bucket
+
+MAX_BUCKETS = 200
+BucketCount = Annotated[int, Field(ge=1, le=MAX_BUCKETS), BeforeValidator(WholeNumber(1, MAX_BUCKETS))]
+
+
+class EventListQuery(QueryModel):
+    """Which events: the newest, or those after a cursor."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorText | None = None
+
+
+class AvailabilityQuery(QueryModel):
+    """Which time range: the last day by default."""
+
+    start: Time | None = Field(default=None, alias="from")
+    end: Time | None = Field(default=None, alias="to")
+    buckets: BucketCount | None = None
 
 
 class EventReason(ResponseModel):
