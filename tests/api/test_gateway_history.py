@@ -10,6 +10,7 @@ import pytest
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerRepository
+from service.database.views.history import STEPS_A_PAGE
 from service.gateway_states import ACTIONS, ReasonCode
 from tests.api.web.test_lists import worker
 from tests.support.api_server import ApiServer
@@ -212,6 +213,31 @@ def test_availability_in_buckets(api: ApiServer, database: psycopg.Connection) -
     )
     for text in ("0", "201", "x", "", "1.5", "-1"):
         assert api.call("GET", f"{path}?buckets={text}").fields == ["buckets"]
+
+
+def test_more_transitions_than_a_statement_reads_are_added_up_alike(
+    api: ApiServer, database: psycopg.Connection
+) -> None:
+    gateway = api.gateway(api.factory()["id"])
+    created_ago(database, gateway, 80_000)
+    # Down for 3 s, up for 7 s.
+    flaps = 3 * STEPS_A_PAGE
+    database.execute(
+        "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
+        " SELECT %s, now() - (%s - n / 2 * 10 - n %% 2 * 3) * interval '1 s',"
+        " (ARRAY['connected', 'retrying'])[n %% 2 + 1], (ARRAY['retrying', 'connected'])[n %% 2 + 1], 1"
+        " FROM generate_series(0, %s) AS n",
+        [gateway["id"], flaps * 10, 2 * flaps - 1],
+    )
+    asked = datetime.fromisoformat(availability(api, gateway)["as_of"])
+    for pages, begin_s in ((3, flaps * 10), (1, STEPS_A_PAGE * 5)):
+        begin, end = asked - timedelta(seconds=begin_s - 1000), asked - timedelta(seconds=500)
+        part = availability(api, gateway, **{"from": begin.isoformat(), "to": end.isoformat()})
+        length = begin_s - 1500
+        assert part["wanted_seconds"] == length
+        assert part["down_seconds"] == pytest.approx(length * 0.3, abs=4), pages
+        assert part["outages"]["count"] == pytest.approx(length / 10, abs=1), pages
+        assert part["unknown_seconds"] == 0
 
 
 def test_only_wanted_time_counts(api: ApiServer) -> None:

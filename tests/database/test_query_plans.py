@@ -316,8 +316,11 @@ PAST_CASES = {
         {"gateway_id": GATEWAY, "before_id": 100_000, "limit": 50},
         {"gateway_events_gateway_id_id_idx"},
     ),
-    "history.FIND_STEPS": Case(
-        history.FIND_STEPS, {**DAY, "limit": 100_000}, {"gateway_events_gateway_id_id_idx"}
+    "history.FIND_STEP_BEFORE": Case(history.FIND_STEP_BEFORE, DAY, {"gateway_events_gateway_id_id_idx"}),
+    "history.FIND_STEPS_BEHIND": Case(
+        history.FIND_STEPS_BEHIND,
+        {"gateway_id": GATEWAY, "after_id": 100_000, "limit": history.STEPS_A_PAGE},
+        {"gateway_events_gateway_id_id_idx"},
     ),
     "history.FIND_DESIRED_STATE_CHANGES": Case(
         history.FIND_DESIRED_STATE_CHANGES,

@@ -1,7 +1,9 @@
 """The past of a gateway: its transitions, and how available it was."""
 
 import re
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from service.api.schemas.cursors import Cursor, encode_cursor, not_of_this_list, scope_of
@@ -24,6 +26,7 @@ from service.database.views.history import HistoryRepository
 MAX_RANGE = timedelta(days=366)
 MAX_STEPS = 100_000
 _DEFAULT_RANGE = timedelta(days=1)
+Item = TypeVar("Item")
 _EVENT_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -57,16 +60,22 @@ def find_availability(database: Executor, gateway_id: UUID, query: AvailabilityQ
     history = HistoryRepository(database)
     present = history.find_present(gateway_id)
     asked = Range(query, present.as_of)
-    steps = history.find_steps(gateway_id, asked.start, asked.end, MAX_STEPS)
+    steps = _no_more(history.find_steps(gateway_id, asked.start, asked.end))
     wishes = history.find_desired_state_changes(gateway_id, asked.start, asked.end, MAX_STEPS)
-    if max(len(steps), len(wishes)) >= MAX_STEPS:
-        raise invalid([detail("from", "has too many events since: ask for a shorter range", "range")])
-    availability = measure(present, steps, wishes, asked.start, asked.end)
+    availability = measure(present, steps, _no_more(wishes), asked.start, asked.end)
     response = AvailabilityResponse.of(gateway_id, asked.start, asked.end, present.as_of, availability)
     if query.buckets is None:
         return response
     buckets = divide(availability, asked.start, asked.end, query.buckets)
     return response.model_copy(update={"buckets": [BucketResponse.of(bucket) for bucket in buckets]})
+
+
+def _no_more(found: Iterable[Item]) -> Iterator[Item]:
+    """Raises InvalidRequestError where there are more than can be added up."""
+    for number, item in enumerate(found):
+        if number >= MAX_STEPS:
+            raise invalid([detail("from", "has too many events since: ask for a shorter range", "range")])
+        yield item
 
 
 def event_id_in(cursor: Cursor, scope: bytes) -> int:

@@ -1,6 +1,6 @@
 """How much of the time that a gateway was wanted it was connected: from transitions and wishes to sums."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -59,15 +59,18 @@ def link_of(state: str) -> Link:
 
 def measure(
     present: PresentState,
-    steps: Sequence[Step],
-    wishes: Sequence[DesiredStateChange],
+    steps: Iterable[Step],
+    wishes: Iterable[DesiredStateChange],
     start: datetime,
     end: datetime,
 ) -> Availability:
-    """From `start` to `end`, which is not in the future. Steps and wishes are in the order of their ids."""
+    """From `start` to `end`, which is not in the future. Steps and wishes are in the order of their ids.
+
+    Steps are taken as they come, once.
+    """
     known_from = min(end, max(start, _known_since(present, start)))
     links = spans(link_changes(present, steps), known_from, end)
-    wanted = spans([Change(wish.at, wish.is_wanted) for wish in wishes], known_from, end)
+    wanted = spans((Change(wish.at, wish.is_wanted) for wish in wishes), known_from, end)
     sums = {link: timedelta() for link in Link}
     outages: list[timedelta] = []
     wanted_spans: list[Span[Link]] = []
@@ -91,48 +94,55 @@ def measure(
     )
 
 
-def link_changes(present: PresentState, steps: Sequence[Step]) -> list[Change[Link]]:
+def link_changes(present: PresentState, steps: Iterable[Step]) -> Iterator[Change[Link]]:
     """When the link changed, from the beginning of what is known.
 
     A step that does not begin where the one before it led to tells that something in between was lost: from
     the one to the other nobody knows.
     """
-    first = link_of(steps[0].from_state if steps else present.stored_state)
-    changes = [Change(present.created_at, first)]
+    before = None
     for step in steps:
-        before = changes[-1]
-        at = max(step.at, before.at)
-        if before.value is not link_of(step.from_state):
-            changes[-1] = Change(before.at, Link.UNKNOWN)
-        changes.append(Change(at, link_of(step.to_state)))
+        begin = link_of(step.from_state)
+        if before is None:
+            before = Change(present.created_at, begin)
+        yield before if before.value is begin else Change(before.at, Link.UNKNOWN)
+        before = Change(max(step.at, before.at), link_of(step.to_state))
+    if before is None:
+        before = Change(present.created_at, link_of(present.stored_state))
+    yield before
     if present.unknown_since is not None:
-        changes.append(Change(max(present.unknown_since, changes[-1].at), Link.UNKNOWN))
-    return changes
+        yield Change(max(present.unknown_since, before.at), Link.UNKNOWN)
 
 
-def spans(changes: Sequence[Change[Value]], begin: datetime, end: datetime) -> list[Span[Value]]:
+def spans(changes: Iterable[Change[Value]], begin: datetime, end: datetime) -> Iterator[Span[Value]]:
     """What was what, between these times. Before the first change there is nothing."""
-    found: list[Span[Value]] = []
-    for number, change in enumerate(changes):
-        until = changes[number + 1].at if number + 1 < len(changes) else end
-        span = Span(max(change.at, begin), min(until, end), change.value)
-        if span.begin < span.end:
-            found.append(span)
-    return found
+    before = None
+    for change in changes:
+        if before is not None:
+            yield from _span(before, change.at, begin, end)
+        before = change
+    if before is not None:
+        yield from _span(before, end, begin, end)
 
 
-def overlap(links: Sequence[Span[Link]], wanted: Sequence[Span[bool]]) -> Iterator[Span[tuple[Link, bool]]]:
+def _span(change: Change[Value], until: datetime, begin: datetime, end: datetime) -> Iterator[Span[Value]]:
+    """As far as it is within, and takes any time."""
+    span = Span(max(change.at, begin), min(until, end), change.value)
+    if span.begin < span.end:
+        yield span
+
+
+def overlap(links: Iterator[Span[Link]], wanted: Iterator[Span[bool]]) -> Iterator[Span[tuple[Link, bool]]]:
     """The stretches in which neither changes, where both are known; oldest first."""
-    left, right = 0, 0
-    while left < len(links) and right < len(wanted):
-        link, wish = links[left], wanted[right]
+    link, wish = next(links, None), next(wanted, None)
+    while link is not None and wish is not None:
         begin, end = max(link.begin, wish.begin), min(link.end, wish.end)
         if begin < end:
             yield Span(begin, end, (link.value, wish.value))
         if link.end <= wish.end:
-            left += 1
+            link = next(links, None)
         else:
-            right += 1
+            wish = next(wanted, None)
 
 
 def _known_since(present: PresentState, start: datetime) -> datetime:

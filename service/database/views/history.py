@@ -1,6 +1,6 @@
 """The past of a gateway: its transitions, and what they and its wishes say about a stretch of time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,6 +8,8 @@ from uuid import UUID
 from service.database.engine.query import Executor, Query
 from service.database.rows import GatewayEvent
 from service.errors import GatewayNotFoundError
+
+STEPS_A_PAGE = 1000
 
 FIND_EVENTS = Query(
     """
@@ -68,30 +70,15 @@ class Step:
     to_state: str
 
 
-# Those within, the last one before and the first one behind: a step tells the states on both of its sides.
-FIND_STEPS = Query(
-    """
-    WITH steps AS NOT MATERIALIZED (
-        SELECT id, at, from_state, to_state
-        FROM gateway_events
-        WHERE gateway_id = %(gateway_id)s
-            AND (from_state IN ('connected', 'unknown') OR to_state IN ('connected', 'unknown'))
-    )
-    (SELECT id, at, from_state, to_state FROM steps WHERE at <= %(start)s ORDER BY id DESC LIMIT 1)
-    UNION ALL
-    (
-        SELECT id, at, from_state, to_state FROM steps
-        WHERE at > %(start)s AND at < %(end)s
-        ORDER BY id
-        LIMIT %(limit)s
-    )
-    UNION ALL
-    (SELECT id, at, from_state, to_state FROM steps WHERE at >= %(end)s ORDER BY id LIMIT 1)
-    ORDER BY id
-    """,
-    Step,
-    retryable=True,
-)
+# A step tells the states on both of its sides.
+_STEPS = """
+    SELECT id, at, from_state, to_state
+    FROM gateway_events
+    WHERE gateway_id = %(gateway_id)s
+        AND (from_state IN ('connected', 'unknown') OR to_state IN ('connected', 'unknown'))
+"""
+FIND_STEP_BEFORE = Query(_STEPS + " AND at <= %(start)s ORDER BY id DESC LIMIT 1", Step, retryable=True)
+FIND_STEPS_BEHIND = Query(_STEPS + " AND id > %(after_id)s ORDER BY id LIMIT %(limit)s", Step, retryable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +131,27 @@ class HistoryRepository:
             raise GatewayNotFoundError
         return present
 
-    def find_steps(self, gateway_id: UUID, start: datetime, end: datetime, limit: int) -> Sequence[Step]:
-        """Those within, at most `limit`, and one on each side if there is one; oldest first."""
-        return self._executor.fetch_all(
-            FIND_STEPS, {"gateway_id": gateway_id, "start": start, "end": end, "limit": limit}
-        )
+    def find_steps(self, gateway_id: UUID, start: datetime, end: datetime) -> Iterator[Step]:
+        """Those within, and one on each side if there is one; oldest first.
+
+        However many: they are read page by page, and others have their turn between two pages.
+        """
+        before = self._executor.fetch_one(FIND_STEP_BEFORE, {"gateway_id": gateway_id, "start": start})
+        after_id = 0
+        if before is not None:
+            yield before
+            after_id = before.id
+        while True:
+            page = self._executor.fetch_all(
+                FIND_STEPS_BEHIND, {"gateway_id": gateway_id, "after_id": after_id, "limit": STEPS_A_PAGE}
+            )
+            for step in page:
+                yield step
+                if step.at >= end:
+                    return
+            if len(page) < STEPS_A_PAGE:
+                return
+            after_id = page[-1].id
 
     def find_desired_state_changes(
         self, gateway_id: UUID, start: datetime, end: datetime, limit: int
