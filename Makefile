@@ -3,6 +3,7 @@
 # Named on the command line, never in the environment: many have a variable of this name for something else.
 PYTHON = python3
 NAME =
+FILE =
 # Whatever is set for other Pythons is none of this one's.
 RUN := .venv/bin/python -E
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE
@@ -12,7 +13,7 @@ SUITE ?=
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test coverage chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys take-over secrets types schema requirements lock clean install install-dev install-bench
+.PHONY: help run demo test coverage chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys backup check-backup restore take-over secrets types schema requirements lock clean install install-dev install-bench
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -63,6 +64,15 @@ token-revoke: install  ## end an API token at once: NAME=…
 
 rotate-keys: install  ## seal every password anew with ENCRYPTION_KEY, while everything runs
 	@exec $(RUN) -m devstack rotate-keys
+
+backup: install  ## dump the database into FILE=…, and check that the settings have the keys it needs
+	@exec $(RUN) -m devstack.backup make "$(FILE)"
+
+check-backup: install  ## check that the settings have the keys that the backup FILE=… needs
+	@exec $(RUN) -m devstack.backup check "$(FILE)"
+
+restore: install  ## restore the backup FILE=… into an empty database, which is then held
+	@exec $(RUN) -m devstack.backup restore "$(FILE)"
 
 take-over: install  ## let workers use a restored database, once none uses its original
 	@exec $(RUN) -m devstack take-over

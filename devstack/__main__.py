@@ -22,8 +22,11 @@ def main() -> int:
     if what in TOOLS or what in PARTS:
         # Of psycopg there is one implementation here; it looks for another when it is imported.
         os.environ.pop("PSYCOPG_IMPL", None)
+        from devstack.run.database import take_over  # noqa: PLC0415
         from devstack.run.tools import run_part, run_tool  # noqa: PLC0415
 
+        if what == "take-over":
+            return take_over()
         return run_tool(what, asked.arguments) if what in TOOLS else run_part(what)
     drop_foreign()
     return int(getattr(importlib.import_module(f"devstack.run.{what}"), what)())

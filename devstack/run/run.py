@@ -30,6 +30,14 @@ The API asks for tokens. A first one, from another terminal, shown once:
 
 Then add to each curl:  -H "Authorization: Bearer <token>"
 """
+HELD_TEXT = """\
+Millgate runs on {url}, but its database is held: it is a restored copy, so no worker uses it.
+Once no worker uses the original, from another terminal:
+
+  make take-over
+
+Data and logs: {data_dir}
+Ctrl-C stops everything."""
 READY_TEXT = """\
 Millgate is ready: {url}
 
@@ -98,10 +106,11 @@ def run_millgate(supervisor: Supervisor, stopping: StopRequest, settings: Mappin
         say("`make run` uses its own PostgreSQL: DATABASE_URL is ignored.")
     if unknown := unknown_names(PROJECT / ".env"):
         say(f"{unknown}.")
-    start_millgate(supervisor, os.environ, settings, address)
+    is_held = start_millgate(supervisor, os.environ, settings, address)
     if asks_for_tokens(address):
         say(HOW_TO_GET_IN)
-    say(READY_TEXT.format(url=address.base_url, data_dir=supervisor.data_dir))
+    text = HELD_TEXT if is_held else READY_TEXT
+    say(text.format(url=address.base_url, data_dir=supervisor.data_dir))
     while not stopping.wait(LOOK_AFTER_INTERVAL_S):
         supervisor.tick()
     say("Stopping …")

@@ -16,13 +16,15 @@ HEALTH_TIMEOUT_S = 2.0
 WORKER_STOP_LIMIT_S = 6.0
 API_STOP_LIMIT_S = 2.0
 MOST_WORKERS = 16
+READY = "/api/health/ready"
 
 
 def start_millgate(
     supervisor: Supervisor, environment: Mapping[str, str], settings: Mapping[str, str], address: Address
-) -> None:
+) -> bool:
     """Start all processes and wait until the API is ready.
 
+    Without waiting for a worker if the database is held; returns whether it is.
     `environment` is the children's, without the database's URL and the address; `settings` are for us.
     Raises StackError or StopAskedError; leaving the supervisor stops what was started.
     """
@@ -40,7 +42,10 @@ def start_millgate(
         own = {**seen, **WORKER_ENVIRONMENT, **metrics_setting(settings, position)}
         limits = {"stop_limit_s": WORKER_STOP_LIMIT_S, "stop_early": True}
         supervisor.start(supervisor.child(name, local(WORKER), own, **limits))
-    supervisor.wait_until(lambda: is_ready(address), READY_LIMIT_S, "API and worker to be ready")
+    held = is_held(postgres.url())
+    path = "/api/health" if held else READY
+    supervisor.wait_until(lambda: is_ok(address, path), READY_LIMIT_S, "API and worker to be ready")
+    return held
 
 
 def worker_names(settings: Mapping[str, str]) -> list[str]:
@@ -53,7 +58,23 @@ def worker_names(settings: Mapping[str, str]) -> list[str]:
 
 def is_ready(address: Address) -> bool:
     """Whether the API reports database, migrations and worker as ready."""
-    return status_of(address, "/api/health/ready") == http.HTTPStatus.OK
+    return is_ok(address, READY)
+
+
+def is_ok(address: Address, path: str) -> bool:
+    """Whether the API answers a GET with 200."""
+    return status_of(address, path) == http.HTTPStatus.OK
+
+
+def is_held(database_url: str) -> bool:
+    """Whether a migrated database is a copy that was not taken over. Raises StackError."""
+    import psycopg  # noqa: PLC0415  (only needed here, and slow to load)
+
+    try:
+        with psycopg.connect(database_url, connect_timeout=10) as connection:
+            return connection.execute("SELECT database_is_held()").fetchone() == (True,)
+    except psycopg.Error as error:
+        raise StackError(f"The database cannot be reached: {error}") from None
 
 
 def asks_for_tokens(address: Address) -> bool:

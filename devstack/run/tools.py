@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from devstack.advice import advice
 from devstack.commands import PARTS, TOOLS, local
-from devstack.errors import StackError
+from devstack.errors import NoDatabaseError, StackError
 from devstack.postgres.server import EmbeddedPostgres
 from devstack.project import PROJECT
 from devstack.run.environment import data_directory, own_server, without_foreign
@@ -76,7 +76,7 @@ def tool_environment() -> dict[str, str]:
             "Remove DATABASE_URL from .env to use the first, or give it to this command to use the other."
         )
     if not url and own is None:
-        raise StackError("No database: `make run` does not run here, and DATABASE_URL is not set.")
+        raise NoDatabaseError("No database: `make run` does not run here, and DATABASE_URL is not set.")
     print(f"Database: {place_of(own or url)}", file=sys.stderr)
     return {**without_foreign(os.environ), "DATABASE_URL": own} if own else own_server(os.environ)
 

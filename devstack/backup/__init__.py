@@ -1,0 +1,1 @@
+"""Backups of a database, and the encryption keys that they need."""
