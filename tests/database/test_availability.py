@@ -1,4 +1,4 @@
-"""Availability against second-by-second counting, and the cases that are easy to get wrong."""
+"""Availability compared with counting every second, and edge cases."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,14 +17,14 @@ STATES = ("connected", "unknown", "retrying")
 
 
 def at(seconds: float) -> datetime:
-    """That many seconds after the beginning."""
+    """Return the time that many seconds after the start."""
     return ZERO + timedelta(seconds=seconds)
 
 
 def present(
     stored: str = "connected", unknown_since: float | None = None, created: float = 0, pruned: float = -1000
 ) -> PresentState:
-    """Where the history leads to."""
+    """Return the present state that follows from the history."""
     return PresentState(
         created_at=at(created),
         stored_state=stored,
@@ -36,12 +36,12 @@ def present(
 
 
 def steps_of(moves: Sequence[tuple[float, str, str]]) -> list[Step]:
-    """In this order."""
+    """Return the entries in order."""
     return [Step(number, at(seconds), before, after) for number, (seconds, before, after) in enumerate(moves)]
 
 
-def wishes_of(moves: Sequence[tuple[float, bool]]) -> list[DesiredStateChange]:
-    """In this order."""
+def changes_of(moves: Sequence[tuple[float, bool]]) -> list[DesiredStateChange]:
+    """Return the entries in order."""
     return [
         DesiredStateChange(number, at(seconds), is_wanted)
         for number, (seconds, is_wanted) in enumerate(moves)
@@ -49,7 +49,7 @@ def wishes_of(moves: Sequence[tuple[float, bool]]) -> list[DesiredStateChange]:
 
 
 def seconds(measured: Availability) -> tuple[float, float, float, float, list[float]]:
-    """Wanted, connected, down, unknown, outages."""
+    """Return seconds wanted, connected, down and unknown, and the outages."""
     sums = (measured.wanted, measured.connected, measured.down, measured.unknown)
     wanted, connected, down, unknown = (length.total_seconds() for length in sums)
     return wanted, connected, down, unknown, [length.total_seconds() for length in measured.outages]
@@ -57,7 +57,7 @@ def seconds(measured: Availability) -> tuple[float, float, float, float, list[fl
 
 @st.composite
 def chains(draw: st.DrawFn) -> list[tuple[float, str, str]]:
-    """Transitions that follow one another."""
+    """Generate consecutive transitions."""
     times = sorted(draw(st.lists(st.integers(0, END), max_size=12)))
     states = draw(st.lists(st.sampled_from(STATES), min_size=len(times) + 1, max_size=len(times) + 1))
     return [(time, states[n], states[n + 1]) for n, time in enumerate(times)]
@@ -65,19 +65,19 @@ def chains(draw: st.DrawFn) -> list[tuple[float, str, str]]:
 
 @given(
     chain=chains(),
-    wishes=st.lists(st.tuples(st.integers(1, END), st.booleans()), max_size=6),
+    changes=st.lists(st.tuples(st.integers(1, END), st.booleans()), max_size=6),
     start=st.integers(0, END - 1),
     length=st.integers(1, END),
     stored=st.sampled_from(STATES[::2]),
 )
-def test_it_agrees_with_counting_each_second(
+def test_availability_equals_counting_each_second(
     chain: list[tuple[float, str, str]],
-    wishes: list[tuple[float, bool]],
+    changes: list[tuple[float, bool]],
     start: int,
     length: int,
     stored: str,
 ) -> None:
-    wishes = [(0, True), *sorted(wishes, key=lambda wish: wish[0])]
+    changes = [(0, True), *sorted(changes, key=lambda change: change[0])]
     end = min(END, start + length)
     counted = {"connected": 0, "unknown": 0, "retrying": 0}
     outages: list[float] = []
@@ -87,7 +87,7 @@ def test_it_agrees_with_counting_each_second(
         for moment, _, after in chain:
             if moment <= second:
                 state = after
-        is_wanted = [wish for moment, wish in wishes if moment <= second][-1]
+        is_wanted = [change for moment, change in changes if moment <= second][-1]
         if is_wanted:
             counted[state] += 1
         if is_wanted and state == "retrying":
@@ -95,7 +95,7 @@ def test_it_agrees_with_counting_each_second(
             is_open = True
         elif not is_wanted or state == "connected":
             is_open = False
-    measured = measure(present(stored), steps_of(chain), wishes_of(wishes), at(start), at(end))
+    measured = measure(present(stored), steps_of(chain), changes_of(changes), at(start), at(end))
     assert seconds(measured) == (
         sum(counted.values()), counted["connected"], counted["retrying"], counted["unknown"], outages,
     )  # fmt: skip
@@ -161,12 +161,12 @@ def test_many_outages_take_one_pass() -> None:
     ("moves", "expected"),
     [
         ([], (100, 100, 0, 0, [])),
-        # Killed, taken over: nobody knows for a while, then it is known to be away.
+        # The worker was killed and its gateway taken over: unknown for a while, then down.
         (
             [(40, "connected", "unknown"), (50, "unknown", "disconnected"), (52, "connecting", "connected")],
             (100, 88, 2, 10, [2]),
         ),
-        # Away before and behind what nobody knows: one outage.
+        # Down before and after unknown time: one outage.
         (
             [
                 (10, "connected", "retrying"), (20, "retrying", "unknown"), (30, "unknown", "disconnected"),
@@ -174,9 +174,9 @@ def test_many_outages_take_one_pass() -> None:
             ],
             (100, 75, 15, 10, [15]),
         ),
-        # Reported late, and so out of order by a little: the order of the ids counts.
+        # Reported late and slightly out of order: the order of the ids counts.
         ([(40, "connected", "retrying"), (39, "retrying", "connected")], (100, 100, 0, 0, [])),
-        # A step in between was lost: from the one to the other nobody knows.
+        # A transition in between was lost: the time between the others is unknown.
         ([(20, "retrying", "connected"), (60, "connecting", "connected")], (100, 40, 20, 40, [20])),
         ([(20, "connected", "retrying"), (60, "connected", "retrying")], (100, 20, 40, 40, [40])),
     ],
@@ -184,29 +184,29 @@ def test_many_outages_take_one_pass() -> None:
 def test_cases_that_are_easy_to_get_wrong(
     moves: list[tuple[float, str, str]], expected: tuple[float, float, float, float, list[float]]
 ) -> None:
-    measured = measure(present(), steps_of(moves), wishes_of([(0, True)]), at(0), at(END))
+    measured = measure(present(), steps_of(moves), changes_of([(0, True)]), at(0), at(END))
     assert seconds(measured) == expected
 
 
-def test_what_its_worker_does_not_say_any_more_is_unknown_from_its_last_word_on() -> None:
+def test_time_after_the_workers_last_report_is_unknown() -> None:
     moves = steps_of([(20, "disconnected", "connected")])
-    measured = measure(present(unknown_since=90), moves, wishes_of([(0, True)]), at(0), at(END))
+    measured = measure(present(unknown_since=90), moves, changes_of([(0, True)]), at(0), at(END))
     assert seconds(measured) == (100, 70, 20, 10, [20])
-    # The last word cannot be older than the last step.
-    measured = measure(present(unknown_since=10), moves, wishes_of([(0, True)]), at(0), at(END))
+    # The last report cannot be older than the last transition.
+    measured = measure(present(unknown_since=10), moves, changes_of([(0, True)]), at(0), at(END))
     assert seconds(measured) == (100, 0, 20, 80, [20])
 
 
-def test_what_is_not_known_is_not_counted_and_said() -> None:
-    wanted = wishes_of([(0, True)])
+def test_unknown_time_is_reported_and_not_counted() -> None:
+    wanted = changes_of([(0, True)])
     pruned = measure(present(pruned=30), [], wanted, at(0), at(END))
     assert (pruned.known_from, pruned.wanted) == (at(30), timedelta(seconds=70))
-    whole = measure(present(created=40, pruned=30), [], wishes_of([(40, True)]), at(0), at(END))
-    assert (whole.known_from, whole.wanted) == (at(0), timedelta(seconds=60)), "it was not there before"
-    migrated = measure(present(created=-50), [], wishes_of([(60, True)]), at(0), at(END))
+    whole = measure(present(created=40, pruned=30), [], changes_of([(40, True)]), at(0), at(END))
+    assert (whole.known_from, whole.wanted) == (at(0), timedelta(seconds=60)), "it did not exist before"
+    migrated = measure(present(created=-50), [], changes_of([(60, True)]), at(0), at(END))
     assert migrated.known_from == at(0)
     unknown_wish = PresentState(at(-50), "connected", None, at(-1000), at(60), at(END))
-    measured = measure(unknown_wish, [], wishes_of([(60, True)]), at(0), at(END))
+    measured = measure(unknown_wish, [], changes_of([(60, True)]), at(0), at(END))
     assert (measured.known_from, measured.wanted) == (at(60), timedelta(seconds=40))
     never = PresentState(at(-50), "connected", None, at(-1000), None, at(END))
     measured = measure(never, [], [], at(0), at(END))

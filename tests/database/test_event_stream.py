@@ -1,4 +1,4 @@
-"""The stream of events after its rows were moved to where transactions are counted differently."""
+"""The event stream after a restore to a server with other transaction ids."""
 
 import subprocess
 import uuid
@@ -31,7 +31,7 @@ HAPPEN = """
 
 @pytest.fixture
 def restored_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[str]:
-    """An empty database, to restore into."""
+    """Yield the URL of an empty database to restore into."""
     name = f"test_{uuid.uuid4().hex}"
     server_admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
     try:
@@ -41,15 +41,13 @@ def restored_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[
 
 
 def read(connection: psycopg.Connection, after: StreamPosition) -> list[str | None]:
-    """The messages of the reasons behind a place."""
+    """Return the reasons' messages of the events after a position."""
     stream = EventStreamRepository(ConnectionExecutor(connection))
     part = stream.read(StreamPlace(stream.find_stream(), after), None, 100)
     return [event.reason_message for event in part.events]
 
 
-def test_what_is_restored_keeps_its_order_and_is_before_what_is_new(
-    database_url: str, restored_url: str
-) -> None:
+def test_restored_events_keep_their_order_and_precede_new_ones(database_url: str, restored_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(FILL.encode())
         for message in ("first", "second", "third"):
@@ -71,11 +69,11 @@ def test_what_is_restored_keeps_its_order_and_is_before_what_is_new(
         assert written[0] != numbers
         stream = EventStreamRepository(ConnectionExecutor(connection))
         beginning = StreamPosition(0, 0)
-        wait_until(lambda: len(read(connection, beginning)) == 3, LIMIT_S, "all to be in the stream")
+        wait_until(lambda: len(read(connection, beginning)) == 3, LIMIT_S, "all events to be in the stream")
         assert read(connection, beginning) == ["first", "second", "third"]
         newest = stream.find_newest()
         connection.execute(HAPPEN, ["fourth"])
-        wait_until(lambda: read(connection, newest) == ["fourth"], LIMIT_S, "what is new")
+        wait_until(lambda: read(connection, newest) == ["fourth"], LIMIT_S, "the new event")
         with pytest.raises(EventCursorExpiredError):
             stream.read(StreamPlace("another", newest), None, 100)
 

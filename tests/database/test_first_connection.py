@@ -1,4 +1,4 @@
-"""What a process says of a database that it cannot connect to."""
+"""Messages of a process that cannot connect to its database."""
 
 import signal
 import subprocess
@@ -24,13 +24,13 @@ from tests.support.waiting import wait_until
 WORKER = (sys.executable, "-m", "workers")
 TOKENS = (sys.executable, "-m", "service.manage_tokens", "list")
 ROTATE = (sys.executable, "-m", "service.rotate_keys")
-# Far less than the 30 s for which a database may be away at the start.
+# Far less than the 30 s of waiting for a database at the start.
 AT_ONCE_S = 15
 pytestmark = pytest.mark.req("QUAL-06")
 
 
 def wrong(database_url: str, change: str) -> str:
-    """The URL with one mistake in it."""
+    """Return the URL with one mistake."""
     parts = urlsplit(database_url)
     if change == "password":
         return database_url.replace(f":{parts.password}@", ":hidden-and-wrong@")
@@ -56,7 +56,7 @@ def wrong(database_url: str, change: str) -> str:
 @pytest.mark.parametrize(
     "command", [local(API), WORKER, TOKENS, ROTATE], ids=["api", "worker", "tokens", "keys"]
 )
-def test_what_no_wait_can_mend_ends_at_once(
+def test_a_permanent_connection_error_is_raised_without_waiting(
     database_url: str, command: tuple[str, ...], change: str, reason: str
 ) -> None:
     done = subprocess.run(
@@ -81,7 +81,7 @@ def environment(url: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("command", [local(API), WORKER], ids=["api", "worker"])
-def test_a_wait_says_why_at_once_and_ends_with_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_wait_logs_its_reason_and_ends_with_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
     log_path = tmp_path / "log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
@@ -123,13 +123,15 @@ def test_the_last_line_has_the_last_reason() -> None:
 @pytest.mark.parametrize(
     "url", ["postgresql://u:pa@hidden.invalid@h/d", "postgresql://u:hidden@none.invalid/d"]
 )
-def test_a_piece_of_a_password_is_not_shown(url: str) -> None:
+def test_part_of_a_password_is_not_shown(url: str) -> None:
     with pytest.raises(ConfigurationError, match="percent-encoded") as caught:
         connect_first(config_of(url), "x", wait_s=0, say=lambda _: None, pause=Event().wait)
     assert "hidden" not in str(caught.value)
 
 
-def test_a_server_that_is_full_is_waited_for(server_admin: psycopg.Connection, database_url: str) -> None:
+def test_a_server_at_its_connection_limit_is_waited_for(
+    server_admin: psycopg.Connection, database_url: str
+) -> None:
     name = sql.Identifier(urlsplit(database_url).path[1:])
     server_admin.execute(sql.SQL("CREATE ROLE once LOGIN PASSWORD 'once' CONNECTION LIMIT 0"))
 

@@ -1,4 +1,4 @@
-"""The kept number of gateways is the number that there are, whoever changes it, and nobody waits for it."""
+"""The counters of gateways are correct after any write, and no writer waits for another."""
 
 import random
 import threading
@@ -31,7 +31,7 @@ INSERT_MANY = """
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection as the service has them."""
+    """Open a connection as the service does."""
     with connect(config_for(database_url), "test") as connection:
         yield connection
 
@@ -55,7 +55,7 @@ def create(connection: psycopg.Connection, factory_id: UUID) -> UUID:
 
 
 def assert_kept(connection: psycopg.Connection) -> None:
-    """What is kept is what is there, in all and of each factory."""
+    """Assert that the counters are correct, in total and per factory."""
     gateways = GatewayRepository(ConnectionExecutor(connection))
     counted = connection.execute(
         "SELECT f.id, count(g.id) FROM factories AS f LEFT JOIN gateways AS g"
@@ -67,7 +67,7 @@ def assert_kept(connection: psycopg.Connection) -> None:
     )
 
 
-def test_the_number_is_kept_over_every_change(connection: psycopg.Connection) -> None:
+def test_the_count_is_correct_after_every_change(connection: psycopg.Connection) -> None:
     executor = ConnectionExecutor(connection)
     factories, gateways = FactoryRepository(executor), GatewayRepository(executor)
     one, other = (factories.create({"name": name}).id for name in ("one", "other"))
@@ -89,7 +89,7 @@ def test_the_number_is_kept_over_every_change(connection: psycopg.Connection) ->
             change()
         assert_kept(connection)
     assert gateways.count() == 0
-    # Triggers that are switched off for a session that loads data are not these.
+    # These triggers run even in a session that turns off triggers to load data.
     connection.execute("SET session_replication_role = replica")
     connection.execute(INSERT_MANY, {"factory_id": one, "prefix": "R-", "count": 10})
     connection.execute("RESET session_replication_role")
@@ -98,7 +98,7 @@ def test_the_number_is_kept_over_every_change(connection: psycopg.Connection) ->
     assert_kept(connection)
 
 
-def test_what_is_taken_back_is_not_counted(connection: psycopg.Connection) -> None:
+def test_a_rolled_back_change_is_not_counted(connection: psycopg.Connection) -> None:
     factory_id = FactoryRepository(ConnectionExecutor(connection)).create({"name": "x"}).id
     create(connection, factory_id)
     with connection.transaction(force_rollback=True):
@@ -107,7 +107,7 @@ def test_what_is_taken_back_is_not_counted(connection: psycopg.Connection) -> No
     assert GatewayRepository(ConnectionExecutor(connection)).count() == 1
 
 
-def test_nobody_waits_for_who_has_not_committed(connection: psycopg.Connection, database_url: str) -> None:
+def test_a_writer_waits_for_no_uncommitted_one(connection: psycopg.Connection, database_url: str) -> None:
     factory_id = FactoryRepository(ConnectionExecutor(connection)).create({"name": "x"}).id
     create(connection, factory_id)
     with connect(config_for(database_url), "test") as another:
@@ -120,7 +120,7 @@ def test_nobody_waits_for_who_has_not_committed(connection: psycopg.Connection, 
     assert_kept(connection)
 
 
-def test_the_number_is_kept_while_many_write_at_once(
+def test_the_count_is_correct_with_many_concurrent_writers(
     connection: psycopg.Connection, database_url: str
 ) -> None:
     factories = FactoryRepository(ConnectionExecutor(connection))
@@ -150,13 +150,13 @@ def test_the_number_is_kept_while_many_write_at_once(
         thread.join(60)
     assert not failures
     assert_kept(connection)
-    # As many rows as were ever changed at once, not as many as there were changes.
+    # One row per concurrent writer, not one per change.
     (rows,) = connection.execute("SELECT count(*) FROM gateway_counts").fetchone() or (0,)
     assert rows <= WRITERS * (len(ids) + 1)
 
 
 @pytest.mark.req("GATEWAY-02")
-def test_a_total_is_exact_where_it_is_kept_and_bounded_elsewhere(connection: psycopg.Connection) -> None:
+def test_a_total_is_exact_where_it_is_counted_and_limited_elsewhere(connection: psycopg.Connection) -> None:
     executor = ConnectionExecutor(connection)
     gateways = GatewayRepository(executor)
     factory_id = FactoryRepository(executor).create({"name": "x"}).id

@@ -1,4 +1,4 @@
-"""States and reasons are the same words in the code, in the schema and in the API's types."""
+"""States and reasons are the same in the code, the schema and the API's types."""
 
 import re
 from typing import get_args
@@ -27,7 +27,7 @@ REPORTED = [*State, UNKNOWN]
 
 
 def words_of(connection: psycopg.Connection, constraint: str) -> list[str]:
-    """The texts that a CHECK constraint allows."""
+    """Return the texts that a CHECK constraint allows."""
     row = connection.execute(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", [constraint]
     ).fetchone()

@@ -1,4 +1,4 @@
-"""What PostgreSQL renders is what the API's models make of the same row, whatever is in it."""
+"""JSON rendered by PostgreSQL equals that of the API's models for any row."""
 
 import json
 from collections.abc import Iterator
@@ -51,25 +51,25 @@ TIMES = [
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection as the service has them."""
+    """Open a connection as the service does."""
     with connect(config_for(database_url), "test") as connection:
         yield connection
 
 
 @pytest.fixture
 def factories(connection: psycopg.Connection) -> FactoryRepository:
-    """On the test's database."""
+    """Return a repository on the test's database."""
     return FactoryRepository(ConnectionExecutor(connection))
 
 
 @pytest.fixture
 def gateways(connection: psycopg.Connection) -> GatewayRepository:
-    """On the test's database."""
+    """Return a repository on the test's database."""
     return GatewayRepository(ConnectionExecutor(connection))
 
 
 def plain(body: bytes) -> dict[str, Any]:
-    """A body's fields in their order, its times as times, which are written as the API writes all of them."""
+    """Return a body's fields in order, with parsed times; assert the API's time format."""
     fields: dict[str, Any] = json.loads(body)
     for name, value in fields.items():
         if name.endswith("_at") and value is not None:
@@ -80,19 +80,19 @@ def plain(body: bytes) -> dict[str, Any]:
 
 
 def assert_same(rendered: bytes, model: FactoryResponse | GatewayResponse) -> None:
-    """Field by field, in the same order, the metadata's too."""
+    """Compare field by field, including the order, also in the metadata."""
     ours, theirs = plain(rendered), plain(model.model_dump_json().encode())
     assert list(ours.items()) == list(theirs.items())
     assert json.dumps(ours["metadata"]) == json.dumps(theirs["metadata"])
 
 
 def as_response(row: ListedGateway) -> GatewayResponse:
-    """What the API calls gateway_id is device_id in the schema."""
+    """Return the API's model of a row; its gateway_id is device_id in the schema."""
     return GatewayResponse.model_validate({**asdict(row), "gateway_id": row.device_id})
 
 
 def fill(connection: psycopg.Connection, factory_id: UUID) -> None:
-    """A gateway for each odd text, metadata and time, some of them deleted, and some heard of."""
+    """Insert a gateway for each odd text, metadata and time, some deleted, some with a last contact."""
     count = max(len(TEXTS), len(METADATA), len(TIMES))
     for number in range(count):
         text, at = TEXTS[number % len(TEXTS)], TIMES[number % len(TIMES)]
@@ -130,7 +130,7 @@ def fill(connection: psycopg.Connection, factory_id: UUID) -> None:
 
 @pytest.mark.req("GATEWAY-02", "GATEWAY-03", "REPO-06")
 @pytest.mark.parametrize("is_deleted", [False, True])
-def test_gateways_are_rendered_as_the_model_shows_them(
+def test_gateway_json_equals_the_models(
     connection: psycopg.Connection,
     factories: FactoryRepository,
     gateways: GatewayRepository,
@@ -153,7 +153,7 @@ def test_gateways_are_rendered_as_the_model_shows_them(
 
 @pytest.mark.req("FACTORY-02", "FACTORY-03", "REPO-06")
 @pytest.mark.parametrize("is_deleted", [False, True])
-def test_factories_are_rendered_as_the_model_shows_them(
+def test_factory_json_equals_the_models(
     connection: psycopg.Connection, factories: FactoryRepository, is_deleted: bool
 ) -> None:
     for number, at in enumerate(TIMES):
@@ -181,7 +181,7 @@ def test_factories_are_rendered_as_the_model_shows_them(
 
 
 @pytest.mark.req("REPO-03", "REPO-04", "REPO-06")
-def test_what_is_written_is_rendered_as_it_is_read(
+def test_a_write_returns_the_same_json_as_a_read(
     connection: psycopg.Connection, factories: FactoryRepository, gateways: GatewayRepository
 ) -> None:
     factory = factories.create_json({"name": TEXTS[1], "metadata": METADATA[3]})
@@ -205,7 +205,7 @@ def test_what_is_written_is_rendered_as_it_is_read(
     assert_same(renamed.body, as_response(row))
 
 
-def test_times_are_written_alike_whatever_the_databases_date_style(
+def test_times_are_formatted_alike_with_any_date_style(
     connection: psycopg.Connection, factories: FactoryRepository, database_url: str
 ) -> None:
     name = connection.info.dbname

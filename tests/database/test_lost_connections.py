@@ -1,4 +1,4 @@
-"""A write is not repeated, so that none is sent over a connection that is known to be lost."""
+"""A write is not retried, so none may be sent over a connection known to be lost."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def pool(database_url: str) -> Iterator[Database]:
 
 
 @pytest.mark.req("GATEWAY-08")
-def test_not_even_over_one_that_another_thread_gives_back_meanwhile(
+def test_a_lost_connection_returned_by_another_thread_is_not_used(
     pool: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as database:
@@ -32,7 +32,7 @@ def test_not_even_over_one_that_another_thread_gives_back_meanwhile(
         mine, others = inner.getconn(), inner.getconn()
         for lost in (mine, others):
             database.execute("SELECT pg_terminate_backend(%s)", [lost.info.backend_pid])
-        wait_until(lambda: has_pending_input(mine) and has_pending_input(others), what="the server's goodbye")
+        wait_until(lambda: has_pending_input(mine) and has_pending_input(others), what="the end of both")
         inner.putconn(mine)
         check = inner.check
 

@@ -1,6 +1,6 @@
-"""Migrations since the last release, on a database in use: what they change, and whom they keep waiting."""
+"""Migrations since the last release on a database in use: their changes, and how long they block others."""
 
-# Every value in these statements is written in this file.
+# All values in these statements are constants of this file.
 # ruff: noqa: S608
 
 import shutil
@@ -27,7 +27,7 @@ NEWER = sorted(
 )
 BUSY = ("factories", "gateways", "gateway_connections", "gateway_events", "workers")
 RENAMED = {"gateway_wishes": "desired_state_changes"}
-"""What became of their names since the release."""
+"""New names of tables since the release."""
 ROWS = """
     INSERT INTO organizations (id, name)
     VALUES ('00000000-0000-7000-8000-000000000001', 'Default organization') ON CONFLICT DO NOTHING;
@@ -58,7 +58,7 @@ COUNT_TOLD = "SELECT count(*) FROM gateway_events WHERE reason_message LIKE '%ca
 
 @pytest.fixture
 def released_url(server_admin: psycopg.Connection, server_url: str, tmp_path: Path) -> Iterator[str]:
-    """A database of the last release with a few rows, and in `tmp_path` a folder for migrations."""
+    """Yield a database of the last release with a few rows; make a migrations folder in `tmp_path`."""
     (tmp_path / FOLDER).mkdir(parents=True)
     with empty_database_of(RELEASES[-1], server_admin, server_url) as url:
         with psycopg.connect(url) as connection:
@@ -68,20 +68,20 @@ def released_url(server_admin: psycopg.Connection, server_url: str, tmp_path: Pa
 
 @pytest.fixture
 def released(released_url: str) -> Iterator[psycopg.Connection]:
-    """A connection to it, in no transaction."""
+    """Open a connection to it on autocommit."""
     with psycopg.connect(released_url, autocommit=True, options="-c statement_timeout=20s") as connection:
         yield connection
 
 
 def busy_tables(connection: psycopg.Connection) -> list[str]:
-    """The busy tables by the names that they have now."""
+    """Return the busy tables by their current names."""
     row = connection.execute("SELECT ARRAY(SELECT relname FROM pg_class WHERE relkind = 'r')").fetchone()
     assert row is not None
     return [table if table in row[0] else RENAMED[table] for table in BUSY]
 
 
 def places(connection: psycopg.Connection) -> list[list[str]]:
-    """Where the rows of the busy tables are stored: in which file, and where in it."""
+    """Return the storage file and position of each row of the busy tables."""
     query = "SELECT pg_relation_filenode('{0}') || ctid::text FROM {0} ORDER BY ctid"
     return [
         [place for (place,) in connection.execute(query.format(table).encode())]
@@ -90,10 +90,8 @@ def places(connection: psycopg.Connection) -> list[list[str]]:
 
 
 @pytest.mark.req("DB-02")
-def test_rows_that_stay_as_they_are_are_not_written_anew(
-    released: psycopg.Connection, released_url: str
-) -> None:
-    """Else the whole table is locked for as long as that takes."""
+def test_unchanged_rows_are_not_rewritten(released: psycopg.Connection, released_url: str) -> None:
+    """Rewriting would lock the whole table meanwhile."""
     before = places(released)
     assert all(before)
     migrate(released_url)
@@ -101,13 +99,13 @@ def test_rows_that_stay_as_they_are_are_not_written_anew(
 
 
 @pytest.mark.req("DB-02")
-def test_no_migration_waits_for_a_table_for_long(released_url: str, tmp_path: Path) -> None:
-    """While one waits for a dump that reads the table, everybody else waits behind it."""
+def test_no_migration_waits_long_for_a_table_lock(released_url: str, tmp_path: Path) -> None:
+    """While a migration waits for a dump that reads the table, all other clients queue after it."""
     for path in NEWER:
         shutil.copy(path, tmp_path / FOLDER)
         with psycopg.connect(released_url) as dump:
             dump.execute(f"LOCK TABLE {', '.join(busy_tables(dump))} IN ACCESS SHARE MODE".encode())
-            begun = subprocess.run(
+            ran = subprocess.run(
                 local(MIGRATE),
                 cwd=tmp_path,
                 env={"DATABASE_URL": released_url},
@@ -116,19 +114,17 @@ def test_no_migration_waits_for_a_table_for_long(released_url: str, tmp_path: Pa
                 timeout=20,
                 check=False,
             )
-        assert begun.returncode == 0 or "lock timeout" in begun.stderr, f"{path.name}: {begun.stderr}"
+        assert ran.returncode == 0 or "lock timeout" in ran.stderr, f"{path.name}: {ran.stderr}"
         migrate(released_url, tmp_path)
 
 
 @pytest.mark.req("DB-02")
-def test_old_events_are_of_the_factory_where_their_gateway_is(
-    released: psycopg.Connection, released_url: str
-) -> None:
+def test_old_events_get_the_factory_of_their_gateway(released: psycopg.Connection, released_url: str) -> None:
     before = released.execute("SELECT id, written_by::text FROM gateway_events ORDER BY id").fetchall()
     migrate(released_url)
     after = released.execute("SELECT id, modified_xid::text FROM gateway_events ORDER BY id").fetchall()
     assert after == before
-    behind = {
+    cursor = {
         "modified_xid": "0",
         "id": 0,
         "last_modified_xid": before[-1][1],
@@ -136,12 +132,12 @@ def test_old_events_are_of_the_factory_where_their_gateway_is(
         "limit": 9,
     }
     for gateway, factory in released.execute("SELECT id, factory_id FROM gateways").fetchall():
-        told = released.execute(FIND_BETWEEN.sql, {**behind, "factory_id": factory}).fetchall()
-        assert [(row[1], row[12]) for row in told] == [(gateway, factory)]
+        found = released.execute(FIND_BETWEEN.sql, {**cursor, "factory_id": factory}).fetchall()
+        assert [(row[1], row[12]) for row in found] == [(gateway, factory)]
 
 
 @pytest.mark.req("DB-02", "GATEWAY-07")
-def test_what_gateways_said_of_a_refusal_is_forgotten_while_the_database_is_in_use(
+def test_rejection_texts_of_gateways_are_removed_while_the_database_is_in_use(
     released: psycopg.Connection, released_url: str, tmp_path: Path
 ) -> None:
     for path in NEWER:
@@ -153,23 +149,23 @@ def test_what_gateways_said_of_a_refusal_is_forgotten_while_the_database_is_in_u
     with ThreadPoolExecutor(1) as pool, psycopg.connect(released_url) as busy:
         busy.execute("SELECT FROM gateway_events ORDER BY id DESC LIMIT 1 FOR UPDATE")
         migrating = pool.submit(migrate, released_url)
-        # It has committed what it did, and waits for the last.
+        # It has committed its batches and waits for the last row.
         wait_until(
-            lambda: released.execute(COUNT_TOLD).fetchone() != (20_000,), 30, "the first to be forgotten"
+            lambda: released.execute(COUNT_TOLD).fetchone() != (20_000,), 30, "the first to be removed"
         )
         busy.rollback()
         migrating.result()
-    # A worker of the release may still be there.
+    # A worker of the release may still run.
     released.execute(RECORD_REFUSALS.encode(), [1])
     for table in ("gateway_events", "gateway_connections"):
-        told = released.execute(
+        found = released.execute(
             f"SELECT DISTINCT reason_message FROM {table} WHERE reason_message IS NOT NULL".encode()
         ).fetchall()
-        assert told == [("The gateway rejected the login.",)]
+        assert found == [("The gateway rejected the login.",)]
 
 
 @pytest.mark.req("DB-02", "GATEWAY-07")
-def test_words_that_a_present_worker_lets_through_are_kept(database_url: str) -> None:
+def test_texts_that_a_current_worker_writes_are_kept(database_url: str) -> None:
     shown = "The gateway rejected the login: Password: …."
     with psycopg.connect(database_url) as connection:
         connection.execute(ROWS)
@@ -184,15 +180,15 @@ def test_words_that_a_present_worker_lets_through_are_kept(database_url: str) ->
             """,
             [shown],
         )
-        told = connection.execute(
+        found = connection.execute(
             "SELECT DISTINCT reason_message FROM gateway_events WHERE reason_code = 'login_rejected'"
         ).fetchall()
-    assert told == [(shown,)]
+    assert found == [(shown,)]
 
 
 @pytest.mark.req("DB-02", "GATEWAY-07")
 def test_an_older_version_sends_no_confined_password_anywhere(database_url: str) -> None:
-    """It does not know where it may go, so such a gateway is left to whoever connects it again."""
+    """It does not know the password's allowed targets, so it leaves such a gateway to a newer version."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(ROWS)
         connection.execute("UPDATE gateways SET password_is_confined = TRUE WHERE device_id = 'CTC-There'")

@@ -1,4 +1,4 @@
-"""Rows from before texts had one normal form are brought into it, and none is lost."""
+"""Rows from before texts had one normal form are normalized, and none is lost."""
 
 import psycopg
 import pytest
@@ -8,7 +8,7 @@ from tests.database.test_schema import MIGRATIONS, migrate_down
 from tests.support.database_server import migrate
 
 FIRST = "20261125000301"
-# All that the normal form takes away around a text.
+# All characters that the normal form strips from a text.
 STRAYS = "".join(
     chr(code)
     for code in range(1, 0x10000)
@@ -21,14 +21,14 @@ GATEWAY = """
 
 
 def take_back(database_url: str) -> None:
-    """To the schema before the migration."""
+    """Take the schema back to before the migration."""
     for path in MIGRATIONS.glob("*.sql"):
         if path.name >= FIRST:
             migrate_down(database_url)
 
 
 @pytest.mark.req("DB-02")
-def test_older_texts_come_into_their_normal_form(database_url: str) -> None:
+def test_older_texts_are_normalized(database_url: str) -> None:
     take_back(database_url)
     assert 80 < len(STRAYS) < 150
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -45,7 +45,7 @@ def test_older_texts_come_into_their_normal_form(database_url: str) -> None:
             ("CTC-3 ", "conflicts with the next", None, None),
             ("CTC-3\t", "conflicts with the one before", None, None),
             ("C\u00adTC\xa0\u200b4", "hidden", None, None),
-            ("\u200b", "nothing would be left", None, None),
+            ("\u200b", "would become empty", None, None),
         ):
             connection.execute(GATEWAY, [gateway_id, name, model, deleted_at])
         generations = "SELECT id, generation, desired_state, sealed_password FROM gateways ORDER BY id"
@@ -65,5 +65,5 @@ def test_older_texts_come_into_their_normal_form(database_url: str) -> None:
         ("CTC-3 ", "conflicts with the next", None),
         ("CTC-3\t", "conflicts with the one before", None),
         ("CTC 4", "hidden", None),
-        ("\u200b", "nothing would be left", None),
+        ("\u200b", "would become empty", None),
     ]

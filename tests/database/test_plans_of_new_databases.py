@@ -1,6 +1,6 @@
-"""A database that is filled for the first time: what is written of a connection costs the same beside many.
+"""In a newly filled database, writing one connection costs the same beside many others.
 
-Without statistics: autovacuum comes by once a minute, and ten thousand gateways connect in less.
+There are no statistics yet: autovacuum runs once a minute, and ten thousand gateways connect in less.
 """
 
 import json
@@ -57,7 +57,7 @@ def test_each_connection_is_compared_with_its_own_report(
 
 
 def compared_rows(node: dict[str, Any]) -> float:
-    """How many rows the plan's nodes looked at, in all their turns."""
+    """Return how many rows the plan's nodes read in all loops."""
     looked_at = node["Actual Rows"] + sum(
         value for key, value in node.items() if key.startswith("Rows Removed")
     )

@@ -1,4 +1,4 @@
-"""Statements are prepared once a connection, and again where the server does not know them any more."""
+"""Statements are prepared once per connection, and again when the server has lost them."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from service.database.engine.query import Command, Parameters, Query
 from service.errors import DatabaseUnavailableError
 from tests.support.database_pools import config_for
 
-# Unseen by psycopg, as if the session were another one.
+# psycopg does not notice it, as if the session were a new one.
 FORGET = Command("DO $$ BEGIN DEALLOCATE ALL; END $$")
 ID = {"id": "00000000-0000-7000-8000-000000000001"}
 CONNECTIONS = 3
@@ -27,14 +27,14 @@ NO_CHANGE: dict[str, object] = {**dict.fromkeys(re.findall(r"%\((\w+)\)s", gatew
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection as the service has them."""
+    """Open a connection as the service does."""
     with connect(config_for(database_url), "test") as connection:
         yield connection
 
 
 @contextmanager
 def opened(url: str, connections: int) -> Iterator[Database]:
-    """A pool of so many connections."""
+    """Open a pool of that many connections."""
     database = Database(config_for(url, connections), "test")
     database.open()
     try:
@@ -44,14 +44,14 @@ def opened(url: str, connections: int) -> Iterator[Database]:
 
 
 def prepared(connection: psycopg.Connection) -> list[tuple[int, int]]:
-    """Of each statement that the session knows: with how many plans of each kind it was run."""
+    """Return, for each prepared statement of the session, its number of generic and custom plans."""
     return connection.execute(
         "SELECT custom_plans, generic_plans FROM pg_prepared_statements"
         " WHERE statement NOT LIKE '%pg_prepared_statements%' ORDER BY prepare_time"
     ).fetchall()
 
 
-def test_a_statement_is_prepared_at_its_first_use_by_whichever_executor(
+def test_a_statement_is_prepared_at_its_first_use_by_any_executor(
     connection: psycopg.Connection,
 ) -> None:
     for _ in range(3):
@@ -59,7 +59,7 @@ def test_a_statement_is_prepared_at_its_first_use_by_whichever_executor(
     assert [sum(plans) for plans in prepared(connection)] == [3]
 
 
-def test_what_is_planned_anew_is_not_prepared(connection: psycopg.Connection) -> None:
+def test_a_statement_with_custom_plans_is_not_prepared(connection: psycopg.Connection) -> None:
     executor = ConnectionExecutor(connection)
     which = gateway_lists.GatewayFilter(text="x")
     for _ in range(8):
@@ -68,7 +68,7 @@ def test_what_is_planned_anew_is_not_prepared(connection: psycopg.Connection) ->
 
 
 def alter_columns(url: str, kind: str) -> None:
-    """A migration that changes what statements on gateways return."""
+    """Migrate as if changing the result type of statements on gateways."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"ALTER TABLE gateways ALTER COLUMN model TYPE {kind}".encode())
 
@@ -76,7 +76,7 @@ def alter_columns(url: str, kind: str) -> None:
 def in_all_sessions(
     database: Database, statement: Query[Any] | Command, parameters: Parameters = MappingProxyType(ID)
 ) -> None:
-    """Has each connection of the pool know the statement, which it runs in a transaction."""
+    """Prepare the statement in each connection of the pool by running it in a transaction."""
     with ExitStack() as transactions:
         for _ in range(CONNECTIONS):
             executor = transactions.enter_context(database.transaction())
@@ -86,7 +86,9 @@ def in_all_sessions(
                 executor.fetch_one(statement, parameters)
 
 
-def test_a_session_that_forgot_is_replaced_and_the_statement_repeated(database_url: str) -> None:
+def test_a_session_that_lost_its_statements_is_replaced_and_the_call_retried(
+    database_url: str,
+) -> None:
     with opened(database_url, connections=1) as database:
         for _ in range(3):
             assert database.fetch_one(gateways.FIND_BY_ID, ID) is None
@@ -95,7 +97,7 @@ def test_a_session_that_forgot_is_replaced_and_the_statement_repeated(database_u
         assert database.execute(gateways.SOFT_DELETE, ID) == 0
 
 
-def test_a_statement_outlives_a_migration_that_changes_what_it_returns(database_url: str) -> None:
+def test_a_statement_works_after_a_migration_that_changes_its_result_type(database_url: str) -> None:
     with opened(database_url, CONNECTIONS) as database:
         for kind in ("varchar(100)", "text"):
             in_all_sessions(database, gateways.FIND_BY_ID)
@@ -106,8 +108,8 @@ def test_a_statement_outlives_a_migration_that_changes_what_it_returns(database_
                 assert database.fetch_one(gateways.UPDATE, NO_CHANGE) is None
 
 
-@pytest.mark.parametrize("why", ["a migration", "the session forgot"])
-def test_what_runs_only_in_transactions_fails_once_and_then_never_again(database_url: str, why: str) -> None:
+@pytest.mark.parametrize("why", ["a migration", "the session lost it"])
+def test_a_statement_run_only_in_transactions_fails_once_after_a_reset(database_url: str, why: str) -> None:
     with opened(database_url, CONNECTIONS) as database:
         for kind in ("varchar(100)", "text"):
             in_all_sessions(database, gateways.LOCK_BY_ID)
@@ -132,7 +134,7 @@ def test_what_runs_only_in_transactions_fails_once_and_then_never_again(database
 def test_frequent_lists_are_planned_once(
     connection: psycopg.Connection, which: GatewayFilter, start: PageStart
 ) -> None:
-    """After the five plans that PostgreSQL makes of each statement to compare."""
+    """After the five custom plans that PostgreSQL makes of each statement for comparison."""
     repository = gateways.GatewayRepository(ConnectionExecutor(connection))
     for _ in range(8):
         repository.list_json(start, 21, which)

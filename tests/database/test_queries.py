@@ -1,4 +1,4 @@
-"""Every statement is prepared on the migrated schema, and its columns are held against its row type."""
+"""Every statement is prepared on the migrated schema, and its columns are compared with its row type."""
 
 import ast
 import dataclasses
@@ -39,7 +39,7 @@ PYTHON_TYPES: dict[str, object] = {
     "timestamp with time zone": datetime,
     "uuid": UUID,
 }
-# Only a column of a table tells whether it may be null; views and expressions tell nothing.
+# PostgreSQL reports nullability for columns of tables only, not of views and expressions.
 TYPE_AND_NULLABILITY = """
     SELECT
         format_type(%(type)s::oid, NULL),
@@ -52,7 +52,7 @@ TYPE_AND_NULLABILITY = """
 
 
 def constant_statements() -> dict[str, Statement]:
-    """Every Query and Command that is a constant of a module of the database package, by `module.NAME`."""
+    """Return every Query and Command constant of the database package, by `module.NAME`."""
     package = "service.database."
     return {
         f"{module.name.removeprefix(package)}.{name}": value
@@ -63,7 +63,7 @@ def constant_statements() -> dict[str, Statement]:
 
 
 def list_statements() -> dict[str, Statement]:
-    """Every statement of lists, in every order, from every start, with each condition and with all."""
+    """Return all list statements: every order and start, each condition alone and all together."""
     starts: tuple[Start, ...] = get_args(Start)
     of_gateways: list[gateway_lists.Conditions] = [
         *((condition,) for condition in get_args(gateway_lists.Condition)),
@@ -92,7 +92,7 @@ def list_statements() -> dict[str, Statement]:
     return statements
 
 
-# The functions that put statements together.
+# The functions that build statements.
 BUILDERS = {
     ("gateway_lists", "page"),
     ("gateway_lists", "json_page"),
@@ -108,7 +108,7 @@ STATEMENTS = CONSTANTS | list_statements()
 
 @pytest.fixture(scope="module")
 def connection(server_admin: psycopg.Connection, server_url: str) -> Iterator[psycopg.Connection]:
-    """A connection to a migrated database; preparing changes nothing in it."""
+    """Yield a connection to a migrated database, which preparing does not change."""
     with (
         cloned_database(server_admin, server_url) as url,
         psycopg.connect(url, autocommit=True) as connection,
@@ -117,17 +117,17 @@ def connection(server_admin: psycopg.Connection, server_url: str) -> Iterator[ps
 
 
 def numbered(sql: str) -> bytes:
-    """As psycopg sends it to the server."""
+    """Return the statement as psycopg sends it to the server."""
     numbers: dict[str, int] = {}
     text = re.sub(r"%\((\w+)\)s", lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", sql)
-    assert "%" not in text.replace("%%", ""), "a percent sign that is no parameter has to be doubled"
+    assert "%" not in text.replace("%%", ""), "a percent sign outside a parameter has to be doubled"
     return text.replace("%%", "%").encode()
 
 
 def described_columns(
     connection: psycopg.Connection, statement: Statement
 ) -> dict[str, tuple[object, bool | None]]:
-    """Column name → Python type, and whether it may be null (None: PostgreSQL does not tell)."""
+    """Return column name → Python type, and whether it may be null (None: unknown to PostgreSQL)."""
     prepared = connection.pgconn.prepare(b"checked", numbered(statement.sql))
     assert prepared.status == ExecStatus.COMMAND_OK, prepared.error_message.decode()
     shape = connection.pgconn.describe_prepared(b"checked")
@@ -148,12 +148,12 @@ def described_columns(
 
 
 def declared_columns(row: type[Any]) -> dict[str, tuple[object, bool]]:
-    """Field name → type, and whether it may be None."""
+    """Return field name → type, and whether it may be None."""
     return {name: without_none(kind) for name, kind in typing.get_type_hints(row).items()}
 
 
 def without_none(kind: object) -> tuple[object, bool]:
-    """The type without `| None`, and whether that was there."""
+    """Return the type without `| None`, and whether it had that."""
     if not isinstance(kind, UnionType):
         return kind, False
     (only,) = [part for part in kind.__args__ if part is not type(None)]
@@ -162,7 +162,7 @@ def without_none(kind: object) -> tuple[object, bool]:
 
 @pytest.mark.req("REPO-06", "QUAL-02")
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_a_statement_fits_the_schema_and_its_row_type(connection: psycopg.Connection, name: str) -> None:
+def test_a_statement_matches_the_schema_and_its_row_type(connection: psycopg.Connection, name: str) -> None:
     statement = STATEMENTS[name]
     described = described_columns(connection, statement)
     if isinstance(statement, Command):
@@ -170,17 +170,17 @@ def test_a_statement_fits_the_schema_and_its_row_type(connection: psycopg.Connec
         return
     assert dataclasses.is_dataclass(statement.row)
     declared = declared_columns(statement.row)
-    told = {
+    actual = {
         column: (kind, declared[column][1] if nullable is None and column in declared else nullable)
         for column, (kind, nullable) in described.items()
     }
-    # In the same order, too: rows are made of their columns by position.
-    assert list(told.items()) == list(declared.items())
+    # In the same order, too: rows are built from columns by position.
+    assert list(actual.items()) == list(declared.items())
 
 
 @pytest.mark.req("REPO-06", "QUAL-02")
 def test_no_statement_escapes_the_collection() -> None:
-    """Every statement is a constant of a module of the database package, or made by one of BUILDERS."""
+    """Every statement is a constant of a module of the database package or made by one of BUILDERS."""
     assert len(CONSTANTS) >= 40
     places = [
         (path, node, tree)
@@ -201,7 +201,7 @@ def test_no_statement_escapes_the_collection() -> None:
 
 
 def makers(tree: ast.Module) -> list[ast.Call]:
-    """Where a module makes statements."""
+    """Return the places where a module makes statements."""
     return [
         node
         for node in ast.walk(tree)
@@ -212,5 +212,5 @@ def makers(tree: ast.Module) -> list[ast.Call]:
 
 
 @pytest.mark.req("REPO-02")
-def test_row_types_are_what_the_schema_says(database_url: str) -> None:
+def test_row_types_match_the_schema(database_url: str) -> None:
     assert (PROJECT / ROWS).read_text() == render_module(read_columns(database_url))

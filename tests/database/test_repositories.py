@@ -1,4 +1,4 @@
-"""Repositories on a real database: what they write, what they find, and what deleted rows do to them."""
+"""Repositories on a real database: what they write and find, and how they treat deleted rows."""
 
 import inspect
 import json
@@ -43,7 +43,7 @@ LIMIT_S = 10.0
 
 
 class World:
-    """One database: its repositories on one connection, and what they do not do by themselves."""
+    """One database with its repositories on one connection, and helpers for what these cannot do."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self.connection = connection
@@ -54,15 +54,15 @@ class World:
         self.statuses = StatusRepository(executor)
 
     def factory(self, name: str = "Mill") -> Factory:
-        """A new factory."""
+        """Create a factory."""
         return self.factories.create({"name": name})
 
     def gateway(self, factory_id: UUID, device: str, name: str = "Gateway") -> Gateway:
-        """A new gateway, wanted connected."""
+        """Create a gateway with desired state connected."""
         return self.gateways.create(new_id(), SEALED, gateway_values(factory_id, device, name))
 
     def mark_here(self) -> Watermark:
-        """The mark that it would be if nothing else ran on the server: behind all that was written so far."""
+        """Return the watermark after all writes so far, assuming no other transactions on the server."""
         row = self.connection.execute(
             "SELECT pg_current_xact_id()::text::bigint + 1, pg_postmaster_start_time()"
         ).fetchone()
@@ -70,7 +70,7 @@ class World:
         return Watermark(*row)
 
     def hold(self, *gateway_ids: UUID) -> UUID:
-        """A new worker that holds these gateways; returns its id."""
+        """Create a worker that holds these gateways; return its id."""
         worker = self.connection.execute(
             "INSERT INTO workers (host, pid, version, session_pid, session_started_at, lease_duration,"
             " lease_expires_at) VALUES ('h', 1, '1', 1, now(), interval '9 s', now() + interval '9 s')"
@@ -86,7 +86,7 @@ class World:
         return UUID(str(worker[0]))
 
     def delete_by_hand(self, table: str, row_id: UUID) -> None:
-        """Soft deletion of one row and nothing else."""
+        """Soft-delete one row and nothing else."""
         statements = {
             "factories": "UPDATE factories SET deleted_at = now() WHERE id = %s",
             "gateways": "UPDATE gateways SET deleted_at = now() WHERE id = %s",
@@ -95,12 +95,12 @@ class World:
 
 
 def count_of(world: World, factory: Factory) -> int:
-    """How many live gateways the factory has."""
+    """Return how many live gateways the factory has."""
     return world.gateways.count(GatewayFilter(factory_id=factory.id))
 
 
 def gateway_values(factory_id: UUID, device: str, name: str = "Gateway") -> dict[str, Any]:
-    """What a gateway is created with."""
+    """Return the values of a new gateway."""
     return {
         "factory_id": factory_id,
         "gateway_id": device,
@@ -112,7 +112,7 @@ def gateway_values(factory_id: UUID, device: str, name: str = "Gateway") -> dict
 
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
-    """A migrated database without factories."""
+    """Yield a migrated database without factories."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         yield World(connection)
 
@@ -138,7 +138,7 @@ def test_a_factory_is_created_found_changed_and_deleted(world: World) -> None:
 
 
 @pytest.mark.req("REPO-03")
-def test_a_factory_of_an_unknown_organization_is_refused(world: World) -> None:
+def test_a_factory_of_an_unknown_organization_is_rejected(world: World) -> None:
     factory = world.factory()
     with pytest.raises(OrganizationUnknownError):
         world.factories.create({"name": "Mill", "organization_id": NOBODY})
@@ -173,7 +173,7 @@ def test_a_gateway_is_created_found_changed_and_deleted(world: World) -> None:
 
 
 @pytest.mark.req("REPO-04")
-def test_a_gateway_that_does_not_fit_is_refused(world: World) -> None:
+def test_an_invalid_gateway_is_rejected(world: World) -> None:
     factory = world.factory()
     first, second = world.gateway(factory.id, "CTC-1"), world.gateway(factory.id, "CTC-2")
     with pytest.raises(GatewayIdConflictError):
@@ -190,7 +190,7 @@ def test_a_gateway_that_does_not_fit_is_refused(world: World) -> None:
 
 
 @pytest.mark.req("REPO-04")
-def test_wishes_are_written(world: World) -> None:
+def test_desired_state_changes_are_written(world: World) -> None:
     gateway = world.gateway(world.factory().id, "CTC-1")
     world.gateways.want_disconnected(gateway.id)
     unwanted = world.gateways.find_by_id(gateway.id)
@@ -207,7 +207,7 @@ def test_wishes_are_written(world: World) -> None:
 
 
 @pytest.mark.req("REPO-04")
-def test_a_worker_finds_what_it_holds_and_which_of_it_is_wanted(world: World) -> None:
+def test_a_worker_finds_its_gateways_and_their_desired_states(world: World) -> None:
     mill, closed = world.factory("Mill"), world.factory("Closed")
     active = world.gateway(mill.id, "CTC-1")
     deleted = world.gateway(mill.id, "CTC-2")
@@ -233,7 +233,7 @@ def test_a_worker_finds_what_it_holds_and_which_of_it_is_wanted(world: World) ->
 
 
 @pytest.mark.req("REPO-04")
-def test_only_what_changed_is_read_again(world: World) -> None:
+def test_only_changed_gateways_are_read_again(world: World) -> None:
     factory = world.factory()
     first, second, free = (world.gateway(factory.id, f"CTC-{number}") for number in range(3))
     worker = world.hold(first.id, second.id)
@@ -249,7 +249,7 @@ def test_only_what_changed_is_read_again(world: World) -> None:
 
 @pytest.mark.req("REPO-04")
 def test_a_change_that_commits_late_is_not_missed(world: World, database_url: str) -> None:
-    """Its transaction began before the mark was asked for, and ended after."""
+    """Its transaction began before the watermark was read and ended after it."""
     gateway = world.gateway(world.factory().id, "CTC-1")
     worker = world.hold(gateway.id)
     with psycopg.connect(database_url, autocommit=True) as late, late.transaction():
@@ -305,7 +305,7 @@ def check_pages(find: Callable[..., Any], count: int) -> None:
 
 @dataclass(frozen=True)
 class Deleted:
-    """A world in which one factory with its gateway, and one gateway of a live factory, are deleted."""
+    """A database with a deleted factory and its gateway, and a deleted gateway of a live factory."""
 
     world: World
     live_factory: Factory
@@ -317,13 +317,13 @@ class Deleted:
 
     @property
     def gateways(self) -> list[UUID]:
-        """Those that are deleted."""
+        """Return the deleted gateways."""
         return [self.gateway.id, self.factorys_gateway.id]
 
 
 @pytest.fixture
 def deleted(world: World) -> Deleted:
-    """Live and deleted rows side by side, all gateways held by one worker."""
+    """Yield live and deleted rows, all gateways held by one worker."""
     live_factory, factory = world.factory("live"), world.factory("deleted")
     live_gateway = world.gateway(live_factory.id, "CTC-1", "live")
     gateway = world.gateway(live_factory.id, "CTC-2", "deleted")
@@ -336,7 +336,7 @@ def deleted(world: World) -> Deleted:
 
 
 def refused_for_factory(call: Callable[[FactoryRepository, UUID], object]) -> Callable[[Deleted], None]:
-    """A check that the call does not find the deleted factory, and changes no row."""
+    """Return a check that the call does not find the deleted factory and changes no row."""
 
     def check(deleted: Deleted) -> None:
         before = all_rows(deleted.world)
@@ -349,7 +349,7 @@ def refused_for_factory(call: Callable[[FactoryRepository, UUID], object]) -> Ca
 
 
 def refused_for_gateways(call: Callable[[World, UUID], object]) -> Callable[[Deleted], None]:
-    """A check that the call finds neither deleted gateway, and changes no row."""
+    """Return a check that the call finds neither deleted gateway and changes no row."""
 
     def check(deleted: Deleted) -> None:
         before = all_rows(deleted.world)
@@ -363,7 +363,7 @@ def refused_for_gateways(call: Callable[[World, UUID], object]) -> Callable[[Del
 
 
 def all_rows(world: World) -> list[Any]:
-    """Every factory and gateway as it is, deleted or not."""
+    """Return every factory and gateway, deleted or not."""
     return [
         *world.connection.execute("SELECT * FROM factories ORDER BY id"),
         *world.connection.execute("SELECT * FROM gateways ORDER BY id"),
@@ -371,13 +371,13 @@ def all_rows(world: World) -> list[Any]:
 
 
 def ids_of(page: JsonPage) -> list[UUID]:
-    """The ids in a page; its total has to fit them."""
+    """Return the ids in a page; assert that its total matches them."""
     assert page.total == Total(len(page.bodies))
     return [UUID(json.loads(body)["id"]) for body in page.bodies]
 
 
 def creates_no_gateway_in_it(deleted: Deleted) -> None:
-    """Neither does the identifier of a deleted gateway stand in the way."""
+    """Creates no gateway in the deleted factory; a deleted gateway's identifier is free."""
     world = deleted.world
     with pytest.raises(FactoryUnknownError):
         world.gateway(deleted.factory.id, "CTC-9")
@@ -387,14 +387,14 @@ def creates_no_gateway_in_it(deleted: Deleted) -> None:
 
 
 def creates_a_factory_of_the_same_name(deleted: Deleted) -> None:
-    """A deleted name is free."""
+    """A deleted factory's name is free."""
     assert deleted.world.factory(deleted.factory.name).id != deleted.factory.id
     rendered = deleted.world.factories.create_json({"name": deleted.factory.name})
     assert rendered.id != deleted.factory.id
 
 
 def leaves_out_factories(deleted: Deleted) -> None:
-    """On each kind of page."""
+    """No kind of page lists deleted factories."""
     factories, live = deleted.world.factories, deleted.live_factory
     assert factories.find_all(FIRST_PAGE, 10) == [live]
     assert factories.find_all(PageStart(after=("", NOBODY)), 10) == [live]
@@ -406,7 +406,7 @@ def leaves_out_factories(deleted: Deleted) -> None:
 
 
 def leaves_out_gateways(deleted: Deleted) -> None:
-    """On each kind of page, of all and of one factory."""
+    """No kind of page lists deleted gateways, of all or of one factory."""
     gateways, live = deleted.world.gateways, deleted.live_gateway
 
     def found(start: PageStart, which: GatewayFilter) -> list[UUID]:
@@ -424,7 +424,7 @@ def leaves_out_gateways(deleted: Deleted) -> None:
 
 
 def counts_live_gateways(deleted: Deleted) -> None:
-    """Of all and of one factory."""
+    """Counts live gateways, of all and of one factory."""
     world = deleted.world
     counts = world.gateways.count(), count_of(world, deleted.live_factory), count_of(world, deleted.factory)
     assert counts == (1, 1, 0)
@@ -432,12 +432,12 @@ def counts_live_gateways(deleted: Deleted) -> None:
 
 
 def counts_live_factories(deleted: Deleted) -> None:
-    """The one that is left."""
+    """Counts the live one."""
     assert deleted.world.factories.count() == 1
 
 
 def updates_no_gateway(deleted: Deleted) -> None:
-    """Neither a deleted one, nor a live one into a deleted factory."""
+    """Updates no deleted gateway, and moves no live one into a deleted factory."""
     changes = {"name": "x", "factory_id": deleted.live_factory.id}
     refused_for_gateways(lambda world, i: world.gateways.update(i, {"name": "x"}))(deleted)
     refused_for_gateways(lambda world, i: world.gateways.update(i, changes, b"z" * 40))(deleted)
@@ -450,26 +450,26 @@ def updates_no_gateway(deleted: Deleted) -> None:
 
 
 def finds_held_ones(deleted: Deleted) -> None:
-    """The worker holds all three."""
+    """Finds all three gateways that the worker holds."""
     held = deleted.world.active.find_active(deleted.worker)
     assert {gateway.id for gateway in held} == {deleted.live_gateway.id, *deleted.gateways}
     assert [gateway.id for gateway in held if gateway.is_wanted] == [deleted.live_gateway.id]
 
 
 def counts_wanted_ones(deleted: Deleted) -> None:
-    """Neither deleted gateways, nor those of deleted factories."""
+    """Counts neither deleted gateways nor those of deleted factories."""
     assert deleted.world.active.count_wanted() == 1
 
 
 def finds_logins(deleted: Deleted) -> None:
-    """No password of a deleted gateway leaves the database."""
+    """Returns no password of a deleted gateway."""
     asked = [deleted.live_gateway.id, *deleted.gateways]
     logins = deleted.world.active.find_logins(asked)
     assert [login.id for login in logins] == [deleted.live_gateway.id]
 
 
 def finds_what_was_deleted_changed(deleted: Deleted) -> None:
-    """A deletion is a change that workers have to see."""
+    """Returns deletions, which workers have to see."""
     mark = deleted.world.mark_here()
     deleted.world.gateways.soft_delete(deleted.live_gateway.id)
     assert deleted.world.active.find_watermark(mark).has_changed
@@ -477,7 +477,7 @@ def finds_what_was_deleted_changed(deleted: Deleted) -> None:
 
 
 def restores_a_factory(deleted: Deleted) -> None:
-    """The one that is deleted, with the gateway that went with it, and with no other."""
+    """Restores the deleted factory with the gateway deleted with it, and no other."""
     with deleted.world.connection.transaction():
         assert restoration(deleted).restore_factory(deleted.factory.id)
         assert not restoration(deleted).restore_factory(deleted.live_factory.id)
@@ -489,7 +489,7 @@ def restores_a_factory(deleted: Deleted) -> None:
 
 
 def restores_a_gateway(deleted: Deleted) -> None:
-    """Not one whose factory is deleted."""
+    """Restores no gateway whose factory is deleted."""
     assert restoration(deleted).restore_gateway(deleted.gateway.id)
     assert deleted.world.gateways.find_by_id(deleted.gateway.id).deleted_at is None
     assert not restoration(deleted).restore_gateway(deleted.live_gateway.id)
@@ -498,25 +498,25 @@ def restores_a_gateway(deleted: Deleted) -> None:
         restoration(deleted).restore_gateway(deleted.factorys_gateway.id)
 
 
-def tells_the_past_of_live_ones(deleted: Deleted) -> None:
-    """What is deleted has no present, without which nobody is told its past."""
+def finds_history_of_live_ones(deleted: Deleted) -> None:
+    """A deleted gateway has no present state, without which no history is returned."""
     refused_for_gateways(lambda world, i: history(world).find_present(i))(deleted)
 
 
 def counts_states_of_live_ones(deleted: Deleted) -> None:
-    """The one that is left."""
+    """Counts the live one."""
     executor = ConnectionExecutor(deleted.world.connection)
     counts = SummaryRepository(executor).count_states([deleted.live_factory.id, deleted.factory.id])
     assert [(one.factory_id, one.count) for one in counts] == [(deleted.live_factory.id, 1)]
 
 
 def restoration(deleted: Deleted) -> RestorationRepository:
-    """On the world's connection."""
+    """Return the repository on the database's connection."""
     return RestorationRepository(ConnectionExecutor(deleted.world.connection))
 
 
 def history(world: World) -> HistoryRepository:
-    """On the world's connection."""
+    """Return the repository on the database's connection."""
     return HistoryRepository(ConnectionExecutor(world.connection))
 
 
@@ -534,11 +534,11 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "FactoryRepository.update": refused_for_factory(lambda factories, i: factories.update(i, {"name": "x"})),
     "FactoryRepository.soft_delete": refused_for_factory(FactoryRepository.soft_delete),
     "RestorationRepository.restore_factory": restores_a_factory,
-    "HistoryRepository.find_present": tells_the_past_of_live_ones,
-    # By the id of a gateway that find_present or GatewayRepository.find_by_id has found.
-    "HistoryRepository.find_events": tells_the_past_of_live_ones,
-    "HistoryRepository.find_steps": tells_the_past_of_live_ones,
-    "HistoryRepository.find_desired_state_changes": tells_the_past_of_live_ones,
+    "HistoryRepository.find_present": finds_history_of_live_ones,
+    # Called with the id of a gateway found by find_present or GatewayRepository.find_by_id.
+    "HistoryRepository.find_events": finds_history_of_live_ones,
+    "HistoryRepository.find_steps": finds_history_of_live_ones,
+    "HistoryRepository.find_desired_state_changes": finds_history_of_live_ones,
     "SummaryRepository.count_states": counts_states_of_live_ones,
     "SummaryRepository.now": counts_states_of_live_ones,
     "RestorationRepository.restore_gateway": restores_a_gateway,
@@ -579,23 +579,23 @@ METHODS = [
 
 @pytest.mark.req("REPO-05", "FACTORY-06")
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_sees_nothing_that_is_deleted(deleted: Deleted, method: str) -> None:
+def test_a_method_ignores_deleted_rows(deleted: Deleted, method: str) -> None:
     """A new method needs an entry in CHECKS."""
     CHECKS[method](deleted)
 
 
 @pytest.mark.req("REPO-05")
-def test_a_gateway_that_is_deleted_keeps_its_row(deleted: Deleted) -> None:
+def test_a_deleted_gateway_keeps_its_row(deleted: Deleted) -> None:
     assert len(all_rows(deleted.world)) == 5
 
 
 def creates(world: World, factory_id: UUID, _: UUID) -> None:
-    """Creates a gateway in the factory."""
+    """Create a gateway in the factory."""
     world.gateway(factory_id, "CTC-new")
 
 
 def moves(world: World, factory_id: UUID, gateway_id: UUID) -> None:
-    """Moves a gateway into the factory."""
+    """Move a gateway into the factory."""
     with world.connection.transaction():
         world.gateways.update(gateway_id, {"factory_id": factory_id})
 
@@ -616,14 +616,14 @@ def deletes(world: World, factory_id: UUID, _: UUID) -> None:
         (deletes, moves, FactoryUnknownError),
     ],
 )
-def test_a_deleted_factory_keeps_no_live_gateway_when_two_write_at_once(
+def test_a_deleted_factory_keeps_no_live_gateway_with_two_concurrent_writers(
     world: World,
     database_url: str,
     first: Callable[[World, UUID, UUID], None],
     second: Callable[[World, UUID, UUID], None],
     outcome: type[MillgateError] | None,
 ) -> None:
-    """The second waits for the first, whose transaction is still open."""
+    """The second writer waits for the first, whose transaction is still open."""
     factory_id = world.factory().id
     gateway_id = world.gateway(world.factory("Other").id, "CTC-1").id
     errors: list[type[Exception] | None] = []
@@ -653,7 +653,7 @@ def test_a_deleted_factory_keeps_no_live_gateway_when_two_write_at_once(
 
 
 def is_blocked(world: World, other: World) -> bool:
-    """Whether the other's session waits for a lock."""
+    """Whether the other session waits for a lock."""
     pids = [other.connection.info.backend_pid]
     return world.connection.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", pids).fetchone() == (
         True,

@@ -1,6 +1,6 @@
-"""The schema: up and down, its keys and triggers, and what it refuses from hand-written SQL."""
+"""The schema: migrating up and down, keys, triggers, and constraints against hand-written SQL."""
 
-# Every value in these statements is written in this file.
+# All values in these statements are constants of this file.
 # ruff: noqa: S608
 
 import subprocess
@@ -35,7 +35,7 @@ UNIQUE_INDEXES = """
     WHERE x.indisunique AND t.relnamespace = 'public'::regnamespace AND t.relname <> 'schema_migrations'
         AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.oid)
 """
-# A foreign key and a usable, whole index that begins with its columns.
+# A foreign key and a valid, unfiltered index that begins with its columns.
 FOREIGN_KEYS = """
     SELECT c.conname, EXISTS (
         SELECT FROM pg_index AS x
@@ -197,14 +197,14 @@ NOT_RAISING = {
     "model": "'other'",
     "firmware_version": "'2'",
     "device_id": "'CTC-9'",
-    # Written again as it is.
+    # Written unchanged.
     "url": "url",
 }
 
 
 @pytest.fixture(scope="module")
 def filled_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[str]:
-    """A database with a few rows, whose tests roll back what they do."""
+    """Yield a database with a few rows for tests that roll back."""
     with cloned_database(server_admin, server_url) as url:
         with psycopg.connect(url) as connection:
             connection.execute(FIXED)
@@ -212,8 +212,8 @@ def filled_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[st
 
 
 @pytest.fixture(scope="module")
-def told_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[str]:
-    """A database with a few rows, whose tests commit."""
+def notifying_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[str]:
+    """Yield a database with a few rows for tests that commit."""
     with cloned_database(server_admin, server_url) as url:
         with psycopg.connect(url) as connection:
             connection.execute(FIXED)
@@ -222,14 +222,14 @@ def told_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[str]
 
 @pytest.fixture
 def filled(filled_url: str) -> Iterator[psycopg.Connection]:
-    """A connection in a transaction that is rolled back."""
+    """Yield a connection in a transaction that is rolled back."""
     with psycopg.connect(filled_url) as connection:
         yield connection
         connection.rollback()
 
 
 def dumped(database_url: str) -> str:
-    """The schema in pg_dump's words, without the random key that it guards psql with."""
+    """Return pg_dump's schema, without its random `restrict` key."""
     command = (str(program("pg_dump")), "--schema-only", "--no-owner", f"--dbname={database_url}")
     result = subprocess.run(command, env={}, capture_output=True, text=True, timeout=60, check=True)
     lines = result.stdout.splitlines()
@@ -237,7 +237,7 @@ def dumped(database_url: str) -> str:
 
 
 def migrate_down(database_url: str) -> None:
-    """Take back the newest migration."""
+    """Roll back the newest migration."""
     command = local((*MIGRATE[:-1], "down"))
     environment = {"DATABASE_URL": database_url}
     result = subprocess.run(
@@ -247,7 +247,7 @@ def migrate_down(database_url: str) -> None:
 
 
 def objects_in(database_url: str) -> list[str]:
-    """Every relation and function of the schema, except for dbmate's own table."""
+    """Return every relation and function of the schema except dbmate's own table."""
     query = """
         SELECT relname FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'schema_migrations%'
@@ -315,7 +315,7 @@ def test_ids_sort_by_time(filled: psycopg.Connection, table: str) -> None:
 
 
 @pytest.mark.req("DB-03")
-def test_updated_at_is_kept_whatever_is_written(filled: psycopg.Connection) -> None:
+def test_updated_at_is_maintained_for_every_update(filled: psycopg.Connection) -> None:
     kept = filled.execute(
         "SELECT table_name FROM information_schema.columns WHERE column_name = 'updated_at'"
         " AND table_schema = 'public'"
@@ -338,23 +338,23 @@ def test_every_foreign_key_has_an_index(filled: psycopg.Connection) -> None:
 
 
 @pytest.mark.req("DB-05")
-def test_every_constraint_says_its_table_its_column_and_what(filled: psycopg.Connection) -> None:
+def test_every_constraint_name_has_table_column_and_purpose(filled: psycopg.Connection) -> None:
     constraints = filled.execute(CONSTRAINTS).fetchall()
     assert len(constraints) >= 30
     for name, table, kind, columns in constraints:
         start = f"{table}_{columns[0]}" if kind != "p" and len(columns) == 1 else f"{table}_"
         assert name.startswith(start), name
-        # What PostgreSQL calls a constraint that nobody named.
+        # PostgreSQL's default names of constraints.
         assert not name.endswith(("_check", "_check1", "_fkey1", "_key1")), name
 
 
 @pytest.mark.req("DB-05")
-def test_every_guard_is_tried(filled: psycopg.Connection) -> None:
+def test_every_constraint_is_tested(filled: psycopg.Connection) -> None:
     """A new constraint needs a line in REFUSED."""
     constraints = {name for name, _, kind, _ in filled.execute(CONSTRAINTS) if kind != "p"}
     unique = {name for name, _ in filled.execute(UNIQUE_INDEXES)}
     assert unique == {"api_tokens_live_name_key", "gateways_live_device_id_key"}
-    # Of itself it refuses nothing that the primary key does not: the foreign key of connections needs it.
+    # It rejects nothing that the primary key allows: the foreign key of connections needs it.
     assert {name for _, name in REFUSED} == (constraints | unique) - {"workers_id_epoch_key"}
 
 
@@ -362,7 +362,7 @@ def test_every_guard_is_tried(filled: psycopg.Connection) -> None:
 @pytest.mark.parametrize(
     ("statement", "constraint"), REFUSED, ids=[f"{name}-{n}" for n, (_, name) in enumerate(REFUSED)]
 )
-def test_hand_written_sql_is_refused(filled: psycopg.Connection, statement: str, constraint: str) -> None:
+def test_hand_written_sql_is_rejected(filled: psycopg.Connection, statement: str, constraint: str) -> None:
     with pytest.raises(psycopg.IntegrityError) as refused:
         filled.execute(statement.encode())
     assert refused.value.diag.constraint_name == constraint
@@ -396,7 +396,7 @@ def test_gateways_have_one_trigger_for_each_event_and_purpose(filled: psycopg.Co
 
 @pytest.mark.parametrize("column", ["name", "url", "connect_requested_at"])
 def test_every_update_is_written_by_its_transaction(database_url: str, column: str) -> None:
-    """Also one of columns that modified_xid is not made of: workers would miss it."""
+    """Also an update of other columns, which workers would miss otherwise."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(FIXED)
         value = "now()" if column == "connect_requested_at" else "'ws://other'"
@@ -416,7 +416,7 @@ def test_every_update_is_written_by_its_transaction(database_url: str, column: s
         ("connect_requested_at", "clock_timestamp()", 0),
     ],
 )
-def test_generation_rises_with_what_a_session_was_opened_with(
+def test_generation_rises_when_connection_settings_change(
     filled: psycopg.Connection, column: str, value: str, rise: int
 ) -> None:
     change = GATEWAYS.format(f"{column} = {value}")
@@ -426,52 +426,52 @@ def test_generation_rises_with_what_a_session_was_opened_with(
 
 @pytest.mark.req("DB-05")
 @pytest.mark.parametrize(
-    ("column", "value", "is_told"),
+    ("column", "value", "is_notified"),
     [
         *[(column, value, True) for column, value in RAISING.items()],
         *[(column, value, False) for column, value in NOT_RAISING.items()],
         ("connect_requested_at", "clock_timestamp()", True),
     ],
 )
-def test_workers_are_told_of_what_concerns_them(
-    told_url: str, column: str, value: str, is_told: bool
+def test_workers_are_notified_of_relevant_changes(
+    notifying_url: str, column: str, value: str, is_notified: bool
 ) -> None:
     with (
-        psycopg.connect(told_url, autocommit=True) as listener,
-        psycopg.connect(told_url, autocommit=True) as writer,
+        psycopg.connect(notifying_url, autocommit=True) as listener,
+        psycopg.connect(notifying_url, autocommit=True) as writer,
     ):
         listener.execute("LISTEN gateways_changed")
         created = writer.execute(FRESH_GATEWAY).fetchone()
         assert created is not None
         gateway = str(created[0])
-        assert told_until_now(listener, writer) == [""]
+        assert notifications_until_now(listener, writer) == [""]
         change = f"UPDATE gateways SET {column} = {value} WHERE id = '{gateway}'"
         writer.execute(change.encode())
-        assert told_until_now(listener, writer) == ([""] if is_told else [])
+        assert notifications_until_now(listener, writer) == ([""] if is_notified else [])
         writer.execute("DELETE FROM gateways WHERE id = %s", [gateway])
 
 
-def test_workers_are_not_told_by_a_session_that_tells_later(told_url: str) -> None:
+def test_a_session_that_defers_notify_does_not_notify_workers(notifying_url: str) -> None:
     with (
-        psycopg.connect(told_url, autocommit=True) as listener,
-        psycopg.connect(told_url, autocommit=True, options="-c millgate.defer_notify=on") as writer,
+        psycopg.connect(notifying_url, autocommit=True) as listener,
+        psycopg.connect(notifying_url, autocommit=True, options="-c millgate.defer_notify=on") as writer,
     ):
         listener.execute("LISTEN gateways_changed")
         created = writer.execute(FRESH_GATEWAY).fetchone()
         writer.execute("UPDATE gateways SET connect_requested_at = now() WHERE id = %s", created)
-        assert told_until_now(listener, writer) == []
+        assert notifications_until_now(listener, writer) == []
         writer.execute("SET millgate.defer_notify = off")
         writer.execute("UPDATE gateways SET connect_requested_at = clock_timestamp() WHERE id = %s", created)
-        assert told_until_now(listener, writer) == [""]
+        assert notifications_until_now(listener, writer) == [""]
         writer.execute("DELETE FROM gateways WHERE id = %s", created)
 
 
-def told_until_now(listener: psycopg.Connection, writer: psycopg.Connection) -> list[str]:
-    """What the listener was told before a mark that the writer sends now."""
+def notifications_until_now(listener: psycopg.Connection, writer: psycopg.Connection) -> list[str]:
+    """Return the notifications before a marker that the writer sends now."""
     writer.execute("SELECT pg_notify('gateways_changed', 'mark')")
-    told: list[str] = []
+    received: list[str] = []
     for notice in listener.notifies(timeout=10):
         if notice.payload == "mark":
-            return told
-        told.append(notice.payload)
-    raise AssertionError("the mark never came")
+            return received
+        received.append(notice.payload)
+    raise AssertionError("the marker never came")

@@ -1,4 +1,4 @@
-"""For tests that root alone can run: what another user meets."""
+"""Helpers for tests that run as root and check what another user can do."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
 def open_up(tmp_path: Path) -> None:
-    """Let every user enter the run's own temporary folders (never anything above them)."""
+    """Let every user enter the run's own temporary folders (never those above them)."""
     for folder in (tmp_path, *tmp_path.parents):
         if folder.name == ".data":
             return
@@ -18,7 +18,7 @@ def open_up(tmp_path: Path) -> None:
 
 
 def reachable_by_nobody(tmp_path: Path) -> bool:
-    """Whether user nobody can run our python and come near the temporary folder."""
+    """Whether user nobody can run this python and reach the temporary folder."""
     data = next(folder for folder in tmp_path.parents if folder.name == ".data")
     trial = [
         *AS_NOBODY,

@@ -1,4 +1,4 @@
-"""A folder in which `make install` installs one small package in no time, without the network."""
+"""A project folder in which `make install` installs one small package, fast and without the network."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ FILES = {
 
 
 def make_project(folder: Path) -> Path:
-    """The folder, with all that is needed to install; a pip.conf beside it says where packages come from."""
+    """Make the folder with everything to install; a pip.conf next to it names the package index."""
     folder.mkdir(parents=True)
     shutil.copytree(
         PROJECT / "devstack", folder / "devstack", ignore=shutil.ignore_patterns("__pycache__"), symlinks=True
@@ -38,7 +38,7 @@ def make_project(folder: Path) -> Path:
 
 
 def write_wheel(path: Path) -> str:
-    """A wheel with a script; its SHA-256."""
+    """Write a wheel with a script; return its SHA-256."""
     record = "".join(f"{name},sha256={digest_of(text)},{len(text)}\n" for name, text in FILES.items())
     with zipfile.ZipFile(path, "w") as wheel:
         for name, text in {**FILES, "tiny-1.0.dist-info/RECORD": record}.items():
@@ -47,12 +47,12 @@ def write_wheel(path: Path) -> str:
 
 
 def digest_of(text: str) -> str:
-    """As a wheel writes it."""
+    """Return the digest in a wheel's format."""
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
 
 
-def surroundings(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a person who has little set, and `changes`."""
+def user_environment(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
+    """Return a minimal user's environment with `changes`."""
     home = folder.parent / "home"
     home.mkdir(exist_ok=True)
     return {
@@ -64,11 +64,11 @@ def surroundings(folder: Path, changes: Mapping[str, str]) -> dict[str, str]:
 
 
 def start_make(folder: Path, *words: str, **changes: str) -> subprocess.Popen[str]:
-    """Runs `make` with these words in the folder."""
+    """Start `make` with these arguments in the folder."""
     return subprocess.Popen(
         ["make", f"PYTHON={sys.executable}", *words],
         cwd=folder,
-        env=surroundings(folder, changes),
+        env=user_environment(folder, changes),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -77,7 +77,7 @@ def start_make(folder: Path, *words: str, **changes: str) -> subprocess.Popen[st
 
 
 def make(folder: Path, *words: str, **changes: str) -> str:
-    """What it said; it has to end well."""
+    """Run `make` successfully; return its output."""
     process = start_make(folder, *words, **changes)
     said, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, said
@@ -85,6 +85,6 @@ def make(folder: Path, *words: str, **changes: str) -> str:
 
 
 def script_says(folder: Path) -> str:
-    """What the script of the package says that was installed."""
+    """Return the output of the installed package's script."""
     script = folder / ".venv" / "bin" / "tiny"
     return subprocess.run([script], capture_output=True, text=True, timeout=30, check=True).stdout.strip()

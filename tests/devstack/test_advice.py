@@ -1,4 +1,4 @@
-"""One line for a person, whatever the system says of a file."""
+"""One line of advice for every error about a file."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def denied(path: Path) -> OSError:
     return PermissionError(errno.EACCES, "Permission denied", str(path))
 
 
-def test_it_says_what_to_do(tmp_path: Path) -> None:
+def test_each_error_has_its_advice(tmp_path: Path) -> None:
     full = advice(OSError(errno.ENOSPC, "No space left on device", str(tmp_path)))
     assert full == f"The disk is full ({tmp_path}): make room, then try again."
     closed = advice(OSError(errno.EROFS, "Read-only file system", str(tmp_path)))
@@ -39,7 +39,7 @@ def test_data_elsewhere_are_named_and_the_project_is_not(number: int) -> None:
 
 
 @pytest.mark.parametrize("folder", ["/dev/null", "/proc/x", "/dev/null/x"])
-def test_a_folder_that_is_none_is_one_line(folder: str) -> None:
+def test_a_file_in_place_of_a_folder_is_reported_in_one_line(folder: str) -> None:
     with pytest.raises(StackError, match="choose another folder") as caught:
         DirectoryLock(Path(folder) / "lock").acquire(wait_s=0)
     assert folder in str(caught.value)
@@ -59,7 +59,7 @@ def test_data_elsewhere_of_another_user(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @ROOT_ONLY
-def test_whose_it_is_also_where_it_is_the_folder_that_is_in_the_way(tmp_path: Path) -> None:
+def test_the_owner_of_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     file = tmp_path / "folder" / "file"
     file.parent.mkdir()

@@ -1,4 +1,4 @@
-"""`make install` where people really have a project: moved, copied, interrupted, with their own settings."""
+"""`make install` in real projects: moved, copied, interrupted, with the user's own settings."""
 
 import os
 import shutil
@@ -24,32 +24,32 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_is_installed_is_left_alone_whatever_way_it_is_reached(project: Path) -> None:
+def test_an_installation_is_kept_when_reached_by_another_path(project: Path) -> None:
     assert make(project, "install") == ""
     link = project.parent / "link"
     link.symlink_to(project)
     assert make(link, "install") == ""
 
 
-def test_a_folder_that_was_renamed_or_copied_starts_from_nothing(project: Path) -> None:
+def test_a_renamed_or_copied_folder_is_installed_again(project: Path) -> None:
     copy = project.parent / "Müllgäte → 2"
     shutil.copytree(project, copy, symlinks=True)
     assert MAKES in make(copy, "install")
     assert script_says(copy) == "works"
-    # The first one is as it was.
+    # The first one is unchanged.
     assert make(project, "install") == ""
     moved = project.rename(project.parent / "renamed, with spaces")
     assert MAKES in make(moved, "install")
     assert script_says(moved) == "works"
 
 
-def test_a_python_that_is_gone_or_another_one_starts_from_nothing(project: Path) -> None:
+def test_a_removed_or_replaced_python_causes_a_new_installation(project: Path) -> None:
     python = project / ".venv" / "bin" / "python"
     real = python.resolve()
     python.unlink()
     python.symlink_to(project.parent / "python-that-was-upgraded")
     assert MAKES in make(project, "install")
-    # The same name, and another Python behind it: its packages are elsewhere.
+    # The same name for another Python, whose packages are elsewhere.
     other = project.parent / "another-python"
     shutil.copy(real, other)
     python.unlink()
@@ -58,7 +58,7 @@ def test_a_python_that_is_gone_or_another_one_starts_from_nothing(project: Path)
     assert script_says(project) == "works"
 
 
-def test_half_an_installation_starts_from_nothing(project: Path) -> None:
+def test_a_partial_installation_is_replaced(project: Path) -> None:
     (project / ".venv" / ".installing").touch()
     (project / ".venv" / "lib" / "half").mkdir()
     assert MAKES in make(project, "install")
@@ -66,7 +66,7 @@ def test_half_an_installation_starts_from_nothing(project: Path) -> None:
     assert not (project / ".venv" / "lib" / "half").exists()
 
 
-def test_two_at_once_wait_for_each_other(tmp_path: Path) -> None:
+def test_two_installations_wait_for_each_other(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project")
     both = [start_make(folder, "install") for _ in range(2)]
     said = [process.communicate(timeout=120)[0] for process in both]
@@ -102,7 +102,7 @@ quiet = 3
 """
 
 
-def test_a_persons_settings_for_other_programs_change_nothing(tmp_path: Path) -> None:
+def test_user_settings_for_other_programs_have_no_effect(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project")
     with (tmp_path / "pip.conf").open("a") as file:
         file.write(FILE)
@@ -110,7 +110,7 @@ def test_a_persons_settings_for_other_programs_change_nothing(tmp_path: Path) ->
     assert script_says(folder) == "works"
 
 
-def test_where_packages_come_from_may_be_said_by_variables_too(tmp_path: Path) -> None:
+def test_the_package_index_may_be_set_by_variables(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project")
     changes = {
         "PIP_CONFIG_FILE": os.devnull,
@@ -121,9 +121,9 @@ def test_where_packages_come_from_may_be_said_by_variables_too(tmp_path: Path) -
     assert script_says(folder) == "works"
 
 
-def test_a_terminal_without_our_characters_sees_question_marks(tmp_path: Path) -> None:
+def test_unsupported_characters_are_shown_as_question_marks(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project")
-    # A locale of the sort that has become rare: one is made.
+    # Such locales have become rare, so one is made.
     locale = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(tmp_path / "de_DE.ISO-8859-1")]
     if shutil.which(locale[0]) is None or subprocess.run(locale, capture_output=True, check=False).returncode:
         pytest.skip("no locale with another character set can be made here")
@@ -133,7 +133,7 @@ def test_a_terminal_without_our_characters_sees_question_marks(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_project_of_another_user_is_one_line(project: Path) -> None:
+def test_a_project_of_another_user_is_reported_in_one_line(project: Path) -> None:
     if not reachable_by_nobody(project):
         pytest.skip("the project lies where user nobody may not go")
     open_up(project)
@@ -152,9 +152,9 @@ def test_a_project_of_another_user_is_one_line(project: Path) -> None:
     assert result.stderr == f"{begin} (sudo chown -R nobody {project}).\n"
 
 
-def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+def test_unusable_files_are_reported_in_one_line(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project")
-    (folder / ".data").write_text("A file, where a folder is wanted.")
+    (folder / ".data").write_text("A file in place of a folder.")
     process = start_make(folder, "install")
     said, _ = process.communicate(timeout=60)
     assert process.returncode != 0

@@ -1,4 +1,4 @@
-"""Compose and Dockerfile run what `make run` runs, and keep the rules for containers on a network."""
+"""Compose and Dockerfile run the commands of `make run`, and confine their containers."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def services(document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def with_tls(services: dict[str, Any]) -> dict[str, Any]:
-    """What both files say together, as far as the second one goes."""
+    """Return both files merged, for the keys of the second one."""
     tls = load("docker-compose.tls.yml")["services"]
     assert list(tls["api"]) == ["environment"]
     api = {**services["api"], "environment": {**services["api"]["environment"], **tls["api"]["environment"]}}
@@ -49,13 +49,13 @@ def with_tls(services: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_defaults(text: str) -> str:
-    """What Compose makes of it when nothing is set."""
+    """Return the value that Compose uses when no variable is set."""
     return re.sub(r"\$\{\w+:-([^{}]*)\}", r"\1", text)
 
 
 def test_the_services_are_the_database_and_the_parts_of_make_run(services: dict[str, Any]) -> None:
     assert list(services) == ["postgres", *PARTS]
-    # A profile could start a service without the settings that another one needs for it.
+    # A profile could start a service without settings that it needs from another one.
     assert [name for name, service in services.items() if "profiles" in service] == []
 
 
@@ -80,7 +80,7 @@ def test_the_database_is_postgresql_18_with_health_check_and_named_volume(servic
     assert "--builtin-locale=C.UTF-8" in postgres["environment"]["POSTGRES_INITDB_ARGS"]
 
 
-def test_each_waits_for_what_it_needs(services: dict[str, Any]) -> None:
+def test_each_service_waits_for_its_dependencies(services: dict[str, Any]) -> None:
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for part in ("api", "worker"):
         assert services[part]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
@@ -114,12 +114,12 @@ def test_only_api_and_proxy_are_published_and_the_api_only_on_loopback(
         "proxy": ["80:80", "443:443", "443:443/udp"],
     }
     assert services["api"]["environment"]["HOST"] == "0.0.0.0"  # noqa: S104
-    # Whoever shares its network reaches it, so that it asks for tokens.
+    # Every container on its network reaches it, so it requires tokens.
     assert "AUTH" not in services["api"]["environment"]
     assert requires_tokens("auto", services["api"]["environment"]["HOST"])
 
 
-def test_the_proxy_counts_where_it_is_and_nowhere_else(
+def test_settings_of_the_proxy_are_in_the_tls_file_only(
     services: dict[str, Any], with_tls: dict[str, Any]
 ) -> None:
     of_the_proxy = {
@@ -128,13 +128,13 @@ def test_the_proxy_counts_where_it_is_and_nowhere_else(
         "ALLOWED_HOSTS": "${ALLOWED_HOSTS:-${SITE_ADDRESS:-localhost}}",
     }
     assert of_the_proxy.keys().isdisjoint(services["api"]["environment"])
-    # They go before whatever a .env says that is a copy of .env.example.
+    # They override a .env copied from .env.example.
     assert of_the_proxy.items() <= with_tls["api"]["environment"].items()
     assert [file["path"] for file in services["api"]["env_file"]] == [".env"]
     assert with_tls["proxy"]["networks"] == ["clients"]
     caddyfile = (PROJECT / "Caddyfile").read_text()
     assert "reverse_proxy api:3000 {" in caddyfile
-    # Caddy replaces X-Forwarded-For and -Proto, and passes on what else the API believes a proxy.
+    # Caddy replaces X-Forwarded-For and -Proto, and passes on the other headers that the API trusts.
     assert "header_up -X-Forwarded-Prefix" in caddyfile
 
 
@@ -152,12 +152,12 @@ def test_no_gateway_is_in_the_network_of_the_database(
     assert not policy.allows(first)
     assert not policy.allows(f"::ffff:{first}")
     assert policy.allows("172.16.95.2")
-    # The worker shares that network and no other with what is not for it to reach.
+    # The worker shares no other network with services that it must not reach.
     assert services["worker"]["networks"] == ["database", "gateways"]
     assert [name for name, service in services.items() if "gateways" in service["networks"]] == ["worker"]
 
 
-def test_secrets_are_files_and_nowhere_else(document: dict[str, Any], services: dict[str, Any]) -> None:
+def test_secrets_are_passed_as_files_only(document: dict[str, Any], services: dict[str, Any]) -> None:
     assert document["secrets"] == {name: {"file": f"secrets/{name}"} for name in SECRETS}
     for name, service in services.items():
         for variable, value in service.get("environment", {}).items():
@@ -165,12 +165,12 @@ def test_secrets_are_files_and_nowhere_else(document: dict[str, Any], services: 
                 is_named = variable.endswith("_FILE") and value.removeprefix("/run/secrets/") in SECRETS
                 has_none = value == "" or re.fullmatch(r"postgresql://\w+@[^:]+:\d+/.*", value)
                 assert is_named or has_none, (name, variable)
-    # Whatever a .env says that `make run` wrote.
+    # Even with a .env that `make run` wrote.
     for name in ("ENCRYPTION_KEY", "ENCRYPTION_KEYS_OLD", "DATABASE_PASSWORD", "DATABASE_URL_FILE"):
         assert services["api"]["environment"][name] == services["worker"]["environment"][name] == ""
 
 
-def test_make_secrets_writes_what_is_missing_and_keeps_what_is_there(tmp_path: Path) -> None:
+def test_make_secrets_writes_missing_files_and_keeps_existing_ones(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_bytes((PROJECT / "Makefile").read_bytes())
     directory = tmp_path / "secrets"
 
@@ -184,20 +184,20 @@ def test_make_secrets_writes_what_is_missing_and_keeps_what_is_there(tmp_path: P
     Sealer(Secret(made["encryption_key"].strip()))
     assert re.fullmatch(r"[0-9a-f]{48}", made["postgres_password"])
     assert made["encryption_keys_old"] == ""
-    # A container's user reads a file, nobody else's gets as far as that.
+    # The container's user can read the file; other users cannot enter the folder.
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o644}
     (directory / "encryption_keys_old").write_text("an old one")
     assert make_secrets() == {**made, "encryption_keys_old": "an old one"}
 
 
-def test_the_final_stage_has_an_ordinary_user_and_nothing_to_build_with() -> None:
+def test_the_final_stage_has_an_ordinary_user_and_no_build_tools() -> None:
     assert re.search(r"^USER (?!0\b|root\b)\S+$", FINAL_STAGE, re.MULTILINE)
     assert not re.search(r"apt-get|pip install|gcc|make\b", FINAL_STAGE)
     assert FINAL_STAGE.index("USER ") < FINAL_STAGE.index("\nCMD ")
 
 
-def test_what_the_image_copies_is_there_and_nothing_else_is_sent() -> None:
+def test_the_build_context_is_exactly_what_the_image_copies() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+) ", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
     allowed = re.findall(r"^!(\S+)$", (PROJECT / ".dockerignore").read_text(), re.MULTILINE)
     assert sorted(copied) == sorted(allowed)

@@ -1,4 +1,4 @@
-"""The fixtures that every other test stands on."""
+"""The database fixtures of all other tests."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from devstack.project import PROJECT
 
 
 def tables_of(url: str) -> set[str]:
-    """The names of the tables in schema public."""
+    """Return the names of the tables in schema public."""
     with psycopg.connect(url) as connection:
         return {
             name
@@ -21,7 +21,7 @@ def tables_of(url: str) -> set[str]:
 
 
 @pytest.mark.parametrize("round_number", [1, 2])
-def test_each_test_has_a_migrated_database_of_its_own(database_url: str, round_number: int) -> None:
+def test_each_test_has_its_own_migrated_database(database_url: str, round_number: int) -> None:
     assert {"factories", "gateways", "schema_migrations"} <= tables_of(database_url)
     with psycopg.connect(database_url) as connection:
         connection.execute("CREATE TABLE only_here ()")
@@ -41,7 +41,7 @@ def test_an_own_server_is_a_migrated_postgresql_18_and_keeps_its_url_over_a_rest
     assert {"gateways", "still_here"} <= tables_of(url)
 
 
-def test_what_a_person_has_set_for_other_databases_is_none_of_the_tests_business() -> None:
+def test_user_settings_for_databases_do_not_reach_the_tests() -> None:
     program = (
         "import os, tests.conftest; "
         "print([name for name in os.environ if name.startswith(('PG', 'DBMATE_', 'PYTHON'))])"

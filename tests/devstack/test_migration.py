@@ -1,4 +1,4 @@
-"""`make migrate` reaches the servers that the API reaches, and says at once what is wrong."""
+"""`make migrate` reaches the servers that the API reaches, and reports errors without delay."""
 
 import os
 import subprocess
@@ -48,14 +48,14 @@ def is_migrated(url: str) -> bool:
 
 
 @pytest.mark.parametrize("query", ["", "?keepalives_idle=5", "?sslmode=prefer&connect_timeout=3"])
-def test_it_knows_what_libpq_knows_and_makes_the_database(server: EmbeddedPostgres, query: str) -> None:
+def test_it_takes_libpq_settings_and_creates_the_database(server: EmbeddedPostgres, query: str) -> None:
     url = without_query(server) + query
     done = migrate(url)
     assert done.returncode == 0, done.stderr
     assert is_migrated(url)
 
 
-def test_several_hosts_and_a_service_are_the_one_that_answers(
+def test_of_several_hosts_or_a_service_the_answering_one_is_used(
     server: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     url = without_query(server)
@@ -75,7 +75,9 @@ def test_several_hosts_and_a_service_are_the_one_that_answers(
     assert is_migrated(without_query(server, name))
 
 
-def test_a_wrong_password_and_a_server_that_is_away_are_said_at_once(server: EmbeddedPostgres) -> None:
+def test_a_wrong_password_and_an_unreachable_server_are_reported(
+    server: EmbeddedPostgres,
+) -> None:
     url = without_query(server, "postgres")
     refused = migrate(url.replace(f":{urlsplit(url).password}@", ":hidden@"))
     assert refused.returncode == 1
@@ -103,5 +105,5 @@ def test_a_wrong_password_and_a_server_that_is_away_are_said_at_once(server: Emb
         ({"sslmode": "verify-full", "sslrootcert": "system"}, {"sslmode": "verify-full"}),
     ],
 )
-def test_with_tls_it_checks_what_the_api_checks(used: dict[str, str], expected: dict[str, str]) -> None:
+def test_with_tls_it_verifies_as_the_api_does(used: dict[str, str], expected: dict[str, str]) -> None:
     assert tls_settings(used) == expected

@@ -1,4 +1,4 @@
-"""Who owns a directory, ends what works in it, and clears away after owners that were killed."""
+"""The owner of a directory ends its processes, and cleans up after owners that were killed."""
 
 import subprocess
 import sys
@@ -27,18 +27,20 @@ KILLED_OWNER = (
 )
 
 
-@pytest.mark.parametrize("is_told", [True, False], ids=["told", "marked"])
-def test_what_works_in_a_directory_ends_with_its_owner(tmp_path: Path, *, is_told: bool) -> None:
+@pytest.mark.parametrize("is_registered", [True, False], ids=["registered", "tagged"])
+def test_processes_of_a_directory_end_with_its_owner(tmp_path: Path, *, is_registered: bool) -> None:
     directory = tmp_path / "kind-1"
     with TemporaryOwner(directory) as owner:
-        child = Child("patient", PATIENT, {} if is_told else {OWNER_ENV: owner.owner_tag}, tmp_path / "log")
-        child.start(on_spawn=lambda pid: owner.add(child, pid) if is_told else None)
+        child = Child(
+            "patient", PATIENT, {} if is_registered else {OWNER_ENV: owner.owner_tag}, tmp_path / "log"
+        )
+        child.start(on_spawn=lambda pid: owner.add(child, pid) if is_registered else None)
         assert child.exit_code() is None
     assert child.exit_code() is not None
     assert not directory.exists()
 
 
-def test_the_next_owner_of_a_kind_clears_away_after_those_that_were_killed(tmp_path: Path) -> None:
+def test_the_next_owner_of_a_kind_cleans_up_after_killed_ones(tmp_path: Path) -> None:
     killed = tmp_path / "data" / "kind-1"
     command = (sys.executable, "-c", KILLED_OWNER, str(killed), str(tmp_path / "log"), *PATIENT)
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
@@ -49,20 +51,20 @@ def test_the_next_owner_of_a_kind_clears_away_after_those_that_were_killed(tmp_p
     process.kill()
     process.communicate()
     wait_until(lambda: not is_alive(pid), timeout_s=10, what="the child's end")
-    # The reaper is the last to have the lock.
+    # The reaper is the last holder of the lock.
     wait_until(lambda: not is_locked(killed), timeout_s=10, what="the reaper's end")
     with TemporaryOwner(tmp_path / "data" / "kind-2"), TemporaryOwner(tmp_path / "data" / "kind-3"):
         assert sorted(path.name for path in killed.parent.iterdir()) == ["kind-2", "kind-3", "other-1"]
 
 
 def is_locked(directory: Path) -> bool:
-    """Whether an owner or its reaper is there."""
+    """Whether an owner or its reaper holds the lock."""
     lock = DirectoryLock(directory / "lock")
     with lock:
         return not lock.try_acquire()
 
 
-def test_an_owner_that_cannot_begin_keeps_no_directory(
+def test_an_owner_that_cannot_start_leaves_no_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))

@@ -36,7 +36,7 @@ def postgres(tmp_path: Path) -> EmbeddedPostgres:
     return EmbeddedPostgres(tmp_path / "postgres", SETTINGS)
 
 
-def test_the_server_is_what_the_project_needs_and_its_secrets_stay_inside(postgres: EmbeddedPostgres) -> None:
+def test_the_server_is_configured_and_keeps_its_secrets_private(postgres: EmbeddedPostgres) -> None:
     with postgres:
         url = postgres.url()
         collation = (
@@ -56,7 +56,7 @@ def test_the_server_is_what_the_project_needs_and_its_secrets_stay_inside(postgr
     assert password.read_text() not in postgres.log_path.read_text()
 
 
-def test_after_stop_nothing_is_left_and_a_second_stop_does_no_harm(postgres: EmbeddedPostgres) -> None:
+def test_stop_leaves_nothing_and_may_be_repeated(postgres: EmbeddedPostgres) -> None:
     postgres.start()
     server = psutil.Process(postgres.pid)
     family = [server, *server.children(recursive=True)]
@@ -77,7 +77,7 @@ def test_a_server_killed_with_9_starts_again_with_its_data(postgres: EmbeddedPos
         assert one_value(postgres.url(), "SELECT seven FROM kept") == 7
 
 
-def test_a_stale_status_file_with_the_id_of_another_program_is_no_obstacle(
+def test_a_stale_status_file_with_another_programs_pid_is_ignored(
     postgres: EmbeddedPostgres,
 ) -> None:
     with postgres:
@@ -127,21 +127,21 @@ def test_a_port_taken_at_the_last_moment_leads_to_another_one(
             assert postgres.port == ports[1]
 
 
-def test_a_bad_setting_is_told_in_the_servers_own_words_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_bad_setting_raises_the_servers_message_and_leaves_nothing(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "postgres", {"max_connections": "lots"})
     with pytest.raises(StackError, match="max_connections"):
         server.start()
     assert server.process is None
 
 
-def test_only_a_taken_port_or_an_ending_predecessor_is_worth_another_try() -> None:
+def test_a_start_is_retried_only_after_a_taken_port_or_an_ending_predecessor() -> None:
     assert may_try_again(["FATAL:  could not create any TCP/IP sockets"], port_is_free_choice=True)
     assert not may_try_again(["FATAL:  could not create any TCP/IP sockets"], port_is_free_choice=False)
     assert may_try_again(["FATAL:  pre-existing shared memory block (key 1) is still in use"], False)
     assert not may_try_again(["FATAL:  database files are incompatible with server"], True)
 
 
-def test_no_postgresql_of_the_path_is_ever_used(
+def test_a_postgresql_on_the_path_is_never_used(
     postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = tmp_path / "bin"
@@ -175,7 +175,7 @@ def test_root_without_user_namespaces_hands_the_server_to_nobody(
 
 
 @ROOT_ONLY
-def test_where_nobody_cannot_go_one_line_says_what_to_do(
+def test_a_folder_unreachable_for_user_nobody_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_as, "namespaces_allowed", lambda: False)
@@ -185,7 +185,7 @@ def test_where_nobody_cannot_go_one_line_says_what_to_do(
         EmbeddedPostgres(closed / "postgres", SETTINGS).start()
     assert "\n" not in str(caught.value)
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
-    # Nothing was begun, and so nothing is in the way when it is tried otherwise.
+    # Nothing was made, so nothing blocks a start as another user.
     assert list(closed.iterdir()) == []
     monkeypatch.setattr(run_as, "namespaces_allowed", lambda: True)
     with EmbeddedPostgres(closed / "postgres", SETTINGS) as server:
@@ -193,7 +193,7 @@ def test_where_nobody_cannot_go_one_line_says_what_to_do(
 
 
 @ROOT_ONLY
-def test_what_an_interrupted_start_left_of_somebody_else_is_no_obstacle(postgres: EmbeddedPostgres) -> None:
+def test_remains_of_another_users_interrupted_start_are_replaced(postgres: EmbeddedPostgres) -> None:
     postgres.data_dir.mkdir()
     password = postgres.data_dir / "password"
     password.write_text("of another start")
@@ -204,9 +204,7 @@ def test_what_an_interrupted_start_left_of_somebody_else_is_no_obstacle(postgres
         assert one_value(postgres.url(), "SELECT 1") == 1
 
 
-def test_files_that_can_not_be_made_leave_nothing(
-    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_initdb_leaves_nothing(postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devstack.postgres.cluster.OWNER", "pg_not_allowed")
     with pytest.raises(StackError, match="PostgreSQL could not make its files"):
         postgres.start()
@@ -217,7 +215,7 @@ def test_files_that_can_not_be_made_leave_nothing(
 
 
 @ROOT_ONLY
-def test_an_ordinary_user_runs_a_server_of_its_own(tmp_path: Path) -> None:
+def test_an_ordinary_user_can_run_a_server(tmp_path: Path) -> None:
     if shutil.which("setpriv") is None or not reachable_by_nobody(tmp_path):
         pytest.skip("no setpriv here, or the project lies where user nobody may not go")
     open_up(tmp_path)

@@ -1,4 +1,4 @@
-"""The table of requirement rows tells the truth."""
+"""The table of requirement rows shows the tests' outcomes."""
 
 import subprocess
 import sys

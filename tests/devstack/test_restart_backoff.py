@@ -11,12 +11,12 @@ def test_delays_double_to_30_s() -> None:
     assert delays == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_a_good_run_makes_the_next_delay_short_again() -> None:
+def test_a_good_run_resets_the_delay() -> None:
     assert RestartBackoff(delay_s=30).next(ran_for_s=60).delay_s == 1
     assert RestartBackoff(delay_s=16).next(ran_for_s=59).delay_s == 30
 
 
-def test_stop_limits_leave_time_for_the_ones_behind() -> None:
+def test_stop_timeouts_leave_time_for_later_children() -> None:
     assert allocate_stop_timeouts([6, 2, 5], total_s=8, least_s=1.5) == [5, 1.5, 1.5]
     assert allocate_stop_timeouts([1, 1, 1], total_s=8, least_s=1) == [1, 1, 1]
     assert allocate_stop_timeouts([6, 6], total_s=0, least_s=1) == [1, 1]

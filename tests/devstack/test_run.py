@@ -1,4 +1,4 @@
-"""`make run` as a person sees it, with the real API, worker and PostgreSQL, in a copy of the project."""
+"""`make run` as its user sees it, with the real API, worker and PostgreSQL, in a copy of the project."""
 
 import http.client
 import os
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.req("DB-01")
 
 
 class Millgate:
-    """One project folder in which `make run`'s command can be started again and again."""
+    """One project folder in which `make run`'s command can be started repeatedly."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class Millgate:
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
-        """Start it and return at once."""
+        """Start it without waiting."""
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
         own = {"PORT": str(self.port), "MILLGATE_DATA_DIR": str(self.data)}
         with (self.folder / "said").open("w") as said:
@@ -50,13 +50,13 @@ class Millgate:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
-                # The most open one that a person may have.
+                # The most permissive umask.
                 umask=0,
             )
         return self.process
 
-    def said(self) -> str:
-        """What a person saw since the last start."""
+    def output(self) -> str:
+        """Return the output since the last start."""
         return (self.folder / "said").read_text()
 
     def start_until_ready(self, **environment: str) -> subprocess.Popen[str]:
@@ -64,17 +64,17 @@ class Millgate:
         process = self.start(**environment)
         ready = f"Millgate is ready: http://127.0.0.1:{self.port}"
         wait_until(
-            lambda: ready in self.said() or process.poll() is not None, READY_LIMIT_S, "the ready line"
+            lambda: ready in self.output() or process.poll() is not None, READY_LIMIT_S, "the ready line"
         )
-        assert ready in self.said(), self.said()
+        assert ready in self.output(), self.output()
         return process
 
     def pids(self) -> dict[str, int]:
-        """The process ids of its parts."""
+        """Return the process ids of its parts."""
         return {child.name: child.pid for child in read_record(self.data / "children.json")}
 
     def is_ready(self) -> bool:
-        """What its API says."""
+        """Whether its API is ready."""
         return is_ready(Address("127.0.0.1", self.port))
 
 
@@ -90,17 +90,17 @@ def millgate(tmp_path: Path) -> Iterator[Millgate]:
 
 
 def family_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """All processes under the supervisor."""
+    """Return all processes under the supervisor."""
     return psutil.Process(process.pid).children(recursive=True)
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run."""
+    """Return those that still run."""
     return [process for process in processes if is_alive(process.pid) and process.is_running()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_gets_ready_and_a_signal_stops_everything(millgate: Millgate, number: int) -> None:
+def test_it_becomes_ready_and_a_signal_stops_everything(millgate: Millgate, number: int) -> None:
     process = millgate.start_until_ready()
     assert millgate.is_ready()
     assert list(millgate.pids()) == ["postgres", "api", "worker"]
@@ -121,24 +121,24 @@ def test_the_first_start_writes_an_env_file_and_the_second_is_quick_and_keeps_ev
     written = env_file.read_text()
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
     assert "ENCRYPTION_KEY=" in written
-    assert "Wrote .env" in millgate.said()
+    assert "Wrote .env" in millgate.output()
     process.terminate()
     assert process.wait(12) == 0
     began = time.monotonic()
     millgate.start_until_ready()
     assert time.monotonic() - began < 5
     assert env_file.read_text() == written
-    assert "Wrote .env" not in millgate.said()
+    assert "Wrote .env" not in millgate.output()
 
 
-def test_what_it_writes_is_for_its_owner_alone(millgate: Millgate) -> None:
+def test_its_files_are_readable_by_the_owner_alone(millgate: Millgate) -> None:
     millgate.start_until_ready()
     written = [path for path in millgate.data.rglob("*") if not path.is_socket()]
     assert {"log", "api.log", "children.json", "lock"} <= {path.name for path in written}
     assert [path for path in written if path.stat().st_mode & 0o077] == []
 
 
-def test_after_kill_9_nothing_is_left_for_long_and_the_next_start_is_clean(millgate: Millgate) -> None:
+def test_kill_9_leaves_nothing_for_long_and_the_next_start_is_clean(millgate: Millgate) -> None:
     process = millgate.start_until_ready()
     family = family_of(process)
     process.kill()
@@ -149,65 +149,65 @@ def test_after_kill_9_nothing_is_left_for_long_and_the_next_start_is_clean(millg
 
 
 @pytest.mark.parametrize("part", ["api", "worker", "postgres"])
-def test_a_part_that_is_killed_comes_back_by_itself(millgate: Millgate, part: str) -> None:
+def test_a_killed_process_is_restarted(millgate: Millgate, part: str) -> None:
     millgate.start_until_ready()
     before = millgate.pids()[part]
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: millgate.pids()[part] != before and millgate.is_ready(), 20, f"{part} to be back")
-    assert f"{part} ended unexpectedly (signal 9)" in millgate.said()
-    assert f"{part} was started again." in millgate.said()
+    assert f"{part} ended unexpectedly (signal 9)" in millgate.output()
+    assert f"{part} was started again." in millgate.output()
 
 
-def test_a_second_one_on_the_same_data_says_so_in_one_line(millgate: Millgate) -> None:
+def test_a_second_start_on_the_same_data_is_refused_in_one_line(millgate: Millgate) -> None:
     process = millgate.start_until_ready()
     second = Millgate(millgate.folder)
     (millgate.folder / "said").rename(millgate.folder / "said-first")
     assert second.start(PORT=str(free_port())).wait(10) == 1
-    assert second.said() == f"Millgate is already running on {millgate.data} (process {process.pid}).\n"
+    assert second.output() == f"Millgate is already running on {millgate.data} (process {process.pid}).\n"
     assert millgate.is_ready()
 
 
-def test_a_taken_port_is_one_line_and_leaves_nothing(millgate: Millgate) -> None:
+def test_a_taken_port_is_reported_in_one_line_and_leaves_nothing(millgate: Millgate) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", millgate.port))
         other.listen()
         assert millgate.start().wait(10) == 1
     begin = f"Port {millgate.port} is in use by another program: choose another one, for example "
-    assert millgate.said() == begin + "PORT=3001 make run.\n"
+    assert millgate.output() == begin + "PORT=3001 make run.\n"
     assert [path.name for path in millgate.data.iterdir()] == ["lock"]
     assert not (millgate.folder / ".env").exists()
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "\uff13"])
-def test_a_port_that_is_none_is_one_line(millgate: Millgate, port: str) -> None:
+def test_an_invalid_port_is_reported_in_one_line(millgate: Millgate, port: str) -> None:
     assert millgate.start(PORT=port).wait(10) == 1
-    assert millgate.said() == "PORT must be a whole number from 1 to 65535.\n"
+    assert millgate.output() == "PORT must be a whole number from 1 to 65535.\n"
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "none.invalid"])
-def test_a_host_that_is_none_of_this_machine_is_one_line(millgate: Millgate, host: str) -> None:
+def test_a_foreign_host_is_reported_in_one_line(millgate: Millgate, host: str) -> None:
     assert millgate.start(HOST=host).wait(10) == 1
-    assert millgate.said().startswith(f"Cannot listen on HOST {host} (")
-    assert "PORT" not in millgate.said()
+    assert millgate.output().startswith(f"Cannot listen on HOST {host} (")
+    assert "PORT" not in millgate.output()
 
 
-def test_a_port_for_metrics_that_is_the_api_s_is_one_line(millgate: Millgate) -> None:
+def test_a_metrics_port_equal_to_the_apis_is_reported_in_one_line(millgate: Millgate) -> None:
     assert millgate.start(METRICS_PORT=str(millgate.port - 1), WORKERS="2").wait(10) == 1
-    assert millgate.said().startswith(
+    assert millgate.output().startswith(
         f"PORT {millgate.port} is also a port for workers' metrics (METRICS_PORT "
     )
 
 
-def test_a_token_without_a_name_is_one_line(millgate: Millgate) -> None:
+def test_a_token_without_a_name_is_reported_in_one_line(millgate: Millgate) -> None:
     refused = tokens_command(millgate, "create", "", "")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("A name is needed: make token NAME=first SCOPE=write")
 
 
-def test_with_tokens_required_it_says_how_to_get_in_and_the_token_opens(millgate: Millgate) -> None:
+def test_with_required_tokens_it_explains_how_to_make_a_working_one(millgate: Millgate) -> None:
     millgate.start(AUTH="required")
-    wait_until(lambda: "Millgate is ready" in millgate.said(), READY_LIMIT_S, "the ready line")
-    assert "make token NAME=first SCOPE=write" in millgate.said()
+    wait_until(lambda: "Millgate is ready" in millgate.output(), READY_LIMIT_S, "the ready line")
+    assert "make token NAME=first SCOPE=write" in millgate.output()
     assert status_of(millgate, None) == 401
     made = tokens_command(millgate, "create", "first", "write")
     assert made.returncode == 0, made.stderr
@@ -217,18 +217,18 @@ def test_with_tokens_required_it_says_how_to_get_in_and_the_token_opens(millgate
     assert status_of(millgate, made.stdout.strip()) == 401
 
 
-def test_without_a_running_database_the_commands_say_so(millgate: Millgate) -> None:
+def test_commands_report_a_missing_database(millgate: Millgate) -> None:
     refused = tokens_command(millgate, "list")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == "No database: `make run` does not run here, and DATABASE_URL is not set.\n"
 
 
-def test_a_token_is_made_in_the_database_that_is_meant(millgate: Millgate, database_url: str) -> None:
+def test_a_token_is_made_in_the_intended_database(millgate: Millgate, database_url: str) -> None:
     (millgate.folder / ".env").write_text(
         f"DATABASE_URL={database_url}\nENCRYPTION_KEY={new_encryption_key()}\n"
     )
     millgate.start_until_ready()
-    assert "`make run` uses its own PostgreSQL: DATABASE_URL is ignored." in millgate.said()
+    assert "`make run` uses its own PostgreSQL: DATABASE_URL is ignored." in millgate.output()
     refused = tokens_command(millgate, "create", "first", "write")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("Two databases: ")
@@ -237,24 +237,25 @@ def test_a_token_is_made_in_the_database_that_is_meant(millgate: Millgate, datab
     assert meant.returncode == 0, meant.stderr
     name = urlsplit(database_url).path[1:]
     assert meant.stderr.startswith(f"Database: {name} on 127.0.0.1\n")
-    assert (urlsplit(database_url).password or "none") not in refused.stderr + meant.stderr + millgate.said()
+    password = urlsplit(database_url).password or "none"
+    assert password not in refused.stderr + meant.stderr + millgate.output()
     (millgate.folder / ".env").write_text("")
     assert tokens_command(millgate, "list").stderr == "Database: millgate on 127.0.0.1\n"
     assert "first" not in tokens_command(millgate, "list").stdout
 
 
 @pytest.mark.parametrize("text", ["ENCRYPTION_KEY=\n", "HOST=127.0.0.1\n"])
-def test_without_a_key_it_says_how_to_make_one_before_anything_starts(millgate: Millgate, text: str) -> None:
+def test_a_missing_key_is_reported_before_anything_starts(millgate: Millgate, text: str) -> None:
     (millgate.folder / ".env").write_text(text)
     assert millgate.start().wait(10) == 1
-    assert "head -c 32 /dev/urandom | base64" in millgate.said()
-    assert "Starting" not in millgate.said()
+    assert "head -c 32 /dev/urandom | base64" in millgate.output()
+    assert "Starting" not in millgate.output()
 
 
 def tokens_command(
     millgate: Millgate, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """What `make token` and its like run, in the project's folder."""
+    """Run the command of `make token` and the like in the project's folder."""
     return subprocess.run(
         [sys.executable, "-m", "devstack", "tokens", *arguments],
         cwd=millgate.folder,
@@ -267,7 +268,7 @@ def tokens_command(
 
 
 def status_of(millgate: Millgate, token: str | None) -> int:
-    """How the API answers who shows this token."""
+    """Return the API's status for this token."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     connection = http.client.HTTPConnection("127.0.0.1", millgate.port, timeout=10)
     try:
@@ -277,12 +278,12 @@ def status_of(millgate: Millgate, token: str | None) -> int:
         connection.close()
 
 
-def test_a_part_that_cannot_start_stops_the_rest_and_shows_why(millgate: Millgate) -> None:
+def test_a_process_that_cannot_start_stops_the_others_and_shows_why(millgate: Millgate) -> None:
     process = millgate.start(ENCRYPTION_KEY="c2hvcnQ=")
     assert process.wait(30) == 1
-    assert "could not start (exit code" in millgate.said()
-    assert "ENCRYPTION_KEY" in millgate.said()
-    assert "Traceback" not in millgate.said()
+    assert "could not start (exit code" in millgate.output()
+    assert "ENCRYPTION_KEY" in millgate.output()
+    assert "Traceback" not in millgate.output()
     assert not (millgate.data / "children.json").exists()
 
 
@@ -295,7 +296,7 @@ def test_several_workers(millgate: Millgate) -> None:
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
 
 
-def test_each_worker_has_a_port_for_its_metrics_if_any_has() -> None:
+def test_each_worker_has_its_own_metrics_port_if_configured() -> None:
     assert metrics_setting({}, 1) == {}
     assert [metrics_setting({"METRICS_PORT": "9100"}, position) for position in range(3)] == [
         {},
@@ -305,13 +306,13 @@ def test_each_worker_has_a_port_for_its_metrics_if_any_has() -> None:
     assert metrics_setting({"METRICS_PORT": "0"}, 1) == {}
 
 
-def test_a_number_of_workers_that_is_none(millgate: Millgate) -> None:
+def test_an_invalid_number_of_workers_is_rejected(millgate: Millgate) -> None:
     process = millgate.start(WORKERS="many")
     assert process.wait(READY_LIMIT_S) == 1
-    assert "WORKERS must be a whole number from 1 to 16." in millgate.said()
+    assert "WORKERS must be a whole number from 1 to 16." in millgate.output()
 
 
-def test_its_own_database_counts_before_one_in_a_file_and_the_key_may_be_in_one(millgate: Millgate) -> None:
+def test_its_own_database_overrides_one_in_a_file_and_the_key_may_be_in_a_file(millgate: Millgate) -> None:
     key_file = millgate.folder / "key"
     key_file.write_text(new_encryption_key())
     nowhere = str(millgate.folder / "nowhere")
@@ -379,11 +380,11 @@ HOSTILE = {
 }
 
 
-def test_a_persons_settings_for_other_programs_change_nothing(millgate: Millgate) -> None:
+def test_user_settings_for_other_programs_have_no_effect(millgate: Millgate) -> None:
     process = millgate.start_until_ready()
     process.terminate()
     assert process.wait(12) == 0
-    # Its key is in .env by now, behind a variable that is set to nothing.
+    # Its key is in .env by now, and the variable is empty.
     millgate.start_until_ready(**HOSTILE)
     assert millgate.is_ready()
     assert "first" in tokens_command(millgate, "create", "first", "read", **HOSTILE).stderr
@@ -398,7 +399,7 @@ def test_a_persons_settings_for_other_programs_change_nothing(millgate: Millgate
         (None, "cannot be read (Is a directory): it has to be a file that this user may read"),
     ],
 )
-def test_an_env_file_that_is_none_is_one_line(
+def test_an_unreadable_env_file_is_reported_in_one_line(
     millgate: Millgate, content: bytes | None, problem: str
 ) -> None:
     env_file = millgate.folder / ".env"
@@ -407,13 +408,13 @@ def test_an_env_file_that_is_none_is_one_line(
     else:
         env_file.write_bytes(content)
     assert millgate.start().wait(10) == 1
-    assert millgate.said() == f"{env_file} {problem}\n"
+    assert millgate.output() == f"{env_file} {problem}\n"
     refused = tokens_command(millgate, "list")
     assert (refused.returncode, refused.stderr) == (1, f"{env_file} {problem}\n")
 
 
-def test_an_env_file_counts_the_same_for_all_parts(millgate: Millgate) -> None:
-    # With a byte order mark, as some editors write it, and with a name for another setting.
+def test_all_parts_read_an_env_file_alike(millgate: Millgate) -> None:
+    # With a byte order mark, as some editors write it, and with a reference to another setting.
     start, end = str(millgate.port)[:-1], str(millgate.port)[-1]
     text = f"\ufeffSTART={start}\nPORT=${{START}}{end}\nENCRYPTION_KEY={new_encryption_key()}\n"
     (millgate.folder / ".env").write_text(text, "utf-8")
@@ -421,13 +422,13 @@ def test_an_env_file_counts_the_same_for_all_parts(millgate: Millgate) -> None:
     assert millgate.is_ready()
 
 
-def test_on_a_terminal_without_our_characters_it_runs_all_the_same(millgate: Millgate) -> None:
+def test_it_runs_on_a_terminal_without_our_characters(millgate: Millgate) -> None:
     millgate.start_until_ready(PYTHONIOENCODING="latin-1")
-    assert "Starting PostgreSQL ?" in millgate.said()
+    assert "Starting PostgreSQL ?" in millgate.output()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_data_of_another_user_are_one_line(millgate: Millgate) -> None:
+def test_data_of_another_user_are_reported_in_one_line(millgate: Millgate) -> None:
     if not reachable_by_nobody(millgate.folder):
         pytest.skip("the project lies where user nobody may not go")
     open_up(millgate.folder)

@@ -1,4 +1,4 @@
-"""Which user runs the embedded server."""
+"""The choice of the user that runs the embedded server."""
 
 import pytest
 
@@ -21,7 +21,7 @@ IN_NAMESPACE = RunAs(prefix=USER_NAMESPACE)
         (0, 1000, True, RunAs(user_id=1000)),
     ],
 )
-def test_identity_follows_from_who_we_are_and_who_owns_the_data(
+def test_the_user_depends_on_the_current_user_and_the_owner_of_the_data(
     effective_user: int, owner: int | None, namespaces: bool, expected: RunAs
 ) -> None:
     assert choose_run_as(effective_user, owner, namespaces, NOBODY) == expected

@@ -1,4 +1,4 @@
-"""Supervision of small real processes: order, restart, stop, and what is left after kill -9."""
+"""Supervision of small real processes: order, restart, stop, and remains after kill -9."""
 
 import os
 import shutil
@@ -60,7 +60,7 @@ OWNER = (
 
 
 class Stage:
-    """A supervisor in a directory of its own, with what it said."""
+    """A supervisor in its own directory, with its messages."""
 
     def __init__(self, directory: Path, stopping: StopRequest, stop_total_s: float = STOP_TOTAL_S) -> None:
         self.said: list[str] = []
@@ -77,7 +77,7 @@ class Stage:
         return child
 
     def children(self) -> list[psutil.Process]:
-        """The processes that the supervisor started in this one."""
+        """Return the processes that the supervisor started in this process."""
         return [child for child in psutil.Process().children() if child.pid not in self._others]
 
 
@@ -92,7 +92,7 @@ def pid_of(child: Child) -> int:
     return child.process.pid
 
 
-def test_parts_are_stopped_in_reverse_order_and_nothing_is_left(stage: Stage, tmp_path: Path) -> None:
+def test_processes_are_stopped_in_reverse_order_and_nothing_is_left(stage: Stage, tmp_path: Path) -> None:
     ends = tmp_path / "ends"
     with stage.supervisor:
         children = [
@@ -106,7 +106,7 @@ def test_parts_are_stopped_in_reverse_order_and_nothing_is_left(stage: Stage, tm
     assert DirectoryLock(stage.supervisor.data_dir / "lock").try_acquire()
 
 
-def test_three_that_will_not_stop_are_ended_by_force_in_time(tmp_path: Path) -> None:
+def test_three_processes_that_do_not_stop_are_killed_in_time(tmp_path: Path) -> None:
     with StopRequest() as stopping:
         stage = Stage(tmp_path / "stack", stopping, stop_total_s=1.0)
         with stage.supervisor:
@@ -116,7 +116,7 @@ def test_three_that_will_not_stop_are_ended_by_force_in_time(tmp_path: Path) -> 
     assert not any(is_alive(pid) for pid in pids)
 
 
-def test_what_a_part_started_itself_ends_with_it(stage: Stage) -> None:
+def test_descendants_of_a_process_end_with_it(stage: Stage) -> None:
     with stage.supervisor:
         parent = stage.start("parent", PARENT)
         grandchild = int(last_lines(parent.log_path)[0])
@@ -124,7 +124,7 @@ def test_what_a_part_started_itself_ends_with_it(stage: Stage) -> None:
     wait_until(lambda: not is_alive(grandchild), what="the grandchild's end")
 
 
-def test_a_part_that_dies_is_started_again_after_its_delay_and_a_line_says_so(stage: Stage) -> None:
+def test_a_dead_process_is_restarted_after_its_delay_with_a_message(stage: Stage) -> None:
     with stage.supervisor:
         child = stage.start("worker", PATIENT)
         first = pid_of(child)
@@ -141,7 +141,7 @@ def test_a_part_that_dies_is_started_again_after_its_delay_and_a_line_says_so(st
     assert stage.said[1] == "worker was started again."
 
 
-def test_a_part_that_cannot_start_shows_its_last_words(stage: Stage) -> None:
+def test_a_process_that_cannot_start_shows_its_last_output(stage: Stage) -> None:
     program = "import sys; print('older'); sys.exit('ENCRYPTION_KEY is not set')"
     with stage.supervisor:
         child = stage.supervisor.child("api", (sys.executable, "-c", program), {})
@@ -152,7 +152,7 @@ def test_a_part_that_cannot_start_shows_its_last_words(stage: Stage) -> None:
     assert "ENCRYPTION_KEY is not set" in str(caught.value)
 
 
-def test_a_program_run_once_must_end_well(stage: Stage) -> None:
+def test_a_program_run_once_must_succeed(stage: Stage) -> None:
     with stage.supervisor:
         good = stage.supervisor.child("good", (sys.executable, "-c", "print('done')"), {})
         stage.supervisor.run_once(good, timeout_s=20)
@@ -164,7 +164,7 @@ def test_a_program_run_once_must_end_well(stage: Stage) -> None:
             stage.supervisor.run_once(slow, timeout_s=0.2)
 
 
-def test_a_signal_ends_every_wait_at_once(stage: Stage) -> None:
+def test_a_signal_ends_every_wait_immediately(stage: Stage) -> None:
     with stage.supervisor:
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
         began = time.monotonic()
@@ -174,7 +174,7 @@ def test_a_signal_ends_every_wait_at_once(stage: Stage) -> None:
         assert stage.stopping.wait(30)
 
 
-def test_a_second_owner_of_a_directory_is_told_who_has_it(stage: Stage, tmp_path: Path) -> None:
+def test_a_second_owner_of_a_directory_gets_the_pid_of_the_first(stage: Stage, tmp_path: Path) -> None:
     with stage.supervisor, StopRequest() as stopping:
         second = Supervisor(stage.supervisor.data_dir, print, stopping)
         with pytest.raises(StackError) as caught, second:
@@ -184,7 +184,7 @@ def test_a_second_owner_of_a_directory_is_told_who_has_it(stage: Stage, tmp_path
     )
 
 
-def test_after_kill_9_of_the_owner_the_leash_ends_the_children(tmp_path: Path) -> None:
+def test_after_kill_9_of_the_owner_the_reaper_ends_the_children(tmp_path: Path) -> None:
     owner, children = start_owner(tmp_path, PATIENT)
     reaper = reaper_of(owner)
     owner.kill()
@@ -194,7 +194,7 @@ def test_after_kill_9_of_the_owner_the_leash_ends_the_children(tmp_path: Path) -
     assert DirectoryLock(tmp_path / "lock").try_acquire()
 
 
-def test_the_next_start_waits_until_the_leash_is_done(tmp_path: Path) -> None:
+def test_the_next_start_waits_for_the_reaper(tmp_path: Path) -> None:
     owner, children = start_owner(tmp_path, STUBBORN)
     owner.kill()
     owner.communicate()
@@ -202,7 +202,7 @@ def test_the_next_start_waits_until_the_leash_is_done(tmp_path: Path) -> None:
         assert not any(is_alive(pid) for pid in children)
 
 
-def test_if_the_leash_was_killed_too_the_next_start_clears_up(tmp_path: Path) -> None:
+def test_if_the_reaper_was_killed_too_the_next_start_cleans_up(tmp_path: Path) -> None:
     owner, children = start_owner(tmp_path, PATIENT)
     reaper = reaper_of(owner)
     owner.send_signal(signal.SIGSTOP)
@@ -216,7 +216,7 @@ def test_if_the_leash_was_killed_too_the_next_start_clears_up(tmp_path: Path) ->
     assert said == ["Stopped processes that an earlier run had left running."]
 
 
-def test_a_leash_that_was_killed_is_replaced(stage: Stage) -> None:
+def test_a_killed_reaper_is_replaced(stage: Stage) -> None:
     with stage.supervisor:
         child = stage.start("patient", PATIENT)
         reapers = {process.pid for process in stage.children()} - {pid_of(child)}
@@ -231,7 +231,7 @@ def test_a_leash_that_was_killed_is_replaced(stage: Stage) -> None:
         wait_until(replaced, what="a new reaper")
 
 
-def test_a_recorded_id_that_is_now_another_program_is_left_alone(tmp_path: Path) -> None:
+def test_a_recorded_pid_reused_by_another_program_is_left_alone(tmp_path: Path) -> None:
     record = tmp_path / "children.json"
     bystander = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     try:
@@ -245,7 +245,7 @@ def test_a_recorded_id_that_is_now_another_program_is_left_alone(tmp_path: Path)
         bystander.wait()
 
 
-def test_a_child_that_is_not_in_the_record_yet_is_found_by_its_mark(tmp_path: Path) -> None:
+def test_an_unrecorded_child_is_found_by_its_owner_tag(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", "import signal; signal.pause()"],
         env={OWNER_ENV: str(tmp_path)},
@@ -281,7 +281,7 @@ from devstack.processes.orphans import kill_orphans
 from devstack.postgres.cluster import end_server_of
 
 what, path = sys.argv[1], Path()
-# Whoever is in a directory need not be let through those above it.
+# After chdir, access to the folders above is not needed.
 os.chdir(sys.argv[2])
 os.setgroups([])
 os.setgid(65534)
@@ -300,9 +300,9 @@ except StackError as error:
 
 @pytest.fixture
 def of_root(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of root's, called postgres, that works in a directory which others may read and write."""
+    """Run root's process named postgres in a directory that others may read and write."""
     if os.geteuid() != 0:
-        pytest.skip("only root can leave something to somebody else")
+        pytest.skip("only root can leave something to another user")
     program = tmp_path / "postgres"
     shutil.copy(shutil.which("sleep") or "", program)
     process = subprocess.Popen([program, "60"], cwd=tmp_path)
@@ -312,8 +312,8 @@ def of_root(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def as_somebody_else(what: str, path: Path) -> str:
-    """What it says, in one line; it must not end in a traceback."""
+def as_another_user(what: str, path: Path) -> str:
+    """Return its output, one line and no traceback."""
     done = subprocess.run(
         [sys.executable, "-c", AS_SOMEBODY_ELSE, what, str(path)],
         cwd=PROJECT,
@@ -327,51 +327,49 @@ def as_somebody_else(what: str, path: Path) -> str:
     return done.stdout.strip()
 
 
-def test_a_process_that_another_user_left_is_named_in_a_line(
+def test_an_orphan_of_another_user_is_reported_in_one_line(
     tmp_path: Path, of_root: subprocess.Popen[bytes]
 ) -> None:
     described = capture_record("worker", of_root.pid, signal.SIGTERM, 1.0)
     assert described is not None
     record = tmp_path / "children.json"
     write_record(record, [described])
-    assert as_somebody_else("orphans", tmp_path).startswith(f"{record.name} belongs to root, and you are ")
-    # As an earlier version wrote it.
+    assert as_another_user("orphans", tmp_path).startswith(f"{record.name} belongs to root, and you are ")
+    # In the format of an earlier version.
     record.chmod(0o644)
-    said = as_somebody_else("orphans", tmp_path)
+    said = as_another_user("orphans", tmp_path)
     assert f"process {of_root.pid}" in said
     assert "nother user" in said
     assert of_root.poll() is None
 
 
-def test_a_server_that_another_user_left_is_not_taken_for_gone(
+def test_a_running_server_of_another_user_is_detected(
     tmp_path: Path, of_root: subprocess.Popen[bytes]
 ) -> None:
     status_file = tmp_path / "postmaster.pid"
     started_at = int(psutil.Process(of_root.pid).create_time())
     status_file.write_text(f"{of_root.pid}\n{tmp_path}\n{started_at}\n")
-    assert f"process {of_root.pid}" in as_somebody_else("server", tmp_path)
+    assert f"process {of_root.pid}" in as_another_user("server", tmp_path)
     status_file.chmod(0o600)
-    assert as_somebody_else("server", tmp_path).startswith(
-        f"{status_file.name} belongs to root, and you are "
-    )
+    assert as_another_user("server", tmp_path).startswith(f"{status_file.name} belongs to root, and you are ")
     assert status_file.exists()
     status_file.chmod(0o644)
-    # A number that was given away anew, to a server of somebody else's.
+    # A process id that was reused by another user's server.
     status_file.write_text(f"{of_root.pid}\n{tmp_path}\n{started_at - 3600}\n")
-    assert as_somebody_else("server", tmp_path) == ""
+    assert as_another_user("server", tmp_path) == ""
     assert not status_file.exists()
 
 
 @pytest.mark.usefixtures("of_root")
-def test_what_another_user_left_of_a_chaos_run_is_left_to_them(tmp_path: Path) -> None:
+def test_directories_of_another_users_chaos_run_are_kept(tmp_path: Path) -> None:
     run = tmp_path / "chaos-1"
     run.mkdir(mode=0o755)
     os.close(os.open(run / "lock", os.O_CREAT | os.O_WRONLY, 0o600))
-    assert as_somebody_else("runs", tmp_path) == ""
+    assert as_another_user("runs", tmp_path) == ""
     assert run.exists()
 
 
-def test_a_talking_child_has_pipes_for_its_owner(stage: Stage) -> None:
+def test_a_child_with_pipes_talks_to_its_owner(stage: Stage) -> None:
     program = (
         "import sys; print('{\"ready\": true}', flush=True)\n"
         "for line in sys.stdin: print(line.upper(), end='', flush=True)"
@@ -389,7 +387,7 @@ def test_a_talking_child_has_pipes_for_its_owner(stage: Stage) -> None:
         assert process.stdout.readline() == b"DROP\n"
 
 
-def test_a_log_that_grew_too_big_is_moved_aside_under_a_running_writer(tmp_path: Path) -> None:
+def test_a_log_that_is_too_big_is_moved_while_its_writer_runs(tmp_path: Path) -> None:
     log = tmp_path / "api.log"
     with log.open("ab", buffering=0) as writer:
         writer.write(b"x" * 100)
@@ -400,13 +398,13 @@ def test_a_log_that_grew_too_big_is_moved_aside_under_a_running_writer(tmp_path:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])
-def test_logs_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_logs_are_readable_by_the_owner_alone_with_any_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         log = tmp_path / "log" / "api.log"
         os.close(open_log(log))
         assert modes(log.parent, log) == [0o700, 0o600]
-        # What an earlier version left behind.
+        # Remains of an earlier version.
         log.write_bytes(b"x" * 100)
         log.chmod(0o644)
         moved = log.with_name("api.log.1")
@@ -431,7 +429,7 @@ def modes(*paths: Path) -> list[int]:
 
 
 def start_owner(directory: Path, program: str) -> tuple[subprocess.Popen[str], list[int]]:
-    """A supervisor in a process of its own with two children; returns it and their process ids."""
+    """Start a supervisor with two children in its own process; return it and their process ids."""
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, str(directory), program], cwd=PROJECT, stdout=subprocess.PIPE, text=True
     )
@@ -444,7 +442,7 @@ def start_owner(directory: Path, program: str) -> tuple[subprocess.Popen[str], l
 
 
 def reaper_of(owner: subprocess.Popen[str]) -> int:
-    """The process id of an owner's reaper."""
+    """Return the process id of an owner's reaper."""
     (reaper,) = [
         each
         for each in psutil.Process(owner.pid).children()

@@ -1,4 +1,4 @@
-"""`make try-on`: what it refuses, what it prints, and that it removes nothing through a mount."""
+"""`make try-on`: its errors, its output, and that it removes nothing through a mount."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 LIMIT_S = 30.0
 
 
-def test_the_readme_says_what_to_install_and_what_to_run() -> None:
+def test_the_readme_names_packages_and_commands() -> None:
     assert {"git", "make", "curl"} <= set(debian_packages())
     assert README_URL in example_script()
 
@@ -31,7 +31,7 @@ def test_the_readme_says_what_to_install_and_what_to_run() -> None:
         (["trixie"], False, set(), "run as root"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
+def test_a_system_that_cannot_be_tried_is_reported_in_one_line(
     suites: list[str], is_root: bool, missing: set[str], problem: str
 ) -> None:
     found = find_problem(suites, is_root=is_root, has=lambda name: name not in missing)
@@ -43,7 +43,7 @@ def test_what_cannot_be_done_is_one_line(
 def test_it_starts_without_the_virtual_environment() -> None:
     found = find_problem(["trixie"], is_root=True, has=set(NEEDED_PROGRAMS).__contains__)
     assert found is None
-    # Only the standard library is there: -S leaves out what is installed.
+    # Only the standard library: -S leaves out installed packages.
     started = subprocess.run(
         [sys.executable, "-S", "-m", "devstack.checks.try_on"],
         capture_output=True,
@@ -57,7 +57,7 @@ def test_it_starts_without_the_virtual_environment() -> None:
     )
 
 
-def test_a_row_for_each_system(tmp_path: Path) -> None:
+def test_the_table_has_a_row_for_each_system(tmp_path: Path) -> None:
     written = Outcome("trixie", "3.13.5", 45.9, 12.0, "ok")
     written.write(tmp_path / "outcome.json")
     outcomes = [
@@ -87,7 +87,7 @@ def test_a_step_that_fails_or_hangs_is_named_with_its_last_line() -> None:
 
 
 def can_have_namespaces() -> bool:
-    """Whether we are root, and allowed to."""
+    """Whether we are root and may make namespaces."""
     if os.geteuid() != 0 or shutil.which(NAMESPACES[0]) is None:
         return False
     return (
@@ -97,7 +97,7 @@ def can_have_namespaces() -> bool:
 
 
 @pytest.mark.skipif(not can_have_namespaces(), reason="needs root and namespaces")
-def test_what_was_mounted_in_a_system_outlives_it_and_its_processes_do_not(tmp_path: Path) -> None:
+def test_mounted_folders_survive_a_systems_removal_and_its_processes_do_not(tmp_path: Path) -> None:
     precious, place = tmp_path / "precious", tmp_path / "place"
     precious.mkdir()
     (precious / "file").touch()
@@ -110,7 +110,7 @@ def test_what_was_mounted_in_a_system_outlives_it_and_its_processes_do_not(tmp_p
         wait_until((precious / "seen").exists, LIMIT_S, "the mount")
     finally:
         end(process)
-    # Nobody is left who could write.
+    # No process is left that could write.
     assert process.stdout is not None
     assert process.stdout.read() == b""
     process.stdout.close()
@@ -120,9 +120,7 @@ def test_what_was_mounted_in_a_system_outlives_it_and_its_processes_do_not(tmp_p
 
 
 @pytest.mark.skipif(not can_have_namespaces(), reason="needs root and namespaces")
-def test_nothing_is_removed_while_something_is_mounted_in_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_system_with_mounts_is_not_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "place"
     (place / "root").mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(place / "root")], check=True, timeout=LIMIT_S)

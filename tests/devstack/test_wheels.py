@@ -1,4 +1,4 @@
-"""What is locked can be installed wherever the README says that Millgate runs."""
+"""Locked packages can be installed on every platform that the README promises."""
 
 import pytest
 from packaging.requirements import Requirement
@@ -17,7 +17,7 @@ def missing(requirement: str, *tags: str) -> list[str]:
     return missing_wheels([pin], {key(pin): frozenset[Tag]().union(*map(parse_tag, tags))})
 
 
-def test_the_readme_promises_what_is_checked() -> None:
+def test_the_checked_platforms_are_those_of_the_readme() -> None:
     readme = " ".join((PROJECT / "README.md").read_text().split())
     assert [promise for promise in PROMISES if promise not in readme] == []
     assert len(targets()) == 3 * 4
@@ -26,7 +26,7 @@ def test_the_readme_promises_what_is_checked() -> None:
 @pytest.mark.parametrize(
     "tags", [("py3-none-any",), (LINUX_X86, LINUX_ARM, MACOS_ARM), ("py2.py3-none-any",)]
 )
-def test_a_package_with_wheels_for_all_is_fine(tags: tuple[str, ...]) -> None:
+def test_a_package_with_wheels_for_all_passes(tags: tuple[str, ...]) -> None:
     assert missing("some==1.0", *tags) == []
 
 
@@ -49,13 +49,13 @@ def test_a_platform_without_a_wheel_is_named(tags: tuple[str, ...], platform: st
     assert platform in problem
 
 
-def test_a_package_for_some_platforms_needs_wheels_for_those_alone() -> None:
+def test_a_package_for_some_platforms_needs_only_their_wheels() -> None:
     assert missing("some==1.0 ; sys_platform == 'win32'") == []
     assert missing("some==1.0 ; sys_platform == 'darwin'", MACOS_ARM) == []
     assert missing("some==1.0 ; python_full_version < '3.12'", "cp311-cp311-macosx_11_0_arm64") != []
 
 
-def test_every_lock_file_is_covered_and_fine() -> None:
+def test_every_lock_file_is_covered_and_passes() -> None:
     wheels = read_wheels()
     pins = {path.name: read_pins(path.read_text()) for path in lock_files()}
     assert len(pins["requirements.txt"]) > 20
@@ -64,7 +64,7 @@ def test_every_lock_file_is_covered_and_fine() -> None:
     }
 
 
-def test_a_package_that_was_locked_without_make_lock_is_noticed() -> None:
+def test_a_package_locked_without_make_lock_is_reported() -> None:
     assert missing_wheels([Requirement("some==1.1")], {"some==1.0": frozenset()}) == [
         "some==1.1: not in wheels.txt; run `make lock`"
     ]

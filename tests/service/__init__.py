@@ -1,1 +1,1 @@
-"""What the API and the workers share: settings, crypto, logs, SQL and the schema."""
+"""Code shared by API and workers: settings, crypto and logs."""

@@ -1,7 +1,7 @@
-"""Makes the API or a worker, forks, and starts it in the child: `python -m … api|worker`.
+"""Creates the API or a worker, forks, and starts it in the child: `python -m … api|worker`.
 
 Exit status 0 if everything could be started. Every Python behaves here as 3.13.0 to 3.13.3 do: a `Thread`
-that was made before the fork can not be started after it.
+created before the fork cannot be started after it.
 """
 
 import os
@@ -22,7 +22,7 @@ BY_NAME = Environment(os.environ)
 
 
 def main(part: str) -> int:
-    """The child's exit status."""
+    """Return the child's exit status."""
     refuse_threads_from_before_a_fork()
     start = {"api": prepare_api, "worker": prepare_worker}[part]()
     child = os.fork()
@@ -38,7 +38,7 @@ def main(part: str) -> int:
 
 
 def refuse_threads_from_before_a_fork() -> None:
-    """As the faulty versions do, on every version."""
+    """Refuse them on every version, as the faulty versions do."""
     make, start = threading.Thread.__init__, threading.Thread.start
 
     def make_here(thread: threading.Thread, *arguments: Any, **named: Any) -> None:
@@ -55,7 +55,7 @@ def refuse_threads_from_before_a_fork() -> None:
 
 
 def prepare_api() -> Callable[[], None]:
-    """What gunicorn's children do with the application of their parent."""
+    """Prepare what gunicorn's children do with their parent's application."""
     services = services_of(create_app(ApiConfig.read(BY_NAME)))
 
     def start() -> None:
@@ -71,7 +71,7 @@ def prepare_api() -> Callable[[], None]:
 
 
 def prepare_worker() -> Callable[[], None]:
-    """A worker with everything that it can have, until it holds its lease."""
+    """Prepare a worker with all optional parts, to run until it holds its lease."""
     worker = Worker(WorkerConfig.read(BY_NAME))
 
     def start() -> None:

@@ -30,7 +30,7 @@ def test_any_password_round_trips_and_is_never_sealed_the_same_twice(password: s
 
 @pytest.mark.req("CRYPTO-04")
 @given(st.data())
-def test_one_flipped_bit_anywhere_is_refused(data: st.DataObject) -> None:
+def test_a_value_with_any_bit_flipped_is_rejected(data: st.DataObject) -> None:
     sealed = bytearray(SEALER.seal(Secret("correct horse"), ROW))
     bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
     sealed[bit // 8] ^= 1 << bit % 8
@@ -40,26 +40,26 @@ def test_one_flipped_bit_anywhere_is_refused(data: st.DataObject) -> None:
 
 @pytest.mark.req("CRYPTO-04")
 @given(st.binary(max_size=64))
-def test_what_was_never_sealed_is_refused(junk: bytes) -> None:
+def test_a_value_that_was_never_sealed_is_rejected(junk: bytes) -> None:
     with pytest.raises(SealError):
         SEALER.open(junk, ROW)
 
 
 @pytest.mark.req("CRYPTO-01")
-def test_a_value_that_was_copied_to_another_row_does_not_open() -> None:
+def test_a_value_copied_to_another_row_cannot_be_opened() -> None:
     with pytest.raises(SealError, match="another row"):
         SEALER.open(SEALER.seal(Secret("correct horse"), ROW), uuid4())
 
 
 @pytest.mark.req("CRYPTO-01", "CRYPTO-03")
-def test_another_key_says_which_key_it_would_take() -> None:
+def test_a_missing_key_is_named_by_its_id() -> None:
     other = Sealer(Secret(base64.b64encode(b"k" * 32).decode()))
     with pytest.raises(SealError, match=SEALER.key_id):
         other.open(SEALER.seal(Secret("correct horse"), ROW), ROW)
 
 
 @pytest.mark.req("CRYPTO-02")
-def test_a_secret_does_not_show() -> None:
+def test_a_secret_is_not_shown() -> None:
     secret = Secret("correct horse")
     shown = [repr(secret), str(secret), f"{secret}", f"{[secret]!r}", json.dumps({"p": secret}, default=str)]
     assert not [text for text in shown if "correct" in text]
@@ -72,7 +72,7 @@ def test_a_secret_does_not_show() -> None:
 
 @pytest.mark.req("CRYPTO-03")
 @pytest.mark.parametrize("key", ["short", "a b", "%%%", base64.b64encode(b"k" * 31).decode(), "ä" * 44])
-def test_a_key_that_is_none_is_refused_without_being_shown(key: str) -> None:
+def test_an_invalid_key_is_rejected_without_being_shown(key: str) -> None:
     with pytest.raises(ConfigurationError, match="ENCRYPTION_KEY") as caught:
         Sealer(Secret(key))
     assert key not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Lines of `.env` that say nothing, or that nobody reads."""
+"""Malformed lines of `.env`, and names that no part reads."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.req("QUAL-06")
         ),
     ],
 )
-def test_a_line_that_says_nothing_stops_the_start(line: str, problem: str, tmp_path: Path) -> None:
+def test_a_malformed_line_stops_the_start(line: str, problem: str, tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text(f"# A comment\nHOST=0.0.0.0\n\n\n{line}\nPORT=1\n")
     with pytest.raises(ConfigurationError) as caught:
@@ -41,13 +41,13 @@ def test_a_line_that_says_nothing_stops_the_start(line: str, problem: str, tmp_p
     assert str(caught.value) == f"{env_file}, line 5: {problem}"
 
 
-def test_empty_values_comments_and_exports_are_fine(tmp_path: Path) -> None:
+def test_empty_values_comments_and_exports_are_accepted(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("\n# A\n#B\nHOST=\nexport PORT=1 # why\nURL='a\nb'\n   \n")
     assert read_settings({}, env_file) == {"HOST": "", "PORT": "1", "URL": "a\nb"}
 
 
-def test_names_that_no_part_reads_are_named_once(tmp_path: Path) -> None:
+def test_unknown_names_are_reported_once(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     (tmp_path / ".env.example").write_text("HOST=\nAUTH=auto\nFORCE_HTTPS=false\nDATABASE_URL=\n")
     text = (
@@ -60,7 +60,7 @@ def test_names_that_no_part_reads_are_named_once(tmp_path: Path) -> None:
     )
 
 
-def test_what_the_example_lists_is_known(tmp_path: Path) -> None:
+def test_every_name_of_the_example_is_known(tmp_path: Path) -> None:
     example = (PROJECT / ".env.example").read_text()
     for name in (".env", ".env.example"):
         (tmp_path / name).write_text(example)

@@ -35,7 +35,7 @@ NEEDED = {"DATABASE_URL": "postgresql://u:hidden@h/d", "ENCRYPTION_KEY": "hidden
         ({"LOGIN_RETRY_S": "901"}, "LOGIN_RETRY_S must not be longer than LOGIN_QUARANTINE_S"),
     ],
 )
-def test_a_bad_value_is_named_in_one_line(values: dict[str, str], name: str) -> None:
+def test_a_bad_value_is_reported_in_one_line(values: dict[str, str], name: str) -> None:
     environment = Environment({**NEEDED, **values})
     of_worker = name.startswith(("LEASE_S", "LIVENESS_TIMEOUT_S", "BACKOFF", "LOGIN"))
     reader = WorkerConfig if of_worker else ApiConfig
@@ -53,7 +53,7 @@ def test_configuration_is_frozen_and_shows_no_secret() -> None:
 
 
 @pytest.mark.req("QUAL-06")
-def test_the_environment_counts_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("HOST=0.0.0.0\nPORT=4000\n")
     monkeypatch.setenv("PORT", "5000")
     monkeypatch.delenv("HOST", raising=False)
@@ -91,7 +91,7 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.req("QUAL-06")
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_secret_that_is_given_twice_stops_the_start(name: str, tmp_path: Path) -> None:
+def test_a_secret_given_twice_stops_the_start(name: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hidden")
     with pytest.raises(ConfigurationError, match=f"^{name} and {name}_FILE are both set") as caught:
         read_all({**NEEDED, name: "hidden", f"{name}_FILE": str(tmp_path / "secret")})
@@ -108,7 +108,7 @@ def test_a_secret_that_is_given_twice_stops_the_start(name: str, tmp_path: Path)
         (b"hidden" * 20_000, "is longer than 65536 bytes"),
     ],
 )
-def test_a_file_that_holds_no_secret_is_named_in_one_line(
+def test_an_unusable_secret_file_is_reported_in_one_line(
     name: str, content: bytes | None, problem: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "secret"
@@ -122,7 +122,7 @@ def test_a_file_that_holds_no_secret_is_named_in_one_line(
 
 
 @pytest.mark.req("QUAL-06")
-def test_an_empty_file_is_no_secret(tmp_path: Path) -> None:
+def test_an_empty_secret_file_leaves_the_secret_unset(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(ConfigurationError, match="ENCRYPTION_KEY is not set"):
         read_all({"DATABASE_URL": "postgresql://h/d", "ENCRYPTION_KEY_FILE": str(tmp_path / "empty")})
@@ -131,14 +131,14 @@ def test_an_empty_file_is_no_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.req("QUAL-06")
-def test_a_password_in_the_url_counts_before_the_other() -> None:
+def test_a_password_in_the_url_overrides_the_separate_one() -> None:
     api, _ = read_all({**NEEDED, "DATABASE_PASSWORD": "other"})
     assert conninfo_to_dict(api.database.url)["password"] == "hidden"
 
 
 @pytest.mark.req("QUAL-06")
 @pytest.mark.parametrize(("environment", "file"), [("KEY", "KEY_FILE"), ("KEY_FILE", "KEY")])
-def test_a_secret_of_the_environment_counts_before_that_of_the_file(
+def test_a_secret_of_the_environment_overrides_that_of_the_file(
     environment: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "secret").write_text("in the file")
@@ -161,7 +161,7 @@ def test_a_log_line_is_one_json_object_with_its_extras() -> None:
 
 
 @pytest.mark.req("QUAL-06")
-def test_an_empty_variable_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_does_not_hide_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("ENCRYPTION_KEY=from-the-file\nPORT=3100\nHOST=\n")
     monkeypatch.setenv("ENCRYPTION_KEY", "")
@@ -172,7 +172,7 @@ def test_an_empty_variable_hides_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert environment.text("HOST", "localhost") == "localhost"
 
 
-def test_a_name_in_the_file_stands_for_what_counts(tmp_path: Path) -> None:
+def test_a_reference_in_the_file_resolves_to_the_effective_value(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("HOST=a\nPORT=1\nURL=${HOST}:${PORT}/${NONE}${NONE:-x} $HOST\n")
     assert read_settings({}, env_file)["URL"] == "a:1/x $HOST"
@@ -180,7 +180,7 @@ def test_a_name_in_the_file_stands_for_what_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"PORT=3\xfc", "PORT=3".encode("utf-16"), b"PORT=\x003", None])
-def test_a_file_that_is_none_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+def test_an_unreadable_file_is_reported_in_one_line(tmp_path: Path, content: bytes | None) -> None:
     env_file = tmp_path / ".env"
     if content is None:
         env_file.mkdir()

@@ -1,4 +1,4 @@
-"""A process takes all the files that the system gives it."""
+"""A process raises its limit on open files to the hard limit."""
 
 import resource
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a container's health check runs, on a real API and a real worker."""
+"""The container health check, on a real API and a real worker."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.req("DB-01")
 
 
 def check(module: str, directory: Path, **environment: str) -> tuple[int, str]:
-    """The exit status, and what it says."""
+    """Return exit status and output."""
     done = subprocess.run(
         [sys.executable, "-m", module],
         cwd=directory,
@@ -35,7 +35,7 @@ def check(module: str, directory: Path, **environment: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("extra", [{}, {"HOST": "0.0.0.0"}, {"FORCE_HTTPS": "true"}])  # noqa: S104
-def test_the_api_is_healthy_while_it_answers(
+def test_the_api_is_healthy_while_it_responds(
     extra: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
     with ApiServer(database_url, tmp_path / "api.log", extra) as api:
@@ -65,7 +65,7 @@ def test_a_worker_is_healthy_while_it_has_its_lease(database_url: str, tmp_path:
 
 @contextmanager
 def metrics(text: str) -> Iterator[str]:
-    """The port of what says this."""
+    """Return the port of a server with this response."""
     port = free_port()
     server = MetricsServer("127.0.0.1", port, text.encode, lambda _: True)
     server.start()
@@ -82,11 +82,11 @@ def metrics(text: str) -> Iterator[str]:
         ("millgate_gateways 1\n", "unhealthy: these are not a worker's metrics\n"),
     ],
 )
-def test_a_worker_without_a_lease_is_not(text: str, said: str, tmp_path: Path) -> None:
+def test_a_worker_without_a_lease_is_unhealthy(text: str, said: str, tmp_path: Path) -> None:
     with metrics(text) as port:
         assert check("workers.health_check", tmp_path, METRICS_PORT=port) == (1, said)
 
 
-def test_without_metrics_it_says_what_to_set(tmp_path: Path) -> None:
+def test_without_metrics_it_names_the_setting(tmp_path: Path) -> None:
     status, said = check("workers.health_check", tmp_path)
     assert (status, said) == (1, "unhealthy: METRICS_PORT must be between 1 and 65535\n")

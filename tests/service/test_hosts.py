@@ -1,4 +1,4 @@
-"""Which hosts a server answers for."""
+"""The hosts that a server answers for."""
 
 import pytest
 
@@ -30,7 +30,7 @@ OWN = OwnHosts.of("127.0.0.1", ["Plant.Example.com", "192.0.2.7", "10.1.0.0/16",
         "[fd00:0::8]",
     ],
 )
-def test_its_own(header: str) -> None:
+def test_hosts_of_the_server_itself(header: str) -> None:
     assert OWN.include(header)
 
 
@@ -74,16 +74,16 @@ def test_its_own(header: str) -> None:
         "\u017fervice",
     ],
 )
-def test_none_of_its_own(header: str) -> None:
+def test_foreign_hosts(header: str) -> None:
     assert not OWN.include(header)
 
 
 @pytest.mark.parametrize("header", ["", ":80", "a b", "a,b", "http://a", "a@b", "[::1", "[a]:x", "ä", "a\n"])
-def test_what_names_no_host(header: str) -> None:
+def test_headers_that_name_no_host(header: str) -> None:
     assert host_in(header) is None
 
 
-def test_where_it_listens_is_its_own() -> None:
+def test_a_listening_address_is_a_host_of_the_server() -> None:
     assert OwnHosts.of("plant").include("PLANT:3000")
     assert OwnHosts.of("0.0.0.0").include("0.0.0.0:3000")  # noqa: S104
     assert OwnHosts.of("::").include("[::]:3000")
@@ -93,6 +93,6 @@ def test_where_it_listens_is_its_own() -> None:
 @pytest.mark.parametrize(
     "word", ["*", "*.example.com", "http://plant", "plant/", "10.0.0.1/8", "a b", "plant:80"]
 )
-def test_what_is_no_host_is_refused(word: str) -> None:
+def test_an_invalid_host_is_rejected(word: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         OwnHosts.of("127.0.0.1", [word])

@@ -1,4 +1,4 @@
-"""Into how many statements a file goes: by rows, and by how long they are."""
+"""An import is split into statements by number and length of rows."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from service.database.desired.gateway_import import BATCH_CHARACTERS, BATCH_ROWS
         ([BATCH_CHARACTERS // 4] * 9, [4, 4, 1]),
     ],
 )
-def test_a_batch_is_bounded_by_rows_and_by_characters(lengths: list[int], sizes: list[int]) -> None:
+def test_a_batch_is_limited_by_rows_and_by_characters(lengths: list[int], sizes: list[int]) -> None:
     found = list(batches(lengths, lambda length: length))
     assert [len(batch) for batch in found] == sizes
     assert [length for batch in found for length in batch] == lengths

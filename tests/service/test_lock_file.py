@@ -1,4 +1,4 @@
-"""The product imports what is in requirements.txt, and nothing that is here for development alone."""
+"""The product imports only packages of requirements.txt, none that are for development alone."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ PROGRAMS = {
         "simulator.__main__",
     ),
 }
-# Before anything of ours is imported: what Python itself brings along.
+# Before our modules are imported: those that Python itself loads.
 SCRIPT = """
 import importlib, importlib.metadata, sys
 before = set(sys.modules)
@@ -42,7 +42,7 @@ print(*{owner for name in loaded for owner in owners.get(name, [])}, sep="\\n")
 
 
 @pytest.mark.parametrize("lock_file", PROGRAMS)
-def test_what_is_imported_is_locked(lock_file: str) -> None:
+def test_every_imported_package_is_locked(lock_file: str) -> None:
     imported = subprocess.run(
         [sys.executable, "-c", SCRIPT, *PROGRAMS[lock_file]],
         cwd="/",

@@ -1,4 +1,4 @@
-"""Lines past logging's records: the same as with them, and whole."""
+"""Log lines written without logging's records: the same text, and whole lines."""
 
 import json
 import logging
@@ -19,8 +19,8 @@ FIELDS = {"request_id": "f", "path": "/ä\n\udc80", "status": 200, "duration_ms"
 
 @pytest.fixture
 def log() -> logging.Logger:
-    """A logger with a level and a handler of its own."""
-    logger = logging.Logger("millgate.test", logging.INFO)  # noqa: LOG001 (of nobody else)
+    """Yield a logger with its own level and handler."""
+    logger = logging.Logger("millgate.test", logging.INFO)  # noqa: LOG001 (private to the test)
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logger.addHandler(handler)
@@ -28,7 +28,7 @@ def log() -> logging.Logger:
 
 
 def lines_of(stream: StringIO) -> list[dict[str, object]]:
-    """What was written, without the times."""
+    """Return the written lines without times."""
     lines: list[dict[str, object]] = [json.loads(line) for line in stream.getvalue().splitlines()]
     for line in lines:
         assert line.pop("time")
@@ -36,7 +36,7 @@ def lines_of(stream: StringIO) -> list[dict[str, object]]:
 
 
 @pytest.mark.req("API-07", "QUAL-05")
-def test_it_writes_what_the_logger_would(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_writes_the_same_line_as_the_logger(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
     written = StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     log.handlers[0].setStream(written)  # type: ignore[attr-defined]
@@ -48,7 +48,7 @@ def test_it_writes_what_the_logger_would(log: logging.Logger, monkeypatch: pytes
 
 
 @pytest.mark.req("GATEWAY-07")
-def test_a_traceback_has_no_text_but_of_our_own_errors(
+def test_a_traceback_has_the_text_of_our_own_errors_only(
     log: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = StringIO()
@@ -67,7 +67,7 @@ def test_a_traceback_has_no_text_but_of_our_own_errors(
             try:
                 crash(KeyError)
             except KeyError as error:
-                raise ConfigurationError("a sentence of ours") from error
+                raise ConfigurationError("our own message") from error
     except ConfigurationError:
         log.exception("it crashed")
     [line] = lines_of(written)
@@ -75,7 +75,7 @@ def test_a_traceback_has_no_text_but_of_our_own_errors(
     shown = str(line["traceback"])
     assert "test_logs.py" in shown
     assert "ValueError\n" in shown
-    assert shown.endswith("ConfigurationError: a sentence of ours")
+    assert shown.endswith("ConfigurationError: our own message")
 
 
 def test_below_the_level_it_writes_nothing(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_below_the_level_it_writes_nothing(log: logging.Logger, monkeypatch: pyt
     assert written.getvalue() == ""
 
 
-def test_a_line_that_can_not_be_written_stops_nobody() -> None:
+def test_a_failed_write_does_not_raise() -> None:
     code = (
         "import logging; from service.logs import write_line; log = logging.getLogger();"
         "write_line(log, logging.ERROR, 'lost', {}); print('went on')"

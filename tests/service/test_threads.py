@@ -1,4 +1,4 @@
-"""Threads begin where they are started, so that a fork may lie between an object and its start."""
+"""Threads are created when started, so that a process may fork between creating and starting an object."""
 
 import ast
 import os
@@ -14,7 +14,7 @@ from tests.support.worker_settings import worker_environment
 
 
 @pytest.mark.parametrize("part", ["api", "worker"])
-def test_what_was_made_before_a_fork_starts_after_it(part: str, database_url: str) -> None:
+def test_a_thread_object_created_before_a_fork_starts_after_it(part: str, database_url: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "tests.service.started_after_fork", part],
         cwd=PROJECT,
@@ -30,12 +30,12 @@ def test_what_was_made_before_a_fork_starts_after_it(part: str, database_url: st
     assert result.returncode == 0, result.stderr
 
 
-def test_a_thread_that_was_never_started_has_ended() -> None:
+def test_a_thread_that_was_never_started_counts_as_ended() -> None:
     assert BackgroundThread(lambda: None, "unused").join(0.0)
 
 
 @pytest.mark.parametrize("folder", ["service", "workers", "simulator", "devstack", "chaos", "bench"])
-def test_no_thread_is_kept_unstarted(folder: str) -> None:
+def test_no_module_keeps_an_unstarted_thread(folder: str) -> None:
     for path in sorted((PROJECT / folder).rglob("*.py")):
         if ".venv" in path.parts:
             continue

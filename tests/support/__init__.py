@@ -1,1 +1,1 @@
-"""What tests of several packages share: servers, workers, certificates, and waiting."""
+"""Helpers shared by tests of several packages: servers, workers, certificates, and waiting."""

@@ -1,4 +1,4 @@
-"""A real gunicorn, as `make api` starts it, and a client that shows everything of a response."""
+"""A real gunicorn, as `make api` starts it, and a client that returns whole responses."""
 
 import base64
 import http.client
@@ -27,7 +27,7 @@ REQUEST_LIMIT_S = 15.0
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole response."""
+    """A response with status, headers and body."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -35,12 +35,12 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body, which has to be JSON."""
+        """Return the body, decoded from JSON."""
         return json.loads(self.body)
 
     @property
     def error(self) -> dict[str, Any]:
-        """The error, which has to have its one shape, and the request id of the header."""
+        """Return the error; assert its format, and that its request id is the header's."""
         assert self.headers["Content-Type"] == "application/json"
         assert set(self.json) == {"error"}
         error: dict[str, Any] = self.json["error"]
@@ -51,13 +51,13 @@ class Reply:
 
     @property
     def fields(self) -> list[str]:
-        """What the error's details are about."""
+        """Return the fields named in the error's details."""
         return [detail["field"] for detail in self.error["details"]]
 
 
 @dataclass
 class ApiServer:
-    """One gunicorn. `extra` is for its environment, beside what it needs."""
+    """One gunicorn. `extra` is added to its environment."""
 
     database_url: str
     log_path: Path
@@ -68,7 +68,7 @@ class ApiServer:
     process: subprocess.Popen[bytes] | None = None
 
     def environment(self) -> dict[str, str]:
-        """All that the server sees."""
+        """Return the server's whole environment."""
         return {
             **inherited(),
             "PYTHONPATH": str(PROJECT),
@@ -77,18 +77,18 @@ class ApiServer:
             "PORT": str(self.port),
             "API_PROCESSES": "1",
             "DB_POOL_TIMEOUT_S": "1",
-            # What requests that are written by hand name.
+            # The host in handwritten requests.
             "ALLOWED_HOSTS": "x",
             **self.extra,
         }
 
     def spawn(self) -> subprocess.Popen[bytes]:
-        """Starts gunicorn and returns at once."""
+        """Start gunicorn without waiting for it."""
         gunicorn, option, *_ = local(API)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [gunicorn, option, str(PROJECT / self.configuration), self.application],
-                # Not in the project's directory: a developer's .env is none of a test's business.
+                # Not in the project's directory, where a developer's .env would be read.
                 cwd=self.log_path.parent,
                 env=self.environment(),
                 stdout=log,
@@ -113,7 +113,7 @@ class ApiServer:
         self.stop()
 
     def stop(self) -> int:
-        """Ends it as an operator does, and by force after the limit."""
+        """Stop it as an operator does; kill it after the limit."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -124,14 +124,14 @@ class ApiServer:
             raise
 
     def kill(self) -> None:
-        """End all its processes at once."""
+        """Kill all its processes."""
         assert self.process is not None
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def answers(self) -> bool:
-        """Whether it serves."""
+        """Whether it answers requests."""
         try:
             return self.call("GET", "/api/health").status in {200, 308}
         except (OSError, http.client.HTTPException):
@@ -147,7 +147,7 @@ class ApiServer:
         headers: Mapping[str, str] | None = None,
         limit_s: float = REQUEST_LIMIT_S,
     ) -> Reply:
-        """One request on a connection of its own. `json_body` is sent as JSON, `body` as it is."""
+        """Send one request on a new connection. `json_body` is sent as JSON, `body` unchanged."""
         sent = dict(headers or {})
         if json_body is not None:
             body = json.dumps(json_body).encode()
@@ -161,7 +161,7 @@ class ApiServer:
             connection.close()
 
     def raw(self, request: bytes) -> bytes:
-        """Sends bytes and reads until the server closes."""
+        """Send bytes and read until the server closes."""
         with socket.create_connection(("127.0.0.1", self.port), REQUEST_LIMIT_S) as connection:
             connection.sendall(request)
             received = bytearray()
@@ -170,11 +170,11 @@ class ApiServer:
             return bytes(received)
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """What it logged: every line has to be JSON."""
+        """Return the log's entries; every line has to be JSON."""
         return [json.loads(line) for line in self.log_path.read_text().split("\n") if line]
 
     def requests_logged(self, request_id: str) -> list[dict[str, Any]]:
-        """The request lines of one request."""
+        """Return the log entries of one request."""
         return [
             line
             for line in self.log_lines()
@@ -182,14 +182,14 @@ class ApiServer:
         ]
 
     def factory(self, **values: object) -> dict[str, Any]:
-        """A new factory."""
+        """Create a factory."""
         reply = self.call("POST", "/api/factories", {"name": "Mill", **values})
         assert reply.status == 201, reply.body
         created: dict[str, Any] = reply.json
         return created
 
     def gateway(self, factory_id: str, gateway_id: str = "CTC-1", **values: object) -> dict[str, Any]:
-        """A new gateway."""
+        """Create a gateway."""
         reply = self.call("POST", "/api/gateways", gateway_body(factory_id, gateway_id, **values))
         assert reply.status == 201, reply.body
         created: dict[str, Any] = reply.json
@@ -197,7 +197,7 @@ class ApiServer:
 
 
 def gateway_body(factory_id: str, gateway_id: str = "CTC-1", **values: object) -> dict[str, Any]:
-    """A valid body to create a gateway with."""
+    """Return a valid body to create a gateway."""
     return {
         "factory_id": factory_id,
         "gateway_id": gateway_id,

@@ -15,7 +15,7 @@ NO_CHROMIUM = "Chromium is not installed; `apt-get install chromium` enables the
 DESKTOP = (1280, 800)
 PHONE = (360, 740)
 TIMEOUT_S = 15.0
-# Of what axe calls an impact, those that keep somebody from using the page.
+# Values of axe's impact that keep people from using the page.
 SERIOUS = {"serious", "critical"}
 REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -41,9 +41,9 @@ def chromium() -> Iterator[Browser]:
 
 
 class WatchedContext:
-    """One browser as a person has it, with cookies of its own. Leaving it fails if a page did wrong.
+    """A browser context with its own cookies. Leaving it fails if a page misbehaved.
 
-    Wrong are: console errors and warnings, uncaught exceptions, violations of the content security policy,
+    Misbehaviour: console errors and warnings, uncaught exceptions, violations of the content security policy,
     and requests to another origin than `origin`.
     """
 

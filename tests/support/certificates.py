@@ -16,7 +16,7 @@ DAYS = (-1, 1)
 
 
 class Authority:
-    """One that issues certificates; its own is signed by itself."""
+    """A self-signed certificate authority."""
 
     def __init__(self, name: str = "plant") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -26,14 +26,14 @@ class Authority:
         self.certificate = unsigned.add_extension(basic, critical=True).sign(self._key, hashes.SHA256())
 
     def write(self, path: Path) -> Path:
-        """Its certificate, for whoever trusts it."""
+        """Write its certificate for clients that trust it."""
         path.write_bytes(_pem(self.certificate))
         return path
 
     def issue(
         self, path: Path, host: str = LOCALHOST, days: tuple[int, int] = DAYS, *, sends_chain: bool = False
     ) -> ssl.SSLContext:
-        """A server's context, its certificate valid for this host from … to … days from now."""
+        """Return a server's context with a certificate for this host, valid from … to … days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         basic = x509.BasicConstraints(ca=False, path_length=None)
         unsigned = _unsigned(_name("gateway"), self._name, key, host, days)
@@ -42,12 +42,12 @@ class Authority:
         return _server_context(path, key)
 
     def context(self, path: Path) -> ssl.SSLContext:
-        """A server's context with the authority's own certificate; `path` gets it."""
+        """Return a server's context with the authority's own certificate, written to `path`."""
         return _server_context(self.write(path), self._key)
 
 
 def make_certificate(path: Path) -> ssl.SSLContext:
-    """A server's context with a certificate for 127.0.0.1 that signs itself; `path` gets the certificate."""
+    """Return a server's context with a self-signed certificate for 127.0.0.1, written to `path`."""
     return Authority("gateway").context(path)
 
 

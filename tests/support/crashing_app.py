@@ -1,4 +1,4 @@
-"""The API with two routes more: one crashes with a password in hand, one has the database refuse its row."""
+"""The API with two more routes: one crashes holding a password, one violates a check constraint."""
 
 from uuid import UUID, uuid4
 
@@ -12,7 +12,7 @@ from service.database.desired.gateways import GatewayRepository
 
 
 def create_app() -> Flask:
-    """What gunicorn serves."""
+    """Return the application that gunicorn serves."""
     app = api.create_app()
     app.add_url_rule("/api/crash", view_func=crash, methods=["POST"])
     app.add_url_rule("/api/refused-row", view_func=write_refused_row, methods=["POST"])
@@ -28,13 +28,13 @@ def crash() -> Response:
 
 @Operation("write_refused_row", "A bug", {}, include_in_schema=False)
 def write_refused_row() -> Response:
-    """A row that only a bug of ours could write."""
+    """Write a row that only a bug could write."""
     factory = FactoryRepository(services().database).create({"name": "x"})
     write(factory.id)
     return Response()
 
 
 def write(factory_id: UUID) -> None:
-    """Breaks a check constraint."""
+    """Violate a check constraint."""
     values = {"factory_id": factory_id, "gateway_id": "g", "name": "n", "url": "http://x", "email": "e"}
     GatewayRepository(services().database).create(uuid4(), b"s" * 40, values)

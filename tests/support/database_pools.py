@@ -1,4 +1,4 @@
-"""Pools for tests: patient, and of a size that is known."""
+"""Connection pools for tests, with long timeouts and a fixed size."""
 
 from service.config import DatabaseConfig
 
@@ -6,7 +6,7 @@ WAIT_S = 10.0
 
 
 def config_for(url: str, connections: int = 1) -> DatabaseConfig:
-    """So many connections, never more and never fewer."""
+    """Return the configuration of a pool with exactly that many connections."""
     return DatabaseConfig(
         url=url,
         pool_min=connections,

@@ -27,7 +27,7 @@ SETTINGS = {
 
 
 class SecretUrl(str):
-    """A URL with a password: pytest shows the arguments of a test that fails."""
+    """A URL with a password, hidden because pytest shows the arguments of failed tests."""
 
     __slots__ = ()
 
@@ -45,7 +45,7 @@ class RunDirectory:
         self._server: EmbeddedPostgres | None = None
 
     def server_url(self) -> str:
-        """Start the server and make the template, the first time; returns the URL of database `postgres`."""
+        """Start the server and make the template on first use; return the URL of database `postgres`."""
         if self._server is None:
             server = self._server = EmbeddedPostgres(self.path / "postgres", SETTINGS)
             server.start(on_spawn=lambda pid: self._owner.add(server, pid))
@@ -60,7 +60,7 @@ class RunDirectory:
 
 
 def migrate(url: str, project: Path = PROJECT) -> None:
-    """Apply a project's migrations to a database, which is made if need be; fails with dbmate's words."""
+    """Apply a project's migrations to a database, made if missing; fail with dbmate's output."""
     result = subprocess.run(
         local(MIGRATE),
         cwd=project,
@@ -74,14 +74,14 @@ def migrate(url: str, project: Path = PROJECT) -> None:
 
 
 def with_database(server_url: str, name: str) -> str:
-    """The URL of another database on the same server."""
+    """Return the URL of another database on the same server."""
     before, _, _ = server_url.rpartition("/")
     return SecretUrl(f"{before}/{name}?sslmode=disable")
 
 
 @contextmanager
 def cloned_database(admin: psycopg.Connection, server_url: str, template: str = TEMPLATE) -> Iterator[str]:
-    """A fresh copy of a template, dropped at the end together with its sessions; yields its URL."""
+    """Yield the URL of a fresh copy of a template, dropped at the end together with its sessions."""
     name = f"test_{uuid.uuid4().hex}"
     identifier = sql.Identifier(name)
     admin.execute(

@@ -59,7 +59,7 @@ class FullStack:
         return self.worker
 
     def start_site(self, *gateway_ids: str, password: str = PASSWORD) -> Site:
-        """Simulated gateways, each on a port of its own."""
+        """Simulated gateways, each on its own port."""
         site = Site.start(list(gateway_ids), credentials=Credentials(EMAIL, password), one_port_each=True)
         return self._parts.enter_context(site)
 

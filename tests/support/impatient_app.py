@@ -1,4 +1,4 @@
-"""The API with little patience for bodies, so that a test need not wait for a minute."""
+"""The API with a short body timeout, so that a test need not wait for a minute."""
 
 from flask import Flask
 
@@ -10,7 +10,7 @@ BODY_S = 4.0
 
 
 def create_app() -> Flask:
-    """What gunicorn serves."""
+    """Return the application that gunicorn serves."""
     client_socket.STALL_TIMEOUT_S = STALL_S
     client_socket.BODY_TIMEOUT_S = BODY_S
     return api.create_app()

@@ -1,11 +1,11 @@
-"""What programs that tests start see of the environment of the run: only what cannot change what they do."""
+"""The environment that started programs inherit: only variables that do not change their behaviour."""
 
 import os
 
-# The second is how `make coverage` gets into them.
+# With the second one `make coverage` measures them, too.
 NAMES = ("PATH", "COVERAGE_PROCESS_CONFIG")
 
 
 def inherited() -> dict[str, str]:
-    """Names and values."""
+    """Return the names and values."""
     return {name: os.environ[name] for name in NAMES if name in os.environ}

@@ -1,4 +1,4 @@
-"""Killing and freezing what the API runs on: its own processes, and PostgreSQL's."""
+"""Kills and freezes processes of the API and of PostgreSQL."""
 
 import signal
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from devstack.postgres.server import EmbeddedPostgres
 
 
 def children(pid: int) -> list[psutil.Process]:
-    """The processes below this one."""
+    """Return the descendants of this process."""
     return psutil.Process(pid).children(recursive=True)
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether it runs no more, whoever is to bury it."""
+    """Whether it has ended, reaped or not."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -24,10 +24,10 @@ def has_ended(process: psutil.Process) -> bool:
 
 @contextmanager
 def frozen(postgres: EmbeddedPostgres) -> Iterator[None]:
-    """Stops every process of a server where it is, without closing anything; they go on afterwards."""
+    """Stop every process of a server with SIGSTOP; continue them at the end of the block."""
     whole = [psutil.Process(postgres.pid)]
     try:
-        # The first one frozen forks no more, so that none is missed.
+        # The parent is frozen first and forks no more, so no process is missed.
         whole[0].suspend()
         whole += children(postgres.pid)
         for process in whole[1:]:

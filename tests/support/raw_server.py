@@ -1,4 +1,4 @@
-"""A gateway made of a bare socket: it upgrades by hand and then sends exactly the bytes it is told."""
+"""A gateway on a bare socket: it upgrades by hand and then sends exactly the given bytes."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: int = 1, reserved: int = 0) -> bytes:
-    """A frame as a server sends it: not masked, its length in the shortest form."""
+    """Encode a server's frame: unmasked, its length in the shortest form."""
     first = fin << 7 | reserved << 4 | opcode
     if len(payload) < 126:
         return bytes([first, len(payload)]) + payload
@@ -27,17 +27,17 @@ def frame(opcode: int, payload: bytes = b"", *, fin: int = 1, reserved: int = 0)
 
 
 def close_frame(code: int, words: bytes = b"") -> bytes:
-    """A close with its code and reason."""
+    """Encode a close frame."""
     return frame(CLOSE, struct.pack("!H", code) + words)
 
 
 def accept_header(key: bytes) -> bytes:
-    """The answer to a client's key."""
+    """Return the `Sec-WebSocket-Accept` of a client's key."""
     return base64.b64encode(hashlib.sha1(key + GUID).digest())  # noqa: S324 - RFC 6455
 
 
 def proper_answer(key: bytes) -> bytes:
-    """The answer of a server that is well."""
+    """Return a correct upgrade response."""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept_header(key) + b"\r\n\r\n"
@@ -46,18 +46,18 @@ def proper_answer(key: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Peer:
-    """One client, as the server sees it. One thread at a time."""
+    """The server's side of one connection. One thread at a time."""
 
     socket: socket.socket
 
     def send(self, data: bytes, *, in_pieces_of: int | None = None) -> None:
-        """Exactly these bytes; in pieces, each a packet of its own."""
+        """Send exactly these bytes; pieces are sent as separate packets."""
         size = in_pieces_of or max(len(data), 1)
         for start in range(0, len(data), size):
             self.socket.sendall(data[start : start + size])
 
     def receive(self) -> tuple[int, bytes]:
-        """The next frame of the client, unmasked: opcode and payload. Raises EOFError."""
+        """Return opcode and unmasked payload of the client's next frame. Raises EOFError."""
         first, second = self._exactly(2)
         assert second & 0x80, "a client masks its frames"
         length = second & 0x7F
@@ -68,7 +68,7 @@ class Peer:
         return first & 0x0F, bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
 
     def end(self) -> None:
-        """No more bytes to the client."""
+        """Send no more bytes to the client."""
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 
@@ -83,10 +83,10 @@ class Peer:
 
 
 class RawServer:
-    """Takes any number of clients, each in a thread of its own, until `close`.
+    """Takes any number of clients, each in its own thread, until `close`.
 
-    `answer` makes the answer to a client's key. What comes then is up to `serve`; without one the clients
-    wait in `peers` for the test.
+    `answer` makes the response to a client's key. `serve` handles a client after that; without it the test
+    takes clients from `peers`.
     """
 
     def __init__(
@@ -112,13 +112,13 @@ class RawServer:
 
     @property
     def accepted(self) -> int:
-        """How many clients came so far."""
+        """Return how many clients have connected so far."""
         return len(self._clients)
 
     def close(self) -> None:
         """Frees everything."""
         self._closing.set()
-        with suppress(OSError):  # wakes the one who accepts
+        with suppress(OSError):  # wakes the accepting thread
             socket.create_connection(self._listener.getsockname(), WAIT_S).close()
         self._threads[0].join(WAIT_S)
         self._listener.close()
@@ -145,7 +145,7 @@ class RawServer:
             thread.start()
 
     def _upgrade(self, client: socket.socket) -> None:
-        # The client may be gone at any time: that is its right.
+        # The client may disconnect at any time.
         with suppress(OSError, EOFError):
             request = b""
             while b"\r\n\r\n" not in request:

@@ -1,4 +1,4 @@
-"""The ways in which a text may be written by somebody who quotes it."""
+"""Encodings in which a text may be quoted."""
 
 import base64
 import html
@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 
 def forms(secret: str) -> dict[str, str]:
-    """Each of them, by its name."""
+    """Return the text in each encoding, by its name."""
     raw = secret.encode()
     as_json = json.dumps(secret)[1:-1]
     unescaped = json.dumps(secret, ensure_ascii=False)[1:-1]
@@ -44,7 +44,7 @@ def forms(secret: str) -> dict[str, str]:
 
 
 def forms_in(text: str, secret: str) -> list[str]:
-    """Which of them a text has in it. The first and last characters of base64 depend on what is beside it."""
+    """Return the encodings found in a text. The outer characters of base64 depend on their neighbours."""
     return [
         name
         for name, form in forms(secret).items()

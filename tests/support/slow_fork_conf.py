@@ -1,4 +1,4 @@
-"""The API's configuration, with a while between the fork and the signal handlers of the child."""
+"""The API's configuration with a delay between the fork and the child's signal handlers."""
 
 import time
 from typing import Any
@@ -8,7 +8,7 @@ from service.gunicorn_conf import post_fork as original_post_fork
 
 
 def post_fork(server: Any, worker: Any) -> None:  # type: ignore[no-redef]
-    """Two seconds, in whichever pieces signals cut them."""
+    """Sleep two seconds, even if signals interrupt it."""
     original_post_fork(server, worker)
     until = time.monotonic() + 2
     while time.monotonic() < until:

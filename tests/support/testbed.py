@@ -1,4 +1,4 @@
-"""A database for a test: gateways are written as the API writes them, statuses are read as it reads them."""
+"""A database for a test: writes gateways and reads statuses as the API does."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -36,13 +36,13 @@ class WorkerTestBed:
         self.database.close()
 
     def add(self, gateway_id: str, url: str, password: str = PASSWORD, email: str = EMAIL) -> UUID:
-        """A new gateway, wanted connected."""
+        """Create a gateway with desired state connected."""
         return self.add_all([(gateway_id, url)], password, email)[0]
 
     def add_all(
         self, gateways: Iterable[tuple[str, str]], password: str = PASSWORD, email: str = EMAIL
     ) -> list[UUID]:
-        """New gateways, in one transaction: identifiers with URLs."""
+        """Create gateways, given as identifiers with URLs, in one transaction."""
         added = []
         with self.database.transaction() as transaction:
             repository = GatewayRepository(transaction)
@@ -60,29 +60,29 @@ class WorkerTestBed:
         return added
 
     def change(self, row_id: UUID, password: str | None = None, **changes: object) -> None:
-        """As PATCH does."""
+        """Change a gateway, as PATCH does."""
         sealed = None if password is None else self.sealer.seal(Secret(password), row_id)
         with self.database.transaction() as transaction:
             GatewayRepository(transaction).update(row_id, changes, sealed)
 
     def delete(self, row_id: UUID) -> None:
-        """As DELETE does."""
+        """Delete a gateway, as DELETE does."""
         self._gateways.soft_delete(row_id)
 
     def connect(self, row_id: UUID) -> None:
-        """As POST …/connect does."""
+        """Connect a gateway, as POST …/connect does."""
         self._gateways.want_connected(row_id)
 
     def disconnect(self, row_id: UUID) -> None:
-        """As POST …/disconnect does."""
+        """Disconnect a gateway, as POST …/disconnect does."""
         self._gateways.want_disconnected(row_id)
 
     def status(self, row_id: UUID) -> GatewayStatus:
-        """What GET …/status shows."""
+        """Return a gateway's status, as GET …/status does."""
         return self._statuses.find_by_id(row_id)
 
     def wait_for_state(self, row_id: UUID, state: str, timeout_s: float = 8.0) -> GatewayStatus:
-        """Waits until the status says so, and returns it."""
+        """Wait until the status shows that state; return it."""
         seen: list[GatewayStatus] = []
 
         def shown() -> bool:
@@ -93,16 +93,16 @@ class WorkerTestBed:
         return seen[0]
 
     def rows(self, statement: str, *parameters: object) -> list[Any]:
-        """What a statement returns."""
+        """Return the rows of a statement."""
         with psycopg.connect(self.database_url, autocommit=True, row_factory=namedtuple_row) as connection:
             cursor = connection.execute(statement.encode(), parameters)
             return [] if cursor.description is None else cursor.fetchall()
 
     def events(self, row_id: UUID) -> list[Any]:
-        """A gateway's history, oldest first."""
+        """Return a gateway's history, oldest first."""
         return self.rows("SELECT * FROM gateway_events WHERE gateway_id = %s ORDER BY id", row_id)
 
     def is_free(self, row_id: UUID) -> bool:
-        """Whether no worker holds it."""
+        """Whether no worker holds the gateway."""
         held = "SELECT FROM gateway_connections WHERE gateway_id = %s AND worker_id IS NOT NULL"
         return not self.rows(held, row_id)

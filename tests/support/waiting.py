@@ -11,10 +11,10 @@ Result = TypeVar("Result")
 def wait_until(
     condition: Callable[[], Result], timeout_s: float = 5.0, what: str = "the condition to hold"
 ) -> Result:
-    """Ask `condition` until it answers something true, and return that answer.
+    """Call `condition` until it returns a true value, and return that.
 
-    Raises AssertionError naming `what` and the last answer when the time is over. An exception in `condition`
-    passes through at once.
+    Raises AssertionError with `what` and the last value on timeout. An exception in `condition` passes
+    through immediately.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -22,5 +22,5 @@ def wait_until(
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s} s in vain for {what}; the last answer was {answer!r}")
+            raise AssertionError(f"waited {timeout_s} s in vain for {what}; the last value was {answer!r}")
         time.sleep(POLL_INTERVAL_S)

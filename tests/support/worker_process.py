@@ -1,4 +1,4 @@
-"""Real workers: in a thread of the test, or as a process of their own."""
+"""Real workers, in a thread of the test or in a separate process."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ STOP_LIMIT_S = 12.0
 
 
 class ThreadedWorker:
-    """A worker in this process. Started when made; `stop` may be called twice."""
+    """A worker in this process, started on creation; `stop` may be called twice."""
 
     def __init__(self, database_url: str, changes: Mapping[str, str]) -> None:
         self.worker = Worker(worker_config(database_url, **changes))
@@ -30,23 +30,23 @@ class ThreadedWorker:
 
     @property
     def registry(self) -> GatewayRegistry:
-        """What it knows."""
+        """Return its registry."""
         return self.worker._registry
 
     def state(self, row_id: UUID) -> State | None:
-        """What it knows of a gateway; None: it does not hold it."""
+        """Return a gateway's state in its registry; None if it does not hold it."""
         observation = self.registry.find(row_id)
         return None if observation is None or observation.is_finished else observation.state
 
     def stop(self) -> None:
-        """Ends it as SIGTERM does."""
+        """Stop it as SIGTERM does."""
         self.worker.request_stop()
         self._thread.join(STOP_LIMIT_S)
         assert not self._thread.is_alive(), "the worker did not stop in time"
 
 
 class WorkerProcess:
-    """`python -m workers`. Started when made."""
+    """`python -m workers`, started on creation."""
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class WorkerProcess:
         changes: Mapping[str, str],
         file_limit: int | None = None,
     ) -> None:
-        """`file_limit`: how many files it may have open."""
+        """`file_limit`: its limit on open files."""
         limit = [] if file_limit is None else ["sh", "-c", f'ulimit -n {file_limit} && exec "$@"', "sh"]
         self.log_path = directory / "worker.log"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*limit, sys.executable, "-m", "workers"],
-                # Not in the project's directory: a developer's .env is none of a test's business.
+                # Not in the project's directory, where a developer's .env would be read.
                 cwd=directory,
                 env={
                     **inherited(),
@@ -70,32 +70,32 @@ class WorkerProcess:
                 },
                 stdout=log,
                 stderr=log,
-                # With its guard in a process group of its own: together they are frozen like a machine.
+                # In one process group with its watchdog, so that both can be frozen like a machine.
                 start_new_session=True,
             )
 
     @property
     def log(self) -> str:
-        """All that it wrote."""
+        """Return its whole output."""
         return self.log_path.read_text()
 
     def send(self, number: signal.Signals) -> None:
-        """Sends it a signal."""
+        """Send it a signal."""
         self.process.send_signal(number)
 
     def send_to_all(self, number: signal.Signals) -> None:
-        """Sends it and its guard a signal."""
+        """Send a signal to it and its watchdog."""
         os.killpg(self.process.pid, number)
 
     def terminate(self) -> int:
-        """Ends it as an operator does; returns its exit status."""
+        """Stop it as an operator does; return its exit status."""
         self.send(signal.SIGTERM)
         return self.process.wait(STOP_LIMIT_S)
 
     def kill(self) -> None:
-        """Ends it at once, if it has not ended; also a frozen one."""
+        """Kill it if it still runs, even if frozen."""
         self.process.kill()
         self.process.wait(STOP_LIMIT_S)
         with suppress(ProcessLookupError):
-            # A frozen guard does not see that it is alone.
+            # A frozen watchdog does not notice the end of its worker.
             self.send_to_all(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""What the workers of the tests are told: everything short, so that what takes seconds takes a moment."""
+"""Settings of the tests' workers, with short times."""
 
 import base64
 from collections.abc import Mapping
@@ -30,15 +30,15 @@ SHORT: Mapping[str, str] = {
     "LOGIN_QUARANTINE_S": "30",
     "FRESHNESS_S": "0.3",
 }
-# For tests of what happens to a silent gateway that nobody has noticed to be silent.
+# For tests of silent gateways before the worker detects the silence.
 PATIENT: Mapping[str, str] = {"PING_INTERVAL_S": "15", "LIVENESS_TIMEOUT_S": "25"}
 
 
 def worker_environment(database_url: str, changes: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a worker."""
+    """Return the environment variables of a worker."""
     return {"DATABASE_URL": database_url, "ENCRYPTION_KEY": KEY, **SHORT, **changes}
 
 
 def worker_config(database_url: str, **changes: str) -> WorkerConfig:
-    """The same, read."""
+    """Return the same as a configuration."""
     return WorkerConfig.read(Environment(worker_environment(database_url, changes)))
