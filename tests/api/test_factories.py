@@ -117,7 +117,7 @@ def test_a_query_that_makes_no_sense_is_refused(api: ApiServer, query: str, fiel
 
 @pytest.mark.req("FACTORY-04")
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_an_update_changes_what_it_names_and_leaves_the_rest(api: ApiServer, method: str) -> None:
+def test_an_update_changes_only_the_provided_fields(api: ApiServer, method: str) -> None:
     before = api.factory(name="Old", location="Lyon", timezone="Europe/Paris", metadata={"a": 1})
     path = f"/api/factories/{before['id']}"
     named = api.call(method, path, {"name": "New"})

@@ -91,7 +91,7 @@ def test_the_filter_finds_nothing_in_a_factory_that_is_not_there(api: ApiServer)
 
 @pytest.mark.req("GATEWAY-04")
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_an_update_changes_what_it_names_and_leaves_the_rest(
+def test_an_update_changes_only_the_provided_fields(
     api: ApiServer, database: psycopg.Connection, method: str
 ) -> None:
     def sealed() -> bytes:

@@ -148,7 +148,7 @@ def test_every_pod_is_confined(pods: dict[str, dict[str, Any]], by_name: dict[st
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_secrets_are_files_and_nowhere_else(rendered: str, pods: dict[str, dict[str, Any]]) -> None:
+def test_secrets_are_passed_as_files_only(rendered: str, pods: dict[str, dict[str, Any]]) -> None:
     assert "kind: Secret\n" not in rendered
     assert "secretKeyRef" not in rendered
     names = ("DATABASE_URL", "ENCRYPTION_KEY", "ENCRYPTION_KEYS_OLD")
@@ -198,7 +198,7 @@ def test_ports_are_those_of_the_settings(
     assert requires_tokens("auto", environment(pods["api"])["HOST"])
 
 
-def test_nothing_is_let_through_but_what_is_named(
+def test_network_policies_allow_only_named_traffic(
     by_name: dict[str, dict[str, Any]], documents: list[dict[str, Any]]
 ) -> None:
     denied = by_name["NetworkPolicy/millgate"]["spec"]

@@ -68,13 +68,13 @@ def instance(name: str) -> str:
     return f"./{name.replace('@.', '@9464.')}"
 
 
-def test_these_are_the_units() -> None:
+def test_the_expected_units_exist() -> None:
     assert tuple(sorted(path.name for path in UNITS.iterdir())) == NAMES
 
 
 @needs_systemd
 @pytest.mark.parametrize("name", NAMES)
-def test_systemd_has_nothing_to_say_of_a_unit(name: str, tmp_path: Path) -> None:
+def test_systemd_analyze_reports_no_problem(name: str, tmp_path: Path) -> None:
     copy_units(tmp_path)
     assert analyze(tmp_path, "verify", instance(name)) == (0, "")
 
@@ -140,7 +140,7 @@ def test_all_units_have_one_sandbox() -> None:
     assert None not in sandboxes
 
 
-def test_the_api_tells_systemd_that_it_has_started(database_url: str, tmp_path: Path) -> None:
+def test_the_api_notifies_systemd_after_its_start(database_url: str, tmp_path: Path) -> None:
     assert read(NAMES[0])["Type"] == ["notify"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.settimeout(LIMIT_S)

@@ -40,7 +40,7 @@ def test_the_example_configuration_is_valid() -> None:
 
 
 @needs_prometheus
-def test_each_alert_fires_when_it_should_and_then_only() -> None:
+def test_each_alert_fires_exactly_when_it_should() -> None:
     promtool("test", "rules", RULE_TESTS)
 
 
@@ -70,7 +70,7 @@ def runbook_sections() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
-def test_each_alert_says_how_bad_it_is_and_what_to_do(
+def test_each_alert_has_a_severity_and_a_runbook_link(
     alert: dict[str, dict[str, str]],
 ) -> None:
     assert alert["labels"]["severity"] in {"critical", "warning"}
@@ -87,7 +87,7 @@ def test_each_section_of_the_runbook_has_an_alert_and_each_link_a_section() -> N
     assert set(re.findall(r"\]\(#([\w-]+)\)", (PROJECT / RUNBOOK).read_text())) <= anchors
 
 
-def test_what_an_expression_asks_for_is_found() -> None:
+def test_metrics_of_an_expression_are_extracted() -> None:
     expression = (
         'sum by (le) (rate(a_total{x="1", y!~"[^ab]"}[5m] offset 1h)) / on () b > 2e3 and c unless absent(d)'
     )

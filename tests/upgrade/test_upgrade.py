@@ -167,14 +167,14 @@ def test_gateways_are_held_and_connected_as_they_were_wanted(
 
 
 @pytest.mark.req("FACTORY-02", "GATEWAY-02")
-def test_a_cursor_of_the_release_goes_on(release: Release, api: ApiServer) -> None:
+def test_a_cursor_of_the_release_stays_valid(release: Release, api: ApiServer) -> None:
     for path, recorded in release.recorded["pages"].items():
         reply = ask(release, api, f"{path}&cursor={recorded['cursor']}")
         assert reply.status == 200, (path, reply.body)
         assert differences(recorded["page"], reply.json["data"]) == [], path
 
 
-def test_who_follows_the_events_goes_on(release: Release, tmp_path: Path) -> None:
+def test_a_follower_of_events_continues_after_the_upgrade(release: Release, tmp_path: Path) -> None:
     cursor = moved_event_cursor(release)
     migrate(release.database_url)
     with ApiServer(release.database_url, tmp_path / "api.log", {"AUTH": "required"}) as api:

@@ -18,14 +18,14 @@ SpawnWorker = Callable[..., WorkerProcess]
 
 @pytest.fixture
 def testbed(database_url: str) -> Iterator[WorkerTestBed]:
-    """An empty factory in a database of this test's own."""
+    """Yield an empty factory in the test's own database."""
     with WorkerTestBed(database_url) as opened:
         yield opened
 
 
 @pytest.fixture
 def start_site() -> Iterator[StartSite]:
-    """Starts gateways: as many as asked for, each on a port of its own."""
+    """Start a number of gateways, each on its own port."""
     with ExitStack() as sites:
 
         def start(count: int = 1, settings: SiteSettings | None = None, *, prefix: str = "AP-") -> Site:
@@ -39,7 +39,7 @@ def start_site() -> Iterator[StartSite]:
 
 @pytest.fixture
 def start_worker(database_url: str) -> Iterator[StartWorker]:
-    """Starts workers in threads; arguments are environment variables that differ from the short ones."""
+    """Start workers in threads; arguments override the environment's short times."""
     with ExitStack() as workers:
 
         def start(**changes: str) -> ThreadedWorker:
@@ -52,9 +52,9 @@ def start_worker(database_url: str) -> Iterator[StartWorker]:
 
 @pytest.fixture
 def spawn_worker(database_url: str, tmp_path: Path) -> Iterator[SpawnWorker]:
-    """Starts worker processes; arguments are environment variables that differ from the short ones.
+    """Start worker processes; arguments override the environment's short times.
 
-    `directory`: where it logs. `file_limit`: how many files it may have open.
+    `directory`: of its log. `file_limit`: its limit on open files.
     """
     with ExitStack() as workers:
 

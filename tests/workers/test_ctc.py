@@ -1,4 +1,4 @@
-"""The protocol without a socket: what goes out, what may come in, and what it leads to."""
+"""The protocol without a socket: messages sent, messages received, and the stages they lead to."""
 
 import json
 
@@ -31,7 +31,7 @@ def subscribing() -> Session:
 
 
 def stage_of(session: Session) -> Stage:
-    """A look that no type checker remembers."""
+    """Return the stage, hidden from the type checker's narrowing."""
     return session.stage
 
 
@@ -80,7 +80,7 @@ TAKEN_BACK = [
 
 @pytest.mark.parametrize(("message_type", "data", "words"), TAKEN_BACK)
 @pytest.mark.parametrize("is_live", [False, True], ids=["subscribing", "live"])
-def test_a_login_can_be_taken_back(message_type: str, data: object, words: str, is_live: bool) -> None:
+def test_a_login_can_be_revoked(message_type: str, data: object, words: str, is_live: bool) -> None:
     session = subscribing()
     if is_live:
         session.assume_subscribed()
@@ -91,7 +91,7 @@ def test_a_login_can_be_taken_back(message_type: str, data: object, words: str, 
 
 
 @given(st.sampled_from(["RTN_LOGIN", "RTN_ERR", "NOT_DYN_TEMP", "X", ""]), JSON)
-def test_any_data_leads_somewhere(message_type: str, data: object) -> None:
+def test_any_data_leads_to_a_defined_stage(message_type: str, data: object) -> None:
     message = Message(message_type, data)
     assert login_succeeded(message) in {True, False}
     error = CommandError.of(message)
@@ -123,7 +123,7 @@ def test_any_data_leads_somewhere(message_type: str, data: object) -> None:
         (b'{"Type": 1}', "without a Type"),
     ],
 )
-def test_what_is_no_message_is_named(payload: bytes, words: str) -> None:
+def test_an_invalid_message_is_described(payload: bytes, words: str) -> None:
     with pytest.raises(ProtocolViolationError, match=words):
         decode_message(payload)
 
@@ -162,7 +162,7 @@ def test_any_error_before_the_login_is_a_rejection(attempt: str | None) -> None:
 
 
 @pytest.mark.parametrize("first", [b"RTN_SUB_CHANGES", b"NOT_DYN_CONN"])
-def test_an_answer_or_a_notification_ends_the_wait_for_a_refusal(first: bytes) -> None:
+def test_an_answer_or_a_notification_ends_the_wait_for_a_rejection(first: bytes) -> None:
     session = subscribing()
     session.receive(answer(first.decode(), {}))
     assert session.stage is Stage.LIVE
@@ -172,7 +172,7 @@ def test_an_answer_or_a_notification_ends_the_wait_for_a_refusal(first: bytes) -
 
 
 @pytest.mark.parametrize("attempt", ["POST_SUB_CHANGES", None])
-def test_a_refused_subscription(attempt: str | None) -> None:
+def test_a_rejected_subscription(attempt: str | None) -> None:
     with pytest.raises(SubscriptionRejectedError, match="full"):
         subscribing().receive(answer("RTN_ERR", {"Attempt": attempt, "Error": "full"}))
 

@@ -1,4 +1,4 @@
-"""PostgreSQL is stopped and started under a running worker: sessions stay, and nothing is lost but time."""
+"""PostgreSQL is stopped and started under a running worker: sessions stay, and no state is lost."""
 
 import os
 import signal
@@ -20,29 +20,29 @@ LEASE_S = 4.0
 
 
 @pytest.fixture
-def own_plant(own_postgres: EmbeddedPostgres) -> Iterator[WorkerTestBed]:
-    """A test bed on a server that the test may stop."""
+def own_testbed(own_postgres: EmbeddedPostgres) -> Iterator[WorkerTestBed]:
+    """Yield a test bed on a server that the test may stop."""
     with WorkerTestBed(own_postgres.url()) as testbed:
         yield testbed
 
 
 @pytest.fixture
-def own_worker(own_postgres: EmbeddedPostgres, own_plant: WorkerTestBed) -> Iterator[ThreadedWorker]:
-    """A worker on that server."""
-    # A lease that outlives a slow start of the server on a busy machine.
+def own_worker(own_postgres: EmbeddedPostgres, own_testbed: WorkerTestBed) -> Iterator[ThreadedWorker]:
+    """Start a worker on that server."""
+    # A lease that survives a slow start of the server on a busy machine.
     worker = ThreadedWorker(own_postgres.url(), {"LEASE_S": str(LEASE_S), "HEARTBEAT_S": "0.5"})
     yield worker
     worker.stop()
 
 
 @pytest.mark.req("GATEWAY-08", "STATUS-01")
-def test_sessions_outlive_the_database_and_states_are_right_again(
+def test_sessions_survive_a_database_outage_and_states_become_correct_again(
     own_postgres: EmbeddedPostgres,
-    own_plant: WorkerTestBed,
+    own_testbed: WorkerTestBed,
     own_worker: ThreadedWorker,
     start_site: StartSite,
 ) -> None:
-    testbed, worker = own_plant, own_worker
+    testbed, worker = own_testbed, own_worker
     site = start_site(4)
     steady, dropped, lost, _ = site.gateways
     ids = testbed.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
@@ -57,7 +57,7 @@ def test_sessions_outlive_the_database_and_states_are_right_again(
     lost.stop_listening()
     lost.drop("close", 1011)
     wait_until(lambda: worker.state(lost_id) in {State.RETRYING, State.CONNECTING})
-    # For longer than a whole lease: a database that refuses is there for nobody.
+    # For longer than a whole lease: a database that refuses connections serves no other worker either.
     wait_until(lambda: lease_clock() > last_renewal_until + 0.5, timeout_s=7, what="a lease's time to pass")
     assert worker.worker._lease.worker is not None
     assert [gateway.logins for gateway in site.gateways] == [1, 2, 1, 1]
@@ -65,7 +65,7 @@ def test_sessions_outlive_the_database_and_states_are_right_again(
 
     own_postgres.start()
     returned = monotonic()
-    # Reading anew is the test's own affair: its pool has to find back, too.
+    # The test's own pool has to reconnect, too.
     status = "SELECT state FROM gateway_statuses WHERE id = %s"
 
     def shown() -> list[str]:
@@ -83,7 +83,7 @@ def test_sessions_outlive_the_database_and_states_are_right_again(
     assert ("connected", "retrying", "closed_by_gateway") in history
     assert monotonic() - returned < RECOVERY_S + 1
 
-    # And wishes are followed again.
+    # Desired states are followed again.
     lost.start_listening()
     testbed.rows("UPDATE gateways SET desired_state = 'disconnected' WHERE id = %s", steady_id)
     steady.wait(lambda gateway: gateway.open_sessions == 0, timeout_s=RECOVERY_S)
@@ -93,11 +93,11 @@ def test_sessions_outlive_the_database_and_states_are_right_again(
 
 
 @pytest.mark.req("GATEWAY-08")
-def test_worker_waits_for_a_database_that_comes_later(
-    own_postgres: EmbeddedPostgres, own_plant: WorkerTestBed, start_site: StartSite
+def test_worker_waits_for_its_database_at_the_start(
+    own_postgres: EmbeddedPostgres, own_testbed: WorkerTestBed, start_site: StartSite
 ) -> None:
     gateway = start_site().gateways[0]
-    own_plant.add(gateway.gateway_id, gateway.url)
+    own_testbed.add(gateway.gateway_id, gateway.url)
     own_postgres.stop()
     worker = ThreadedWorker(own_postgres.url(), {})
     try:
@@ -109,14 +109,14 @@ def test_worker_waits_for_a_database_that_comes_later(
 
 @pytest.mark.req("GATEWAY-08", "STATUS-01")
 @pytest.mark.parametrize("how", ["killed", "sessions ended"])
-def test_sessions_outlive_a_database_that_goes_without_a_word(
+def test_sessions_survive_a_silent_database_outage(
     how: str,
     own_postgres: EmbeddedPostgres,
-    own_plant: WorkerTestBed,
+    own_testbed: WorkerTestBed,
     own_worker: ThreadedWorker,
     start_site: StartSite,
 ) -> None:
-    testbed, site = own_plant, start_site(3)
+    testbed, site = own_testbed, start_site(3)
     ids = testbed.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
     for row_id in ids:
         testbed.wait_for_state(row_id, "connected")
@@ -133,7 +133,7 @@ def test_sessions_outlive_a_database_that_goes_without_a_word(
     def shown() -> list[str]:
         return [row.state for row in testbed.rows(status)]
 
-    # As fast as the lease's session is back.
+    # As soon as the lease's session is back.
     wait_until(lambda: shown() == ["connected"] * 3, RECOVERY_S, "the states to be right")
     site.gateways[0].drop("rst")
     site.gateways[0].wait(lambda gateway: gateway.logins == 2 and gateway.open_sessions == 1)

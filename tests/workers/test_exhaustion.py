@@ -1,4 +1,4 @@
-"""A system without room for another file, thread or process: told, handed back, and survived."""
+"""A system without another file, thread or process: the worker logs it, releases gateways and survives."""
 
 import logging
 import os
@@ -29,14 +29,14 @@ from workers.gateway_manager.websocket.waker import WakerFactory
 from workers.system_limits import RESERVED_THREADS, gateways_within, read_system_capacity
 
 pytestmark = pytest.mark.req("ORCH-06")
-# More than any process can map: the system refuses every thread with such a stack.
+# More than a process can map: the system refuses every thread with such a stack.
 NO_STACK_BYTES = 1 << 46
 FEW_FILES = 200
 
 
 @contextmanager
 def no_threads() -> Iterator[None]:
-    """The system has no thread left for this process."""
+    """Make every start of a thread fail in this process."""
     before = threading.stack_size(NO_STACK_BYTES)
     try:
         yield
@@ -46,7 +46,7 @@ def no_threads() -> Iterator[None]:
 
 @contextmanager
 def no_files() -> Iterator[None]:
-    """The system has no file left for this process; those that are open stay so."""
+    """Make every opening of a file fail in this process; open ones stay."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
     try:
@@ -60,7 +60,7 @@ def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capacity_module, "RETRY_S", 0.3)
 
 
-# What the limits say.
+# Limits.
 
 
 def limited(path: Path, **files: str) -> Path:
@@ -93,7 +93,7 @@ def test_the_least_limit_of_all_control_groups_counts(tmp_path: Path) -> None:
     assert read_system_capacity(membership, root).gateways == 0
 
 
-def test_what_proves_too_much_counts_for_a_while_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reached_limit_counts_for_a_while_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     capacity = Capacity(100, retry_s=0.2)
     assert capacity.current() == 100
     for carried in (40, 60, 30):
@@ -109,7 +109,7 @@ def test_what_proves_too_much_counts_for_a_while_and_is_said_once(caplog: pytest
 
 
 @pytest.mark.req("LIFECYCLE-04")
-def test_a_worker_with_few_files_takes_what_it_can_carry_and_says_so_once(
+def test_a_worker_with_few_files_takes_what_fits_and_logs_it_once(
     testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker, tmp_path: Path
 ) -> None:
     count = 2 * gateways_within(FEW_FILES)
@@ -117,7 +117,7 @@ def test_a_worker_with_few_files_takes_what_it_can_carry_and_says_so_once(
     row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
     few = spawn_worker(file_limit=FEW_FILES, LEASE_S="30", CLOSE_TIMEOUT_S="3")
     wait_until(
-        lambda: counts(testbed, "no_capacity") == count // 2, 20, "half of them to say that all is full"
+        lambda: counts(testbed, "no_capacity") == count // 2, 20, "half of them to report full capacity"
     )
     wait_until(lambda: counts_in_state(testbed, "connected") == count // 2, 20, "the other half")
     assert f'"limit": "{FEW_FILES} open files"' in few.log
@@ -139,7 +139,7 @@ def counts_in_state(testbed: WorkerTestBed, state: str) -> int:
     return len(testbed.rows("SELECT FROM gateway_statuses WHERE state = %s", state))
 
 
-def test_a_socket_that_is_not_to_be_had_has_a_reason_of_its_own() -> None:
+def test_a_failure_to_create_a_socket_has_its_own_reason() -> None:
     with ExitStack() as stack:
         resolver = Resolver()
         stack.callback(resolver.close)
@@ -159,7 +159,7 @@ def test_a_lease_is_renewed_on_a_socket_of_any_number(
     with ExitStack() as stack:
         null = os.open(os.devnull, os.O_RDONLY)
         stack.callback(os.close, null)
-        # As many as gateways may have taken when a lost session is replaced.
+        # As many as gateways may use when a lost session is replaced.
         for _ in range(1100):
             stack.callback(os.close, os.dup(null))
         gateway = start_site().gateways[0]
@@ -170,7 +170,7 @@ def test_a_lease_is_renewed_on_a_socket_of_any_number(
         worker.stop()
 
 
-def test_a_guard_that_can_not_be_replaced_now_is_replaced_later() -> None:
+def test_a_watchdog_that_cannot_be_replaced_now_is_replaced_later() -> None:
     with Watchdog(60) as watchdog:
         first = watchdog._process
         assert first is not None
@@ -188,7 +188,7 @@ def test_a_guard_that_can_not_be_replaced_now_is_replaced_later() -> None:
 # Threads.
 
 
-def test_a_thread_that_is_not_to_be_had_has_an_error_of_its_own() -> None:
+def test_a_failure_to_start_a_thread_has_its_own_error() -> None:
     thread = BackgroundThread(lambda: None, "never")
     with no_threads(), pytest.raises(NoThreadError):
         thread.start()
@@ -200,7 +200,7 @@ def open_files() -> int:
 
 
 @pytest.mark.usefixtures("short_retry")
-def test_a_gateway_without_a_thread_is_handed_back_and_the_worker_lives(
+def test_a_gateway_without_a_thread_is_released_and_the_worker_continues(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = start_site(4)
@@ -217,19 +217,19 @@ def test_a_gateway_without_a_thread_is_handed_back_and_the_worker_lives(
     for row_id in row_ids:
         testbed.wait_for_state(row_id, "connected")
     assert first.logins == 1
-    told = [record for record in caplog.records if "out of files or threads" in record.getMessage()]
-    assert 1 <= len(told) <= 20
+    reported = [record for record in caplog.records if "out of files or threads" in record.getMessage()]
+    assert 1 <= len(reported) <= 20
     worker.stop()
     assert all(testbed.is_free(row_id) for row_id in [first_id, *row_ids])
 
 
 def wait_for_reason(testbed: WorkerTestBed, row_id: UUID, code: str) -> None:
-    """What a worker wrote when it let the gateway go; the status says what is true since then."""
+    """Return the reason that a worker wrote when it released the gateway; the status shows later ones."""
     written = "SELECT FROM gateway_connections WHERE gateway_id = %s AND reason_code = %s"
     wait_until(lambda: testbed.rows(written, row_id, code), 8, "the reason")
 
 
-def test_a_worker_without_threads_hands_back_what_it_has(
+def test_a_worker_without_threads_releases_its_gateways(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     first, second = start_site(2).gateways
@@ -245,11 +245,11 @@ def test_a_worker_without_threads_hands_back_what_it_has(
     assert [(end.code, end.unsubscribed) for end in first.sessions_closed] == [(1000, True)]
 
 
-def test_a_test_of_a_gateway_without_a_thread_fails_with_a_true_reason(
+def test_a_connection_test_without_a_thread_fails_with_the_true_reason(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
-    # A pool that cannot grow, and has been used: its connections are no leak.
+    # The pool cannot grow and is in use, so its connections do not count as leaks.
     worker = start_worker(DB_POOL_MIN="2", DB_POOL_MAX="2")
     wait_until(lambda: testbed.rows("SELECT FROM workers AS w WHERE worker_is_live(w)"), 8, "the worker")
     assert result_of(testbed, begin(testbed, gateway.url))["failure"] is None
@@ -259,11 +259,11 @@ def test_a_test_of_a_gateway_without_a_thread_fails_with_a_true_reason(
     assert (failure["code"], failure["retryable"]) == ("no_capacity", True)
     assert result_of(testbed, begin(testbed, gateway.url))["failure"] is None
     assert not worker.worker.has_crashed
-    wait_until(lambda: open_files() <= before, 8, "all files to be given back")
+    wait_until(lambda: open_files() <= before, 8, "all files to be closed")
 
 
 @pytest.mark.usefixtures("testbed")
-def test_a_worker_that_has_no_thread_for_itself_ends_in_a_line(start_worker: StartWorker) -> None:
+def test_a_worker_without_threads_for_itself_ends_with_one_line(start_worker: StartWorker) -> None:
     run: Callable[..., object] = start_worker
     with no_threads(), pytest.raises((NoThreadError, RuntimeError)):
         run()

@@ -1,4 +1,4 @@
-"""The settings of the interpreter that a worker starts with."""
+"""The interpreter settings of a worker."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 pytestmark = pytest.mark.req("ORCH-05")
 
-# A million objects that stay, as ten thousand gateways have them; then how often all were looked at.
+# A million lasting objects, as with ten thousand gateways; then the number of full collections.
 PROGRAM = """
 import gc
 from workers.interpreter import set_up_interpreter
@@ -18,6 +18,6 @@ print(gc.get_stats()[2]["collections"] - before)
 """
 
 
-def test_a_fleet_that_grows_is_seldom_collected_as_a_whole() -> None:
+def test_a_growing_fleet_causes_few_full_garbage_collections() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert int(done.stdout) <= 2

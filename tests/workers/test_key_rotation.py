@@ -1,4 +1,4 @@
-"""Keys are rotated while everything runs: nobody is refused, nobody has to connect again, nothing is lost."""
+"""Keys are rotated while everything runs: no request fails, no gateway reconnects, nothing is lost."""
 
 import base64
 import subprocess
@@ -35,12 +35,12 @@ LIMIT_S = 60
 
 
 def say_nothing(_line: str) -> None:
-    """For runs whose words do not matter."""
+    """Ignore the output of a run."""
 
 
 @pytest.fixture
 def rows(testbed: WorkerTestBed) -> list[UUID]:
-    """Gateways that nobody connects, sealed with the old key, which is in use; the last is deleted."""
+    """Create gateways outside any worker, sealed with the old key, which is in use; delete the last."""
     with testbed.database.transaction() as transaction:
         check_key(transaction, testbed.sealer, will_seal=True)
     added = testbed.add_all([(f"CTC-{number}", NOWHERE) for number in range(2 * BATCH + 50)])
@@ -50,26 +50,26 @@ def rows(testbed: WorkerTestBed) -> list[UUID]:
 
 
 def sealed_with(testbed: WorkerTestBed) -> dict[str, int]:
-    """How many passwords are sealed with each key."""
+    """Count the passwords sealed with each key."""
     counted = testbed.rows("SELECT key_id_of(sealed_password), count(*) FROM gateways GROUP BY 1")
     return dict(counted)
 
 
 def password_of(testbed: WorkerTestBed, row_id: UUID, sealer: Sealer = NEW) -> str:
-    """A stored password, opened."""
+    """Return a stored password, decrypted."""
     [row] = testbed.rows("SELECT sealed_password FROM gateways WHERE id = %s", row_id)
     return sealer.open(row.sealed_password, row_id).reveal()
 
 
 def rotate(database_url: str, **environment: str) -> subprocess.Popen[str]:
-    """What `make rotate-keys` runs."""
+    """Run the function of `make rotate-keys`."""
     return subprocess.Popen(
         [sys.executable, "-m", "service.rotate_keys"],
         cwd=PROJECT,
         env={
             **inherited(),
             "DATABASE_URL": database_url,
-            # Some of these tests make it wait.
+            # Some tests make it wait.
             "DB_STATEMENT_TIMEOUT_S": str(LIMIT_S),
             **environment,
         },
@@ -81,7 +81,7 @@ def rotate(database_url: str, **environment: str) -> subprocess.Popen[str]:
 
 @contextmanager
 def held_at(testbed: WorkerTestBed, row_id: UUID) -> Iterator[Callable[[], bool]]:
-    """Whoever seals this row anew waits in the middle of it until the block ends; yields whether one does."""
+    """Block the re-encryption of this row until the block ends; yield whether one waits."""
     testbed.rows(
         f"""
         CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -94,15 +94,15 @@ def held_at(testbed: WorkerTestBed, row_id: UUID) -> Iterator[Callable[[], bool]
         CREATE TRIGGER wait_here BEFORE UPDATE ON gateways FOR EACH ROW EXECUTE FUNCTION wait_here();
         """
     )
-    somebody = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
+    waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
     with psycopg.connect(testbed.database_url, autocommit=True) as holder:
         holder.execute("SELECT pg_advisory_lock(42)")
-        yield lambda: bool(testbed.rows(somebody))
+        yield lambda: bool(testbed.rows(waiting))
     testbed.rows("DROP FUNCTION wait_here() CASCADE")
 
 
 class Load:
-    """Threads that use the API until they are told to stop; every answer's status is kept."""
+    """Threads that use the API until they are stopped; every response's status is kept."""
 
     def __init__(self, api: ApiServer, row_ids: list[UUID]) -> None:
         self.statuses: list[int] = []
@@ -130,7 +130,7 @@ class Load:
     def _write(self) -> None:
         number = 0
         while not self._stopping.is_set():
-            # Far from each other, so that they meet the rotation wherever it is.
+            # Spread, so that they meet the rotation at any point.
             row_id = self._row_ids[number * 37 % len(self._row_ids)]
             number += 1
             change: dict[str, str] = {"name": f"Hall {number}"}
@@ -176,7 +176,7 @@ def test_under_load_no_request_fails_and_no_gateway_connects_again(
         assert password_of(testbed, row_id) == PASSWORD
 
 
-def test_killed_in_the_middle_it_goes_on_where_it_was(testbed: WorkerTestBed, rows: list[UUID]) -> None:
+def test_a_killed_rotation_continues_where_it_was(testbed: WorkerTestBed, rows: list[UUID]) -> None:
     old = testbed.sealer.key_id
     with held_at(testbed, rows[BATCH + BATCH // 2]) as is_waiting:
         rotation = rotate(testbed.database_url, **BOTH_KEYS)
@@ -193,9 +193,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(testbed: WorkerTestBed, ro
     assert {password_of(testbed, row_id) for row_id in rows} == {PASSWORD}
 
 
-def test_a_password_that_is_being_changed_meanwhile_keeps_its_change(
-    testbed: WorkerTestBed, rows: list[UUID]
-) -> None:
+def test_a_concurrent_password_change_is_kept(testbed: WorkerTestBed, rows: list[UUID]) -> None:
     changed = rows[3]
     with psycopg.connect(testbed.database_url) as other:
         other.execute(
@@ -213,7 +211,7 @@ def test_a_password_that_is_being_changed_meanwhile_keeps_its_change(
     assert testbed.rows("SELECT generation FROM gateways WHERE id = %s", changed)[0].generation == 3
 
 
-def test_a_change_that_waits_for_the_rotation_comes_after_it(
+def test_a_change_waiting_for_the_rotation_is_applied_after_it(
     testbed: WorkerTestBed, rows: list[UUID]
 ) -> None:
     changed = rows[3]
@@ -224,20 +222,22 @@ def test_a_change_that_waits_for_the_rotation_comes_after_it(
         change = threading.Thread(target=lambda: testbed.change(changed, password="changed"), daemon=True)
         change.start()
         blocked = "SELECT FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
-        wait_until(lambda: len(plant_rows_apart(testbed, blocked)) == 2, LIMIT_S, "the change to wait")
+        wait_until(lambda: len(session_rows(testbed, blocked)) == 2, LIMIT_S, "the change to wait")
     change.join(LIMIT_S)
     rotation.communicate(timeout=LIMIT_S)
     assert rotation.returncode == 0
     assert password_of(testbed, changed) == "changed"
 
 
-def plant_rows_apart(testbed: WorkerTestBed, statement: str) -> list[object]:
-    """What a statement returns about this database's sessions."""
+def session_rows(testbed: WorkerTestBed, statement: str) -> list[object]:
+    """Return a statement's rows about this database's sessions."""
     return testbed.rows(f"{statement} AND datname = current_database()")
 
 
-def test_sealing_anew_changes_nothing_else_and_tells_nobody(testbed: WorkerTestBed, rows: list[UUID]) -> None:
-    # Who wrote it last is another: workers look at it, and find that nothing changed.
+def test_reencryption_changes_nothing_else_and_notifies_no_worker(
+    testbed: WorkerTestBed, rows: list[UUID]
+) -> None:
+    # The writing transaction changes: workers read the row and find no change.
     everything = (
         "SELECT to_jsonb(g) - 'sealed_password' - 'modified_xid' AS rest FROM gateways AS g ORDER BY id"
     )
@@ -246,10 +246,10 @@ def test_sealing_anew_changes_nothing_else_and_tells_nobody(testbed: WorkerTestB
         listener.execute("LISTEN gateways_changed")
         assert Rotation(testbed.database, BOTH, say_nothing).run()
         listener.execute("SELECT pg_notify('gateways_changed', 'mark')")
-        told = [notice.payload for notice in listener.notifies(timeout=10, stop_after=1)]
-    assert told == ["mark"]
+        received = [notice.payload for notice in listener.notifies(timeout=10, stop_after=1)]
+    assert received == ["mark"]
     assert testbed.rows(everything) == before
-    # Under that setting nothing else can be changed, whatever a statement says.
+    # With that setting no statement can change anything else.
     testbed.rows("BEGIN; SET LOCAL millgate.reencrypting = 'yes'; UPDATE gateways SET name = 'other'; COMMIT")
     assert testbed.rows(everything) == before
 
@@ -257,7 +257,7 @@ def test_sealing_anew_changes_nothing_else_and_tells_nobody(testbed: WorkerTestB
 def test_a_retired_key_seals_nothing_more(testbed: WorkerTestBed, rows: list[UUID]) -> None:
     assert Rotation(testbed.database, BOTH, say_nothing).run()
     with pytest.raises(DatabaseError, match="gateways_sealed_with_key_in_use"):
-        testbed.change(rows[0], password="sealed by somebody who was not told")
+        testbed.change(rows[0], password="sealed with a retired key")
     with pytest.raises(DatabaseError, match="gateways_sealed_with_key_in_use"):
         testbed.add("CTC-late", NOWHERE)
     assert password_of(testbed, rows[0]) == PASSWORD
@@ -274,7 +274,7 @@ def test_every_key_in_use_has_to_be_there_at_start(testbed: WorkerTestBed, rows:
     check(KEY)
     with pytest.raises(ConfigurationError, match="ENCRYPTION_KEYS_OLD"):
         check(NEW_KEY, will_seal=True)
-    # A worker only opens: nothing is sealed with its new key yet, and the others go on with the old one.
+    # A worker only decrypts: nothing is sealed with its new key yet, and the others keep the old one.
     check(NEW_KEY, KEY)
     check(KEY)
     check(NEW_KEY, KEY, will_seal=True)
@@ -288,7 +288,7 @@ def test_every_key_in_use_has_to_be_there_at_start(testbed: WorkerTestBed, rows:
         check(KEY)
 
 
-def test_what_no_key_opens_is_named_and_keeps_its_key_in_use(
+def test_an_undecryptable_password_is_reported_and_keeps_its_key_in_use(
     testbed: WorkerTestBed, rows: list[UUID]
 ) -> None:
     broken = rows[7]
@@ -300,14 +300,14 @@ def test_what_no_key_opens_is_named_and_keeps_its_key_in_use(
     assert [line for line in said if str(broken) in line]
     assert said[-1] == f"Key {testbed.sealer.key_id} is still in use: keep it, and run this again."
     assert sealed_with(testbed) == {NEW.key_id: len(rows) - 1, testbed.sealer.key_id: 1}
-    testbed.change(broken, name="renamed all the same")
+    testbed.change(broken, name="renamed nevertheless")
     testbed.sealer = BOTH
-    testbed.change(broken, password="stored anew")
+    testbed.change(broken, password="stored again")
     assert Rotation(testbed.database, BOTH, said.append).run()
-    assert password_of(testbed, broken) == "stored anew"
+    assert password_of(testbed, broken) == "stored again"
 
 
-def test_without_the_old_key_or_the_database_it_says_so_in_one_line(
+def test_a_missing_old_key_or_database_is_reported_in_one_line(
     testbed: WorkerTestBed, rows: list[UUID]
 ) -> None:
     for url, keys in (
@@ -325,10 +325,10 @@ def test_without_the_old_key_or_the_database_it_says_so_in_one_line(
     assert sealed_with(testbed) == {testbed.sealer.key_id: len(rows)}
 
 
-def test_a_password_that_comes_at_the_last_moment_keeps_its_key_in_use(
+def test_a_password_stored_at_the_last_moment_keeps_its_key_in_use(
     testbed: WorkerTestBed, rows: list[UUID]
 ) -> None:
-    """Nobody else sees it yet, when everything else is done."""
+    """It is not committed yet when everything else is done."""
     said: list[str] = []
     late = testbed.rows("SELECT uuidv7() AS id")[0].id
     sealed = testbed.sealer.seal(Secret("late"), late)
@@ -343,7 +343,7 @@ def test_a_password_that_comes_at_the_last_moment_keeps_its_key_in_use(
         )
         rotation.start()
         blocked = "SELECT FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
-        wait_until(lambda: plant_rows_apart(testbed, blocked), LIMIT_S, "the rotation to wait for it")
+        wait_until(lambda: session_rows(testbed, blocked), LIMIT_S, "the rotation to wait for it")
         other.commit()
     rotation.join(LIMIT_S)
     assert said[-1] == f"Key {testbed.sealer.key_id} is still in use: keep it, and run this again."
@@ -351,7 +351,9 @@ def test_a_password_that_comes_at_the_last_moment_keeps_its_key_in_use(
     assert password_of(testbed, late) == "late"
 
 
-def test_passwords_that_are_stored_while_the_first_canary_is_left_are_taken(testbed: WorkerTestBed) -> None:
+def test_passwords_can_be_stored_while_key_checks_are_removed(
+    testbed: WorkerTestBed,
+) -> None:
     [row_id] = testbed.add_all([("AP-1", "ws://127.0.0.1:9")])
     stopping = threading.Event()
 

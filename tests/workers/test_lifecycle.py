@@ -1,4 +1,4 @@
-"""Gateways are connected because of their rows, and for no other reason."""
+"""Gateways are connected because of their rows and for no other reason."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
 
 
 def add_all(testbed: WorkerTestBed, site: Site) -> list[UUID]:
-    """Rows for all gateways of a site."""
+    """Create rows for all gateways of a site."""
     return testbed.add_all([(gateway.gateway_id, gateway.url) for gateway in site.gateways])
 
 
@@ -56,7 +56,7 @@ def test_new_connection_settings_close_the_session_and_open_another(
     start_worker()
     row_id = testbed.add(gateway.gateway_id, gateway.url)
     wait_until_connected(testbed, [row_id])
-    new = {"url": f"{gateway.url}/moved", "email": "new@example.com", "password": "a new one"}[field]
+    new = {"url": f"{gateway.url}/moved", "email": "new@example.com", "password": "a new session"}[field]
     gateway.credentials = Credentials(
         new if field == "email" else EMAIL, new if field == "password" else PASSWORD
     )
@@ -95,7 +95,7 @@ def test_the_same_password_again_leaves_the_session_alone(
         wait_until(lambda wanted=generation: testbed.status(row_id).observed_generation == wanted)  # type: ignore[misc]
     assert (gateway.logins, gateway.sessions_closed) == (1, [])
     assert testbed.status(row_id).state == "connected"
-    # Sealed anew and another one: that counts.
+    # Another password, sealed again, does change it.
     gateway.credentials = Credentials(EMAIL, "another")
     testbed.change(row_id, password="another")
     gateway.wait(lambda seen: seen.logins == 2)
@@ -103,7 +103,7 @@ def test_the_same_password_again_leaves_the_session_alone(
 
 
 @pytest.mark.req("LIFECYCLE-02")
-def test_the_same_password_again_is_tried_at_once_where_it_was_rejected(
+def test_the_same_password_again_retries_a_rejected_login_immediately(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
@@ -125,7 +125,7 @@ def test_new_name_leaves_the_session_alone(
     row_id, other_id = add_all(testbed, site)
     wait_until_connected(testbed, [row_id, other_id])
     testbed.change(row_id, name="Press hall 2", metadata={"line": 4}, model="X")
-    # A later change that does show: when it is through, the earlier one has been looked at.
+    # A later change that has an effect: after it, the earlier one has been handled.
     testbed.disconnect(other_id)
     testbed.wait_for_state(other_id, "disconnected")
     assert site.gateways[0].sessions_closed == []
@@ -133,7 +133,7 @@ def test_new_name_leaves_the_session_alone(
 
 
 @pytest.mark.req("LIFECYCLE-03")
-def test_deleted_gateway_is_left_politely(
+def test_session_of_a_deleted_gateway_is_closed_cleanly(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
@@ -150,7 +150,7 @@ def test_deleted_gateway_is_left_politely(
 
 
 @pytest.mark.req("LIFECYCLE-03")
-def test_deleted_gateway_is_forgotten_within_five_seconds_though_it_is_frozen(
+def test_deleted_frozen_gateway_is_forgotten_within_five_seconds(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
@@ -165,7 +165,7 @@ def test_deleted_gateway_is_forgotten_within_five_seconds_though_it_is_frozen(
 
 
 @pytest.mark.req("LIFECYCLE-03")
-def test_gateways_of_a_deleted_factory_are_left(
+def test_sessions_of_a_deleted_factory_are_closed(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]
@@ -286,7 +286,7 @@ def test_connect_does_not_wait_for_the_next_attempt(
     site = start_site()
     gateway = site.gateways[0]
     site.stop_listening()
-    # Jitter may make the first pauses short; a quarter of an hour is far off soon.
+    # Jitter may make the first backoffs short; soon they are a quarter of an hour.
     start_worker(BACKOFF_INITIAL_S="900", BACKOFF_MAX_S="900")
     row_id = testbed.add(gateway.gateway_id, gateway.url)
     testbed.wait_for_state(row_id, "retrying")
@@ -311,7 +311,7 @@ def test_last_seen_is_set_on_connect_and_kept_fresh_by_pongs_alone(
     while len(seen) < 4 and time.monotonic() < deadline:
         status = testbed.status(row_id)
         assert status.last_seen_at is not None
-        # What a pong's way, FRESHNESS_S and a report may take, on a busy machine.
+        # The delay of a pong, FRESHNESS_S and a report on a busy machine.
         assert (status.as_of - status.last_seen_at).total_seconds() < 2
         seen.add(status.last_seen_at)
     assert len(seen) == 4

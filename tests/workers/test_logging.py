@@ -1,4 +1,4 @@
-"""What an operator reads at night."""
+"""Log lines that an operator depends on."""
 
 import logging
 
@@ -12,7 +12,7 @@ LOGGER = "millgate.connection"
 
 
 @pytest.mark.req("QUAL-05")
-def test_a_gateway_that_goes_down_is_one_warning_with_its_name_and_what_happens_next(
+def test_a_lost_gateway_logs_one_warning_with_its_name_and_the_next_attempt(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger=LOGGER)

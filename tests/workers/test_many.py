@@ -1,4 +1,4 @@
-"""Three gateways, and a thousand: all connect, within the bound on handshakes, and go their own ways."""
+"""Three gateways, and a thousand: all connect within the handshake limit and run independently."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ from workers.gateway_manager.websocket.waker import Waker
 
 MAX_HANDSHAKES = 20
 LIMIT_S = 20.0
-# One process does everything here: an attempt that is slow is not one that failed.
+# One process does everything here, so slow attempts must not count as failures.
 UNHURRIED = {"TCP_TIMEOUT_S": "5", "UPGRADE_TIMEOUT_S": "5", "LOGIN_TIMEOUT_S": "5"}
 
 
 class CountingLimiter(HandshakeLimiter):
-    """The real one; remembers how many were inside at most."""
+    """The real limiter, recording the most slots in use."""
 
     most = 0
 
@@ -58,7 +58,7 @@ def test_all_connect(
     with Site.start(names, credentials=Credentials(EMAIL, PASSWORD)) as site:
         row_ids = testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
         began = monotonic()
-        # These gateways do not answer the subscription: who held a slot until that counts as consent would
+        # These gateways do not answer the subscription: holding slots until that counts as accepted would
         # take 25 s for all. The lease is long because one process does everything here.
         worker = start_worker(
             **PATIENT,

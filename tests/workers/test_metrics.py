@@ -1,4 +1,4 @@
-"""A worker's metrics: what they say, and that nobody who asks for them is in anybody's way."""
+"""A worker's metrics, and their server, in which no client delays another."""
 
 import http.client
 import socket
@@ -22,7 +22,7 @@ LIMIT_S = 30.0
 
 
 def ask(port: int, path: str = "/metrics", method: str = "GET") -> tuple[int, str]:
-    """Status and body."""
+    """Return status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
     try:
         connection.request(method, path)
@@ -33,7 +33,7 @@ def ask(port: int, path: str = "/metrics", method: str = "GET") -> tuple[int, st
 
 
 def read(port: int) -> dict[str, float]:
-    """Every series, by its name and the value of its one label."""
+    """Return every series by its name and the value of its one label."""
     status, text = ask(port)
     assert status == 200
     return {
@@ -45,7 +45,7 @@ def read(port: int) -> dict[str, float]:
 
 @pytest.fixture
 def server() -> Iterator[tuple[MetricsServer, int]]:
-    """A server that says `fine`, and its port."""
+    """Yield a server that returns `fine`, and its port."""
     port = free_port()
     own_hosts = OwnHosts.of("127.0.0.1", ["metrics.example"])
     server = MetricsServer("127.0.0.1", port, lambda: b"fine\n", own_hosts.include)
@@ -54,7 +54,9 @@ def server() -> Iterator[tuple[MetricsServer, int]]:
     server.stop(timeout_s=LIMIT_S)
 
 
-def test_it_says_what_is(testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker) -> None:
+def test_metrics_show_the_workers_state(
+    testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
+) -> None:
     gateway = start_site().gateways[0]
     port = free_port()
     worker = start_worker(METRICS_PORT=str(port))
@@ -85,7 +87,7 @@ def test_it_says_what_is(testbed: WorkerTestBed, start_site: StartSite, start_wo
     assert "metrics" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_without_a_port_nobody_listens(testbed: WorkerTestBed, start_worker: StartWorker) -> None:
+def test_without_a_port_the_worker_does_not_listen(testbed: WorkerTestBed, start_worker: StartWorker) -> None:
     start_worker()
     wait_until(lambda: testbed.rows("SELECT FROM workers"), LIMIT_S, "the worker to register")
     assert "metrics" not in {thread.name for thread in threading.enumerate()}
@@ -103,7 +105,7 @@ def test_a_port_that_is_taken_stops_the_start(start_worker: StartWorker) -> None
     ("method", "path", "status"),
     [("GET", "/metrics", 200), ("GET", "/", 404), ("POST", "/metrics", 501), ("GET", "/metrics?x=1", 404)],
 )
-def test_there_is_one_thing_to_ask_for(
+def test_only_get_metrics_is_served(
     server: tuple[MetricsServer, int], method: str, path: str, status: int
 ) -> None:
     assert ask(server[1], path, method)[0] == status
@@ -120,7 +122,9 @@ def test_there_is_one_thing_to_ask_for(
         (b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"HTTP/1.0 431"),
     ],
 )
-def test_what_is_no_request_is_refused(server: tuple[MetricsServer, int], sent: bytes, answer: bytes) -> None:
+def test_a_malformed_request_is_rejected(
+    server: tuple[MetricsServer, int], sent: bytes, answer: bytes
+) -> None:
     with socket.create_connection(("127.0.0.1", server[1]), LIMIT_S) as client:
         client.sendall(sent)
         assert answer in client.recv(500)
@@ -150,8 +154,8 @@ def test_an_unknown_host_is_not_served(
 SLOW = (b"", b"GET /metr", b"GET /metrics HTTP/1.1\r\n")
 
 
-def test_nobody_waits_for_slow_clients(server: tuple[MetricsServer, int]) -> None:
-    """One after the other they would have their time first, dozens of them a minute and more."""
+def test_slow_clients_delay_no_other(server: tuple[MetricsServer, int]) -> None:
+    """One after the other, dozens of slow clients would take a minute and more."""
     with ExitStack() as clients:
         for number in range(4 * MAX_CLIENTS):
             client = clients.enter_context(socket.create_connection(("127.0.0.1", server[1]), LIMIT_S))
@@ -164,7 +168,7 @@ def test_nobody_waits_for_slow_clients(server: tuple[MetricsServer, int]) -> Non
         assert len(served) <= MAX_CLIENTS
 
 
-def test_a_client_that_always_has_another_byte_is_hung_up_on(server: tuple[MetricsServer, int]) -> None:
+def test_a_client_that_dribbles_its_request_is_disconnected(server: tuple[MetricsServer, int]) -> None:
     with socket.create_connection(("127.0.0.1", server[1]), LIMIT_S) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
 
@@ -178,7 +182,7 @@ def test_a_client_that_always_has_another_byte_is_hung_up_on(server: tuple[Metri
         wait_until(is_hung_up_on, LIMIT_S, "the end of the client's time")
 
 
-def test_a_client_that_does_not_take_its_answer_is_hung_up_on() -> None:
+def test_a_client_that_does_not_read_its_response_is_disconnected() -> None:
     port = free_port()
     server = MetricsServer("127.0.0.1", port, lambda: b"x" * 50_000_000, lambda _: True)
     server.start()
@@ -192,10 +196,10 @@ def test_a_client_that_does_not_take_its_answer_is_hung_up_on() -> None:
         server.stop(timeout_s=LIMIT_S)
 
 
-def test_it_ends_while_a_client_is_silent(server: tuple[MetricsServer, int]) -> None:
+def test_the_server_stops_despite_a_silent_client(server: tuple[MetricsServer, int]) -> None:
     with socket.create_connection(("127.0.0.1", server[1]), LIMIT_S) as client:
         server[0].stop(timeout_s=LIMIT_S)
-        # It may not have been taken yet.
+        # It may not have been accepted yet.
         with suppress(ConnectionResetError):
             assert client.recv(1) == b""
     with pytest.raises(OSError, match="refused"):

@@ -1,4 +1,4 @@
-"""History is kept for as long as it is asked for, and removed without anyone waiting for it."""
+"""History is kept for the configured time and removed without blocking other transactions."""
 
 import threading
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ RETENTION_DAYS = 30
 
 @pytest.fixture
 def row_id(testbed: WorkerTestBed) -> UUID:
-    """A gateway with 2,500 transitions that are too old, and 10 that are just not."""
+    """Create a gateway with 2,500 transitions that are too old and 10 that are just recent enough."""
     added = testbed.add("AP-1", "ws://127.0.0.1:9")
     for count, age in ((2500, "31 days"), (10, "29 days")):
         testbed.rows(
@@ -38,7 +38,7 @@ def worker(testbed: WorkerTestBed) -> WorkerIdentity:
     return WorkerRepository(testbed.database).register("host", 1, "test", 30)
 
 
-def test_old_history_goes_in_small_batches(
+def test_old_history_is_pruned_in_small_batches(
     testbed: WorkerTestBed, row_id: UUID, worker: WorkerIdentity
 ) -> None:
     repository = ConnectionRepository(testbed.database, worker)
@@ -47,7 +47,7 @@ def test_old_history_goes_in_small_batches(
     assert len(testbed.events(row_id)) == 10
 
 
-def test_pruning_waits_for_nobody_and_nobody_waits_for_it(
+def test_pruning_and_other_transactions_never_wait_for_each_other(
     testbed: WorkerTestBed, row_id: UUID, worker: WorkerIdentity
 ) -> None:
     repository = ConnectionRepository(testbed.database, worker)
@@ -56,10 +56,10 @@ def test_pruning_waits_for_nobody_and_nobody_waits_for_it(
         reader.execute(
             "SELECT FROM gateway_events WHERE gateway_id = %s ORDER BY id LIMIT 5 FOR UPDATE", [row_id]
         )
-        # What somebody holds is left for the next time …
+        # Locked rows are left for the next run …
         removed = ConnectionRepository(pruning, worker).prune_events(RETENTION_DAYS, 5000)
         assert removed == 2495
-        # … and while it is not committed yet, others read, and add to the history.
+        # … and before it commits, others read and extend the history.
         assert len(reader.execute("SELECT FROM gateway_events").fetchall()) == 2510
         reader.execute(
             "INSERT INTO gateway_events (gateway_id, at, from_state, to_state, attempt)"
@@ -70,7 +70,7 @@ def test_pruning_waits_for_nobody_and_nobody_waits_for_it(
     assert len(testbed.events(row_id)) == 11
 
 
-def test_the_pruner_does_it_by_itself(testbed: WorkerTestBed, row_id: UUID, worker: WorkerIdentity) -> None:
+def test_the_pruner_runs_periodically(testbed: WorkerTestBed, row_id: UUID, worker: WorkerIdentity) -> None:
     pruner = Pruner(testbed.database, lambda: worker, RETENTION_DAYS, interval_s=0.05)
     with ExitStack() as stack:
         stack.callback(lambda: pruner.stop(timeout_s=5))

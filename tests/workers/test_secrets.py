@@ -1,4 +1,4 @@
-"""A password is opened to log in, and shows nowhere: not in logs, history, states, or errors."""
+"""A password is decrypted to log in, and shown nowhere: not in logs, history, states, or errors."""
 
 import base64
 import subprocess
@@ -17,7 +17,7 @@ MARKER = 'Zq7-"marker"-\N{GREEK SMALL LETTER PI}\\-%41'
 
 
 def shown(testbed: WorkerTestBed) -> str:
-    """All that workers wrote into the database."""
+    """Return everything that workers wrote into the database."""
     tables = ("gateway_events", "gateway_connections", "workers", "gateway_statuses")
     return "\n".join(str(testbed.rows(f"SELECT * FROM {table}")) for table in tables)  # noqa: S608
 
@@ -53,8 +53,8 @@ def test_password_is_in_no_log_and_in_no_observation(
     sealed = [bytes(row.sealed_password) for row in testbed.rows("SELECT sealed_password FROM gateways")]
     database_password = urlsplit(testbed.database_url).password or ""
     written, log = shown(testbed), worker.log
-    assert "gateway connected" in log, "a test of nothing: the worker logged no session"
-    assert "… with … may not" in written, "a test of nothing: the gateway's words are not in the history"
+    assert "gateway connected" in log, "the test is void: the worker logged no session"
+    assert "… with … may not" in written, "the test is void: the gateway's words are not in the history"
     for text in (written, log):
         assert forms_in(text, MARKER) == []
         assert forms_in(text, EMAIL) == []
@@ -67,14 +67,14 @@ def test_password_is_in_no_log_and_in_no_observation(
 
 
 @pytest.mark.req("GATEWAY-07")
-def test_password_that_does_not_open_is_told_without_it(
+def test_undecryptable_password_is_reported_without_being_shown(
     testbed: WorkerTestBed, start_site: StartSite, spawn_worker: SpawnWorker
 ) -> None:
     gateway, other = start_site(2).gateways
     worker = spawn_worker(LOG_LEVEL="debug")
     row_id = testbed.add(gateway.gateway_id, gateway.url, password=MARKER)
     other_id = testbed.add(other.gateway_id, other.url)
-    # A value that was copied from another row.
+    # A value copied from another row.
     testbed.rows(
         "UPDATE gateways SET sealed_password = (SELECT sealed_password FROM gateways WHERE id = %s)"
         " WHERE id = %s",
@@ -83,7 +83,7 @@ def test_password_that_does_not_open_is_told_without_it(
     )
     wait_until(
         lambda: "password_unreadable" in {event.reason_code for event in testbed.events(other_id)},
-        what="the reason to be told",
+        what="the reason to be shown",
     )
     assert other.logins + other.rejected_logins <= 1
     assert worker.terminate() == 0
@@ -107,14 +107,14 @@ def test_wrong_setting_stops_the_start_with_one_line(
     changes: dict[str, str], words: str, testbed: WorkerTestBed, spawn_worker: SpawnWorker
 ) -> None:
     first = spawn_worker()
-    wait_until(lambda: testbed.rows("SELECT FROM workers"), 10, "a worker that has stored the key's canary")
+    wait_until(lambda: testbed.rows("SELECT FROM workers"), 10, "a worker that has stored the key check")
     assert first.terminate() == 0
     before = len(first.log)
     worker = spawn_worker(**changes)
     try:
         assert worker.process.wait(10) == 1
     except subprocess.TimeoutExpired:
-        pytest.fail("the worker went on")
+        pytest.fail("the worker did not stop")
     lines = worker.log[before:].splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("millgate worker: ")

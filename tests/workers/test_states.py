@@ -1,4 +1,4 @@
-"""The table of moves, walked through the registry; and what the registry hands to the reporter."""
+"""The table of transitions in the registry, and the registry's reports."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,12 +25,12 @@ def registry_with(*row_ids: UUID) -> GatewayRegistry:
 
 
 def held(row_id: UUID) -> HeldGateway:
-    """As the database tells that it is ours."""
+    """Return a claimed gateway as the database returns it."""
     return HeldGateway(row_id, True, 3, datetime.now(UTC), 5, 9, 0, last_rejected_age=None)
 
 
 def registry_in(state: State) -> GatewayRegistry:
-    """The registry with the gateway in this state, as it really gets there."""
+    """Return a registry with the gateway in this state, reached by real transitions."""
     registry = registry_with(ROW_ID)
     ways = {
         State.DISCONNECTED: [],
@@ -48,7 +48,7 @@ def registry_in(state: State) -> GatewayRegistry:
 
 @pytest.mark.req("ORCH-02")
 @pytest.mark.parametrize(("current", "following"), list(product(State, State)))
-def test_every_move(current: State, following: State) -> None:
+def test_every_transition(current: State, following: State) -> None:
     registry = registry_in(current)
     registry.take_changes(100)
     before = registry.find(ROW_ID)
@@ -68,7 +68,7 @@ def test_every_move(current: State, following: State) -> None:
 
 
 @pytest.mark.req("ORCH-02")
-def test_the_table_leads_back_from_everywhere() -> None:
+def test_every_state_leads_back_to_disconnected() -> None:
     assert set(TRANSITIONS) == set(State)
     reached = {State.DISCONNECTED}
     while more := {state for state in State if TRANSITIONS[state] & reached} - reached:
@@ -78,7 +78,7 @@ def test_the_table_leads_back_from_everywhere() -> None:
 
 
 @pytest.mark.req("ORCH-06")
-def test_who_was_silent_when_others_were_heard_was_failing() -> None:
+def test_a_gateway_silent_while_others_answered_counts_as_failing() -> None:
     minutes = {"well": 60, "just cut": 64, "away": 70, "never": None, "new": None}
     ids = {name: UUID(int=number) for number, name in enumerate(minutes)}
     registry = GatewayRegistry()
@@ -101,7 +101,7 @@ def test_times_and_counters_of_a_session() -> None:
     assert connected is not None
     assert connected.connects == 6
     assert connected.connected_since == connected.last_connected_at
-    # Whoever hears it says when: a connection does so before it calls it connected.
+    # A connection records the time of the activity before it reports connected.
     assert connected.last_seen_at is None
     registry.record_activity(ROW_ID, message=False, at=7.0)
     assert registry.find(ROW_ID) == connected._replace(last_seen_at=7.0)
@@ -119,7 +119,7 @@ def test_times_and_counters_of_a_session() -> None:
 
 
 @pytest.mark.req("STATUS-04")
-def test_what_could_not_be_written_is_taken_again_in_its_order() -> None:
+def test_reports_that_could_not_be_written_are_taken_again_in_order() -> None:
     registry = registry_in(State.AUTHENTICATING)
     taken = registry.take_changes(100)
     assert not registry.has_changes()
@@ -135,8 +135,8 @@ def test_what_could_not_be_written_is_taken_again_in_its_order() -> None:
 
 
 @pytest.mark.req("STATUS-04")
-def test_what_was_taken_under_a_lost_lease_changes_nothing_under_the_next() -> None:
-    """The reporter may learn late what became of its last batch."""
+def test_reports_taken_under_a_lost_lease_have_no_effect_under_the_next() -> None:
+    """The reporter may learn late whether its last batch was written."""
     first, second = (WorkerIdentity(uuid4(), epoch) for epoch in (1, 2))
     registry = registry_with()
     registry.reset(first)
@@ -156,7 +156,7 @@ def test_what_was_taken_under_a_lost_lease_changes_nothing_under_the_next() -> N
 
 
 @pytest.mark.req("STATUS-04")
-def test_changes_are_taken_in_bounded_batches() -> None:
+def test_changes_are_taken_in_limited_batches() -> None:
     ids = [uuid4() for _ in range(5)]
     registry = registry_with(*ids)
     for row_id in ids:
@@ -169,7 +169,7 @@ def test_changes_are_taken_in_bounded_batches() -> None:
 
 
 @pytest.mark.req("STATUS-05")
-def test_only_what_was_heard_of_is_touched() -> None:
+def test_only_gateways_with_activity_are_touched() -> None:
     registry = registry_in(State.CONNECTED)
     registry.take_changes(100)
     assert not registry.take_touched(0.000_001)
@@ -183,7 +183,7 @@ def test_only_what_was_heard_of_is_touched() -> None:
 
 @pytest.mark.req("STATUS-04")
 @pytest.mark.parametrize("state", State)
-def test_what_is_over_is_disconnected_however_it_ended(state: State) -> None:
+def test_a_finished_connection_is_disconnected_after_any_end(state: State) -> None:
     registry = registry_in(state)
     registry.take_changes(100)
     registry.finish(ROW_ID)
@@ -214,7 +214,7 @@ def test_a_held_gateway_waits_for_its_turn() -> None:
     assert not registry.has_changes()
 
 
-def test_history_that_nobody_takes_is_bounded(
+def test_unwritten_history_is_limited(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(registry_module, "MAX_PENDING_EVENTS", 3)
@@ -227,14 +227,14 @@ def test_history_that_nobody_takes_is_bounded(
     assert len(caplog.records) == 1
 
 
-def test_every_loss_of_history_is_logged_and_how_much_was_lost(
+def test_every_loss_of_history_is_logged_with_its_size(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(registry_module, "MAX_PENDING_EVENTS", 3)
     registry = registry_with(ROW_ID)
 
     def lose() -> None:
-        """Three of six, and the rest is written after the second attempt."""
+        """Lose three of six; the rest is written at the second attempt."""
         for _ in range(3):
             registry.transition(ROW_ID, State.CONNECTING)
             registry.transition(ROW_ID, State.RETRYING, REASON)

@@ -1,4 +1,4 @@
-"""The status is true: soon after a change, for a dead or frozen worker, and over hundreds of changes."""
+"""The status is correct: soon after a change, for a dead or frozen worker, and over hundreds of changes."""
 
 import datetime as dt
 import random
@@ -52,7 +52,7 @@ def test_frozen_worker_is_unknown_once_its_lease_ends(
     assert expiry is not None
     assert status.as_of > expiry
     wait_until(lambda: testbed.status(row_id).as_of > expiry + dt.timedelta(seconds=0.5))
-    # It finds its lease gone, hangs up, and starts anew under another.
+    # It finds its lease lost, disconnects, and starts again under a new one.
     worker.send_to_all(signal.SIGCONT)
     gateway.wait(lambda seen: seen.logins == 2 and seen.open_sessions == 1, timeout_s=8)
     wait_until(lambda: testbed.events(row_id)[-1].to_state == "connected" and len(testbed.events(row_id)) > 3)
@@ -85,7 +85,7 @@ def test_lost_connection_shows_within_a_second(
 
 
 @pytest.mark.req("STATUS-01")
-def test_gateway_that_no_worker_holds_says_so(testbed: WorkerTestBed, start_site: StartSite) -> None:
+def test_gateway_without_a_worker_shows_it(testbed: WorkerTestBed, start_site: StartSite) -> None:
     gateway = start_site().gateways[0]
     row_id = testbed.add(gateway.gateway_id, gateway.url)
     status = testbed.status(row_id)
@@ -93,12 +93,12 @@ def test_gateway_that_no_worker_holds_says_so(testbed: WorkerTestBed, start_site
 
 
 @pytest.mark.req("STATUS-01", "STATUS-04")
-def test_wish_that_is_taken_back_with_the_claim_frees_the_gateway(
+def test_desired_state_changed_during_the_claim_frees_the_gateway(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
-    """Between a claim and the look at what it brought, somebody may have changed their mind."""
+    """Between a claim and the read of the claimed rows, the desired state may change."""
     gateway = start_site().gateways[0]
-    # Another transaction may do this at any moment; in the claim's own there is nothing to race with.
+    # Another transaction may do this at any time; inside the claim's own there is no race.
     testbed.rows("""
         CREATE FUNCTION take_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             UPDATE gateways SET desired_state = 'disconnected' WHERE id = NEW.gateway_id;
@@ -124,10 +124,10 @@ def test_wish_that_is_taken_back_with_the_claim_frees_the_gateway(
 
 
 @pytest.mark.req("STATUS-01")
-def test_gateway_that_is_not_wanted_waits_for_no_turn(
+def test_unwanted_gateway_leaves_the_queue(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
-    """It never got its turn: that it is still in the queue would not be true."""
+    """It never left the queue; showing it as queued would be wrong."""
     silent, queued = start_site(2).gateways
     silent.fault(Fault.SILENT_UPGRADE)
     worker = start_worker(MAX_HANDSHAKES="1", UPGRADE_TIMEOUT_S="60")
@@ -143,7 +143,7 @@ def test_gateway_that_is_not_wanted_waits_for_no_turn(
 
 
 def assert_disconnected_on_request(testbed: WorkerTestBed, row_id: UUID) -> None:
-    """The status says so, and by whose will."""
+    """Assert a disconnected status with reason requested."""
     status = testbed.status(row_id)
     assert (status.desired_state, status.state, status.reason_code) == (
         "disconnected",
@@ -153,10 +153,10 @@ def assert_disconnected_on_request(testbed: WorkerTestBed, row_id: UUID) -> None
 
 
 @pytest.mark.req("STATUS-04")
-def test_what_was_seen_under_a_lost_lease_is_not_written_under_the_next(
+def test_state_seen_under_a_lost_lease_is_not_written_under_the_next(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
-    """Whoever ended the worker has told its end already; the history would be told twice."""
+    """The worker that reaped it has recorded its end already; the history would have it twice."""
     gateway = start_site().gateways[0]
     worker = start_worker()
     row_id = testbed.add(gateway.gateway_id, gateway.url)
@@ -164,7 +164,7 @@ def test_what_was_seen_under_a_lost_lease_is_not_written_under_the_next(
     lost = worker.worker._lease.worker
     assert lost is not None
     with psycopg.connect(testbed.database_url) as blocker:
-        # The manager does not get past a worker that can not be ended; and it is the manager that forgets.
+        # The manager blocks on a worker that cannot be ended, and only the manager forgets connections.
         dead = WorkerRepository(ConnectionExecutor(blocker)).register("elsewhere", 1, "test", lease_s=0.5)
         blocker.execute("UPDATE workers SET is_draining = TRUE WHERE id = %s", [dead.id])
         blocker.commit()
@@ -183,10 +183,10 @@ def test_what_was_seen_under_a_lost_lease_is_not_written_under_the_next(
 
 
 @pytest.mark.req("STATUS-04")
-def test_end_of_a_worker_while_it_reports_leaves_the_history_whole(
+def test_worker_reaped_while_it_reports_leaves_a_consistent_history(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
-    """Frozen or slow between two statements: its report comes before its end, or does not count."""
+    """If it is slow between two statements, its report precedes its end or has no effect."""
     gateway = start_site().gateways[0]
     worker = start_worker()
     row_id = testbed.add(gateway.gateway_id, gateway.url)
@@ -199,12 +199,12 @@ def test_end_of_a_worker_while_it_reports_leaves_the_history_whole(
             WorkerRepository(transaction).end(lost)
 
     with ThreadPoolExecutor(1) as pool, psycopg.connect(testbed.database_url) as blocker:
-        # What is written to the history waits for this row, at the end of its statement.
+        # Writes to the history wait for this row at the end of their statement.
         blocker.execute("SELECT FROM gateways WHERE id = %s FOR UPDATE", [row_id])
         gateway.drop("rst")
-        wait_until(lambda: len(testbed.rows(BLOCKED)) == 1, what="the report to be under way")
+        wait_until(lambda: len(testbed.rows(BLOCKED)) == 1, what="the report to be in progress")
         ending = pool.submit(end)
-        wait_until(lambda: len(testbed.rows(BLOCKED)) >= 2, what="the end to be under way")
+        wait_until(lambda: len(testbed.rows(BLOCKED)) >= 2, what="the reaping to be in progress")
         blocker.rollback()
         ending.result(5)
     wait_until(lambda: testbed.events(row_id)[-1].epoch != lost.epoch, what="another lease")
@@ -213,7 +213,7 @@ def test_end_of_a_worker_while_it_reports_leaves_the_history_whole(
 
 
 class Chance:
-    """Does one thing after the other to gateways, by chance that is the same each time."""
+    """Applies a reproducible random sequence of actions to gateways."""
 
     def __init__(self, testbed: WorkerTestBed, gateways: dict[UUID, Gateway], seed: int) -> None:
         self._plant = testbed
@@ -221,7 +221,7 @@ class Chance:
         self._chance = random.Random(seed)
 
     def act(self) -> None:
-        """One thing to one gateway."""
+        """Apply one action to one gateway."""
         row_id, gateway = self._chance.choice(list(self._gateways.items()))
         match self._chance.randrange(8):
             case 0 | 1:
@@ -240,9 +240,9 @@ class Chance:
 
 
 def assert_agreement(testbed: WorkerTestBed, worker: ThreadedWorker, row_ids: list[UUID]) -> None:
-    """Whenever a gateway's state stays for the reporting interval, the database says the same.
+    """Assert that a state lasting for the reporting interval is also in the database.
 
-    Read between two looks into the registry that saw the same: only then is there one truth to compare with.
+    The database is read between two equal reads of the registry, else the states are not comparable.
     """
     for row_id in row_ids:
 
@@ -261,8 +261,7 @@ def assert_agreement(testbed: WorkerTestBed, worker: ThreadedWorker, row_ids: li
                 before.generation,
             )
 
-        # The interval is 20 ms; the rest is for a machine that does other things, too, while the gateway is
-        # tried again and again.
+        # The interval is 20 ms; the rest is for a busy machine while the gateway is being retried.
         wait_until(agree, timeout_s=15, what="registry and database to agree")
 
 
@@ -294,7 +293,7 @@ def test_registry_and_status_agree_over_hundreds_of_transitions(
 
 
 def assert_history_is_whole(testbed: WorkerTestBed, row_ids: list[UUID]) -> None:
-    """Each transition begins where the one before ended."""
+    """Assert that each transition starts in the state in which the previous one ended."""
     for row_id in row_ids:
         events = testbed.events(row_id)
         assert [event.from_state for event in events] == [

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT reach a worker whatever its main thread does at that moment."""
+"""SIGTERM and SIGINT stop a worker at any point of its main thread."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_environment
 from tests.workers.conftest import SpawnWorker
 
-# A worker that gets a signal just while its main thread holds a lock, as it does for a moment in each wait.
+# A worker that gets a signal while its main thread holds a lock, as it does briefly in each wait.
 INTERRUPTED = """
 import os, signal, sys
 from workers import __main__ as program

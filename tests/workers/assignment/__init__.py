@@ -1,1 +1,1 @@
-"""Which gateways are a worker's."""
+"""The assignment of gateways to workers."""

@@ -1,4 +1,4 @@
-"""What a worker knows of what it holds, brought up to date without reading everything again."""
+"""A worker updates its desired gateways without reading all of them again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ NEVER_S = 1_000_000.0
 
 @dataclass
 class Holder:
-    """A worker that claims, and looks; all by hand. It reads everything only when it has to."""
+    """A worker that claims and polls by hand; it reads everything only when necessary."""
 
     identity: WorkerIdentity
     connections: ConnectionRepository
     wanted: DesiredGateways
 
     def look(self) -> list[UUID]:
-        """Looks once; returns what it read."""
+        """Poll once; return what was read."""
         self.wanted.poll(self.identity)
         return sorted(gateway.id for gateway in self.wanted.read(self.identity))
 
     def release(self, row_id: UUID) -> None:
-        """Writes that it is over."""
+        """Write the release of a gateway."""
         over = {"gateway_id": str(row_id), "is_over": True, "state": "disconnected", "state_age_s": 0}
         counters = {"attempt": 0, "connects": 0, "messages_received": 0, "rejected_logins": 0}
         assert self.connections.report([over | counters]) == {row_id}
@@ -39,7 +39,7 @@ class Holder:
 
 @pytest.fixture
 def holder(testbed: WorkerTestBed) -> Iterator[Holder]:
-    """It has looked at everything, which was nothing."""
+    """Yield a holder after its first full read, which found nothing."""
     with psycopg.connect(testbed.database_url, autocommit=True) as connection:
         executor = ConnectionExecutor(connection)
         identity = WorkerRepository(executor).register("here", 1, "test", lease_s=30)
@@ -53,16 +53,14 @@ def row_ids(testbed: WorkerTestBed) -> list[UUID]:
     return sorted(testbed.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(3)))
 
 
-def test_what_is_claimed_is_read_and_all_that_is_wanted_is_counted(
-    holder: Holder, row_ids: list[UUID]
-) -> None:
+def test_claimed_gateways_are_read_and_wanted_ones_counted(holder: Holder, row_ids: list[UUID]) -> None:
     holder.wanted.mark_stale(holder.connections.claim(2))
     assert holder.look() == row_ids[:2]
     assert sorted(holder.wanted.versions) == row_ids[:2]
     assert holder.wanted.count == 3
 
 
-def test_a_change_shows_without_any_notification(
+def test_a_change_is_found_without_a_notification(
     holder: Holder, testbed: WorkerTestBed, row_ids: list[UUID]
 ) -> None:
     holder.wanted.mark_stale(holder.connections.claim(3))
@@ -76,7 +74,7 @@ def test_a_change_shows_without_any_notification(
     assert holder.wanted.versions[row_ids[2]] == before[row_ids[2]]
 
 
-def test_what_is_not_wanted_any_more_when_it_is_claimed_is_read_to_be_freed(
+def test_a_gateway_no_longer_wanted_when_claimed_is_read_to_be_released(
     holder: Holder, testbed: WorkerTestBed, row_ids: list[UUID]
 ) -> None:
     claimed = holder.connections.claim(3)
@@ -87,20 +85,18 @@ def test_what_is_not_wanted_any_more_when_it_is_claimed_is_read_to_be_freed(
     assert list(holder.wanted.versions) == [row_ids[2]]
 
 
-def test_what_was_released_is_held_no_more_unless_it_was_claimed_anew(
-    holder: Holder, row_ids: list[UUID]
-) -> None:
+def test_a_released_gateway_is_dropped_unless_claimed_again(holder: Holder, row_ids: list[UUID]) -> None:
     holder.wanted.mark_stale(holder.connections.claim(3))
     holder.look()
     for row_id in row_ids[:2]:
         holder.release(row_id)
     holder.connections.claim(1)
     holder.wanted.mark_stale(row_ids[:2])
-    assert row_ids[0] in holder.look(), "the claim was as early as it can be: before the release was told of"
+    assert row_ids[0] in holder.look(), "the claim came as early as possible: before the release was reported"
     assert sorted(holder.wanted.versions) == [row_ids[0], row_ids[2]]
 
 
-def test_what_nobody_tells_of_is_found_by_looking_at_all(
+def test_an_unreported_change_is_found_by_a_full_read(
     holder: Holder, testbed: WorkerTestBed, row_ids: list[UUID]
 ) -> None:
     holder.wanted.mark_stale(holder.connections.claim(3))

@@ -1,4 +1,4 @@
-"""A worker that is told to stop hands over what it has, as fast as others take it up."""
+"""A stopping worker releases its gateways as fast as others take them over."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from tests.workers.conftest import StartSite, StartWorker
 from workers.gateway_manager.assignment.drain import ACK_TIMEOUT_S, MIN_WINDOW, ROUND_S, DrainWindow
 
 COUNT = 100
-# Of those that the worker let go because it was to end.
+# The event of gateways released by a stopping worker.
 MOVED = """
 SELECT extract(epoch FROM gone.at)::float8 AS gone_at, extract(epoch FROM back.at)::float8 AS back_at
 FROM (
@@ -32,10 +32,8 @@ def ids(count: int) -> list[UUID]:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(1, 1000), st.floats(5, 1000), st.floats(0.01, 0.4))
-def test_no_gateway_waits_long_whether_the_others_are_fast_or_slow(
-    count: int, rate: float, latency_s: float
-) -> None:
-    """The others take up `rate` a second, each `latency_s` after it was let go at the earliest."""
+def test_no_gateway_waits_long_for_fast_or_slow_workers(count: int, rate: float, latency_s: float) -> None:
+    """The others take over `rate` gateways a second, each `latency_s` after its release at the earliest."""
     now, step_s, credit = 0.0, 0.05, 0.0
     window, connected = DrainWindow(now), ids(count)
     released_at: dict[UUID, float] = {}
@@ -50,12 +48,12 @@ def test_no_gateway_waits_long_whether_the_others_are_fast_or_slow(
         for each in window.release(connected, now):
             released_at[each] = now
         connected = [each for each in connected if each not in released_at]
-        assert now < 60 + 4 * count / rate, "it comes to an end"
+        assert now < 60 + 4 * count / rate, "draining ends"
     longest_s = latency_s + max(ROUND_S, MIN_WINDOW / rate) + 3 * step_s
     assert max(gaps) <= 2 * longest_s
 
 
-def test_nothing_more_is_let_go_while_nobody_takes_it_up() -> None:
+def test_draining_pauses_while_no_worker_takes_over() -> None:
     window, connected = DrainWindow(0.0), ids(100)
     first = window.release(connected, 0.0)
     assert len(first) == MIN_WINDOW
@@ -67,7 +65,7 @@ def test_nothing_more_is_let_go_while_nobody_takes_it_up() -> None:
     assert len(window.release(rest, 10 * ACK_TIMEOUT_S)) == MIN_WINDOW
 
 
-def test_a_gateway_that_nobody_can_take_up_keeps_no_place_for_ever() -> None:
+def test_a_gateway_that_no_worker_takes_over_stops_counting_after_a_while() -> None:
     window, connected = DrainWindow(0.0), ids(100)
     dead, *others = window.release(connected, 0.0)
     window.acknowledge(others, ACK_TIMEOUT_S)
@@ -76,33 +74,35 @@ def test_a_gateway_that_nobody_can_take_up_keeps_no_place_for_ever() -> None:
 
 
 @pytest.mark.req("LIFECYCLE-04")
-def test_sessions_end_only_as_fast_as_another_worker_takes_them_up(
+def test_sessions_end_only_as_fast_as_another_worker_takes_over(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(COUNT)
     first = start_worker(LEASE_S="30", DRAIN_TIMEOUT_S="60")
     testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
     wait_until(lambda: connected(testbed) == COUNT, 30, "all to be connected")
-    # One login after the other, and each takes its time.
+    # One login after the other, each slow.
     for gateway in site.gateways:
         gateway.fault(Fault.DRIBBLE_LOGIN, byte_interval_s=0.0002)
     start_worker(LEASE_S="30", MAX_HANDSHAKES="1", LOGIN_TIMEOUT_S="5", LIVENESS_TIMEOUT_S="5")
     wait_until(lambda: len(testbed.rows("SELECT FROM workers AS w WHERE worker_is_live(w)")) == 2)
     first.worker.request_stop()
-    wait_until(lambda: testbed.rows("SELECT FROM workers WHERE ended_at IS NOT NULL"), 60, "the first to end")
+    wait_until(
+        lambda: testbed.rows("SELECT FROM workers WHERE ended_at IS NOT NULL"), 60, "the first session to end"
+    )
     wait_until(lambda: connected(testbed) == COUNT, 60, "all to be connected again")
     moved = testbed.rows(MOVED)
     assert len(moved) >= COUNT / 2
     gaps = sorted(row.back_at - row.gone_at for row in moved)
     took_s = max(row.back_at for row in moved) - min(row.gone_at for row in moved)
-    # Let go all at once, they would wait for half of that time.
+    # Released all together, they would wait for half of that time.
     assert gaps[len(gaps) // 2] < 0.4 * took_s
     seen = site.summary()
     assert (seen["max_open_sessions"], seen["open_sessions"]) == (1, COUNT)
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_a_worker_that_nobody_can_follow_ends_at_once(
+def test_a_worker_without_successor_stops_immediately(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(60)
@@ -114,7 +114,7 @@ def test_a_worker_that_nobody_can_follow_ends_at_once(
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_a_second_request_to_stop_ends_the_handing_over(
+def test_a_second_stop_request_ends_the_draining(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(COUNT)
@@ -123,11 +123,11 @@ def test_a_second_request_to_stop_ends_the_handing_over(
     wait_until(lambda: connected(testbed) == COUNT, 30, "all to be connected")
     for gateway in site.gateways:
         gateway.fault(Fault.SILENT_LOGIN)
-    # It takes gateways, and gets nowhere with them.
+    # It claims gateways but cannot connect them.
     start_worker(LEASE_S="30", LOGIN_TIMEOUT_S="60", LIVENESS_TIMEOUT_S="60")
     wait_until(lambda: len(testbed.rows("SELECT FROM workers AS w WHERE worker_is_live(w)")) == 2)
     first.worker.request_stop()
-    wait_until(lambda: testbed.rows("SELECT FROM workers WHERE is_draining"), 8, "it to say so")
+    wait_until(lambda: testbed.rows("SELECT FROM workers WHERE is_draining"), 8, "its log line")
     assert connected(testbed) > 0
     first.stop()
     assert testbed.rows("SELECT FROM workers WHERE ended_at IS NOT NULL")

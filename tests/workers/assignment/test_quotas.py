@@ -1,4 +1,4 @@
-"""Every worker's share: worked out by each alone, even in the end, and then left alone."""
+"""Workers compute their quotas independently; the fleet becomes even and then stays unchanged."""
 
 import math
 import random
@@ -27,7 +27,7 @@ def loads(held: list[int]) -> list[WorkerLoad]:
 
 
 def limited(workers: list[tuple[int, int]]) -> list[WorkerLoad]:
-    """Workers that hold so many, and can carry so many."""
+    """Return the loads of workers with these numbers of gateways and capacities."""
     return [
         WorkerLoad(UUID(int=number), held, capacity=capacity)
         for number, (held, capacity) in enumerate(workers)
@@ -36,7 +36,7 @@ def limited(workers: list[tuple[int, int]]) -> list[WorkerLoad]:
 
 @dataclass
 class Fleet:
-    """Workers that act one after the other, each on what it sees."""
+    """Workers that act one after the other, each on the current loads."""
 
     wanted: int
     held: list[int]
@@ -44,7 +44,7 @@ class Fleet:
     order: random.Random = field(default_factory=lambda: random.Random(7))
 
     def turn(self) -> None:
-        """Each acts once, in any order."""
+        """Let each act once, in any order."""
         for number in self.order.sample(range(len(self.held)), len(self.held)):
             share = quota_for(UUID(int=number), self.wanted, loads(self.held))
             free = max(0, self.wanted - sum(self.held))
@@ -52,7 +52,7 @@ class Fleet:
             self.handed_over += share.hand_over
 
     def is_even(self) -> bool:
-        """No two differ by more than one gateway, or the tolerance."""
+        """Whether no two differ by more than one gateway, or the tolerance."""
         return max(self.held) - min(self.held) <= max(1, TOLERANCE * self.wanted / len(self.held))
 
 
@@ -64,7 +64,7 @@ def test_quotas_add_up_and_differ_by_one_at_most(held: list[int], wanted: int) -
 
 
 @given(capacities, st.integers(0, 3000))
-def test_no_quota_is_beyond_what_a_worker_can_carry(workers: list[tuple[int, int]], wanted: int) -> None:
+def test_no_quota_exceeds_a_workers_capacity(workers: list[tuple[int, int]], wanted: int) -> None:
     fleet = limited(workers)
     quotas_by_worker = quotas(wanted, fleet)
     assert sum(quotas_by_worker.values()) == min(wanted, sum(capacity for _, capacity in workers))
@@ -73,16 +73,14 @@ def test_no_quota_is_beyond_what_a_worker_can_carry(workers: list[tuple[int, int
     ]
     for each in fleet:
         assert 0 <= quotas_by_worker[each.worker_id] <= each.capacity
-        # Who is full has no more than those who are not, but for what does not divide evenly.
+        # A full worker has at most one gateway more than the others.
         assert all(quotas_by_worker[each.worker_id] <= other + 1 for other in open_to_more)
     if open_to_more:
         assert max(open_to_more) - min(open_to_more) <= 1
 
 
 @given(capacities, st.integers(0, 1000))
-def test_a_fleet_of_limited_workers_holds_all_that_it_can_and_comes_to_rest(
-    workers: list[tuple[int, int]], free: int
-) -> None:
+def test_limited_workers_fill_their_capacity_and_settle(workers: list[tuple[int, int]], free: int) -> None:
     wanted = sum(held for held, _ in workers) + free
     held = [count for count, _ in workers]
 
@@ -105,7 +103,7 @@ def test_a_fleet_of_limited_workers_holds_all_that_it_can_and_comes_to_rest(
 
 
 @given(counts, st.integers(0, 500))
-def test_a_fleet_becomes_even_and_stays_as_it_is(held: list[int], free: int) -> None:
+def test_a_fleet_becomes_even_and_settles(held: list[int], free: int) -> None:
     fleet = Fleet(sum(held) + free, held)
     for _ in range(3):
         fleet.turn()
@@ -117,7 +115,7 @@ def test_a_fleet_becomes_even_and_stays_as_it_is(held: list[int], free: int) -> 
 
 
 @given(st.integers(1, 12), st.integers(0, 1000))
-def test_what_a_new_worker_lacks_is_all_that_moves(others: int, wanted: int) -> None:
+def test_only_the_quota_of_a_new_worker_moves(others: int, wanted: int) -> None:
     even = [wanted // others + (number < wanted % others) for number in range(others)]
     fleet = Fleet(wanted, [*even, 0])
     for _ in range(3):
@@ -126,7 +124,7 @@ def test_what_a_new_worker_lacks_is_all_that_moves(others: int, wanted: int) -> 
 
 
 @given(counts, st.integers(1, 500))
-def test_nothing_is_handed_over_while_enough_is_free(held: list[int], free: int) -> None:
+def test_no_gateway_is_released_while_enough_are_free(held: list[int], free: int) -> None:
     wanted = sum(held) + free
     lacking = sum(max(0, quota - held[i.int]) for i, quota in quotas(wanted, loads(held)).items())
     if lacking <= free:
@@ -135,7 +133,7 @@ def test_nothing_is_handed_over_while_enough_is_free(held: list[int], free: int)
         )
 
 
-def test_a_worker_that_does_not_count_leaves_things_as_they_are() -> None:
+def test_a_worker_missing_from_the_loads_neither_claims_nor_releases() -> None:
     share = quota_for(UUID(int=99), 10, loads([4, 4]))
     assert (share.may_claim, share.hand_over) == (0, 0)
     assert quota_for(UUID(int=99), 10, []) == share
@@ -146,7 +144,7 @@ def quotas_by_worker(*workers: ThreadedWorker) -> list[int]:
 
 
 @pytest.mark.req("LIFECYCLE-04", "LIFECYCLE-05")
-def test_workers_that_join_get_their_share_by_close_then_connect(
+def test_joining_workers_get_their_quota_by_close_then_connect(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     count = 12
@@ -174,7 +172,7 @@ def test_workers_that_join_get_their_share_by_close_then_connect(
 
 
 @pytest.mark.req("LIFECYCLE-04")
-def test_a_worker_that_is_about_to_stop_gets_nothing_new(
+def test_a_stopping_worker_claims_nothing_new(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(2)
@@ -183,7 +181,7 @@ def test_a_worker_that_is_about_to_stop_gets_nothing_new(
     testbed.wait_for_state(row_id, "connected")
     second = start_worker(LEASE_S="30")
     wait_until(lambda: len(testbed.rows("SELECT FROM workers WHERE ended_at IS NULL")) == 2)
-    # It takes its time to stop: a frozen gateway does not answer the goodbye.
+    # It stops slowly: a frozen gateway does not answer the close.
     site.gateway("AP-1").freeze()
     first.worker.request_stop()
     wait_until(lambda: testbed.rows("SELECT FROM workers WHERE is_draining") != [])

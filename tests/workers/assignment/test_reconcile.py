@@ -1,4 +1,4 @@
-"""Wanted against running, without any of either."""
+"""Plans from desired and running connections, without real ones."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -20,7 +20,7 @@ SOME = st.dictionaries(IDS, VERSIONS)
 
 
 @given(SOME, SOME, st.sets(IDS))
-def test_a_plan_makes_what_runs_what_is_wanted(
+def test_a_plan_leads_from_running_to_desired_connections(
     wanted: dict[UUID, tuple[int, datetime]], running: dict[UUID, tuple[int, datetime]], stopping: set[UUID]
 ) -> None:
     plan = make_plan(wanted, running, stopping & set(running))
@@ -34,7 +34,7 @@ def test_a_plan_makes_what_runs_what_is_wanted(
     for row_id in plan.change:
         assert after[row_id] != wanted[row_id]
         after[row_id] = wanted[row_id]
-    # What was told to stop is left alone until it has.
+    # A stopping connection is left alone until it has stopped.
     left = stopping & set(running)
     assert {row_id: version for row_id, version in after.items() if row_id not in left} == {
         row_id: version for row_id, version in wanted.items() if row_id not in left

@@ -1,1 +1,1 @@
-"""One gateway's connection, and how connections share a worker."""
+"""A gateway's connection, and the resources that connections share."""

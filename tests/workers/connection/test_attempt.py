@@ -1,4 +1,4 @@
-"""What the end of an attempt means for the next: how long to wait, whether it may hang, whether it flaps."""
+"""The effect of an attempt's end on the next one: backoff, suspicion of hanging, flapping."""
 
 from itertools import product
 
@@ -33,7 +33,7 @@ def test_an_abandoned_or_crashed_attempt_counts_as_one_failure(ending: Ending) -
     assert (record.is_unresponsive, record.was_stable) == (BEFORE.is_unresponsive, BEFORE.was_stable)
 
 
-def test_a_gateway_is_unresponsive_if_it_outlasted_its_slot_and_did_not_connect() -> None:
+def test_a_gateway_is_unresponsive_if_it_outlasted_its_slot_without_connecting() -> None:
     unresponsive = {
         (outlasted, session_s)
         for outlasted, session_s in product([False, True], [None, 0.5, 61.0])
@@ -42,7 +42,7 @@ def test_a_gateway_is_unresponsive_if_it_outlasted_its_slot_and_did_not_connect(
     assert unresponsive == {(True, None)}
 
 
-def test_a_session_is_stable_once_it_has_lasted_and_resets_the_failures() -> None:
+def test_a_session_that_has_lasted_is_stable_and_resets_the_failures() -> None:
     short, long = after(Ending.FAILED, session_s=59), after(Ending.FAILED, session_s=60)
     assert (short.was_stable, short.history.failures) == (False, 5)
     assert (long.was_stable, long.history.failures) == (True, 1)

@@ -1,4 +1,4 @@
-"""How long to wait: within bounds, spread by chance, and rarely for rejected credentials."""
+"""Backoffs: within bounds, with jitter, and long for rejected credentials."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ COUNTS = st.integers(min_value=0, max_value=10**6)
 
 
 @given(COUNTS, DICE)
-def test_a_pause_is_within_its_bounds(failures: int, random_fraction: float) -> None:
+def test_a_backoff_is_within_its_bounds(failures: int, random_fraction: float) -> None:
     ceiling_s = min(60, 2 ** min(max(failures - 1, 0), 10))
     pause_s = delay_s(POLICY, AttemptHistory(failures), random_fraction)
     assert pause_s == pytest.approx(ceiling_s * random_fraction)
@@ -32,7 +32,7 @@ def test_a_pause_is_within_its_bounds(failures: int, random_fraction: float) -> 
 
 
 @given(COUNTS, st.integers(min_value=1, max_value=2), DICE)
-def test_rejected_credentials_wait_at_least_their_time(
+def test_rejected_credentials_wait_at_least_the_login_retry_time(
     failures: int, rejections: int, random_fraction: float
 ) -> None:
     assert 5 <= delay_s(POLICY, AttemptHistory(failures, rejections), random_fraction) <= 60
@@ -47,8 +47,8 @@ def test_credentials_that_stay_rejected_are_quarantined(
     assert 60 <= delay_s(POLICY, record, random_fraction) <= 900
 
 
-def test_the_pauses_of_a_quarantine_grow_up_to_its_length() -> None:
-    """A login may be refused for want of a free session, too: that is over in minutes."""
+def test_backoffs_of_a_quarantine_grow_up_to_its_length() -> None:
+    """A login may also be rejected because no session is free, which passes within minutes."""
     record, pauses = AttemptHistory(), []
     for _ in range(9):
         record = after_rejection(record)
@@ -57,7 +57,7 @@ def test_the_pauses_of_a_quarantine_grow_up_to_its_length() -> None:
 
 
 @pytest.mark.parametrize("longest_s", [0.2, 30, 60])
-def test_no_pause_is_longer_than_the_quarantine(longest_s: float) -> None:
+def test_no_backoff_exceeds_the_quarantine(longest_s: float) -> None:
     policy = replace(POLICY, login_quarantine_s=longest_s)
     assert {delay_s(policy, AttemptHistory(0, rejections), 0) for rejections in range(3, 20)} == {longest_s}
 
@@ -70,7 +70,7 @@ def test_the_ceiling_doubles() -> None:
     assert ceilings == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-def test_three_rejections_in_a_row_are_enough_and_other_failures_between_do_not_forgive() -> None:
+def test_three_rejections_quarantine_despite_other_failures_in_between() -> None:
     record = after_rejection(after_rejection(AttemptHistory()))
     assert not is_quarantined(POLICY, record)
     record = after_failure(POLICY, record, connected_for_s=0)
@@ -79,7 +79,7 @@ def test_three_rejections_in_a_row_are_enough_and_other_failures_between_do_not_
 
 
 @given(COUNTS, COUNTS, st.floats(min_value=0.001, max_value=59.9))
-def test_a_short_session_clears_the_credentials_and_not_the_count(
+def test_a_short_session_clears_rejections_but_not_failures(
     failures: int, rejections: int, lasted_s: float
 ) -> None:
     assert after_failure(POLICY, AttemptHistory(failures, rejections), lasted_s) == AttemptHistory(
@@ -88,5 +88,5 @@ def test_a_short_session_clears_the_credentials_and_not_the_count(
 
 
 @given(COUNTS, COUNTS, st.floats(min_value=60, max_value=1e9))
-def test_a_good_session_starts_the_count_anew(failures: int, rejections: int, lasted_s: float) -> None:
+def test_a_stable_session_resets_the_count(failures: int, rejections: int, lasted_s: float) -> None:
     assert after_failure(POLICY, AttemptHistory(failures, rejections), lasted_s) == AttemptHistory(1, 0)

@@ -1,4 +1,4 @@
-"""Every fault gets its own state and reason, and disturbs nobody else on the same worker."""
+"""Every fault gets its own state and reason, and disturbs no other gateway of the worker."""
 
 import socket
 import statistics
@@ -33,7 +33,7 @@ NOTIFICATION: dict[str, Any] = {
 
 @dataclass
 class Hall:
-    """One worker with two gateways that are well, and room for bad ones beside them."""
+    """One worker with two healthy gateways, to which faulty ones can be added."""
 
     testbed: WorkerTestBed
     worker: ThreadedWorker
@@ -42,12 +42,12 @@ class Hall:
     bad_ones: int = 0
 
     def add(self, url: str) -> UUID:
-        """A gateway beside the healthy ones."""
+        """Add a gateway beside the healthy ones."""
         self.bad_ones += 1
         return self.testbed.add(f"bad-{self.bad_ones}", url)
 
     def wait_for_failure(self, row_id: UUID, code: str) -> Any:
-        """Waits for a failure with this code, and returns its event."""
+        """Wait for a failure with this code; return its event."""
 
         def failure() -> Any:
             events = self.testbed.events(row_id)
@@ -60,14 +60,14 @@ class Hall:
             raise AssertionError(f"no failure {code}, but {history}") from None
 
     def assert_undisturbed(self) -> None:
-        """The healthy ones were connected all the time, and answer."""
+        """Assert that the healthy ones stayed connected and answer."""
         assert [gateway.logins for gateway in self.healthy.gateways] == [1, 1]
         assert [gateway.open_sessions for gateway in self.healthy.gateways] == [1, 1]
         assert [self.worker.state(row_id) for row_id in self.healthy_ids] == [State.CONNECTED] * 2
         assert not self.worker.worker.has_crashed
 
     def round_trip_s(self) -> float:
-        """How long a healthy gateway's message takes until the worker has counted it."""
+        """Measure the time until the worker has counted a healthy gateway's message."""
         gateway, row_id = self.healthy.gateways[0], self.healthy_ids[0]
         before = self.messages(row_id)
         began = monotonic()
@@ -76,14 +76,14 @@ class Hall:
         return monotonic() - began
 
     def messages(self, row_id: UUID) -> int:
-        """How many the worker has read of a gateway."""
+        """Return how many messages the worker has read from a gateway."""
         observation = self.worker.registry.find(row_id)
         return 0 if observation is None else observation.messages_received
 
 
 @pytest.fixture(scope="module")
 def hall(server_admin: psycopg.Connection, server_url: str) -> Iterator[Hall]:
-    """One for all tests of this module: a fault that outlives its test would show in the next."""
+    """Yield one hall for all tests of the module, so that a fault's lasting effects show in the next test."""
     names = ["well-1", "well-2"]
     with ExitStack() as parts:
         url = parts.enter_context(cloned_database(server_admin, server_url))
@@ -99,7 +99,7 @@ def hall(server_admin: psycopg.Connection, server_url: str) -> Iterator[Hall]:
 
 @pytest.fixture
 def bad(hall: Hall, start_site: StartSite) -> Iterator[Gateway]:
-    """A gateway to give a fault to; its row is gone and the healthy ones were undisturbed at the end."""
+    """Yield a gateway for a fault; at the end delete it and assert that the healthy ones were undisturbed."""
     yield start_site().gateways[0]
     hall.assert_undisturbed()
     for row in hall.testbed.rows(
@@ -195,7 +195,7 @@ def test_fault_after_the_login(
     bad.fault(fault, **options)
     row_id = hall.add(bad.url)
     failure = hall.wait_for_failure(row_id, code)
-    # A fault right after the login may be noticed while the subscription goes out, or later.
+    # A fault right after the login may be detected while the subscription is sent, or later.
     assert failure.reason_phase in {"subscribe", "session"}
     assert words in failure.reason_message
     bad.wait(lambda gateway: gateway.attempts >= 2, timeout_s=8)
@@ -215,7 +215,7 @@ CUTS: list[Any] = [
 
 
 @pytest.mark.parametrize(("cut", "code", "words"), CUTS)
-def test_session_that_is_cut_comes_back(
+def test_cut_session_reconnects(
     hall: Hall, bad: Gateway, cut: Callable[[Gateway], object], code: str, words: str
 ) -> None:
     row_id = hall.add(bad.url)
@@ -240,7 +240,7 @@ def test_name_that_does_not_resolve(hall: Hall, bad: Gateway) -> None:
 
 def test_host_that_does_not_answer(hall: Hall, bad: Gateway) -> None:
     with ExitStack() as sockets:
-        # A full queue of connections: the system drops what asks for another.
+        # With a full accept queue the system drops further connection requests.
         listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):
             filler = sockets.enter_context(socket.socket())
@@ -250,12 +250,12 @@ def test_host_that_does_not_answer(hall: Hall, bad: Gateway) -> None:
         assert hall.wait_for_failure(row_id, "connect_timeout").reason_phase == "tcp"
 
 
-def test_not_tls_where_tls_is_expected(hall: Hall, bad: Gateway) -> None:
+def test_server_without_tls(hall: Hall, bad: Gateway) -> None:
     row_id = hall.add(bad.url.replace("ws://", "wss://"))
     assert hall.wait_for_failure(row_id, "tls_failed").reason_phase == "tls"
 
 
-def test_unknown_type_is_borne(hall: Hall, bad: Gateway) -> None:
+def test_unknown_type_is_ignored(hall: Hall, bad: Gateway) -> None:
     bad.fault(Fault.UNKNOWN_TYPE)
     row_id = hall.add(bad.url)
     hall.testbed.wait_for_state(row_id, "connected")
@@ -266,7 +266,7 @@ def test_unknown_type_is_borne(hall: Hall, bad: Gateway) -> None:
     assert (bad.logins, bad.open_sessions) == (1, 1)
 
 
-def test_error_about_something_else_is_borne(hall: Hall, bad: Gateway) -> None:
+def test_error_about_another_command_is_ignored(hall: Hall, bad: Gateway) -> None:
     row_id = hall.add(bad.url)
     hall.testbed.wait_for_state(row_id, "connected")
     bad.send({"Type": "RTN_ERR", "From": "SERV", "Target": "UI", "Data": {"Attempt": None, "Error": "Hm"}})
@@ -274,7 +274,7 @@ def test_error_about_something_else_is_borne(hall: Hall, bad: Gateway) -> None:
     assert (bad.logins, bad.open_sessions) == (1, 1)
 
 
-def test_flood_is_read_at_our_pace(hall: Hall, bad: Gateway) -> None:
+def test_flood_is_read_at_a_limited_rate(hall: Hall, bad: Gateway) -> None:
     quiet_s = statistics.median(hall.round_trip_s() for _ in range(9))
     bad.fault(Fault.FLOOD, messages_per_s=5000)
     row_id = hall.add(bad.url)
@@ -283,7 +283,7 @@ def test_flood_is_read_at_our_pace(hall: Hall, bad: Gateway) -> None:
     flooded_s = statistics.median(hall.round_trip_s() for _ in range(25))
     wait_until(lambda: hall.messages(row_id) > 900)
     read = hall.messages(row_id) - before
-    # 500 a second (MAX_MESSAGES_PER_S), and a second's worth in hand at the start.
+    # 500 a second (MAX_MESSAGES_PER_S), and a burst of one second at the start.
     assert read <= 500 * (monotonic() - began + 1) + 100
     assert flooded_s < quiet_s + 0.1
     assert hall.testbed.status(row_id).state == "connected"
@@ -310,7 +310,7 @@ def test_credentials_are_tried_three_times_and_then_rarely(
     ]
 
 
-def test_gateway_that_is_gone_while_its_credentials_are_quarantined_disturbs_nobody(
+def test_unreachable_gateway_in_quarantine_disturbs_no_other(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(2)
@@ -335,7 +335,7 @@ def test_gateway_that_is_gone_while_its_credentials_are_quarantined_disturbs_nob
     assert not worker.worker.has_crashed
 
 
-def test_gateway_that_repeats_the_password_does_not_get_it_shown(
+def test_password_repeated_by_a_gateway_is_not_shown(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     gateway = start_site().gateways[0]

@@ -1,4 +1,4 @@
-"""A gateway that sends more than is read of it: its end is seen, and what it sent long ago is not news."""
+"""A gateway that sends faster than it is read: its end is seen, and its backlog does not count as fresh."""
 
 import socket
 import struct
@@ -39,7 +39,7 @@ Meet = Callable[[], tuple[Transport, Peer]]
 
 @pytest.fixture
 def meet() -> Iterator[Meet]:
-    """Opens a session, and hands over both of its ends."""
+    """Open a session; return both of its ends."""
     with ExitStack() as stack:
         server = stack.enter_context(RawServer())
         resolver = Resolver()
@@ -77,7 +77,7 @@ def reset(peer: Peer) -> None:
 
 @pytest.mark.parametrize("end", [fin, reset])
 @pytest.mark.parametrize("sent", [frame(TEXT, b'{"Type": "N"}'), frame(PONG)], ids=["messages", "pongs"])
-def test_the_end_is_seen_before_what_lies_before_it_is_read(
+def test_the_end_of_a_connection_is_seen_before_its_backlog_is_read(
     end: Callable[[Peer], None], sent: bytes, meet: Meet
 ) -> None:
     transport, peer = meet()
@@ -86,11 +86,11 @@ def test_the_end_is_seen_before_what_lies_before_it_is_read(
     began = monotonic()
     end(peer)
     assert end_of(transport).code is ReasonCode.CONNECTION_LOST
-    # To read it all would take 18 s.
+    # Reading everything would take 18 s.
     assert monotonic() - began < 5
 
 
-def test_what_is_read_late_is_not_heard_of_now(meet: Meet) -> None:
+def test_a_message_read_late_does_not_count_as_just_received(meet: Meet) -> None:
     transport, peer = meet()
     peer.send(frame(PONG, b"?") * 2 * PER_S)
     receive(transport, PER_S + 1)
@@ -99,7 +99,7 @@ def test_what_is_read_late_is_not_heard_of_now(meet: Meet) -> None:
     assert transport.heard_at == heard_at
 
 
-def test_a_late_pong_tells_of_the_time_of_its_ping(meet: Meet) -> None:
+def test_a_late_pong_counts_from_the_time_of_its_ping(meet: Meet) -> None:
     transport, peer = meet()
     peer.send(frame(TEXT, b"{}") * 2 * PER_S)
     receive(transport, PER_S + 20)
@@ -115,7 +115,7 @@ def test_a_late_pong_tells_of_the_time_of_its_ping(meet: Meet) -> None:
     assert peer.receive()[1] != payload
 
 
-def test_who_has_been_read_to_the_end_is_heard_of_now(meet: Meet) -> None:
+def test_a_gateway_without_backlog_counts_as_just_heard(meet: Meet) -> None:
     transport, peer = meet()
     peer.send(frame(TEXT, b"{}") * (PER_S + 20))
     receive(transport, PER_S + 20)
@@ -127,7 +127,7 @@ def test_who_has_been_read_to_the_end_is_heard_of_now(meet: Meet) -> None:
 
 
 @pytest.mark.parametrize("is_alive", [True, False], ids=["floods-on", "falls-silent"])
-def test_whose_backlog_outlasts_the_liveness_limit_is_down(
+def test_a_gateway_whose_backlog_exceeds_the_liveness_limit_is_down(
     is_alive: bool, testbed: WorkerTestBed, start_worker: StartWorker
 ) -> None:
     start_worker(**UNHURRIED, MAX_MESSAGES_PER_S=str(PER_S))
@@ -144,12 +144,12 @@ def test_whose_backlog_outlasts_the_liveness_limit_is_down(
         seen = "SELECT last_seen_at FROM gateway_connections WHERE gateway_id = %s"
         seen_at = testbed.rows(seen, row_id)[0].last_seen_at
         testbed.delete(row_id)
-    # The next session may have begun, and been heard of; this one was not heard of in its last second.
+    # The next session may have started and received data; this one received none in its last second.
     assert seen_at <= lost.at - timedelta(seconds=1) or seen_at >= lost.at
 
 
 @pytest.mark.req("STATUS-05")
-def test_a_silent_gateway_was_last_heard_of_when_it_answered_the_login(
+def test_a_silent_gateway_was_last_seen_at_its_login(
     testbed: WorkerTestBed, start_worker: StartWorker
 ) -> None:
     start_worker(**{**UNHURRIED, "SUBSCRIBE_GRACE_S": "1"})

@@ -1,4 +1,4 @@
-"""What a gateway says is shown as far as it is harmless: ordinary words, and none of the login's."""
+"""Of a gateway's text only harmless words are shown, and none of the login."""
 
 import base64
 import binascii
@@ -38,7 +38,7 @@ from workers.gateway_manager.connection.login import Credentials, rejection_reas
 
 PASSWORD = 'pä"ss\\wörd-77'
 ADDRESS = "Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}.o'brien+plant@example.com"
-# What a property can be told of: a password of two letters is in any sentence.
+# Passwords for the property tests; one of two letters occurs in any sentence.
 PASSWORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=6, max_size=40)
 EVERY_FORM = st.sampled_from(sorted(forms(PASSWORD)))
 
@@ -60,7 +60,7 @@ EVERY_FORM = st.sampled_from(sorted(forms(PASSWORD)))
         ("no" * 4_000_000, ""),
     ],
 )
-def test_what_is_shown(text: str, shown: str) -> None:
+def test_harmless_words_are_shown(text: str, shown: str) -> None:
     assert known_words(text, EMAIL, PASSWORD) == shown
 
 
@@ -71,12 +71,12 @@ def test_what_is_shown(text: str, shown: str) -> None:
         ("Wrong-User", "the WRONG user is unknown", ""),
         ("session_limit", "session_limit reached: session/limit", ""),
         ("invalidate", "invalid", ""),
-        # A gap would tell: the same gateway says "wrong password for user" to everybody.
+        # A gap would reveal it: the gateway sends "wrong password for user" to every client.
         ("Password1", "wrong password for user", ""),
         ("x_for_y", "wrong password for user", "wrong password … user"),
     ],
 )
-def test_words_of_the_password_are_not(password: str, text: str, shown: str) -> None:
+def test_words_of_the_password_are_not_shown(password: str, text: str, shown: str) -> None:
     assert known_words(text, EMAIL, password) == shown
 
 
@@ -84,11 +84,11 @@ def test_words_of_the_password_are_not(password: str, text: str, shown: str) -> 
 @given(
     password=PASSWORDS, form=EVERY_FORM, before=st.sampled_from(["", "login of ", "not ", '{"Password": "'])
 )
-def test_no_form_of_a_password_is_shown(password: str, form: str, before: str) -> None:
+def test_no_encoding_of_a_password_is_shown(password: str, form: str, before: str) -> None:
     shown = known_words(f"{before}{forms(password)[form]} is unknown", EMAIL, password)
     words = re.findall(r"\w+", shown)
     assert not [word for word in words if word.lower() in password.casefold()]
-    # Of what is in the password's place nothing but how many words it has is told.
+    # Only the number of words in the password's place is shown.
     assert set(words) <= {"login", "of", "not", "is", "unknown"}
     assert re.fullmatch(r"[\w.,;:!?… ]*", shown)
 
@@ -98,7 +98,7 @@ def test_no_form_of_a_password_is_shown(password: str, form: str, before: str) -
     local=st.text("abcdefXYZ0123456789._+'-", min_size=6, max_size=30),
     form=EVERY_FORM,
 )
-def test_no_form_of_an_address_is_in_a_reason(local: str, form: str) -> None:
+def test_no_encoding_of_an_address_is_in_a_reason(local: str, form: str) -> None:
     email = f"{local}@example.com"
     text = f"unknown is {forms(email)[form]}"
     reason = rejection_reason(LoginRejectedError(text), Credentials(email, Secret(PASSWORD)))
@@ -108,15 +108,15 @@ def test_no_form_of_an_address_is_in_a_reason(local: str, form: str) -> None:
 
 @pytest.mark.req("GATEWAY-07")
 @pytest.mark.parametrize("password", ["4711", "pin 4711!", "11"])
-def test_a_number_that_is_part_of_a_password_is_left_out(password: str) -> None:
-    for told in ("closed the session with code 4711.", "with HTTP status 4711; that", "close code 4711."):
-        hidden = told.replace("4711", GAP)
-        assert without_numbers(told, [password]) == hidden
-        assert without_numbers(told, ["secret"]) == told
+def test_a_number_that_is_part_of_a_password_is_hidden(password: str) -> None:
+    for text in ("closed the session with code 4711.", "with HTTP status 4711; that", "close code 4711."):
+        hidden = text.replace("4711", GAP)
+        assert without_numbers(text, [password]) == hidden
+        assert without_numbers(text, ["secret"]) == text
 
 
-def test_no_word_of_the_list_is_another_form_of_a_text() -> None:
-    """Base64 of what can be typed could be one: of six characters or more none is. Nor is one hexadecimal."""
+def test_no_word_of_the_list_is_an_encoding_of_a_text() -> None:
+    """No listed word is base64 of a typed text of six or more characters, nor a hexadecimal number."""
     for word in WORDS | {word.capitalize() for word in WORDS} | {word.upper() for word in WORDS}:
         assert word.isascii()
         assert word.isalpha()
@@ -170,10 +170,10 @@ def breaks_the_protocol(peer: Peer, quoted: str) -> None:
 QUOTING = [refuses_login, refuses_subscription, answers_with_garbage, closes_with_words, breaks_the_protocol]
 
 
-def quoting(how: Callable[[Peer, str], None], told: Callable[[], str]) -> RawServer:
+def quoting(how: Callable[[Peer, str], None], next_text: Callable[[], str]) -> RawServer:
     def serve(peer: Peer) -> None:
-        how(peer, told())
-        # Until the worker has read it and gone.
+        how(peer, next_text())
+        # Until the worker has read it and disconnected.
         with suppress(EOFError, AssertionError):
             while True:
                 peer.receive()
@@ -182,11 +182,11 @@ def quoting(how: Callable[[Peer, str], None], told: Callable[[], str]) -> RawSer
 
 
 @pytest.mark.req("GATEWAY-07", "CRYPTO-02")
-def test_a_quoted_login_shows_nowhere(
+def test_a_quoted_login_is_shown_nowhere(
     testbed: WorkerTestBed, spawn_worker: SpawnWorker, tmp_path: Path
 ) -> None:
-    """In no column, no line of the log and no number: whatever the peer puts it into, in whatever form."""
-    told = [*forms(PASSWORD).values(), *forms(ADDRESS).values()]
+    """It is in no column, log line or number, in any encoding and wherever the peer puts it."""
+    quotes = [*forms(PASSWORD).values(), *forms(ADDRESS).values()]
     port, turns = free_port(), {how.__name__: count() for how in QUOTING}
     turns |= {"upgrade": count()}
     lock = threading.Lock()
@@ -194,7 +194,7 @@ def test_a_quoted_login_shows_nowhere(
     def next_of(name: str) -> Callable[[], str]:
         def next_form() -> str:
             with lock:
-                return told[next(turns[name]) % len(told)]
+                return quotes[next(turns[name]) % len(quotes)]
 
         return next_form
 
@@ -222,7 +222,7 @@ def test_a_quoted_login_shows_nowhere(
         ]
         secure = testbed.add("TLS", site.url("TLS"), PASSWORD, ADDRESS)
         wait_until(
-            lambda: all(server.accepted > len(told) for server in servers), 60, "every form to be quoted"
+            lambda: all(server.accepted > len(quotes) for server in servers), 60, "every form to be quoted"
         )
         wait_until(lambda: testbed.status(secure).reason_code == "tls_failed", 10, "the certificate")
         with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
@@ -240,7 +240,7 @@ def test_a_quoted_login_shows_nowhere(
         "upgrade_rejected",
     } <= codes
     assert "no login with … here" not in stored
-    assert "rejected the login: no login with …" in stored, "the gateway's harmless words are of use"
+    assert "rejected the login: no login with …" in stored, "the gateway's harmless words are shown"
     for place, text in {
         "database": stored,
         "log": worker.log,

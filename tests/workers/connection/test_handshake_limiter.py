@@ -1,4 +1,4 @@
-"""A bound that holds in a crowd, slots that nobody takes along, lanes that hanging gateways do not fill."""
+"""A limit that holds under load, slots that are never leaked, and lanes that hanging gateways do not fill."""
 
 import threading
 from collections.abc import Callable
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.req("ORCH-04")
 
 
 class Handshake:
-    """A thread that wants a slot."""
+    """A thread that waits for a slot."""
 
     def __init__(self, limiter: HandshakeLimiter, failures: int = 0) -> None:
         self.waker = WakerFactory().make()
@@ -69,7 +69,7 @@ def test_a_hundred_threads_never_exceed_the_bound() -> None:
         nonlocal inside, most, passed
         waker = WakerFactory().make()
         for turn in range(20):
-            # Some are told to go at times; that must neither leak a slot nor make one.
+            # Some are interrupted at times, which must neither leak nor create a slot.
             impatient = (number + turn) % 5 == 0
             deadline = monotonic() + 0.001
 
@@ -101,7 +101,7 @@ def test_a_hundred_threads_never_exceed_the_bound() -> None:
 
 @pytest.fixture
 def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slots that nobody loses while the test looks."""
+    """Return a limiter whose slots are not lost during the test."""
     monkeypatch.setattr("workers.gateway_manager.connection.handshake_limiter.SLOT_S", 60.0)
 
 
@@ -123,7 +123,7 @@ def test_an_interrupted_waiter_leaves_the_queue() -> None:
 
 
 @pytest.mark.usefixtures("lasting")
-def test_a_slot_that_is_granted_to_one_who_goes_is_passed_on() -> None:
+def test_a_slot_granted_to_an_interrupted_waiter_is_passed_on() -> None:
     limiter = HandshakeLimiter(1)
     holder = Handshake(limiter)
     assert holder.inside.wait(5)
@@ -131,7 +131,7 @@ def test_a_slot_that_is_granted_to_one_who_goes_is_passed_on() -> None:
     wait_until(lambda: len(limiter._queue) == 1)
     first = Handshake(limiter)
     wait_until(lambda: len(limiter._queue) == 2)
-    # Told to go without being woken: it is the grant that wakes it.
+    # Interrupted without a wake-up: the grant wakes it.
     first.told_to_go = True
     holder.join()
     assert first.interrupted.wait(5) or first.inside.is_set()
@@ -142,12 +142,12 @@ def test_a_slot_that_is_granted_to_one_who_goes_is_passed_on() -> None:
     assert is_idle(limiter)
 
 
-def test_one_that_hangs_loses_its_slot_while_it_goes_on() -> None:
+def test_a_hanging_handshake_loses_its_slot_and_continues() -> None:
     limiter = HandshakeLimiter(2)
     hanging = [Handshake(limiter) for _ in range(10)]
     wait_until(lambda: sum(one.inside.is_set() for one in hanging) == 2)
     healthy = Handshake(limiter)
-    # The newest goes first, as soon as the first slot is lost; the others follow two by two.
+    # The newest starts first, as soon as the first slot is lost; the others follow in pairs.
     assert healthy.inside.wait(5 * SLOT_S)
     assert sum(one.inside.is_set() for one in hanging) <= 4
     healthy.join()
@@ -159,8 +159,8 @@ def test_one_that_hangs_loses_its_slot_while_it_goes_on() -> None:
 
 
 @pytest.mark.usefixtures("lasting")
-def test_one_alone_of_those_who_wait_looks_when_a_slot_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands that woke together would keep a processor busy for seconds, and nobody would get on."""
+def test_a_single_waiter_watches_for_lost_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waking thousands together would use a core for seconds and block all of them."""
     timed: set[Waker] = set()
     most = 0
     wait = Waker.wait
@@ -186,7 +186,7 @@ def test_one_alone_of_those_who_wait_looks_when_a_slot_is_lost(monkeypatch: pyte
         handshake.leave.set()
     for handshake in (holder, *others):
         handshake.join()
-    # One who is woken may still be on its way out of its wait.
+    # A woken thread may still be leaving its wait.
     assert most <= 3
 
 
@@ -209,7 +209,7 @@ def test_suspects_leave_slots_to_others() -> None:
     assert is_idle(limiter)
 
 
-def test_a_suspect_that_waits_for_its_gap_gets_its_slot_though_nothing_happens(
+def test_a_suspect_waiting_for_its_gap_gets_a_slot_without_other_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(handshake_limiter, "SLOT_S", 0.2)
@@ -217,7 +217,7 @@ def test_a_suspect_that_waits_for_its_gap_gets_its_slot_though_nothing_happens(
     limiter = HandshakeLimiter(2)
     hanging = [Handshake(limiter, failures=1) for _ in range(2)]
     wait_until(lambda: all(one.inside.is_set() for one in hanging), 8)
-    # There are two under way, which is all that suspects get. One ends before the gap is over.
+    # Two are in progress, the most for suspects. One ends before the gap is over.
     waiting = Handshake(limiter, failures=1)
     wait_until(lambda: len(limiter._queue) == 1)
     hanging[0].join()
@@ -228,7 +228,7 @@ def test_a_suspect_that_waits_for_its_gap_gets_its_slot_though_nothing_happens(
     assert is_idle(limiter)
 
 
-# The queue alone, on a clock that is a number.
+# The queue alone, on a simulated clock.
 
 
 def ticket(failures: int = 0) -> Ticket:
@@ -237,7 +237,7 @@ def ticket(failures: int = 0) -> Ticket:
     return Ticket(waker, failures)
 
 
-def test_others_go_before_suspects_and_those_with_the_fewest_failures_first() -> None:
+def test_suspects_go_last_and_fewest_failures_first() -> None:
     queue = SlotQueue(1)
     holder, old, new = ticket(), ticket(), ticket()
     suspects = [ticket(2), ticket(2), ticket(1)]
@@ -253,7 +253,7 @@ def test_others_go_before_suspects_and_those_with_the_fewest_failures_first() ->
     assert order[2:] == [suspects[2], *suspects[:2]]
 
 
-def test_while_suspects_hang_one_begins_now_and_then_and_else_as_fast_as_they_end() -> None:
+def test_hanging_suspects_start_rarely_and_responsive_ones_as_slots_free_up() -> None:
     queue, now = SlotQueue(50), 0.0
     suspects = [ticket(1) for _ in range(1000)]
     for each in suspects:
@@ -283,7 +283,7 @@ STEPS = st.lists(
 
 
 @given(st.integers(1, 6), STEPS)
-def test_the_bounds_hold_and_nobody_starves(slots: int, steps: list[tuple[str, int, float]]) -> None:
+def test_the_limits_hold_and_no_waiter_starves(slots: int, steps: list[tuple[str, int, float]]) -> None:
     queue, now = SlotQueue(slots), 0.0
     there: list[Ticket] = []
     granted_at: dict[Ticket, float] = {}
@@ -308,11 +308,11 @@ def test_the_bounds_hold_and_nobody_starves(slots: int, steps: list[tuple[str, i
         assert sum(each.granted and each.failures > 0 for each in there) <= slots
         waiting = [each for each in there if not each.granted]
         assert len(waiting) == len(queue)
-        # A slot stays free only while suspects alone wait, and have their part, or hang.
+        # A slot stays free only while all waiters are suspects, and these use their part or hang.
         if waiting and queue.held < slots:
             assert all(each.failures > 0 for each in waiting)
         assert (queue.front in waiting) if waiting else queue.front is None
-    # From here on nobody comes: others get their slots though nobody ends, and suspects when some do.
+    # From here on no waiter is added: others get slots although none ends, suspects when some end.
     for _ in range(len(there)):
         now = max(now, min(queue.next_expiry, now + SLOT_S))
         grant()
@@ -327,8 +327,8 @@ def test_the_bounds_hold_and_nobody_starves(slots: int, steps: list[tuple[str, i
     assert (queue.held, len(queue)) == (0, 0)
 
 
-def test_the_oldest_gets_its_turn_though_others_come_again_and_again() -> None:
-    """In each round more come than there are slots, as those do that fail within a moment."""
+def test_the_oldest_waiter_gets_its_turn_among_frequent_new_ones() -> None:
+    """In each round more waiters arrive than there are slots, like handshakes that fail immediately."""
     queue, patient = SlotQueue(2), ticket()
     queue.add(patient)
     for round_number in range(10):

@@ -25,7 +25,7 @@ def test_first_pings_are_spread(random_fraction: float) -> None:
 
 @pytest.mark.req("STATUS-05")
 @given(st.floats(min_value=0, max_value=1e6), st.lists(DICE, min_size=500, max_size=500))
-def test_pings_of_many_are_sent_at_few_moments(began: float, random_fraction: list[float]) -> None:
+def test_pings_of_many_gateways_share_few_ticks(began: float, random_fraction: list[float]) -> None:
     clocks = [SessionClock.starting(SETTINGS, began, one) for one in random_fraction]
     for late_s in (0.0, 0.003, 0.01):
         moments = {round(clock.next_ping_at, 6) for clock in clocks}
@@ -37,7 +37,7 @@ def test_pings_of_many_are_sent_at_few_moments(began: float, random_fraction: li
 
 
 @pytest.mark.req("STATUS-01")
-def test_silence_is_counted_from_what_was_last_heard() -> None:
+def test_silence_counts_from_the_last_message() -> None:
     clock = SessionClock.starting(SETTINGS, 0.0, 0.0)
     assert clock.silent_at == 25
     clock.last_seen_at = 7.0

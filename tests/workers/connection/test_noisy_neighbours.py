@@ -1,4 +1,4 @@
-"""Crowds of gateways that hang, flood or have no name server: a healthy one beside them connects soon."""
+"""A healthy gateway connects soon beside many that hang, flood or cannot be resolved."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ from tests.workers.conftest import StartSite, StartWorker
 
 pytestmark = pytest.mark.req("ORCH-06")
 
-# As by default: the short times of other tests would hide what is wrong, that a hanging gateway hangs for l
+# Default times: the short ones of other tests would hide that a hanging gateway hangs for long.
 UNHURRIED = {
     **PATIENT,
     "TCP_TIMEOUT_S": "10",
@@ -30,12 +30,12 @@ UNHURRIED = {
     "BACKOFF_MAX_S": "10",
 }
 CROWD = 40
-# It takes 0.2 s alone, and a minute or more behind a crowd that is waited for.
+# It takes 0.2 s alone, and a minute or more if it has to wait for the others.
 SOON_S = 6.0
 
 
 def message(message_type: str, data: str) -> bytes:
-    """A frame with a message of a gateway; `data` is JSON."""
+    """Return a frame with a gateway's message; `data` is JSON."""
     return frame(
         TEXT, b'{"Type":"%s","From":"SERV","Target":"UI","Data":%s}' % (message_type.encode(), data.encode())
     )
@@ -47,14 +47,14 @@ def healthy(start_site: StartSite) -> list[Gateway]:
 
 
 def says_nothing(peer: Peer) -> None:
-    """The login is never answered."""
+    """Never answer the login."""
     with suppress(EOFError):
         while True:
             peer.receive()
 
 
 class Silent:
-    """Takes connections, and answers nothing."""
+    """Accepts connections and never answers."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
@@ -68,14 +68,14 @@ class Silent:
 
 
 def assert_each_connects_soon(testbed: WorkerTestBed, gateways: list[Gateway]) -> None:
-    """Gateways that are added one after the other."""
+    """Add gateways one after the other; assert that each connects soon."""
     for gateway in gateways:
         row_id = testbed.add(gateway.gateway_id, gateway.url)
         testbed.wait_for_state(row_id, "connected", SOON_S)
 
 
 @pytest.mark.parametrize("make_server", [Silent, lambda: RawServer(says_nothing)], ids=["upgrade", "login"])
-def test_beside_gateways_that_hang(
+def test_a_healthy_gateway_connects_beside_hanging_ones(
     make_server: Callable[[], Silent | RawServer],
     testbed: WorkerTestBed,
     start_worker: StartWorker,
@@ -84,7 +84,7 @@ def test_beside_gateways_that_hang(
     start_worker(**UNHURRIED, MAX_HANDSHAKES="4")
     with make_server() as server:
         row_ids = testbed.add_all((f"hangs-{number}", f"{server.url}/{number}") for number in range(CROWD))
-        # At first all are new, and later all but the healthy one have hung before.
+        # First all are new; later all but the healthy one have hung before.
         assert_each_connects_soon(testbed, healthy[:2])
         failed = "SELECT count(*) AS number FROM gateway_events WHERE reason_code LIKE '%%_timeout'"
         wait_until(
@@ -97,7 +97,7 @@ def test_beside_gateways_that_hang(
 
 @pytest.fixture
 def silent_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Look-ups of *.silent hang, as the system's do without an answer; the names that were asked for."""
+    """Make look-ups of *.silent hang, as the system's do without an answer; yield the requested names."""
     asked: list[str] = []
     over = threading.Event()
     getaddrinfo = socket.getaddrinfo
@@ -115,11 +115,11 @@ def silent_name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     over.set()
 
 
-def test_beside_names_that_no_server_answers_for(
+def test_a_healthy_gateway_connects_beside_unresolvable_names(
     testbed: WorkerTestBed, start_worker: StartWorker, healthy: list[Gateway], silent_name_server: list[str]
 ) -> None:
     start_worker(**{**UNHURRIED, "TCP_TIMEOUT_S": "3"})
-    # Two gateways a name: they share a look-up.
+    # Two gateways per name share a look-up.
     hanging = testbed.add_all((f"hangs-{n}", f"ws://gw-{n // 2}.silent:5000/{n}") for n in range(2 * CROWD))
     by_ip, by_localhost, by_name = (one.url for one in healthy)
     by_localhost = by_localhost.replace("127.0.0.1", "localhost")
@@ -135,7 +135,7 @@ def test_beside_names_that_no_server_answers_for(
 
 
 class Pouring:
-    """Logs in as it should, and then sends the same bytes without end."""
+    """Logs in correctly, then sends the same bytes endlessly."""
 
     def __init__(self, *then: bytes) -> None:
         self._then = then
@@ -155,7 +155,7 @@ HUGE = message("NOT_DYN_READING", "[" + ",".join(["{}"] * 1_300_000) + "]")
 """Almost 4 MiB, and 90 MiB of objects."""
 
 
-def test_beside_gateways_that_pour_huge_messages(
+def test_a_healthy_gateway_connects_beside_floods_of_huge_messages(
     testbed: WorkerTestBed, start_worker: StartWorker, healthy: list[Gateway]
 ) -> None:
     worker = start_worker(**UNHURRIED)
@@ -167,7 +167,7 @@ def test_beside_gateways_that_pour_huge_messages(
             testbed.wait_for_state(row_id, "connected", SOON_S)
         wait_until(lambda: worker.registry.counters().messages >= 60, 30, "three messages of each")
         assert_each_connects_soon(testbed, healthy[1:])
-        # This process sends them, too; the objects of a single message would be as much.
+        # This process sends them, too; a single message's objects need as much memory.
         assert psutil.Process().memory_info().rss - before_bytes < 80 * 2**20
         assert {testbed.status(row_id).state for row_id in row_ids} == {"connected"}
         for row_id in row_ids:
@@ -175,7 +175,7 @@ def test_beside_gateways_that_pour_huge_messages(
         wait_until(lambda: not any(worker.state(row_id) for row_id in row_ids))
 
 
-def test_empty_pieces_count_as_what_they_are(testbed: WorkerTestBed, start_worker: StartWorker) -> None:
+def test_empty_fragments_count_against_the_budget(testbed: WorkerTestBed, start_worker: StartWorker) -> None:
     worker = start_worker(**UNHURRIED, MAX_MESSAGES_PER_S="2000")
     whole = b'{"Type":"NOT_DYN_TEMP","Data":{}}'
     piece = frame(TEXT, whole, fin=0) + frame(CONT, fin=0) * 998 + frame(CONT)
@@ -183,18 +183,18 @@ def test_empty_pieces_count_as_what_they_are(testbed: WorkerTestBed, start_worke
         began = monotonic()
         row_id = testbed.add("pieces", server.url)
         wait_until(lambda: worker.registry.counters().messages >= 6, 10, "6,000 pieces")
-        # A second's worth in hand at the start, and one message beyond that.
+        # A burst of one second at the start, and one message beyond that.
         assert worker.registry.counters().messages <= 2 * (monotonic() - began + 1) + 2
         assert worker.state(row_id) is State.CONNECTED
         testbed.delete(row_id)
         wait_until(lambda: worker.state(row_id) is None)
 
 
-def test_a_flood_in_place_of_the_login_is_read_at_our_pace(
+def test_a_flood_in_place_of_the_login_is_read_at_a_limited_rate(
     testbed: WorkerTestBed, start_worker: StartWorker
 ) -> None:
     sent: list[list[int]] = []
-    """A list for each session."""
+    """A list per session."""
 
     def pour(peer: Peer) -> None:
         sent.append(messages := [])
@@ -211,6 +211,6 @@ def test_a_flood_in_place_of_the_login_is_read_at_our_pace(
         failures = "SELECT reason_code, reason_phase FROM gateway_events WHERE to_state = 'retrying'"
         wait_until(lambda: testbed.rows(failures), 15, "the login to be given up")
         assert testbed.rows(failures)[0] == ("login_timeout", "login")
-        # 4 MiB in hand and 1 MiB a second, what is under way, and what the system's buffers hold.
+        # A burst of 4 MiB, 1 MiB a second, and the bytes in transit and in the system's buffers.
         assert len(sent[0]) <= 6
         testbed.delete(row_id)

@@ -1,4 +1,4 @@
-"""Gateways that share a fate: no storm, no starvation, attempts bounded, and a site that is back at once."""
+"""Recovery groups: no storm, no starvation, limited attempts, and a site that reconnects quickly."""
 
 import heapq
 import random
@@ -45,26 +45,26 @@ def ids(count: int) -> list[UUID]:
     return [UUID(int=number) for number in range(count)]
 
 
-# A whole site on a clock that is a number.
+# A whole site on a simulated clock.
 
 
 @dataclass
 class Site:
-    """Members of one group that all go away at 0 and are back from `back_at` on, with a real back-off."""
+    """Members of one group that all fail at 0 and are back from `back_at` on, with a real backoff."""
 
     count: int
     back_at: float
     attempt_s: float = 0.05
-    """How long it takes to connect, or to be refused."""
+    """The time to connect or to be refused."""
     learns: bool = True
     seed: int = 1
     opens_over_s: float = 0.0
-    """Each is back at a random time within so many seconds from `back_at`."""
+    """Each is back at a random time within this many seconds from `back_at`."""
     gone: int = 0
-    """So many of them never come back."""
+    """This many of them never come back."""
     attempts: list[float] = field(default_factory=list)
     connected: dict[UUID, float] = field(default_factory=dict)
-    """How long after it was back each was connected."""
+    """The delay from each one's return to its connection."""
 
     def run(self) -> "Site":
         random_fraction = random.Random(self.seed)
@@ -73,7 +73,7 @@ class Site:
         backs.update(dict.fromkeys(ids(self.gone), inf))
         due: dict[UUID, float] = {}
         called_at: dict[UUID, float] = {}
-        """Who was called while an attempt was under way."""
+        """Members called during an attempt."""
         agenda: list[tuple[float, int, Callable[[float], None]]] = []
         numbers = iter(range(10**9))
 
@@ -101,7 +101,7 @@ class Site:
             self.connected[member] = now - backs[member]
             for called, until in group.recovered(member, now, was_stable=True) if self.learns else ():
                 if called in due:
-                    assert until <= due[called], "nobody is tried later than its back-off says"
+                    assert until <= due[called], "no attempt is later than its backoff"
                     wait(called, until)
                 else:
                     called_at[called] = until
@@ -125,7 +125,7 @@ TIMES = [
 
 
 @pytest.mark.parametrize(("away_s", "attempt_s"), TIMES)
-def test_a_site_is_back_within_seconds_whatever_the_time_away(away_s: float, attempt_s: float) -> None:
+def test_a_site_is_back_within_seconds_after_any_outage(away_s: float, attempt_s: float) -> None:
     site = Site(1000, away_s, attempt_s).run()
     back = sorted(site.connected.values())
     assert back[989] <= 10
@@ -138,7 +138,7 @@ def test_a_site_is_back_within_seconds_whatever_the_time_away(away_s: float, att
 
 
 @pytest.mark.parametrize("away_s", [20.0, 10 * MINUTE_S, 2 * HOUR_S], ids=["20s", "10min", "2h"])
-def test_while_a_site_is_away_nothing_is_tried_that_was_not_before(away_s: float) -> None:
+def test_an_absent_site_causes_no_extra_attempts(away_s: float) -> None:
     learning, before = Site(100, away_s).run(), Site(100, away_s, learns=False).run()
     assert [one for one in learning.attempts if one < away_s] == [
         one for one in before.attempts if one < away_s
@@ -147,7 +147,7 @@ def test_while_a_site_is_away_nothing_is_tried_that_was_not_before(away_s: float
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 100, 5000])
-def test_sites_of_any_size(count: int) -> None:
+def test_a_site_of_any_size_recovers(count: int) -> None:
     site = Site(count, 10 * MINUTE_S).run()
     first = min(site.connected.values())
     assert max(site.connected.values()) - first <= SPREAD_S + 1.5
@@ -167,7 +167,7 @@ def test_a_site_whose_gateways_start_one_after_the_other_is_back_within_seconds_
     extra = len(site.attempts) - sum(attempt <= site.attempts[-1] for attempt in own.attempts)
     assert extra <= INITIAL_RETRIES + RETRIES_PER_RECOVERY * count
     seconds = Counter(int(attempt) for attempt in site.attempts if attempt >= away_s)
-    # A call's and a back-off's attempts in one second.
+    # The attempts of calls and of backoffs in one second.
     assert max(seconds.values()) <= 2 * count / SPREAD_S + 2 / MAX_GAP_S
 
 
@@ -176,7 +176,7 @@ def test_a_site_whose_gateways_start_one_after_the_other_is_back_within_seconds_
 
 @dataclass
 class Model:
-    """One group, what was called in it, and the promises that hold after each step."""
+    """One group, its calls, and the invariants that hold after each step."""
 
     group: RecoveryGroup = field(default_factory=RecoveryGroup)
     now: float = 0.0
@@ -189,11 +189,11 @@ class Model:
     came_back: set[UUID] = field(default_factory=set)
     lost: set[UUID] = field(default_factory=set)
     was_lost: bool = False
-    """Most of those who came back have gone again since."""
+    """Most of the recovered members have failed again since."""
     most_waiting: int = 1
 
     def note(self, member: UUID, at: float) -> None:
-        """It is to be tried then and not when its back-off is over."""
+        """Record a call: an attempt at that time instead of at the end of its backoff."""
         assert self.now < at
         assert self.due[member] == -inf or at < self.due[member]
         self.due[member] = at
@@ -224,7 +224,7 @@ class Model:
             self.last_back_at = self.now
 
     def note_return(self, returns: int) -> None:
-        """If one began: it is another one than the last."""
+        """Record a new recovery, if one began."""
         if self.group.recoveries > returns:
             assert self.now - self.last_back_at > RECOVERY_QUIET_S or self.was_lost
             self.came_back, self.lost = set(), set()
@@ -243,7 +243,7 @@ MEMBERS = st.integers(0, 40).map(lambda number: UUID(int=number))
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["fail", "fail", "fail", "recover", "recover unsteadily", "attempt", "forget", "told"]
+            ["fail", "fail", "fail", "recover", "recover unsteadily", "attempt", "forget", "announced"]
         ),
         MEMBERS,
         st.sampled_from([0.0, 0.01, 1.0, 7.0, 61.0]),
@@ -281,7 +281,7 @@ def test_promises_hold_in_any_order(steps: list[tuple[str, UUID, float, float]])
     assert model.group.is_idle(model.now + RECOVERY_QUIET_S + 1)
 
 
-def test_one_that_comes_and_goes_calls_nobody() -> None:
+def test_a_flapping_gateway_triggers_no_recovery() -> None:
     group, (flapping, *others) = RecoveryGroup(), ids(20)
     for other in others:
         group.failed(other, HOUR_S, 0.0)
@@ -291,7 +291,7 @@ def test_one_that_comes_and_goes_calls_nobody() -> None:
         assert group.recovered(flapping, now + 5, was_stable=False) == []
 
 
-def test_one_that_comes_back_alone_costs_a_few_attempts_and_not_one_each() -> None:
+def test_a_single_returning_gateway_costs_few_attempts() -> None:
     group, (first, *others) = RecoveryGroup(), ids(1000)
     for other in (first, *others):
         group.failed(other, HOUR_S, 0.0)
@@ -299,15 +299,15 @@ def test_one_that_comes_back_alone_costs_a_few_attempts_and_not_one_each() -> No
     assert len(called) == INITIAL_RETRIES + RETRIES_PER_RECOVERY
     for other, at in called.items():
         group.attempting(other)
-        # It failed: its next attempt is not called again.
+        # It failed: it is not called again.
         assert group.failed(other, HOUR_S, at) == HOUR_S
-    # The same one, back again and again, calls no more.
+    # The same member recovering repeatedly triggers no more calls.
     for now in range(10, 60, 10):
         group.failed(first, now, now)
         assert group.recovered(first, now, was_stable=True) == []
 
 
-def test_a_site_whose_sessions_were_short_counts_when_several_are_back() -> None:
+def test_short_sessions_of_several_gateways_count_as_a_recovery() -> None:
     group, members = RecoveryGroup(), ids(100)
     for member in members:
         group.failed(member, HOUR_S, 0.0)
@@ -321,7 +321,7 @@ def test_a_site_whose_sessions_were_short_counts_when_several_are_back() -> None
     ]
 
 
-def test_a_site_that_is_lost_again_may_return_again() -> None:
+def test_a_site_lost_again_may_recover_again() -> None:
     group, members = RecoveryGroup(), ids(100)
     for now in (0.0, 20.0, 40.0):
         for member in members:
@@ -335,7 +335,7 @@ def test_a_site_that_is_lost_again_may_return_again() -> None:
     assert group.recoveries == 3
 
 
-def test_one_that_was_at_it_when_the_others_came_back_is_called_as_well() -> None:
+def test_a_gateway_with_an_attempt_in_progress_is_retried_as_well() -> None:
     group, (first, hanging) = RecoveryGroup(), ids(2)
     group.failed(first, 5.0, 0.0)
     group.failed(hanging, 1.0, 0.0)
@@ -343,11 +343,11 @@ def test_one_that_was_at_it_when_the_others_came_back_is_called_as_well() -> Non
     ((called, at),) = group.recovered(first, 5.0, was_stable=True)
     assert called == hanging
     assert at < 6
-    # It is called once, whether or not it hears of it before its attempt has failed.
+    # It is called once, before or after its attempt has failed.
     assert group.failed(hanging, 50.0, 11.0) == 50.0
 
 
-def test_one_that_is_not_back_yet_is_called_again_after_a_pause_and_not_for_ever() -> None:
+def test_a_late_gateway_is_retried_again_after_a_pause_and_not_forever() -> None:
     group, (first, late) = RecoveryGroup(), ids(2)
     group.failed(first, HOUR_S, 0.0)
     group.failed(late, HOUR_S, 0.0)
@@ -361,10 +361,10 @@ def test_one_that_is_not_back_yet_is_called_again_after_a_pause_and_not_for_ever
     assert group.failed(late, HOUR_S, at) == HOUR_S
 
 
-# The groups of a worker.
+# A worker's groups.
 
 
-def test_who_shares_what() -> None:
+def test_groups_share_an_address_or_a_factory_and_reason() -> None:
     factory, other_factory = UUID(int=1), UUID(int=2)
     here = set(groups_of("10.0.0.1", factory, ReasonCode.CONNECT_TIMEOUT))
     assert here & set(groups_of("10.0.0.1", other_factory, ReasonCode.CONNECTION_REFUSED))
@@ -380,7 +380,9 @@ def test_who_shares_what() -> None:
         assert not groups_of("10.0.0.1", factory, own)
 
 
-def test_a_return_is_told_once_and_another_worker_calls_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recovery_is_announced_once_and_another_worker_retries_a_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = iter(range(1000))
     monkeypatch.setattr(
         "workers.gateway_manager.connection.recovery_groups.monotonic", lambda: float(next(clock))
@@ -409,7 +411,7 @@ def test_a_return_is_told_once_and_another_worker_calls_a_few(monkeypatch: pytes
     assert there.take_started() == []
 
 
-def test_those_who_are_in_two_groups_are_called_once_at_one_pace() -> None:
+def test_gateways_in_two_groups_are_retried_once_at_one_rate() -> None:
     groups = RecoveryGroups()
     calls: list[tuple[float, UUID]] = []
     members = ids(200)
@@ -426,7 +428,7 @@ def test_those_who_are_in_two_groups_are_called_once_at_one_pace() -> None:
     assert all(later - earlier >= SPREAD_S / 200 - 1e-9 for earlier, later in pairwise(times))
 
 
-def test_groups_of_gateways_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_without_gateways_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.gateway_manager.connection.recovery_groups._PRUNE_THRESHOLD", 10)
     groups = RecoveryGroups()
     for number, member in enumerate(ids(500)):
@@ -436,7 +438,7 @@ def test_groups_of_gateways_that_are_gone_are_forgotten(monkeypatch: pytest.Monk
     assert not groups._members
 
 
-def test_a_thousand_addresses_announce_a_bounded_number_of_returns(
+def test_a_thousand_addresses_announce_a_limited_number_of_recoveries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("workers.gateway_manager.connection.recovery_groups.monotonic", lambda: 1000.0)
@@ -449,7 +451,7 @@ def test_a_thousand_addresses_announce_a_bounded_number_of_returns(
 
 
 class CountedCursor(psycopg.Cursor[TupleRow]):
-    """Counts its statements: each is a transaction of its own on a connection that commits by itself."""
+    """Counts its statements: on an autocommit connection each is one transaction."""
 
     statements = 0
 
@@ -459,15 +461,15 @@ class CountedCursor(psycopg.Cursor[TupleRow]):
         return super().execute(*arguments, **options)
 
 
-def test_all_returns_are_announced_in_one_transaction(database_url: str) -> None:
-    """A commit that notifies takes a lock that all databases of the server share."""
+def test_all_recoveries_are_announced_in_one_transaction(database_url: str) -> None:
+    """A notifying commit takes a lock shared by all databases of the server."""
     names = [f"host 10.0.0.{number}" for number in range(200)]
     with (
         psycopg.connect(database_url, autocommit=True) as listening,
-        psycopg.connect(database_url, autocommit=True, cursor_factory=CountedCursor) as telling,
+        psycopg.connect(database_url, autocommit=True, cursor_factory=CountedCursor) as notifier,
     ):
         listening.execute("LISTEN gateways_returning")
-        notify_recoveries(ConnectionExecutor(telling), names)
+        notify_recoveries(ConnectionExecutor(notifier), names)
         heard = [one.payload for one in listening.notifies(timeout=10, stop_after=len(names))]
     assert heard == names
     assert CountedCursor.statements == 1

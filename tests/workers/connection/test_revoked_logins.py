@@ -1,4 +1,4 @@
-"""A gateway that accepts a login and takes it back, at once or in the middle of the session."""
+"""A gateway that accepts a login and revokes it, immediately or during the session."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ TAKEN_BACK = [
 
 @dataclass(frozen=True)
 class Fickle:
-    """Accepts, and takes back: in one segment, or once it has sent something else."""
+    """Accepts and revokes a login, in one segment or after another message."""
 
     refusal: bytes
     at_once: bool
@@ -39,7 +39,7 @@ class Fickle:
             peer.send(ACCEPTED)
             peer.receive()
             peer.send(message("NOT_AP_CONN", {"Serial": 1, "Connected": 1}))
-            peer.receive()  # a ping: the session has lasted a while
+            peer.receive()  # a ping: the session has lasted for some time
             peer.send(self.refusal)
         while True:
             peer.receive()
@@ -54,7 +54,7 @@ def failures(testbed: WorkerTestBed, row_id: Any, count: int) -> list[Any]:
 
 
 @pytest.mark.parametrize(("refusal", "words"), TAKEN_BACK)
-def test_taken_back_at_once_it_counts_as_rejected(
+def test_a_login_revoked_immediately_counts_as_rejected(
     refusal: bytes, words: str, testbed: WorkerTestBed, start_worker: StartWorker
 ) -> None:
     start_worker(**UNHURRIED, LOGIN_TRIES="2")
@@ -72,7 +72,9 @@ def test_taken_back_at_once_it_counts_as_rejected(
 
 
 @pytest.mark.parametrize(("refusal", "words"), TAKEN_BACK)
-def test_a_trial_tells(refusal: bytes, words: str, testbed: WorkerTestBed, start_worker: StartWorker) -> None:
+def test_a_connection_test_reports_a_revoked_login(
+    refusal: bytes, words: str, testbed: WorkerTestBed, start_worker: StartWorker
+) -> None:
     start_worker(**{**UNHURRIED, "SUBSCRIBE_GRACE_S": "3"})
     with RawServer(Fickle(refusal, at_once=True)) as server:
         failure = result_of(testbed, put(testbed, server.url))["failure"]
@@ -81,7 +83,7 @@ def test_a_trial_tells(refusal: bytes, words: str, testbed: WorkerTestBed, start
 
 
 @pytest.mark.parametrize(("refusal", "words"), TAKEN_BACK)
-def test_taken_back_later_it_ends_the_session_and_says_nothing_against_the_credentials(
+def test_a_login_revoked_later_ends_the_session_without_blaming_the_credentials(
     refusal: bytes, words: str, testbed: WorkerTestBed, start_worker: StartWorker
 ) -> None:
     start_worker(**UNHURRIED, LOGIN_TRIES="1")

@@ -1,4 +1,4 @@
-"""A site that was away for long is back within seconds, and its gateways say when they will be tried."""
+"""A site reconnects within seconds after a long outage, and its gateways show their next attempts."""
 
 from time import monotonic
 
@@ -11,7 +11,7 @@ from tests.workers.conftest import StartSite, StartWorker
 
 pytestmark = pytest.mark.req("ORCH-04", "STATUS-02")
 
-# As after hours: each waits up to a minute between two attempts.
+# As after hours of outage: each waits up to a minute between two attempts.
 LONG_AWAY = {**PATIENT, "BACKOFF_INITIAL_S": "60", "BACKOFF_MAX_S": "60", "LEASE_S": "10"}
 COUNT = 60
 BACK_LIMIT_S = 20.0
@@ -31,7 +31,7 @@ def count(testbed: WorkerTestBed, state: str) -> int:
     return int(testbed.rows(COUNT_STATES, state)[0].number)
 
 
-def test_a_site_is_back_soon(
+def test_a_site_reconnects_soon(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(COUNT)
@@ -46,8 +46,8 @@ def test_a_site_is_back_soon(
     assert testbed.rows(LONGEST_WAIT_S)[0].s > 2 * BACK_LIMIT_S
     site.start_listening()
     began = monotonic()
-    # The first comes by itself; then all are called.
-    wait_until(lambda: testbed.rows(LONGEST_WAIT_S)[0].s < 8, BACK_LIMIT_S, "nobody to wait for long")
+    # The first reconnects after its backoff; then all are retried.
+    wait_until(lambda: testbed.rows(LONGEST_WAIT_S)[0].s < 8, BACK_LIMIT_S, "no gateway to wait for long")
     wait_until(lambda: count(testbed, "connected") == COUNT + 1, BACK_LIMIT_S, "all to be back")
     assert monotonic() - began < BACK_LIMIT_S
     assert site.summary()["max_open_sessions"] == 1
@@ -55,7 +55,7 @@ def test_a_site_is_back_soon(
     assert (steady.logins, steady.open_sessions) == (1, 1)
 
 
-def test_another_worker_that_saw_it_return_is_believed(
+def test_a_recovery_seen_by_another_worker_is_used(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(3)
@@ -73,7 +73,7 @@ def test_another_worker_that_saw_it_return_is_believed(
         testbed.wait_for_state(row_id, "connected")
 
 
-def test_gateways_that_start_later_than_others_of_their_site_are_back_soon_as_well(
+def test_late_gateways_of_a_site_reconnect_soon_as_well(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     early, late = start_site(3), start_site(3, prefix="LATE-")
@@ -94,12 +94,12 @@ def test_gateways_that_start_later_than_others_of_their_site_are_back_soon_as_we
     wait_until(lambda: count(testbed, "connected") == 6, BACK_LIMIT_S, "the late ones to be back")
 
 
-def test_a_return_is_told_to_other_workers(
+def test_a_recovery_is_announced_to_other_workers(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(6)
     testbed.add_all((gateway.gateway_id, gateway.url) for gateway in site.gateways)
-    # One tries each second, the other one hardly ever.
+    # One retries each second, the other hardly ever.
     eager = start_worker(**PATIENT, LEASE_S="10")
     patient = start_worker(**{**LONG_AWAY, "BACKOFF_INITIAL_S": "3600", "BACKOFF_MAX_S": "3600"})
     wait_until(lambda: count(testbed, "connected") == 6 and len(patient.registry) == 3, 20)

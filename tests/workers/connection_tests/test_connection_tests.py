@@ -1,4 +1,4 @@
-"""Trials on a worker: claimed, bounded, left to others, and gone with the lease."""
+"""Connection tests on a worker: claimed, limited, left to others, and ended with the lease."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -35,7 +35,7 @@ WAIT_S = 10.0
 
 
 def begin(testbed: WorkerTestBed, url: str, password: str = PASSWORD, limit_s: float = 10) -> UUID:
-    """A trial as the API begins it."""
+    """Create a connection test as the API does."""
     test_id = new_id()
     sealed = testbed.sealer.seal(Secret(password), test_id)
     with testbed.database.transaction() as transaction:
@@ -44,7 +44,7 @@ def begin(testbed: WorkerTestBed, url: str, password: str = PASSWORD, limit_s: f
 
 
 def put(testbed: WorkerTestBed, url: str, expires_in_s: float = 10, password: str = PASSWORD) -> UUID:
-    """The same without asking whether there is room, and without telling anybody."""
+    """Insert one without checking the limit and without a notification."""
     test_id = uuid4()
     testbed.rows(
         """
@@ -67,7 +67,7 @@ def row_of(testbed: WorkerTestBed, test_id: UUID) -> Any:
 
 
 def result_of(testbed: WorkerTestBed, test_id: UUID) -> dict[str, Any]:
-    """What a worker wrote down."""
+    """Return the result that a worker wrote."""
     result: dict[str, Any] = wait_until(lambda: row_of(testbed, test_id).result, WAIT_S, "a result")
     return result
 
@@ -109,7 +109,7 @@ def test_a_few_at_once(testbed: WorkerTestBed, start_site: StartSite, start_work
     trials = [put(testbed, gateway.url, expires_in_s=60) for _ in range(CONNECTION_TESTS_PER_WORKER + 2)]
     start_worker(**PATIENT)
     gateway.wait(lambda seen: seen.attempts == CONNECTION_TESTS_PER_WORKER, WAIT_S)
-    # The worker looks again and again meanwhile, and leaves the others alone.
+    # The worker polls meanwhile and leaves the others alone.
     looks = "SELECT FROM workers WHERE heartbeat_at > started_at + interval '1 second'"
     wait_until(lambda: testbed.rows(looks), WAIT_S, "a second to pass")
     assert (gateway.attempts, claimed(testbed)) == (CONNECTION_TESTS_PER_WORKER, CONNECTION_TESTS_PER_WORKER)
@@ -118,24 +118,26 @@ def test_a_few_at_once(testbed: WorkerTestBed, start_site: StartSite, start_work
         gateway.drop()
         return all(row_of(testbed, test_id).result for test_id in trials)
 
-    wait_until(is_over, WAIT_S, "all trials to end")
+    wait_until(is_over, WAIT_S, "all tests to end")
     assert gateway.attempts == len(trials)
     codes = {row_of(testbed, test_id).result["failure"]["code"] for test_id in trials}
     assert codes == {"connection_lost"}
 
 
-def test_what_nobody_waits_for_is_removed(
+def test_abandoned_connection_tests_are_removed(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
     put(testbed, gateway.url, expires_in_s=-60)
     put(testbed, gateway.url, expires_in_s=-1)
     start_worker(**PATIENT)
-    wait_until(lambda: not testbed.rows("SELECT FROM connection_tests"), WAIT_S, "the leftovers to be gone")
+    wait_until(
+        lambda: not testbed.rows("SELECT FROM connection_tests"), WAIT_S, "the abandoned tests to be removed"
+    )
     assert gateway.attempts == 0
 
 
-def test_a_worker_that_stops_leaves_its_trials_to_others(
+def test_a_stopping_worker_leaves_its_connection_tests_to_others(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
@@ -151,7 +153,7 @@ def test_a_worker_that_stops_leaves_its_trials_to_others(
     assert (gateway.attempts, gateway.logins) == (2, 1)
 
 
-def test_a_trial_ends_with_the_lease(
+def test_a_connection_test_ends_with_the_lease(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
@@ -161,13 +163,13 @@ def test_a_trial_ends_with_the_lease(
     testbed.rows("UPDATE workers SET ended_at = clock_timestamp()")
     gateway.wait(lambda seen: bool(seen.sessions_closed), timeout_s=4)
     [end] = gateway.sessions_closed
-    assert not end.unsubscribed, "it had no right to say anything"
+    assert not end.unsubscribed, "it must not write a result"
     wait_until(lambda: testbed.rows("SELECT FROM workers WHERE ended_at IS NULL"), WAIT_S, "a new lease")
     assert row_of(testbed, test_id).result is None
     assert gateway.logins == 1
 
 
-def test_a_gateway_that_stalls_within_a_frame_takes_no_longer_than_a_trial_may(
+def test_a_gateway_stalling_within_a_frame_exceeds_no_test_timeout(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
@@ -177,7 +179,7 @@ def test_a_gateway_that_stalls_within_a_frame_takes_no_longer_than_a_trial_may(
     assert (failure["step"], failure["code"]) == ("subscribe", "ping_timeout")
 
 
-def test_a_password_that_does_not_open(
+def test_a_password_that_cannot_be_decrypted(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     [gateway] = start_site().gateways
@@ -191,7 +193,7 @@ def test_a_password_that_does_not_open(
 
 @pytest.fixture
 def five_workers(testbed: WorkerTestBed) -> Iterator[None]:
-    """Sessions that stand for workers which do nothing."""
+    """Open sessions of workers that do nothing."""
     config = worker_config(testbed.database_url).database
     with ExitStack() as sessions:
         for _ in range(5):
@@ -201,7 +203,7 @@ def five_workers(testbed: WorkerTestBed) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("five_workers")
-def test_there_is_a_bound_in_all(testbed: WorkerTestBed) -> None:
+def test_connection_tests_of_all_workers_are_limited(testbed: WorkerTestBed) -> None:
     first, *_ = [begin(testbed, "ws://gateway") for _ in range(MOST_IN_ALL)]
     with pytest.raises(TooManyConnectionTestsError):
         begin(testbed, "ws://gateway")
@@ -210,7 +212,7 @@ def test_there_is_a_bound_in_all(testbed: WorkerTestBed) -> None:
 
 
 @pytest.mark.usefixtures("five_workers")
-def test_workers_that_are_about_to_stop_do_not_count(testbed: WorkerTestBed) -> None:
+def test_stopping_workers_do_not_count(testbed: WorkerTestBed) -> None:
     testbed.rows("UPDATE workers SET is_draining = TRUE")
     with pytest.raises(NoWorkerError):
         begin(testbed, "ws://gateway")
@@ -218,7 +220,7 @@ def test_workers_that_are_about_to_stop_do_not_count(testbed: WorkerTestBed) -> 
 
 
 @pytest.mark.usefixtures("five_workers")
-def test_a_stored_password_is_copied_and_only_of_what_is_there(testbed: WorkerTestBed) -> None:
+def test_only_a_live_gateways_stored_password_is_copied(testbed: WorkerTestBed) -> None:
     row_id = testbed.add("AP-1", "ws://gateway")
     with testbed.database.transaction() as transaction:
         trials = ConnectionTestRepository(transaction)
@@ -238,7 +240,7 @@ def test_a_stored_password_is_copied_and_only_of_what_is_there(testbed: WorkerTe
 
 
 class Clock:
-    """Goes on when told."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -247,7 +249,7 @@ class Clock:
         return self.now
 
 
-def told(recorder: StepRecorder) -> list[tuple[str, str, float | None]]:
+def reported(recorder: StepRecorder) -> list[tuple[str, str, float | None]]:
     return [(step["name"], step["status"], step["duration_ms"]) for step in recorder.report()["steps"]]
 
 
@@ -259,7 +261,7 @@ def test_steps_are_timed_one_by_one() -> None:
         clock.now += lasted_s
     recorder.fail(Reason(ReasonCode.UPGRADE_REJECTED, "No.", Phase.UPGRADE))
     clock.now += 5
-    assert told(recorder) == [
+    assert reported(recorder) == [
         ("resolve", "ok", 250.0),
         ("connect", "ok", 500.0),
         ("tls", "skipped", None),
@@ -271,24 +273,24 @@ def test_steps_are_timed_one_by_one() -> None:
     assert failure == {"step": "upgrade", "code": "upgrade_rejected", "message": "No.", "retryable": True}
 
 
-def test_all_steps_may_go_well() -> None:
+def test_all_steps_may_succeed() -> None:
     clock = Clock()
     recorder = StepRecorder(clock)
     for phase in STEPS:
         recorder.begin(phase)
     recorder.end()
     clock.now += 5
-    assert {(status, duration) for _, status, duration in told(recorder)} == {("ok", 0.0)}
+    assert {(status, duration) for _, status, duration in reported(recorder)} == {("ok", 0.0)}
     assert recorder.report()["failure"] is None
 
 
-def test_a_mistake_of_ours_before_the_first_step_fails_the_first() -> None:
+def test_an_internal_error_before_the_first_step_fails_that_step() -> None:
     recorder = StepRecorder(Clock())
     recorder.fail(Reason(ReasonCode.INTERNAL_ERROR, "Ours.", Phase.CLAIM))
-    assert [status for _, status, _ in told(recorder)] == ["failed", *["skipped"] * 5]
+    assert [status for _, status, _ in reported(recorder)] == ["failed", *["skipped"] * 5]
 
 
-def test_a_watch_bounds_every_step() -> None:
+def test_a_time_limit_applies_to_every_step() -> None:
     assert NO_PROGRESS.bounded(5.0) == 5.0
     assert AttemptProgress(finish_by=3.0).bounded(5.0) == 3.0
     assert AttemptProgress(finish_by=inf).bounded(5.0) == 5.0

@@ -1,1 +1,1 @@
-"""The lease, the watchdog, and taking over."""
+"""The lease, the watchdog, and take-overs."""

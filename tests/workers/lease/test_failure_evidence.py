@@ -1,4 +1,4 @@
-"""What a failed renewal says about the database: only proof that no other worker can take over counts."""
+"""A failed renewal extends nothing unless it proves that no other worker can take over."""
 
 from itertools import product
 

@@ -1,9 +1,9 @@
-"""A model of the lease and the hand-over: the real SQL and the real arithmetic, on a clock that is a number.
+"""A model of the lease and take-overs: the real SQL and arithmetic on a simulated clock.
 
-Everything that takes time is two steps, so that anything may happen in between: a statement is sent, reaches
-the server, and is answered; a list of gateways is read, and acted on. Workers are frozen and woken, cut off,
-killed and stopped; the server is stopped and started, can not write, and ends sessions. Each worker's clock
-runs at its own rate. Whatever happens: never two workers with a session to the same gateway.
+Everything that takes time is split into steps, so that anything may happen in between: a statement is sent,
+reaches the server, and is answered; a list of gateways is read, and acted on. Workers are frozen and woken,
+cut off, killed and stopped; the server is stopped and started, cannot write, and ends sessions. Each worker's
+clock runs at its own rate. The invariant: never two workers with a session to the same gateway.
 """
 
 import datetime as dt
@@ -30,7 +30,7 @@ from workers.gateway_manager.lease.expiry import LeaseExpiry
 MODEL = (Path(__file__).parent / "lease_model.sql").read_text()
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DURATION_S, MARGIN_S = 8.0, 1.0
-# What is left of the margin after this covers clocks that run at different rates, 1 % fast or slow.
+# The rest of the margin covers clocks that run 1 % fast or slow.
 CLOSING_S = MARGIN_S / 2
 RATES = (1.0, 1.01, 0.99)
 GATEWAYS = 3
@@ -38,7 +38,7 @@ LEAST_STORIES = 400
 
 
 class Server:
-    """PostgreSQL with a clock that a test sets. Everything on one connection, one thing after the other."""
+    """PostgreSQL with a clock set by the test. Everything runs on one connection, step by step."""
 
     def __init__(self, connection: psycopg.Connection, gateways: list[UUID]) -> None:
         self._connection = connection
@@ -51,7 +51,7 @@ class Server:
         connection.execute("DELETE FROM gateway_connections")
         connection.execute("DELETE FROM workers")
         connection.execute("DELETE FROM model.sessions")
-        # It has been up for long.
+        # It has been up for a long time.
         connection.execute("UPDATE model.server SET started_at = %s", [START - dt.timedelta(days=1)])
         self.advance(0)
 
@@ -61,34 +61,34 @@ class Server:
         self._connection.execute("UPDATE model.server SET now = %s", [self._time])
 
     def start(self) -> None:
-        """It is back, without any session."""
+        """Start it again, without sessions."""
         self.is_up = True
         self._connection.execute("UPDATE model.server SET started_at = now")
 
     def stop(self) -> None:
-        """All sessions end."""
+        """Stop it and end all sessions."""
         self.is_up = False
         self._sessions.clear()
         self._connection.execute("DELETE FROM model.sessions")
 
     def open_session(self) -> int:
-        """Returns its process id."""
+        """Open a session; return its process id."""
         pid, self._next_pid = self._next_pid, self._next_pid + 1
         self._connection.execute("INSERT INTO model.sessions VALUES (%s, %s, %s)", [pid, *[self._time] * 2])
         self._sessions.add(pid)
         return pid
 
     def end_session(self, pid: int) -> None:
-        """As the end of a client does, or an administrator."""
+        """End a session, as its client's end or an administrator does."""
         self._sessions.discard(pid)
         self._connection.execute("DELETE FROM model.sessions WHERE pid = %s", [pid])
 
     def has_session(self, pid: int) -> bool:
-        """Whether it is there."""
+        """Whether the session exists."""
         return pid in self._sessions
 
     def hear(self, pid: int) -> ConnectionExecutor:
-        """A statement arrives on a session: noted, whatever becomes of it."""
+        """Record that a statement arrived on a session, successful or not."""
         note = """
             WITH heard AS (UPDATE model.sessions SET state_change = %s WHERE pid = %s RETURNING pid)
             UPDATE model.server SET session_pid = heard.pid FROM heard
@@ -98,7 +98,7 @@ class Server:
 
     @property
     def executor(self) -> ConnectionExecutor:
-        """For statements on the other sessions, which nobody takes note of."""
+        """Return an executor for statements on other sessions, which are not recorded."""
         return ConnectionExecutor(self._connection)
 
     @property
@@ -108,19 +108,19 @@ class Server:
 
 @dataclass
 class Renewal:
-    """A statement on its way, and what came of it."""
+    """A statement in transit, and its result."""
 
     sent_at: float
     session: int
     is_executed: bool = False
     renewed: bool | None = None
-    """None: refused by a server that can not write."""
+    """None: rejected by a server that cannot write."""
     registered: WorkerIdentity | None = None
 
 
 @dataclass
 class Worker:
-    """One process: what it knows, and what it has open."""
+    """One process: its knowledge and its open sessions."""
 
     rate: float
     offset: float
@@ -137,11 +137,11 @@ class Worker:
     unreleased: set[UUID] = field(default_factory=set)
 
     def clock(self, now: float) -> float:
-        """Its own monotonic time."""
+        """Return its own monotonic time."""
         return now * self.rate + self.offset
 
     def die(self) -> None:
-        """The process is gone, and another is started in its place."""
+        """Replace the dead process by a new one."""
         self.__init__(self.rate, self.offset, is_cut_off=self.is_cut_off)  # type: ignore[misc]
 
     def lose(self) -> None:
@@ -154,7 +154,7 @@ class Worker:
 
 
 class Trouble(Enum):
-    """What the server has while time passes."""
+    """A condition of the server while time passes."""
 
     NONE = auto()
     SERVER_IS_DOWN = auto()
@@ -163,7 +163,7 @@ class Trouble(Enum):
 
 
 class Fault(Enum):
-    """What happens to a worker, or to the server."""
+    """A fault of a worker or of the server."""
 
     KILLED = auto()
     FROZEN_OR_AWAKE = auto()
@@ -186,7 +186,7 @@ class LeaseModel(RuleBasedStateMachine):
         super().__init__()
         self.workers = [Worker(rate, offset=1000.0 * number) for number, rate in enumerate(RATES)]
 
-    # When all goes well.
+    # Steps without faults.
 
     @initialize()
     def all_begin(self) -> None:
@@ -208,7 +208,7 @@ class LeaseModel(RuleBasedStateMachine):
 
     @rule(number=workers)
     def worker_takes_what_is_free(self, number: int) -> None:
-        self.worker_buries_and_claims(number, GATEWAYS)
+        self.worker_reaps_and_claims(number, GATEWAYS)
         self.worker_reads_what_it_holds(number)
         self.worker_connects(number)
 
@@ -233,7 +233,7 @@ class LeaseModel(RuleBasedStateMachine):
     def a_while_passes(
         self, ticks: int, seconds: float, working: set[int], taking: int, trouble: Trouble
     ) -> None:
-        """Some renew all the while, others keep quiet; in the end one is the first to be heard, and takes."""
+        """Some renew meanwhile, others are silent; in the end one is heard first and claims."""
         self._begin(trouble)
         for _ in range(ticks):
             self.time_passes(seconds)
@@ -257,14 +257,14 @@ class LeaseModel(RuleBasedStateMachine):
             for worker in self.workers:
                 self._end_session(worker)
 
-    # Time, and what happens by itself when it passes.
+    # Time, and events that it triggers.
 
     @rule(seconds=st.sampled_from([0.01, 0.1, 0.4, 1.0, 2.0, 3.5]))
     def time_passes(self, seconds: float) -> None:
         self.server.advance(seconds)
         for worker in self.workers:
             now = worker.clock(self.server.now)
-            # The latest moment at which its sockets are closed: by itself, or by the guard if it is frozen.
+            # The latest time at which its sockets are closed: by itself, or by the watchdog if it is frozen.
             if worker.identity is not None and now >= worker.expiry.until + CLOSING_S:
                 if worker.is_frozen:
                     self._end(worker)
@@ -347,10 +347,10 @@ class LeaseModel(RuleBasedStateMachine):
         if worker.identity is not None and worker.expiry.is_valid(worker.clock(self.server.now)):
             worker.expiry.refused(asked_at)
 
-    # Claims, sessions, hand-overs.
+    # Claims, sessions, releases.
 
     @rule(number=workers, limit=st.integers(1, GATEWAYS))
-    def worker_buries_and_claims(self, number: int, limit: int) -> None:
+    def worker_reaps_and_claims(self, number: int, limit: int) -> None:
         worker = self.workers[number]
         if self._may_write(worker) and worker.identity is not None:
             WorkerRepository(self.server.executor).reap()
@@ -374,10 +374,10 @@ class LeaseModel(RuleBasedStateMachine):
             worker.sockets.update(set(gateways) - worker.unreleased)
 
     @rule(number=workers)
-    def worker_hangs_up(self, number: int) -> None:
+    def worker_disconnects(self, number: int) -> None:
         worker = self.workers[number]
         if worker.sockets and not worker.is_frozen:
-            # What was read before may still name it: the registry knows better, until the release is written.
+            # An earlier read may still name it; the registry ignores it until the release is written.
             worker.unreleased.add(worker.sockets.pop())
 
     @rule(number=workers)
@@ -391,7 +391,7 @@ class LeaseModel(RuleBasedStateMachine):
         repository = ConnectionRepository(self.server.executor, worker.identity)
         repository.report([over | counters])
         worker.unreleased.remove(gateway_id)
-        # As the manager: what was read before the release is not acted on after it.
+        # Like the manager, it does not act on a list read before the release.
         worker.read = None
 
     @rule(number=workers)
@@ -402,7 +402,7 @@ class LeaseModel(RuleBasedStateMachine):
             WorkerRepository(self.server.executor).end(worker.identity)
             self._end(worker)
 
-    # What goes wrong. One rule for all of it, so that most steps are work.
+    # Faults. One rule for all of them, so that most steps are ordinary work.
 
     @rule(number=workers, fault=st.sampled_from(Fault))
     def something_goes_wrong(self, number: int, fault: Fault) -> None:
@@ -423,22 +423,22 @@ class LeaseModel(RuleBasedStateMachine):
             self.server.start()
 
     def _end_session(self, worker: Worker) -> None:
-        # Whoever is cut off or frozen does not hear of it: docs/reliability.md says what that means.
+        # A worker that is cut off or frozen does not notice it: see docs/reliability.md.
         if worker.session is not None and self.server.is_up and not (worker.is_cut_off or worker.is_frozen):
             self.server.end_session(worker.session)
             worker.session, worker.renewal, worker.is_standing = None, None, False
             worker.expiry.session_ended()
-            # What rested on being heard alone is let go of at once.
+            # Extensions that relied on being the only worker heard end immediately.
             if worker.identity is not None and not self._lease_valid(worker):
                 self._lose(worker)
 
     @invariant()
-    def nobody_believes_what_somebody_else_believes(self) -> None:
+    def no_gateway_has_two_sessions(self) -> None:
         believed = [gateway_id for worker in self.workers for gateway_id in worker.sockets]
         assert len(believed) == len(set(believed)), "two sessions to one gateway"
 
     def teardown(self) -> None:
-        """When all is well again, one worker has them all, within the time that is promised."""
+        """After all faults, one worker takes over all gateways within the promised time."""
         self.server.can_write = True
         if not self.server.is_up:
             self.server.start()
@@ -478,7 +478,7 @@ class LeaseModel(RuleBasedStateMachine):
 
 @pytest.fixture
 def model_connection(testbed: WorkerTestBed) -> Iterator[psycopg.Connection]:
-    """A database whose clock stands still."""
+    """Yield a database with a stopped clock."""
     testbed.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(GATEWAYS))
     with psycopg.connect(testbed.database_url, autocommit=True) as connection:
         connection.execute(MODEL.encode())
@@ -487,7 +487,7 @@ def model_connection(testbed: WorkerTestBed) -> Iterator[psycopg.Connection]:
 
 
 @pytest.mark.req("LIFECYCLE-05", "STATUS-01")
-def test_never_two_holders_that_both_believe(model_connection: psycopg.Connection) -> None:
+def test_never_two_workers_with_sessions_to_one_gateway(model_connection: psycopg.Connection) -> None:
     gateways = [row[0] for row in model_connection.execute("SELECT id FROM gateways").fetchall()]
 
     count = itertools.count()
@@ -505,7 +505,7 @@ def test_never_two_holders_that_both_believe(model_connection: psycopg.Connectio
         OnThisServer,
         settings=settings(
             settings(),
-            # What goes wrong goes wrong within a few steps: rather many short stories than few long ones.
+            # Faults show within a few steps: many short runs find more than few long ones.
             max_examples=max(LEAST_STORIES, settings().max_examples),
             stateful_step_count=25,
             deadline=None,

@@ -1,4 +1,4 @@
-"""Who may hold what, and from when on somebody else may: told by the database, not by goodwill."""
+"""Ownership of gateways, and when another worker may take over, as enforced by the database."""
 
 import signal
 import socket
@@ -30,7 +30,7 @@ LEASE_S = 30.0
 
 @dataclass
 class Contender:
-    """A worker as the database sees one: a session, and an identity."""
+    """A worker as the database sees it: a session and an identity."""
 
     connection: psycopg.Connection
     identity: WorkerIdentity
@@ -64,7 +64,7 @@ class Contender:
 
 @pytest.fixture
 def contenders(testbed: WorkerTestBed) -> Iterator[list[Contender]]:
-    """Three of them."""
+    """Yield three of them."""
     with ExitStack() as connections:
         made = []
         for number in range(3):
@@ -76,7 +76,7 @@ def contenders(testbed: WorkerTestBed) -> Iterator[list[Contender]]:
 
 @pytest.fixture
 def row_ids(testbed: WorkerTestBed) -> list[UUID]:
-    """Gateways that nobody holds."""
+    """Create gateways that no worker holds."""
     return testbed.add_all((f"AP-{number}", "ws://127.0.0.1:9") for number in range(20))
 
 
@@ -86,7 +86,7 @@ def holders(testbed: WorkerTestBed) -> dict[UUID, UUID | None]:
 
 
 def run_out(testbed: WorkerTestBed, worker: Contender) -> None:
-    """The lease of one worker is over, as far as the database can tell."""
+    """Expire a worker's lease in the database."""
     over = (
         "UPDATE workers SET lease_duration = '1 ms', lease_expires_at = now() - interval '1 s' WHERE id = %s"
     )
@@ -94,7 +94,7 @@ def run_out(testbed: WorkerTestBed, worker: Contender) -> None:
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_a_gateway_is_claimed_by_one(
+def test_a_gateway_is_claimed_by_one_worker(
     testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
 ) -> None:
     barrier, taken = threading.Barrier(len(contenders)), [0] * len(contenders)
@@ -120,7 +120,7 @@ def test_a_gateway_is_claimed_by_one(
 
 
 @pytest.mark.req("LIFECYCLE-05", "STATUS-01")
-def test_only_the_holder_reports(
+def test_only_the_owner_reports(
     testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
 ) -> None:
     first, second, _ = contenders
@@ -133,15 +133,15 @@ def test_only_the_holder_reports(
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_nobody_is_buried_before_the_lease_is_over(
+def test_no_worker_is_reaped_before_its_lease_expires(
     testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
 ) -> None:
     first, second, _ = contenders
     first.claim()
     first.connection.close()
-    # Its session is gone, so what it said does not count; but its sockets may be there still.
+    # Its session has ended, so its reports do not count, but its sockets may still be open.
     wait_until(lambda: testbed.status(row_ids[0]).state == "unknown")
-    # So that only the lease's end is in the way, not the server's young age.
+    # So that only the lease prevents reaping, not the server's short uptime.
     testbed.rows("UPDATE workers SET lease_duration = '1 ms'")
     assert second.reap() == []
     assert second.claim() == 0
@@ -173,7 +173,7 @@ def test_an_ended_worker_changes_nothing(
 
 
 @pytest.mark.req("LIFECYCLE-04")
-def test_a_worker_that_ends_frees_its_gateways_at_once(
+def test_a_worker_that_ends_frees_its_gateways_immediately(
     testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
 ) -> None:
     first, second, _ = contenders
@@ -184,7 +184,7 @@ def test_a_worker_that_ends_frees_its_gateways_at_once(
 
 
 @pytest.mark.req("LIFECYCLE-04")
-def test_another_worker_takes_over_at_once_from_one_that_stops(
+def test_another_worker_takes_over_from_a_stopping_one_without_delay(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     site = start_site(3)
@@ -193,7 +193,7 @@ def test_another_worker_takes_over_at_once_from_one_that_stops(
     for row_id in row_ids:
         testbed.wait_for_state(row_id, "connected")
     second = start_worker(LEASE_S="60")
-    wait_until(lambda: len(second.registry) == 1, what="a share for the second")
+    wait_until(lambda: len(second.registry) == 1, what="gateways for the second")
     first.stop()
     site.wait(lambda seen: seen.summary()["logins"] == 6, timeout_s=3)
     assert second.registry.ids() == set(row_ids)
@@ -201,7 +201,7 @@ def test_another_worker_takes_over_at_once_from_one_that_stops(
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_a_frozen_worker_is_ended_by_its_guard_before_another_takes_over(
+def test_the_watchdog_kills_a_frozen_worker_before_a_take_over(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
 ) -> None:
     gateway = start_site().gateways[0]
@@ -221,7 +221,7 @@ def test_a_worker_that_wakes_after_the_take_over_changes_nothing(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, spawn_worker: SpawnWorker
 ) -> None:
     gateway = start_site().gateways[0]
-    # Frozen together with its guard, as on a machine that sleeps.
+    # Frozen together with its watchdog, as on a suspended machine.
     frozen = spawn_worker(LEASE_S="2")
     row_id = testbed.add(gateway.gateway_id, gateway.url)
     testbed.wait_for_state(row_id, "connected")
@@ -255,7 +255,7 @@ def test_a_closed_port_refuses_and_a_silent_one_does_not(own_postgres: EmbeddedP
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_a_lease_is_over_here_before_it_is_over_there(testbed: WorkerTestBed) -> None:
+def test_a_lease_expires_in_the_worker_before_the_database(testbed: WorkerTestBed) -> None:
     changes = threading.Semaphore(0)
     settings = LeaseSettings(duration_s=1.0, heartbeat_s=0.2, margin_s=0.4)
     lease = Lease(
@@ -272,7 +272,7 @@ def test_a_lease_is_over_here_before_it_is_over_there(testbed: WorkerTestBed) ->
     try:
         assert changes.acquire(timeout=5)
         assert lease.worker is not None
-        # Silence, not refusal: the row is locked, so that no renewal comes through.
+        # The row is locked, so renewals hang instead of being refused.
         with psycopg.connect(testbed.database_url) as blocker:
             blocker.execute("SELECT FROM workers FOR UPDATE")
             began = monotonic()

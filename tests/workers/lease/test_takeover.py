@@ -1,4 +1,4 @@
-"""Two workers: what becomes of the gateways of one that is killed, and of what it knew about them."""
+"""Two workers: the take-over of a killed worker's gateways, with their counters."""
 
 import datetime as dt
 import json
@@ -69,7 +69,7 @@ def test_rejected_logins_are_counted_across_workers(
 ) -> None:
     gateway = start_site().gateways[0]
     gateway.fault(Fault.REJECT_LOGIN)
-    # With one try the first worker leaves it in quarantine; with two between its tries.
+    # After one more attempt the first worker leaves it in quarantine; after two, between attempts.
     settings = {"LOGIN_TRIES": str(tries), "LOGIN_RETRY_S": "1.5", "LOGIN_QUARANTINE_S": "60"}
     first = start_worker(**settings)
     row_id = testbed.add(gateway.gateway_id, gateway.url)
@@ -82,9 +82,9 @@ def test_rejected_logins_are_counted_across_workers(
     assert shown.next_attempt_at is not None
     assert taken_over.next_attempt_at is not None
     if tries == 1:
-        # The time of its next attempt stays what it was.
+        # The time of its next attempt is unchanged.
         assert abs(taken_over.next_attempt_at - shown.next_attempt_at) < dt.timedelta(seconds=1)
-    # Whoever asks to connect it is heard at once, and a password that is right ends it all.
+    # A connect request is followed immediately, and a correct password ends the quarantine.
     gateway.fault(None)
     testbed.connect(row_id)
     testbed.wait_for_state(row_id, "connected")
@@ -104,10 +104,10 @@ def test_a_worker_whose_clock_is_an_hour_ahead_shows_no_wrong_time(
     site.gateways[0].drop("rst")
     site.gateways[0].wait(lambda seen: seen.logins == 2)
     testbed.wait_for_state(row_id, "connected")
-    # Before the status: what is written behind its `as_of` is no mistake.
+    # Read before the status, because later writes may follow its `as_of`.
     events = testbed.events(row_id)
     status = testbed.wait_for_state(row_id, "connected")
-    # Its clock is really wrong: its log is an hour ahead.
+    # Its clock is really ahead: its log is an hour ahead.
     logged_at = dt.datetime.fromisoformat(json.loads(worker.log.splitlines()[0])["time"])
     assert dt.timedelta(minutes=59) < logged_at - status.as_of < dt.timedelta(minutes=61)
     times = [status.state_since, status.connected_since, status.last_connected_at, status.last_seen_at]

@@ -1,4 +1,4 @@
-"""The watchdog: kills a worker that is stuck with its sockets open, and nobody else."""
+"""The watchdog kills a worker that is stuck with open sockets, and no other."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 from workers.gateway_manager.lease import watchdog_process
 from workers.gateway_manager.lease.watchdog_process import lease_clock
 
-# A stand-in for a worker: sends its watchdog what it is told to, and then stands still.
+# A fake worker: sends its watchdog the given deadlines, then freezes.
 FAKE_WORKER = """
 import sys, time
 from workers.gateway_manager.lease.watchdog import Watchdog
@@ -39,8 +39,8 @@ class FakeWorker:
             text=True,
         )
 
-    def tell(self, word: str) -> int:
-        """Has it send its watchdog a deadline; returns the watchdog's process id."""
+    def set_deadline(self, word: str) -> int:
+        """Make it send its watchdog a deadline; return the watchdog's process id."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(word + "\n")
@@ -65,8 +65,8 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_a_worker_that_stands_still_past_its_time_is_killed(fake_worker: FakeWorker) -> None:
-    watchdog_pid = fake_worker.tell("0.3")
+def test_a_worker_frozen_past_its_deadline_is_killed(fake_worker: FakeWorker) -> None:
+    watchdog_pid = fake_worker.set_deadline("0.3")
     assert fake_worker.process.wait(5) == -signal.SIGKILL
     wait_until(lambda: not is_running(watchdog_pid))
     _, errors = fake_worker.process.communicate(timeout=5)
@@ -74,13 +74,13 @@ def test_a_worker_that_stands_still_past_its_time_is_killed(fake_worker: FakeWor
 
 
 @pytest.mark.req("LIFECYCLE-05")
-def test_a_worker_that_goes_on_or_holds_nothing_is_left_alone(fake_worker: FakeWorker) -> None:
+def test_a_running_worker_or_one_without_lease_is_not_killed(fake_worker: FakeWorker) -> None:
     began = lease_clock()
-    fake_worker.tell("0.3")
-    fake_worker.tell("60")
-    fake_worker.tell("none")
-    fake_worker.tell("0.5")
-    watchdog_pid = fake_worker.tell("none")
+    fake_worker.set_deadline("0.3")
+    fake_worker.set_deadline("60")
+    fake_worker.set_deadline("none")
+    fake_worker.set_deadline("0.5")
+    watchdog_pid = fake_worker.set_deadline("none")
     wait_until(lambda: lease_clock() > began + 1.0, what="all of these times to pass")
     assert fake_worker.process.poll() is None
     assert fake_worker.process.stdin is not None
@@ -90,25 +90,25 @@ def test_a_worker_that_goes_on_or_holds_nothing_is_left_alone(fake_worker: FakeW
     wait_until(lambda: not is_running(watchdog_pid))
 
 
-def test_a_watchdog_ends_with_its_worker_and_not_by_a_signal(fake_worker: FakeWorker) -> None:
-    watchdog_pid = fake_worker.tell("60")
+def test_a_watchdog_ends_with_its_worker_and_ignores_signals(fake_worker: FakeWorker) -> None:
+    watchdog_pid = fake_worker.set_deadline("60")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(watchdog_pid, number)
-    assert fake_worker.tell("60") == watchdog_pid
+    assert fake_worker.set_deadline("60") == watchdog_pid
     fake_worker.process.kill()
     wait_until(lambda: not is_running(watchdog_pid))
 
 
-def test_a_watchdog_that_is_gone_is_replaced(fake_worker: FakeWorker) -> None:
-    first = fake_worker.tell("60")
+def test_a_dead_watchdog_is_replaced(fake_worker: FakeWorker) -> None:
+    first = fake_worker.set_deadline("60")
     os.kill(first, signal.SIGKILL)
-    # Its end of the pipe closes with it, a moment later.
-    wait_until(lambda: fake_worker.tell("60") != first)
-    assert fake_worker.tell("0.3") != first
+    # Its end of the pipe closes with it, slightly later.
+    wait_until(lambda: fake_worker.set_deadline("60") != first)
+    assert fake_worker.set_deadline("0.3") != first
     assert fake_worker.process.wait(5) == -signal.SIGKILL
 
 
-def test_the_watchdog_stands_on_the_standard_library_alone() -> None:
+def test_the_watchdog_imports_only_the_standard_library() -> None:
     path = watchdog_process.__file__
     result = subprocess.run(
         [sys.executable, "-I", "-S", path, "0"], stdin=subprocess.DEVNULL, timeout=10, check=False

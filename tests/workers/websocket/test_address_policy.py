@@ -1,4 +1,4 @@
-"""A worker connects to addresses that gateways may have, and to no other, whatever names and URLs say."""
+"""A worker connects only to allowed addresses, regardless of names and URLs."""
 
 import ipaddress
 import socket
@@ -21,7 +21,7 @@ def networks(*texts: str) -> tuple[Network, ...]:
 
 
 def resolving_to(*hosts: str) -> Any:
-    """Takes the place of a look-up: the port stays what the URL says."""
+    """Return a look-up with this address; the port is the URL's."""
 
     def lookup(_host: str, _flags: int) -> list[Address]:
         return [
@@ -48,7 +48,7 @@ def resolving_to(*hosts: str) -> Any:
         "::ffff:0:10.1.2.3",
     ],
 )
-def test_by_default_a_gateway_may_be_anywhere_but(address: str) -> None:
+def test_default_policy_blocks_only_special_addresses(address: str) -> None:
     assert NetworkPolicy().allows(address)
     assert not NetworkPolicy(denied=networks("0.0.0.0/0", "::/0")).allows(address)
 
@@ -70,7 +70,7 @@ def test_by_default_a_gateway_may_be_anywhere_but(address: str) -> None:
         "224.0.0.1",
         "255.255.255.255",
         "ff02::1",
-        # The same in other clothes: mapped, NAT64 (well-known, and a plant's own in both forms), compatible,
+        # The same embedded in IPv6: mapped, NAT64 (well-known, and a plant's own in both forms), compatible,
         # 6to4, Teredo (the client's address is written inverted; the server's is not), ISATAP.
         "::ffff:169.254.169.254",
         "64:ff9b::169.254.169.254",
@@ -89,9 +89,9 @@ def test_by_default_a_gateway_may_be_anywhere_but(address: str) -> None:
         "64:ff9b:1:2:3:4:169.254.169.254",
     ],
 )
-def test_where_no_gateway_is_none_may_be(address: str) -> None:
+def test_addresses_that_no_gateway_can_have_are_always_blocked(address: str) -> None:
     assert not NetworkPolicy().allows(address)
-    # Nor if somebody allows everything.
+    # Not even if everything is allowed.
     assert not NetworkPolicy(allowed=networks("0.0.0.0/0", "::/0")).allows(address)
 
 
@@ -108,7 +108,7 @@ def test_where_no_gateway_is_none_may_be(address: str) -> None:
         ("64:ff9b::10.20.9.1", False),
         ("::ffff:0:10.20.9.1", False),
         ("::ffff:0:10.21.0.1", False),
-        # Where the prefix ends nobody said: enough to deny it, too little to allow it.
+        # The prefix length is unknown: enough to deny it, too little to allow it.
         ("64:ff9b:1::10.20.0.1", False),
         ("2002:0a14:0001::1", False),
         ("fd12::1", True),
@@ -118,16 +118,14 @@ def test_where_no_gateway_is_none_may_be(address: str) -> None:
         ("169.254.8.1", False),
     ],
 )
-def test_what_is_allowed_shuts_out_the_rest_and_what_is_denied_goes_first(
-    address: str, *, expected: bool
-) -> None:
+def test_an_allow_list_blocks_the_rest_and_a_deny_list_wins(address: str, *, expected: bool) -> None:
     policy = NetworkPolicy(
         allowed=networks("10.20.0.0/16", "fd12::/32", "169.254.7.0/24"), denied=networks("10.20.9.0/24")
     )
     assert policy.allows(address) is expected
 
 
-# RFC 6052, section 2.4: 192.0.2.33 behind prefixes of every length.
+# RFC 6052, section 2.4: 192.0.2.33 after prefixes of every length.
 @pytest.mark.parametrize(
     ("prefix", "address"),
     [
@@ -150,7 +148,7 @@ def test_the_policy_sees_through_a_nat64_prefix_of_the_plant(prefix: str, addres
 
 
 @pytest.mark.parametrize("value", ["2001:db8::/33", "10.0.0.0/8", "2001:db8::1/96", "plant"])
-def test_a_nat64_prefix_that_is_none_stops_the_start(value: str) -> None:
+def test_an_invalid_nat64_prefix_stops_the_start(value: str) -> None:
     with pytest.raises(ConfigurationError, match="GATEWAY_NAT64_PREFIXES") as refused:
         worker_config("postgresql://127.0.0.1/none", GATEWAY_NAT64_PREFIXES=value)
     assert "\n" not in str(refused.value)
@@ -167,14 +165,14 @@ def test_a_network_may_be_named_in_its_mapped_form(denied: str) -> None:
 
 @pytest.mark.parametrize("value", ["10.0.0.0/33", "plant", "10.0.0.1/8", "10.0.0.0/8;10.1.0.0/16"])
 @pytest.mark.parametrize("name", ["GATEWAY_NETWORKS_ALLOWED", "GATEWAY_NETWORKS_DENIED"])
-def test_a_network_that_is_none_stops_the_start(name: str, value: str) -> None:
+def test_an_invalid_network_stops_the_start(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name) as refused:
         worker_config("postgresql://127.0.0.1/none", **{name: value})
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f.1"])
-def test_a_denied_gateway_hears_nothing_of_us(
+def test_a_denied_gateway_is_never_contacted(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, host: str
 ) -> None:
     gateway = start_site().gateways[0]
@@ -187,7 +185,7 @@ def test_a_denied_gateway_hears_nothing_of_us(
     assert gateway.attempts == 0
 
 
-def test_the_address_is_looked_at_anew_on_every_attempt(
+def test_the_address_is_checked_again_on_every_attempt(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = start_site().gateways[0]

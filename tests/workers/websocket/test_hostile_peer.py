@@ -1,7 +1,7 @@
-"""The WebSocket transport against a server that does what no server should: every case has a known outcome.
+"""The WebSocket transport against a misbehaving server: every case has a known outcome.
 
-The sections are those of the Autobahn test suite. A case ends with the messages that are delivered and the
-reason of the end; that it ends at all, soon and without spinning, is part of each.
+The sections are those of the Autobahn test suite. The outcome of a case is its delivered messages and the
+reason of the end; each must end soon and without spinning.
 """
 
 import select
@@ -61,7 +61,7 @@ GOODBYE = close_frame(1000)
 
 @dataclass(frozen=True)
 class Case:
-    """Frames of a server, the messages in them, and why the session ends. A close with 1000 follows them."""
+    """A server's frames, followed by a close with 1000; the messages in them, and why the session ends."""
 
     name: str
     frames: bytes
@@ -71,7 +71,7 @@ class Case:
 
     @property
     def sent(self) -> bytes:
-        """A broken frame has to be noticed by itself; what is well has to leave the session well."""
+        """A broken frame has to be detected by itself; valid ones have to leave the session intact."""
         return self.frames + GOODBYE if self.words == "with code 1000" else self.frames
 
 
@@ -96,12 +96,12 @@ def closed(name: str, frames: bytes, words: str) -> Case:
 
 
 def padded(first: int, form: int, payload: bytes) -> bytes:
-    """A frame whose length is written in more bytes than it needs."""
+    """Encode a frame whose length is written in more bytes than needed."""
     return bytes([first, form]) + struct.pack("!H" if form == 126 else "!Q", len(payload)) + payload
 
 
 def pieces(*payloads: bytes, opcode: int = TEXT, between: bytes = b"") -> bytes:
-    """A message in as many frames, and something between each two."""
+    """Encode a message in this many frames, with other bytes between them."""
     last = len(payloads) - 1
     return between.join(
         frame(CONT if i else opcode, payload, fin=int(i == last)) for i, payload in enumerate(payloads)
@@ -112,7 +112,7 @@ LENGTHS = (0, 1, 125, 126, 127, 128, 65535, 65536, MAX_MESSAGE_BYTES)
 FRAMING = [
     *(delivered(f"text-of-{n}", frame(TEXT, b"x" * n), b"x" * n) for n in LENGTHS),
     delivered("two-in-one-packet", frame(TEXT, b"a") + frame(TEXT, b"b"), b"a", b"b"),
-    # Longer than need be is forbidden, and harms nobody.
+    # A longer form than needed is forbidden but harmless.
     delivered("padded-to-16-bits", padded(0x81, 126, b"short"), b"short"),
     delivered("padded-to-64-bits", padded(0x81, 127, b"short"), b"short"),
     broken("binary", frame(BINARY, b"x"), "binary"),
@@ -125,7 +125,7 @@ PINGS = [
     delivered("ping", frame(PING)),
     delivered("ping-of-125-bytes", frame(PING, b"\xff" * 125)),
     delivered("many-pings", frame(PING, b"p") * 50),
-    delivered("pong-that-nobody-asked-for", frame(PONG, b"never sent"), *()),
+    delivered("unsolicited-pong", frame(PONG, b"never sent"), *()),
     delivered("pongs-and-a-message", frame(PONG) * 50 + frame(TEXT, b"a"), b"a"),
     broken("ping-of-126-bytes", frame(PING, b"p" * 126), "too long"),
     broken("ping-of-126-bytes-by-header-alone", b"\x89\x7e", "too long"),
@@ -168,7 +168,7 @@ FRAGMENTS = [
     broken("continuation-of-what-is-over", pieces(b"a", b"b") + frame(CONT, b"c"), "continuation of", b"ab"),
     broken("continuation-after-a-message", frame(TEXT, b"a") + frame(CONT), "continuation of", b"a"),
     broken("text-within-text", frame(TEXT, b"a", fin=0) + frame(TEXT, b"b"), "within another"),
-    broken("text-begun-within-text", frame(TEXT, b"a", fin=0) * 2, "within another"),
+    broken("text-started-within-text", frame(TEXT, b"a", fin=0) * 2, "within another"),
     broken("binary-within-text", frame(TEXT, b"a", fin=0) + frame(BINARY, b"b"), "within another"),
     closed("close-within-a-message", frame(TEXT, b"a", fin=0) + close_frame(1001), "code 1001"),
 ]
@@ -181,7 +181,7 @@ CLOSES = [
     broken("close-of-one-byte", frame(CLOSE, b"\x03"), "close frame"),
     closed("close-with-123-bytes-of-reason", close_frame(1001, b"x" * 123), "code 1001"),
     broken("close-with-124-bytes-of-reason", close_frame(1001, b"x" * 124), "too long"),
-    # Nobody reads the reason; the code is what people need to know.
+    # The reason is not shown; the code is.
     closed("close-with-reason-that-is-no-utf8", close_frame(1011, b"\xce\xba\xff"), "code 1011"),
     closed("text-after-close", close_frame(1001) + frame(TEXT, b"late"), "code 1001"),
     closed("ping-after-close", close_frame(1001) + frame(PING), "code 1001"),
@@ -213,7 +213,7 @@ def server() -> Iterator[RawServer]:
 
 @dataclass(frozen=True)
 class Client:
-    """Opens transports that nobody interrupts, and closes them at the end."""
+    """Opens transports without interruption and closes them at the end."""
 
     dialer: Dialer
     waker: Waker
@@ -225,7 +225,7 @@ class Client:
         return transport
 
     def meet(self, server: RawServer) -> tuple[Transport, Peer]:
-        """Both ends of a new session."""
+        """Return both ends of a new session."""
         transport = self.dial(server.url)
         return transport, server.peers.get(timeout=WAIT_S)
 
@@ -246,7 +246,7 @@ def client(dialer: Dialer) -> Iterator[Client]:
 
 
 def converse(transport: Transport) -> tuple[list[bytes], Reason]:
-    """Receives to the end: the messages, and the reason. A hang is a failure of the test."""
+    """Receive to the end; return messages and reason. A hang fails the test."""
     messages: list[bytes] = []
     until = monotonic() + WAIT_S
     while True:
@@ -254,7 +254,7 @@ def converse(transport: Transport) -> tuple[list[bytes], Reason]:
             received = transport.receive(until, Phase.SESSION)
         except ConnectionFailedError as failure:
             return messages, failure.reason
-        assert received is not None, f"nothing came of it; so far {messages}"
+        assert received is not None, f"it hangs; so far {messages}"
         if received.kind is Kind.MESSAGE:
             messages.append(received.payload)
 
@@ -269,7 +269,7 @@ def assert_outcome(case: Case, messages: list[bytes], reason: Reason) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Case, client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
-    # What is refused by its header is not read on, so the rest may not find room.
+    # A frame rejected by its header is not read further, so the rest may not fit into the buffers.
     peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     peer.send(case.sent)
     assert_outcome(case, *converse(transport))
@@ -278,12 +278,12 @@ def test_case(case: Case, client: Client, server: RawServer) -> None:
 @pytest.mark.parametrize("case", [c for c in CASES if len(c.sent) < 100], ids=lambda case: case.name)
 def test_case_byte_by_byte(case: Case, client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
-    with suppress(ConnectionError):  # a client that has seen enough hangs up
+    with suppress(ConnectionError):  # a client that rejects a frame disconnects
         peer.send(case.sent, in_pieces_of=1)
     assert_outcome(case, *converse(transport))
 
 
-# UTF-8 is checked where a message is read; pieces may be cut anywhere.
+# UTF-8 is checked per message; fragments may be cut anywhere.
 
 VALID_TEXTS = {
     "greek": "κόσμε",
@@ -321,12 +321,12 @@ def envelope(payload: bytes) -> bytes:
 
 
 def in_bytes(text: bytes) -> bytes:
-    """A message, a byte a frame."""
+    """Encode a message with one byte per frame."""
     return pieces(*[text[i : i + 1] for i in range(len(text))])
 
 
 @pytest.mark.parametrize("text", VALID_TEXTS.values(), ids=VALID_TEXTS.keys())
-def test_text_arrives_however_it_is_cut(text: str, client: Client, server: RawServer) -> None:
+def test_text_arrives_in_any_fragmentation(text: str, client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
     whole = envelope(text.encode())
     peer.send(frame(TEXT, whole) + in_bytes(whole) + GOODBYE)
@@ -335,7 +335,7 @@ def test_text_arrives_however_it_is_cut(text: str, client: Client, server: RawSe
 
 
 @pytest.mark.parametrize("payload", INVALID_BYTES.values(), ids=INVALID_BYTES.keys())
-def test_text_that_is_no_utf8_is_told_as_that(payload: bytes, client: Client, server: RawServer) -> None:
+def test_invalid_utf8_is_reported_as_such(payload: bytes, client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
     whole = envelope(payload)
     peer.send(frame(TEXT, whole) + in_bytes(whole) + GOODBYE)
@@ -346,10 +346,10 @@ def test_text_that_is_no_utf8_is_told_as_that(payload: bytes, client: Client, se
             decode_message(message)
 
 
-# What goes back.
+# The client's answers.
 
 
-def test_pings_are_answered_with_their_own_bytes(client: Client, server: RawServer) -> None:
+def test_pings_are_answered_with_their_payload(client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
     payloads = [b"", b"a", b"\x00\xff", b"p" * 125]
     peer.send(b"".join(frame(PING, payload) for payload in payloads) + GOODBYE)
@@ -368,7 +368,7 @@ def test_pings_are_answered_with_their_own_bytes(client: Client, server: RawServ
         (frame(TEXT, fin=0) + frame(CONT, fin=0) * MAX_FRAGMENTS, 1009),
     ],
 )
-def test_the_gateway_is_told_why_its_session_fails(
+def test_the_gateway_receives_a_close_code_when_its_session_fails(
     frames: bytes, code: int, client: Client, server: RawServer
 ) -> None:
     transport, peer = client.meet(server)
@@ -390,7 +390,7 @@ def test_close_is_answered_once(client: Client, server: RawServer) -> None:
 
 
 def altered(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
-    """The proper answer with one thing changed."""
+    """Return the correct response with one change."""
 
     def answer(key: bytes) -> bytes:
         proper = proper_answer(key)
@@ -416,13 +416,13 @@ ACCEPTED = {
     "empty-extension": with_header(b"Sec-WebSocket-Extensions:"),
     "connections-in-two-lines": with_header(b"Connection: keep-alive"),
     "folded-header": altered(b"Connection: Upgrade", b"Connection: keep-alive,\r\n\tUpgrade"),
-    "folded-behind-the-colon": altered(b"Sec-WebSocket-Accept: ", b"Sec-WebSocket-Accept:\r\n  "),
+    "folded-after-the-colon": altered(b"Sec-WebSocket-Accept: ", b"Sec-WebSocket-Accept:\r\n  "),
     "folded-line-with-a-colon": with_header(b"X-Time: 12\r\n Upgrade: h2c"),
     "interim-100": lambda key: b"HTTP/1.1 100 Continue\r\n\r\n" + proper_answer(key),
     "interim-102-and-103": lambda key: (
         b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + proper_answer(key)
     ),
-    "interim-that-nobody-knows": lambda key: b"HTTP/1.1 199\r\nUpgrade: h2c\r\n\r\n" + proper_answer(key),
+    "unknown-interim-status": lambda key: b"HTTP/1.1 199\r\nUpgrade: h2c\r\n\r\n" + proper_answer(key),
 }
 REFUSED = {
     "wrong-key": (lambda _: proper_answer(b"another"), "sec-websocket-accept"),
@@ -476,9 +476,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("answer", ACCEPTED.values(), ids=ACCEPTED.keys())
-def test_upgrade_that_is_accepted(answer: Callable[[bytes], bytes], client: Client) -> None:
-    # Some gateways don't wait: whatever comes with the answer belongs to the session.
-    # Of a larger message only the beginning is kept, unless all of it arrives at once.
+def test_valid_upgrade_responses_are_accepted(answer: Callable[[bytes], bytes], client: Client) -> None:
+    # Some gateways don't wait: data arriving with the response belongs to the session.
+    # Of a larger message only the start is kept, unless all of it arrives together.
     payload = b"x" * (KEPT_BYTES - 1)
     rest = frame(TEXT, payload) + GOODBYE
     with RawServer(lambda peer: peer.send(rest), answer) as server:
@@ -488,7 +488,9 @@ def test_upgrade_that_is_accepted(answer: Callable[[bytes], bytes], client: Clie
 
 
 @pytest.mark.parametrize(("answer", "words"), REFUSED.values(), ids=REFUSED.keys())
-def test_upgrade_that_is_refused(answer: Callable[[bytes], bytes], words: str, client: Client) -> None:
+def test_invalid_upgrade_responses_are_rejected(
+    answer: Callable[[bytes], bytes], words: str, client: Client
+) -> None:
     with RawServer(answer=answer) as server:
         with pytest.raises(ConnectionFailedError) as failure:
             client.dial(server.url)
@@ -502,13 +504,13 @@ def test_upgrade_that_is_refused(answer: Callable[[bytes], bytes], words: str, c
 @pytest.mark.parametrize(
     "answer", [b"", b"HTTP/1.1 1", b"HTTP/1.1 101 Yes\r\nUpgr", b"HTTP/1.1 100 Go on\r\n\r\n"]
 )
-def test_upgrade_that_breaks_off(answer: bytes, client: Client) -> None:
+def test_truncated_upgrade_responses(answer: bytes, client: Client) -> None:
     with RawServer(Peer.end, lambda _: answer) as server, pytest.raises(ConnectionFailedError) as failure:
         client.dial(server.url)
     assert failure.value.reason.code is ReasonCode.CONNECTION_LOST
 
 
-# Time. A deadline holds against one who always has another byte, and waiting costs no processor.
+# Time. A deadline holds against a peer that dribbles bytes, and waiting uses no CPU.
 
 SHORT_S = 0.3
 HUGE_BYTES = 64 * 1024 * 1024
@@ -516,7 +518,7 @@ HUGE_FRAME = b"\x81\x7f" + struct.pack("!Q", HUGE_BYTES - 1)
 
 
 class Dribble:
-    """A peer that has another byte for us whenever we look, and never the last."""
+    """A peer that sends another byte at every read, and never the last."""
 
     def __init__(self, head: bytes, client: Client) -> None:
         ours, self.theirs = socket.socketpair()
@@ -528,8 +530,8 @@ class Dribble:
         client.stack.callback(self.transport.abort)
 
     def next_byte(self) -> bool:
-        """Asked by the transport, at each of its turns, whether it is interrupted."""
-        assert monotonic() < self.give_up_at, "it took byte after byte, past every deadline"
+        """Send a byte; the transport calls it at each turn as its interruption check."""
+        assert monotonic() < self.give_up_at, "it read byte after byte past every deadline"
         with suppress(OSError):
             self.theirs.send(b"x")
         return False
@@ -551,7 +553,7 @@ def test_dribbling_does_not_outlast_the_deadline(head: bytes, client: Client) ->
     assert failure.value.reason.code is ReasonCode.LOGIN_TIMEOUT
 
 
-def test_dribbling_does_not_hold_us_when_we_leave(client: Client) -> None:
+def test_dribbling_does_not_delay_closing(client: Client) -> None:
     dribble = Dribble(HUGE_FRAME, client)
     began = monotonic()
     dribble.transport.close("goodbye", dribble.next_byte)
@@ -559,7 +561,7 @@ def test_dribbling_does_not_hold_us_when_we_leave(client: Client) -> None:
 
 
 @pytest.mark.parametrize("part", [b"\x81", b"\x81\x10half", frame(TEXT, b"a", fin=0) + b"\x00"])
-def test_half_a_frame_does_not_hold_us_when_we_leave(part: bytes, client: Client, server: RawServer) -> None:
+def test_half_a_frame_does_not_delay_closing(part: bytes, client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
     peer.send(part)
     began = monotonic()
@@ -568,7 +570,7 @@ def test_half_a_frame_does_not_hold_us_when_we_leave(part: bytes, client: Client
 
 
 @pytest.mark.parametrize("part", [b"", b"\x81", b"\x81\x7e\x01", b"\x81\x10half", frame(TEXT, b"a", fin=0)])
-def test_waiting_costs_no_processor(part: bytes, client: Client, server: RawServer) -> None:
+def test_waiting_uses_no_cpu(part: bytes, client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
     peer.send(part)
     spent = thread_time()
@@ -580,18 +582,18 @@ def test_waiting_costs_no_processor(part: bytes, client: Client, server: RawServ
 
 
 def fill(sock: socket.socket) -> None:
-    """Sends until neither end has room for another byte."""
+    """Send until neither end's buffer has room for another byte."""
     size = 65536
     while size:
         try:
             sock.send(b"x" * size)
         except BlockingIOError:
-            # Room comes back as the system moves what it has to the other end.
+            # Room returns as the system moves its data to the other end.
             if not select.select([], [sock], [], 0.1)[1]:
                 size //= 256
 
 
-def test_close_is_told_though_nobody_takes_the_answer(client: Client, server: RawServer) -> None:
+def test_close_is_reported_when_the_peer_does_not_read(client: Client, server: RawServer) -> None:
     transport, peer = client.meet(server)
     fill(transport._stream._sock)
     peer.send(close_frame(1013))
@@ -601,8 +603,8 @@ def test_close_is_told_though_nobody_takes_the_answer(client: Client, server: Ra
     assert monotonic() - began < SETTINGS.liveness_timeout_s / 2
 
 
-def test_what_tls_says_to_itself_is_nothing_to_read(tmp_path: Path, client: Client) -> None:
-    """A server of TLS 1.3 sends session tickets: who took them for a frame would wait for its rest."""
+def test_tls_records_without_data_do_not_block_the_reader(tmp_path: Path, client: Client) -> None:
+    """A TLS 1.3 server sends session tickets; a client that took them for a frame would wait for its rest."""
     server_context = make_certificate(tmp_path / "server.pem")
     ours, theirs = socket.socketpair()
     stream = Stream(ours, client.waker, lambda: False)
@@ -616,7 +618,7 @@ def test_what_tls_says_to_itself_is_nothing_to_read(tmp_path: Path, client: Clie
     stream.start_tls(ssl.create_default_context(cafile=tmp_path / "server.pem"), "127.0.0.1")
     thread.join(WAIT_S)
     client.stack.callback(wrapped[0].close)
-    assert select.select([stream], [], [], WAIT_S)[0], "no tickets came"
+    assert select.select([stream], [], [], WAIT_S)[0], "no tickets arrived"
     spent = thread_time()
     assert stream.wait_readable(monotonic() + SHORT_S) is False
     assert thread_time() - spent < SHORT_S / 3

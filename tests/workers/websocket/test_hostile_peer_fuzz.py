@@ -1,8 +1,7 @@
-"""The WebSocket transport against chance: rubbish, broken frames and sound ones, cut anywhere.
+"""The WebSocket transport with random input: garbage, broken and valid frames, cut anywhere.
 
-Another implementation tells which messages there are in what was sent. No server and no second thread: the
-transport itself, by asking whether it is interrupted, has the next piece sent to it. So each run can be
-repeated, and ends as the pieces do.
+Another implementation decides which messages the input has. There is no server and no second thread: the
+transport's interruption check sends it the next piece. So each run is reproducible and ends with the pieces.
 """
 
 import random
@@ -43,7 +42,7 @@ ENDS = {
 
 
 class Run:
-    """A transport, fed with these pieces and then with the end of the connection, until it fails."""
+    """A transport that receives these pieces, then the end of the connection, until it fails."""
 
     def __init__(self, chunks: Sequence[bytes]) -> None:
         self.chunks = [chunk for chunk in reversed(chunks) if chunk]
@@ -63,11 +62,11 @@ class Run:
             waker.close()
 
     def feed(self) -> bool:
-        """Asked by the transport at each of its turns."""
+        """Send the next piece; the transport calls it at each turn as its interruption check."""
         self.turns += 1
         if self.chunks:
             chunk = self.chunks.pop()
-            with suppress(BlockingIOError):  # a piece that has no room is sent on later
+            with suppress(BlockingIOError):  # a piece that does not fit is sent later
                 chunk = chunk[self.theirs.send(chunk) :]
             if chunk:
                 self.chunks.append(chunk)
@@ -76,7 +75,7 @@ class Run:
         return False
 
     def converse(self, transport: Transport) -> Reason:
-        """Receives until the transport fails, as it must."""
+        """Receive until the transport fails, as it must."""
         while True:
             try:
                 received = transport.receive(monotonic() + 5, Phase.SESSION)
@@ -89,8 +88,8 @@ class Run:
                 self.controls += 1
 
 
-def told_by_another(data: bytes) -> list[bytes]:
-    """The text messages in what a server sent, up to the first that is none, by the library `websockets`."""
+def parsed_by_websockets(data: bytes) -> list[bytes]:
+    """Return a server's text messages up to the first error, as parsed by the library `websockets`."""
     protocol = ClientProtocol(parse_uri("ws://gateway/"), state=State.OPEN, max_size=None)
     protocol.receive_data(data)
     messages: list[bytes] = []
@@ -111,18 +110,18 @@ def told_by_another(data: bytes) -> list[bytes]:
 
 
 def check(data: bytes, cuts: Sequence[int]) -> Run:
-    """Lets the transport have the data in pieces, and compares."""
+    """Send the data to the transport in pieces and compare the messages."""
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
     chunks = [data[start:end] for start, end in pairwise(edges)]
     run = Run(chunks)
     assert run.reason.code in ENDS, run.reason
     assert run.reason.message.isprintable()
-    # A turn is worth a piece, or something received, or what fits into the socket; a few are for the ends.
+    # Each turn sends a piece or receives something; a few more are for the ends.
     worth = len(chunks) + len(run.messages) + run.controls + len(data) // 4096
     assert run.turns <= 3 * worth + 10
-    # We refuse a control frame whose length takes more than its seven bits; the other library bears it.
+    # We reject a control frame with an extended length; the other library accepts it.
     if "too long" not in run.reason.message:
-        assert run.messages == told_by_another(data)
+        assert run.messages == parsed_by_websockets(data)
     return run
 
 
@@ -137,8 +136,8 @@ controls = st.builds(frame, st.sampled_from([PING, PONG]), st.binary(max_size=12
 
 
 @st.composite
-def sound_streams(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
-    """Messages as a server may send them, in frames with pings between; and a close."""
+def valid_streams(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
+    """Generate a server's valid messages in frames with pings between them, and a close."""
     messages, data = draw(st.lists(st.binary(max_size=300), max_size=5)), b""
     for message in messages:
         cuts = sorted(draw(st.lists(st.integers(0, len(message)), max_size=4)))
@@ -152,9 +151,9 @@ def sound_streams(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
 cuts_anywhere = st.lists(st.integers(1, 2000), max_size=20)
 
 
-@given(sound_streams(), cuts_anywhere)
+@given(valid_streams(), cuts_anywhere)
 @settings(max_examples=150, deadline=None)
-def test_sound_streams_arrive_whole(stream: tuple[bytes, list[bytes]], cuts: list[int]) -> None:
+def test_valid_streams_arrive_completely(stream: tuple[bytes, list[bytes]], cuts: list[int]) -> None:
     data, messages = stream
     run = check(data, cuts)
     assert run.messages == messages
@@ -169,12 +168,12 @@ def test_frames_of_any_kind_in_any_order(data: bytes, cuts: list[int]) -> None:
 
 @given(st.binary(max_size=200), cuts_anywhere)
 @settings(max_examples=250, deadline=None)
-def test_rubbish(data: bytes, cuts: list[int]) -> None:
+def test_random_bytes(data: bytes, cuts: list[int]) -> None:
     check(data, cuts)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_sound_frames_with_a_few_bytes_changed(seed: int) -> None:
+def test_valid_frames_with_a_few_bytes_changed(seed: int) -> None:
     random_fraction = random.Random(seed)
     frames = 0
     while frames < 2000:

@@ -1,4 +1,4 @@
-"""A whole worker with gateways that break every rule: each is told its reason, and nobody else notices."""
+"""A whole worker with gateways that break every rule: each shows its reason and disturbs no other."""
 
 import json
 from collections.abc import Callable
@@ -32,14 +32,14 @@ pytestmark = pytest.mark.req("ORCH-06")
 
 
 def message(message_type: str, data: object) -> bytes:
-    """A frame with a message of a gateway."""
+    """Return a frame with a gateway's message."""
     envelope = {"Type": message_type, "From": "SERV", "Target": "UI", "Data": data}
     return frame(TEXT, json.dumps(envelope).encode())
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """Lets the worker log in and subscribe as it should, and then sends these bytes."""
+    """Accepts login and subscription correctly, then sends these bytes."""
 
     then: bytes
     for_ever: bool = False
@@ -59,7 +59,7 @@ class Gateway:
 
 @dataclass(frozen=True)
 class Case:
-    """How a gateway behaves, and what its status says of it."""
+    """A gateway's behaviour, and its resulting status."""
 
     name: str
     serve: Callable[[Peer], None]
@@ -75,7 +75,7 @@ def with_extension(key: bytes) -> bytes:
     )
 
 
-# Deadlines that a busy machine does not miss by itself.
+# Deadlines that a busy machine meets.
 UNHURRIED = {
     "LEASE_S": "6",
     "MAX_HANDSHAKES": "50",
@@ -110,7 +110,7 @@ CASES = [
 ]
 
 
-def test_every_case_is_told_tried_again_and_disturbs_nobody(
+def test_every_case_is_reported_retried_and_disturbs_no_other(
     testbed: WorkerTestBed, start_site: StartSite, start_worker: StartWorker
 ) -> None:
     well = start_site().gateways[0]
@@ -125,7 +125,7 @@ def test_every_case_is_told_tried_again_and_disturbs_nobody(
             assert (first.reason_code, first.reason_phase) == (case.code, case.phase), first.reason_message
             assert case.words in first.reason_message
             assert first.from_state == ("connected" if case.phase == "session" else "connecting")
-            assert (first.attempt, second.attempt) == (1, 2)  # the back-off counts on
+            assert (first.attempt, second.attempt) == (1, 2)  # the backoff keeps counting
             assert (second.reason_code, second.reason_phase) == (case.code, case.phase)
         assert (well.logins, well.open_sessions) == (1, 1)
         assert worker.state(well_id) is State.CONNECTED
@@ -135,7 +135,7 @@ def test_every_case_is_told_tried_again_and_disturbs_nobody(
 
 
 def wait_for_failures(testbed: WorkerTestBed, row_id: UUID) -> tuple[Any, Any]:
-    """A gateway's first two failures."""
+    """Return a gateway's first two failures."""
 
     def failures() -> list[Any]:
         failed = [event for event in testbed.events(row_id) if event.to_state == "retrying"]
@@ -145,7 +145,7 @@ def wait_for_failures(testbed: WorkerTestBed, row_id: UUID) -> tuple[Any, Any]:
     return first, second
 
 
-def test_flood_of_pongs_is_read_at_our_pace(testbed: WorkerTestBed, start_worker: StartWorker) -> None:
+def test_flood_of_pongs_is_read_at_a_limited_rate(testbed: WorkerTestBed, start_worker: StartWorker) -> None:
     worker = start_worker(**{**UNHURRIED, "LIVENESS_TIMEOUT_S": "10"}, MAX_MESSAGES_PER_S="100")
     seen: list[bool] = []
     record_activity = worker.registry.record_activity
@@ -159,7 +159,7 @@ def test_flood_of_pongs_is_read_at_our_pace(testbed: WorkerTestBed, start_worker
         began = monotonic()
         row_id = testbed.add("flood", server.url)
         wait_until(lambda: len(seen) >= 200, 8)
-        # A second's worth in hand at the start.
+        # A burst of one second at the start.
         assert len(seen) <= 100 * (monotonic() - began + 1) + 20
         assert testbed.status(row_id).state == "connected"
         testbed.delete(row_id)

@@ -1,4 +1,4 @@
-"""How much is read of one gateway."""
+"""Limits on the input read from one gateway."""
 
 import math
 
@@ -25,7 +25,7 @@ def test_no_more_is_read_than_the_budget_allows(per_second: int, reads: list[tup
         now += gap_s
         now += bucket.take(now, amount)
         taken += amount
-        # A second's worth in hand at the start; and the one that empties the bucket is through already.
+        # A burst of one second at the start; the message that empties the bucket is already read.
         assert taken <= per_second * (now + 1) + 50.001
 
 
@@ -37,7 +37,7 @@ def test_a_quiet_gateway_never_waits() -> None:
 
 
 @pytest.mark.req("ORCH-06")
-def test_the_longest_message_is_waited_for_but_not_so_long_that_its_gateway_looks_silent() -> None:
+def test_the_longest_message_is_read_before_its_gateway_looks_silent() -> None:
     budget = ReadBudget(SETTINGS, 0.0)
     assert budget.take(0.0, 1, SETTINGS.max_message_bytes - 1) == 0.0
     assert 3.9 < budget.take(0.0, 1, SETTINGS.max_message_bytes) <= 4.0
@@ -48,6 +48,6 @@ def test_the_longest_message_is_waited_for_but_not_so_long_that_its_gateway_look
 
 
 @pytest.mark.req("ORCH-06")
-def test_a_vibration_reading_a_second_is_no_flood() -> None:
+def test_one_vibration_reading_per_second_is_within_the_budget() -> None:
     budget = ReadBudget(SETTINGS, 0.0)
     assert [budget.take(float(second), 5, 300_000) for second in range(100)] == [0.0] * 100

@@ -1,4 +1,4 @@
-"""Look-ups that hang: shared, bounded in number, and nobody else's trouble."""
+"""Hanging look-ups are shared, limited in number, and delay no other name."""
 
 import socket
 import threading
@@ -24,7 +24,7 @@ FOUND = "192.0.2.1"
 
 
 class NameServer:
-    """Takes the place of the system's look-up. Names that begin with "silent" hang until `answer` is set."""
+    """Replaces the system's look-up. Names that begin with "silent" hang until `answer` is set."""
 
     def __init__(self) -> None:
         self.answer = threading.Event()
@@ -52,7 +52,7 @@ class NameServer:
 
 
 class Asking:
-    """A thread that wants an address."""
+    """A thread that looks up an address."""
 
     def __init__(self, resolver: Resolver, host: str, limit_s: float = 20, port: int = 5000) -> None:
         self.outcome: list[Address] | BaseException | None = None
@@ -88,7 +88,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     made.answer.set()
 
 
-def test_all_who_want_a_name_share_its_look_up(server: NameServer) -> None:
+def test_concurrent_requests_for_a_name_share_its_look_up(server: NameServer) -> None:
     resolver = Resolver()
     asking = [Asking(resolver, "silent.example", port=5000 + number) for number in range(20)]
     wait_until(lambda: len(resolver._lookups["silent.example"].wakers) == 20)
@@ -102,7 +102,7 @@ def test_all_who_want_a_name_share_its_look_up(server: NameServer) -> None:
     assert not resolver._lookups
 
 
-def test_a_look_up_that_hangs_is_joined_by_the_next_attempt(server: NameServer) -> None:
+def test_the_next_attempt_joins_a_hanging_look_up(server: NameServer) -> None:
     resolver = Resolver()
     for _ in range(3):
         assert isinstance(Asking(resolver, "silent.example", limit_s=0.1).result(), ResolveTimeoutError)
@@ -112,7 +112,7 @@ def test_a_look_up_that_hangs_is_joined_by_the_next_attempt(server: NameServer) 
     assert server.asked == {"silent.example": 1}
 
 
-def test_they_are_bounded_and_who_only_waited_is_told_so(server: NameServer) -> None:
+def test_look_ups_are_limited_and_a_queued_request_fails_with_its_own_reason(server: NameServer) -> None:
     resolver = Resolver(max_lookups=4)
     hanging = [Asking(resolver, f"silent-{number}.example") for number in range(4)]
     wait_until(lambda: len(server.asked) == 4)
@@ -126,7 +126,7 @@ def test_they_are_bounded_and_who_only_waited_is_told_so(server: NameServer) -> 
     assert (server.most, resolver._free, len(resolver._lookups)) == (4, 4, 0)
 
 
-def test_who_goes_leaves_nothing_in_the_queue(server: NameServer) -> None:
+def test_a_cancelled_request_leaves_nothing_in_the_queue(server: NameServer) -> None:
     resolver = Resolver(max_lookups=1)
     hanging = Asking(resolver, "silent.example")
     wait_until(lambda: server.asked)
@@ -140,7 +140,7 @@ def test_who_goes_leaves_nothing_in_the_queue(server: NameServer) -> None:
     assert server.asked == {"silent.example": 1}
 
 
-def test_names_that_hung_before_leave_threads_to_others(
+def test_names_that_hung_before_leave_threads_for_others(
     server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolver = Resolver(max_lookups=4)
@@ -151,14 +151,14 @@ def test_names_that_hung_before_leave_threads_to_others(
     server.answer.clear()
     hanging = [Asking(resolver, f"silent-{number}.example") for number in range(4)]
     wait_until(lambda: len(resolver._waiting_slow) == 3)
-    # They have a quarter of four; one that was never asked for goes first.
+    # They have a quarter of four threads; a name without earlier look-ups goes first.
     assert isinstance(Asking(resolver, "well.example").result(), list)
     server.answer.set()
     assert all(isinstance(one.result(), list) for one in hanging)
     assert (resolver._free, resolver._free_for_slow) == (4, 1)
 
 
-def test_a_name_that_does_not_exist_is_told_to_all_and_asked_for_again(server: NameServer) -> None:
+def test_an_unknown_name_fails_all_requests_and_is_looked_up_again(server: NameServer) -> None:
     resolver = Resolver()
     for _ in range(2):
         assert isinstance(Asking(resolver, "unknown.example").result(), socket.gaierror)

@@ -1,4 +1,4 @@
-"""What the worker makes of a gateway's URL: whom it looks up, whom it greets, and for whom it asks."""
+"""The target of a gateway's URL: looked-up name, TLS server name, Host header and path."""
 
 import pytest
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.req("ORCH-06")
         ("ws://gateway.example", "gateway.example"),
         ("ws://gateway.example:80", "gateway.example"),
         ("wss://gateway.example:443", "gateway.example"),
-        # The default port of the other scheme is none: RFC 9110, section 7.2.
+        # The other scheme's default port is not omitted: RFC 9110, section 7.2.
         ("ws://gateway.example:443", "gateway.example:443"),
         ("wss://gateway.example:80", "gateway.example:80"),
         ("ws://gateway.example:5000/path", "gateway.example:5000"),
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.req("ORCH-06")
         ("ws://192.0.2.7:5000", "192.0.2.7:5000"),
         ("ws://[2001:db8::7]:5000", "[2001:db8::7]:5000"),
         ("wss://[2001:db8::7]", "[2001:db8::7]"),
-        # A zone means something on this machine alone: RFC 6874, section 4.
+        # A zone is meaningful on this machine only: RFC 6874, section 4.
         ("ws://[fe80::7%25eth0]:5000", "[fe80::7]:5000"),
         ("ws://[fe80::7%eth0]:5000", "[fe80::7]:5000"),
     ],
@@ -53,14 +53,14 @@ def test_the_request_asks_for_path_and_query(url: str, resource: str) -> None:
     ("url", "looked_up", "server_name"),
     [
         ("wss://gateway.example", "gateway.example", "gateway.example"),
-        # RFC 6066, section 3: without the dot at the end, with which the name is looked up.
+        # RFC 6066, section 3: without the trailing dot, with which the name is looked up.
         ("wss://gateway.example.", "gateway.example.", "gateway.example"),
         ("wss://192.0.2.7", "192.0.2.7", "192.0.2.7"),
         ("wss://[2001:db8::7]", "2001:db8::7", "2001:db8::7"),
         ("wss://[fe80::7%25eth0]", "fe80::7%eth0", "fe80::7"),
     ],
 )
-def test_a_name_is_looked_up_as_it_is_written_and_proven_without_dot_or_zone(
+def test_a_name_is_looked_up_as_written_and_verified_without_dot_or_zone(
     url: str, looked_up: str, server_name: str
 ) -> None:
     target = Target.of(url)

@@ -45,12 +45,12 @@ def test_a_certificate_counts_only_if_it_is_trusted(
             assert (status.reason_code, status.reason_retryable) == ("tls_failed", False)
             assert "self-signed" in (status.reason_message or "")
             assert site.gateway("AP-1").logins == 0
-        # Else it would be in the middle of a handshake when the site ends.
+        # Otherwise it could be in the middle of a handshake when the site ends.
         worker.stop()
 
 
 def wait_for_refusal(testbed: WorkerTestBed, row_id: UUID) -> str:
-    """Waits until TLS failed for good, and returns what is said of the certificate."""
+    """Wait until TLS has failed; return the text about the certificate."""
     status = testbed.wait_for_state(row_id, "retrying")
     assert (status.reason_code, status.reason_phase, status.reason_retryable) == ("tls_failed", "tls", False)
     return status.reason_message or ""
@@ -65,7 +65,7 @@ def wait_for_refusal(testbed: WorkerTestBed, row_id: UUID) -> str:
         pytest.param({"host": "gateway.example"}, "localhost", "for another host", id="wrong-name"),
     ],
 )
-def test_the_reason_says_what_is_wrong_with_a_certificate(
+def test_the_reason_names_the_certificates_problem(
     testbed: WorkerTestBed,
     start_worker: StartWorker,
     tmp_path: Path,
@@ -80,12 +80,12 @@ def test_the_reason_says_what_is_wrong_with_a_certificate(
         row_id = testbed.add("AP-1", site.url("AP-1").replace("127.0.0.1", host))
         assert words in wait_for_refusal(testbed, row_id)
         assert site.gateway("AP-1").logins == 0
-        # Else it would be in the middle of a handshake when the site ends.
+        # Otherwise it could be in the middle of a handshake when the site ends.
         worker.stop()
 
 
 @pytest.mark.parametrize("sends_chain", [True, False])
-def test_an_authority_that_nobody_named_is_unknown(
+def test_an_unconfigured_authority_is_not_trusted(
     testbed: WorkerTestBed, start_worker: StartWorker, tmp_path: Path, *, sends_chain: bool
 ) -> None:
     context = Authority("stranger").issue(tmp_path / "gateway.pem", sends_chain=sends_chain)
@@ -93,11 +93,11 @@ def test_an_authority_that_nobody_named_is_unknown(
         worker = start_worker(GATEWAY_CA_FILE=str(Authority().write(tmp_path / "ca.pem")))
         row_id = testbed.add("AP-1", site.url("AP-1"))
         assert "an authority that is not known here" in wait_for_refusal(testbed, row_id)
-        # Else it would be in the middle of a handshake when the site ends.
+        # Otherwise it could be in the middle of a handshake when the site ends.
         worker.stop()
 
 
-def test_a_name_with_a_dot_at_its_end_is_proven_without(
+def test_a_name_with_a_trailing_dot_is_verified_without_it(
     testbed: WorkerTestBed, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = Authority()
@@ -109,12 +109,12 @@ def test_a_name_with_a_dot_at_its_end_is_proven_without(
         worker = start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
         row_id = testbed.add("AP-1", site.url("AP-1").replace("127.0.0.1", "gateway.example."))
         testbed.wait_for_state(row_id, "connected")
-        # Else it would be in the middle of a handshake when the site ends.
+        # Otherwise it could be in the middle of a handshake when the site ends.
         worker.stop()
     assert set(asked_for) == {"gateway.example"}
 
 
-def test_the_authority_of_a_plant_counts(
+def test_a_configured_authority_is_trusted(
     testbed: WorkerTestBed, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     authority = Authority()
@@ -122,12 +122,12 @@ def test_the_authority_of_a_plant_counts(
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
         worker = start_worker(GATEWAY_CA_FILE=str(authority.write(tmp_path / "ca.pem")))
         testbed.wait_for_state(testbed.add("AP-1", site.url("AP-1")), "connected")
-        # Else it would be in the middle of a handshake when the site ends.
+        # Otherwise it could be in the middle of a handshake when the site ends.
         worker.stop()
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_file_of_authorities_that_is_none_stops_the_start(tmp_path: Path, content: str | None) -> None:
+def test_an_invalid_authority_file_stops_the_start(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_text(content)

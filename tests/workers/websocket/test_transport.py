@@ -1,4 +1,4 @@
-"""A transport that stops at once in every phase, and takes no broken frame from a server of raw bytes."""
+"""A transport stops immediately in every phase and rejects broken frames."""
 
 import base64
 import gc
@@ -33,18 +33,18 @@ SETTINGS = worker_config(
     LIVENESS_TIMEOUT_S="10",
     MAX_MESSAGE_BYTES="4096",
 ).session
-# The promise is 50 ms; a machine with other things to do gets some more.
+# The promise is 50 ms; a busy machine gets more.
 REACTION_S = 0.25
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def text(payload: bytes, *, first: int = 0x81) -> bytes:
-    """A short server frame."""
+    """Encode a short server frame."""
     return bytes([first, len(payload)]) + payload
 
 
 class RawServer:
-    """Accepts one client, answers its upgrade properly, and then sends whatever it is told."""
+    """Accepts one client, answers its upgrade correctly, and then sends the given bytes."""
 
     def __init__(self, *, answers: bool = True) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -73,13 +73,13 @@ class RawServer:
             self.is_asked.set()
 
     def send(self, data: bytes) -> None:
-        """Raw bytes to the client."""
+        """Send raw bytes to the client."""
         assert self.is_asked.wait(5)
         assert self._client is not None
         self._client.sendall(data)
 
     def receive(self) -> bytes:
-        """What the client sent next; nothing at the end."""
+        """Return the client's next bytes; none at the end."""
         assert self._client is not None
         return self._client.recv(65536)
 
@@ -120,7 +120,7 @@ class Client:
         self.waker.wake()
 
     def reaction_s(self, work: Callable[[], object], is_under_way: Callable[[], object]) -> float:
-        """Begins work in a thread, stops it once it is under way, and tells how long the end took."""
+        """Start work in a thread, stop it once it is in progress, and return how long the end took."""
         ended: list[BaseException | None] = []
 
         def run() -> None:
@@ -214,7 +214,7 @@ def test_stop_while_receiving(client: Client, server: RawServer, transport: Tran
 
 
 @STOPS
-def test_stop_while_sending_to_one_who_does_not_read(client: Client, transport: Transport) -> None:
+def test_stop_while_sending_to_a_peer_that_does_not_read(client: Client, transport: Transport) -> None:
     sent = threading.Event()
 
     def flood() -> None:
@@ -237,7 +237,7 @@ def test_stop_during_a_pause(client: Client) -> None:
 
 
 @STOPS
-def test_leaving_takes_no_longer_than_it_may(server: RawServer, transport: Transport) -> None:
+def test_closing_takes_no_longer_than_its_timeout(server: RawServer, transport: Transport) -> None:
     began = monotonic()
     transport.close("goodbye", lambda: False)
     assert SETTINGS.close_timeout_s - 0.05 < monotonic() - began < SETTINGS.close_timeout_s + 0.5
@@ -247,7 +247,7 @@ def test_leaving_takes_no_longer_than_it_may(server: RawServer, transport: Trans
 
 
 @STOPS
-def test_leaving_ends_with_the_answer(server: RawServer, transport: Transport) -> None:
+def test_closing_ends_with_the_answer(server: RawServer, transport: Transport) -> None:
     began = monotonic()
     server.send(text(b"late news") + text(struct.pack("!H", 1000), first=0x88))
     transport.close(None, lambda: False)
@@ -316,7 +316,7 @@ def test_messages_have_a_limit(server: RawServer, transport: Transport, frames: 
         (text(b"", first=CLOSE), ReasonCode.CLOSED_BY_GATEWAY, "without a code"),
     ],
 )
-def test_closes_are_told_by_their_code(
+def test_closes_are_reported_by_their_code(
     server: RawServer, transport: Transport, frames: bytes, code: ReasonCode, words: str
 ) -> None:
     server.send(frames)
@@ -327,7 +327,7 @@ def test_closes_are_told_by_their_code(
 
 
 @BREAKS
-def test_a_message_in_pieces_with_a_ping_between(server: RawServer, transport: Transport) -> None:
+def test_a_fragmented_message_with_a_ping_in_between(server: RawServer, transport: Transport) -> None:
     server.send(b"\x01\x02ab" + b"\x89\x01p" + b"\x00\x02cd" + b"\x80\x02ef" + text(b"next"))
     received = [receive(transport) for _ in range(3)]
     assert received == [
@@ -339,12 +339,12 @@ def test_a_message_in_pieces_with_a_ping_between(server: RawServer, transport: T
     assert pong[0] == 0x80 | ABNF.OPCODE_PONG
 
 
-# No system has it any more: a socket of it is refused as one of IPv6 is where that is switched off.
+# A family that no system supports; its sockets are refused like IPv6 ones where IPv6 is disabled.
 NO_FAMILY = socket.AF_IPX
 
 
 @BREAKS
-def test_an_address_of_a_family_that_the_kernel_lacks_is_passed_over(
+def test_an_unsupported_address_family_is_skipped(
     client: Client, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lookup(_host: str, _flags: int) -> list[Address]:
@@ -355,7 +355,7 @@ def test_an_address_of_a_family_that_the_kernel_lacks_is_passed_over(
 
 
 @BREAKS
-def test_a_host_of_such_addresses_alone_is_told_as_that(
+def test_a_host_with_only_unsupported_addresses_is_reported(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolver_module, "_lookup", lambda _host, _flags: [(NO_FAMILY, ("::1", 0, 0, 0))])
@@ -366,7 +366,7 @@ def test_a_host_of_such_addresses_alone_is_told_as_that(
 
 
 @BREAKS
-def test_the_end_in_the_middle_of_a_frame(server: RawServer, transport: Transport) -> None:
+def test_end_of_connection_in_the_middle_of_a_frame(server: RawServer, transport: Transport) -> None:
     server.send(b"\x81\x10half")
     server.close()
     with pytest.raises(ConnectionFailedError) as failure:
@@ -393,7 +393,7 @@ def test_the_end_in_the_middle_of_a_frame(server: RawServer, transport: Transpor
         pytest.param(b"\xff\xfe\xfd\xfc\n\n", id="not-utf8"),
     ],
 )
-def test_what_is_no_websocket_server_is_told(client: Client, answer: bytes) -> None:
+def test_a_server_without_websocket_is_reported(client: Client, answer: bytes) -> None:
     with closing(RawServer(answers=False)) as server:
         ended: list[ConnectionFailedError] = []
 

@@ -1,4 +1,4 @@
-"""Wakers that share a descriptor: each wakes its own thread, soon, and nobody else's for long."""
+"""Wakers that share a descriptor: each wakes its own thread soon, and others only briefly."""
 
 import os
 import select
@@ -15,12 +15,12 @@ from tests.support.waiting import wait_until
 from workers.gateway_manager.websocket.waker import InterruptedWaitError, Waker, WakerFactory
 
 WAIT_S = 20.0
-# Until a thread has reacted to a wake-up: many times what it takes, for a machine that is busy.
+# The limit on a thread's reaction to a wake-up, long enough for a busy machine.
 SOON_S = 2.0
 
 
 class Sleeper:
-    """A thread that waits for its socket, or to be told to stop, as the thread of a session does."""
+    """A thread that waits for its socket or a stop, as a session's thread does."""
 
     def __init__(self, waker: Waker) -> None:
         self.waker = waker
@@ -91,8 +91,8 @@ def test_sockets_are_seen_after_a_neighbor_was_woken(sleepers: list[Sleeper]) ->
         assert sleeper.join() == "socket"
 
 
-def test_a_neighbor_that_never_looks_holds_up_nobody(sleepers: list[Sleeper]) -> None:
-    """It is stuck in poll's place, its signal uncleared: sockets and wake-ups of the others still count."""
+def test_a_neighbor_that_never_wakes_delays_no_other(sleepers: list[Sleeper]) -> None:
+    """It hangs outside poll with its signal pending; sockets and wake-ups of the others still work."""
     stuck = sleepers[0].waker
     with stuck._descriptor.lock:
         stuck._descriptor.signal()
@@ -104,13 +104,13 @@ def test_a_neighbor_that_never_looks_holds_up_nobody(sleepers: list[Sleeper]) ->
         stuck._descriptor.clear()
 
 
-def test_nobody_spins_while_a_neighbor_does_not_look(sleepers: list[Sleeper]) -> None:
+def test_no_thread_spins_while_a_neighbor_does_not_wake(sleepers: list[Sleeper]) -> None:
     stuck = sleepers[0].waker
     with stuck._descriptor.lock:
         stuck._descriptor.signal()
     before, began = sleepers[1].turns, monotonic()
     wait_until(lambda: sleepers[1].turns >= before + 10)
-    # Each turn overlooks the neighbor for 5 ms; without that there would be thousands in this time.
+    # Each turn ignores the neighbor for 5 ms; otherwise there would be thousands of turns.
     assert monotonic() - began > 10 * 0.004
     with stuck._descriptor.lock:
         stuck._descriptor.clear()
@@ -143,7 +143,7 @@ def test_descriptors_are_shared_by_sixteen_and_given_back() -> None:
 
 
 def test_many_wake_ups_from_many_threads_are_all_seen() -> None:
-    """The last state is seen, whoever was woken meanwhile."""
+    """Each sees the final state, regardless of the order of wake-ups."""
     factory = WakerFactory(wakers_per_descriptor=8)
     sleepers = [Sleeper(factory.make()) for _ in range(16)]
 
