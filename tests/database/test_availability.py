@@ -126,7 +126,7 @@ def test_a_bucket_says_what_was_when() -> None:
     moves = steps_of(
         [(10, "retrying", "connected"), (35, "connected", "unknown"), (45, "unknown", "connected")]
     )
-    wanted = wishes_of([(0, True), (60, False), (70, True)])
+    wanted = changes_of([(0, True), (60, False), (70, True)])
     measured = measure(present(pruned=5), moves, wanted, at(0), at(END))
     found = [
         [
@@ -152,7 +152,7 @@ def test_many_outages_take_one_pass() -> None:
         Step(number, ZERO + timedelta(milliseconds=number), *pair)
         for number, pair in enumerate([("connected", "retrying"), ("retrying", "connected")] * (many // 2))
     ]
-    measured = measure(present(), moves, wishes_of([(0, True)]), at(0), at(END))
+    measured = measure(present(), moves, changes_of([(0, True)]), at(0), at(END))
     check_buckets(measured, 0, END, 200)
     assert len(measured.outages) == many // 2
 

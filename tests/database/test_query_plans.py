@@ -1,4 +1,4 @@
-"""At 100,000 gateways the important queries are answered from their indexes: PostgreSQL's plans say so."""
+"""PostgreSQL's plans answer the important queries from indexes at 100,000 gateways."""
 
 import typing
 from collections.abc import Iterator, Mapping
@@ -39,8 +39,8 @@ SMALL_WORKER = UUID("00000000-0000-7000-8000-e00000000099")
 GATEWAY_IDS = [UUID(int=GATEWAY.int + number) for number in range(0, 5_000, 100)]
 AS_TEXT = "{" + ",".join(map(str, GATEWAY_IDS)) + "}"
 
-# Without triggers and checks of foreign keys, which would double the time that this takes. The dead and the
-# unwanted are few; the last 5,000 gateways wait for a worker, and have no connection yet.
+# Without triggers and foreign key checks, which would take twice the time. Few gateways are deleted or not
+# wanted; the last 5,000 wait for a worker and have no connection yet.
 FILL = f"""
     SET session_replication_role = replica;
     INSERT INTO factories (id, name)
@@ -102,7 +102,7 @@ MANY_FACTORIES = """
 
 
 class Case(NamedTuple):
-    """A statement, its parameters, and the indexes of which its plan uses exactly these."""
+    """A statement, its parameters, and exactly the indexes that its plan must use."""
 
     statement: Query[Any] | Command
     parameters: Mapping[str, object]
@@ -110,13 +110,13 @@ class Case(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A step of a plan that reads a table."""
+    """A plan node that reads a table."""
 
     kind: str
     table: str
     index_name: str | None
     is_repeated: bool
-    """It may run once for each row of another step."""
+    """How often it runs, such as once per row of another node."""
 
 
 LIVE = GatewayFilter()
@@ -133,36 +133,36 @@ EVERY_FACTORY = FactoryFilter()
 
 
 def page(sort: GatewaySort, which: GatewayFilter = LIVE, after: str | None = None, indexes: str = "") -> Case:
-    """A page in this order; behind a key if there is one, behind 200 rows else."""
+    """Return a page in this order, after a key if there is one, else after 200 rows."""
     start = PageStart(rows_skipped=200) if after is None else PageStart(after=(after, GATEWAY))
     parameters = gateway_lists.page_parameters(start, 50, which, HOLDERS)
     statement = gateway_lists.page(sort, which.conditions, start.kind)
-    # Rows are passed by in the index; those of the page are then found one by one.
+    # Skipped rows are read in the index alone; those of the page are then found one by one.
     by_id = {"gateway_connections_pkey"} if start.after else {"gateway_connections_pkey", "gateways_pkey"}
     return Case(statement, parameters, by_id | set(indexes.split()))
 
 
-# What is read of gateways; when each was last heard of is looked up one by one.
+# The page is read from gateways; each last contact is looked up by key.
 GATEWAY_CASES = {
     "by name": page("name", indexes="gateways_live_name_id_idx"),
-    "by name, behind": page("name", after="Gateway 5", indexes="gateways_live_name_id_idx"),
+    "by name, after": page("name", after="Gateway 5", indexes="gateways_live_name_id_idx"),
     "by -name": page("-name", indexes="gateways_live_name_id_idx"),
-    "by -name, behind": page("-name", after="Gateway 5", indexes="gateways_live_name_id_idx"),
+    "by -name, after": page("-name", after="Gateway 5", indexes="gateways_live_name_id_idx"),
     "by created_at": page("created_at", indexes="gateways_live_created_at_id_idx"),
-    "by created_at, behind": page(
+    "by created_at, after": page(
         "created_at", after="2026-01-01T00:00:00+00:00", indexes="gateways_live_created_at_id_idx"
     ),
     "by -created_at": page("-created_at", indexes="gateways_live_created_at_id_idx"),
-    "by -created_at, behind": page(
+    "by -created_at, after": page(
         "-created_at", after="2027-01-01T00:00:00+00:00", indexes="gateways_live_created_at_id_idx"
     ),
     "of a factory": page("name", OF_FACTORY, indexes="gateways_live_factory_id_name_id_idx"),
-    "of a factory, behind": page("name", OF_FACTORY, "Gateway 5", "gateways_live_factory_id_name_id_idx"),
+    "of a factory, after": page("name", OF_FACTORY, "Gateway 5", "gateways_live_factory_id_name_id_idx"),
     "unwanted": page("name", UNWANTED, indexes="gateways_live_desired_state_name_id_idx"),
-    "unwanted, behind": page("name", UNWANTED, "Gateway 5", "gateways_live_desired_state_name_id_idx"),
+    "unwanted, after": page("name", UNWANTED, "Gateway 5", "gateways_live_desired_state_name_id_idx"),
     "unwanted, by -name": page("-name", UNWANTED, indexes="gateways_live_desired_state_name_id_idx"),
     "deleted": page("name", DELETED, indexes="gateways_deleted_name_id_idx"),
-    "deleted, behind": page("name", DELETED, "Gateway 5", "gateways_deleted_name_id_idx"),
+    "deleted, after": page("name", DELETED, "Gateway 5", "gateways_deleted_name_id_idx"),
     "deleted, by -name": page("-name", DELETED, indexes="gateways_deleted_name_id_idx"),
     "with a word that is frequent": page(
         "name", GatewayFilter(text="gateway 1"), indexes="gateways_live_name_id_idx"
@@ -209,7 +209,7 @@ GATEWAY_CASES = {
 def factory_page(
     sort: FactorySort, which: FactoryFilter = EVERY_FACTORY, after: str | None = None, indexes: str = ""
 ) -> Case:
-    """A page in this order."""
+    """Return a page in this order."""
     start = PageStart(rows_skipped=200) if after is None else PageStart(after=(after, FACTORY))
     parameters = factory_lists.page_parameters(start, 50, which)
     statement = factory_lists.page(sort, which.conditions, start.kind)
@@ -218,10 +218,10 @@ def factory_page(
 
 FACTORY_CASES = {
     "by name": factory_page("name", indexes="factories_live_name_id_idx"),
-    "by name, behind": factory_page("name", after="Factory 5", indexes="factories_live_name_id_idx"),
+    "by name, after": factory_page("name", after="Factory 5", indexes="factories_live_name_id_idx"),
     "by -name": factory_page("-name", indexes="factories_live_name_id_idx"),
     "by created_at": factory_page("created_at", indexes="factories_live_created_at_id_idx"),
-    "by -created_at, behind": factory_page(
+    "by -created_at, after": factory_page(
         "-created_at", after="2027-01-01T00:00:00+00:00", indexes="factories_live_created_at_id_idx"
     ),
     "with a word that is frequent": factory_page(
@@ -241,13 +241,13 @@ FACTORY_CASES = {
 
 @pytest.fixture(scope="module")
 def crowded(server_admin: psycopg.Connection, server_url: str) -> Iterator[psycopg.Connection]:
-    """A database with 100,000 gateways in 200 factories. Nothing is executed in it, only explained."""
+    """Yield a database with 100,000 gateways in 200 factories, for EXPLAIN only."""
     with (
         cloned_database(server_admin, server_url) as url,
         psycopg.connect(url, autocommit=True) as connection,
     ):
         connection.execute(FILL.encode())
-        # What autovacuum does elsewhere: without it no count is answered from an index alone.
+        # As autovacuum does: without it there are no index-only scans.
         connection.execute(
             "VACUUM (ANALYZE) factories, gateways, gateway_connections, gateway_events,"
             " desired_state_changes, workers"
@@ -257,7 +257,7 @@ def crowded(server_admin: psycopg.Connection, server_url: str) -> Iterator[psyco
 
 @pytest.fixture(scope="module")
 def many_factories(server_admin: psycopg.Connection, server_url: str) -> Iterator[psycopg.Connection]:
-    """A database with 100,000 factories: a few hundred are read whole, whatever indexes there are."""
+    """Yield a database with 100,000 factories: PostgreSQL reads a table of a few hundred without indexes."""
     with (
         cloned_database(server_admin, server_url) as url,
         psycopg.connect(url, autocommit=True) as connection,
@@ -270,14 +270,14 @@ def many_factories(server_admin: psycopg.Connection, server_url: str) -> Iterato
 def explain(
     connection: psycopg.Connection, statement: Query[Any] | Command, parameters: Mapping[str, object]
 ) -> list[Node]:
-    """The steps of the plan that read tables."""
+    """Return the plan's nodes that read tables."""
     row = connection.execute(f"EXPLAIN (FORMAT JSON) {statement.sql}".encode(), parameters).fetchone()
     assert row is not None
     return list(reading_nodes(row[0][0]["Plan"], "", is_repeated=False))
 
 
 def reading_nodes(plan: dict[str, Any], table: str, *, is_repeated: bool) -> Iterator[Node]:
-    """A bitmap of an index names no table: it is that of the step that reads the bitmap."""
+    """Return these nodes; a bitmap index scan gets its table from the node above."""
     table = plan.get("Relation Name", table)
     kind: str = plan["Node Type"]
     if kind == "Bitmap Index Scan" or ("Relation Name" in plan and kind.endswith("Scan")):
@@ -289,12 +289,12 @@ def reading_nodes(plan: dict[str, Any], table: str, *, is_repeated: bool) -> Ite
 
 
 def indexes(nodes: list[Node]) -> set[str]:
-    """The indexes that a plan uses."""
+    """Return the indexes that a plan uses."""
     return {node.index_name for node in nodes if node.index_name is not None}
 
 
 def read_whole(nodes: list[Node], *tables: str) -> list[Node]:
-    """The steps that read one of these tables from its beginning to its end."""
+    """Return the nodes that read one of these tables completely."""
     return [node for node in nodes if node.kind == "Seq Scan" and node.table in tables]
 
 
@@ -311,7 +311,7 @@ PAST_CASES = {
         {"gateway_id": GATEWAY, "before_id": None, "limit": 50},
         {"gateway_events_gateway_id_id_idx"},
     ),
-    "history.FIND_EVENTS, behind": Case(
+    "history.FIND_EVENTS, after": Case(
         history.FIND_EVENTS,
         {"gateway_id": GATEWAY, "before_id": 100_000, "limit": 50},
         {"gateway_events_gateway_id_id_idx"},
@@ -361,11 +361,11 @@ def batched(which: GatewayFilter) -> Mapping[str, object]:
     return {**which.parameters(HOLDERS), "batch_rows": bulk_updates.BATCH_ROWS}
 
 
-# What no index answers takes one pass over each table at most, and the count beside it.
+# Filters without an index read each table at most once, and once more for the count.
 ONE_PASS: dict[str, tuple[Query[Any], Mapping[str, object]]] = {
     **{
-        f"{sort}{', behind' if after else ''}": (
-            gateway_lists.page(sort, LIVE.conditions, "behind" if after else "first"),
+        f"{sort}{', after' if after else ''}": (
+            gateway_lists.page(sort, LIVE.conditions, "after" if after else "first"),
             gateway_lists.page_parameters(
                 PageStart(after=(after, GATEWAY)) if after else PageStart(), 50, LIVE
             ),
@@ -417,7 +417,7 @@ def test_gateways_are_found_by_their_indexes(crowded: psycopg.Connection, name: 
 
 @pytest.mark.req("DB-04")
 @pytest.mark.parametrize("name", PAST_CASES)
-def test_the_past_of_a_gateway_is_found_by_its_index(crowded: psycopg.Connection, name: str) -> None:
+def test_the_history_of_a_gateway_is_found_by_its_index(crowded: psycopg.Connection, name: str) -> None:
     case = PAST_CASES[name]
     nodes = explain(crowded, case.statement, case.parameters)
     assert indexes([node for node in nodes if node.table in PAST]) >= case.indexes
@@ -435,7 +435,7 @@ def test_the_stream_of_events_is_read_from_its_index(crowded: psycopg.Connection
 
 @pytest.mark.req("DB-04")
 @pytest.mark.parametrize("sort", typing.get_args(GatewaySort))
-def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection, sort: GatewaySort) -> None:
+def test_a_rare_state_is_found_by_its_index(crowded: psycopg.Connection, sort: GatewaySort) -> None:
     rare = GatewayFilter(states=("auth_failed",))
     for statement, parameters in (
         (
@@ -453,7 +453,7 @@ def test_a_state_that_is_rare_is_found_by_its_index(crowded: psycopg.Connection,
 @pytest.mark.req("DB-04")
 @pytest.mark.parametrize("sort", typing.get_args(GatewaySort))
 @pytest.mark.parametrize("lost", [[], [WorkerLiveness(SMALL_WORKER, is_live=False)]])
-def test_what_nobody_knows_of_is_found_by_the_worker_that_is_lost(
+def test_unknown_gateways_are_found_by_their_lost_worker(
     crowded: psycopg.Connection, sort: GatewaySort, lost: list[WorkerLiveness]
 ) -> None:
     for statement, parameters in (
@@ -485,13 +485,13 @@ def test_the_status_of_each_of_a_page_is_found_by_its_keys(
 
 @pytest.mark.req("DB-04")
 @pytest.mark.parametrize("name", ONE_PASS)
-def test_what_no_index_answers_takes_one_pass(crowded: psycopg.Connection, name: str) -> None:
+def test_a_filter_without_an_index_takes_one_pass(crowded: psycopg.Connection, name: str) -> None:
     nodes = explain(crowded, *ONE_PASS[name])
     for table in LARGE:
-        # A bitmap of an index is no pass over the table.
+        # A bitmap index scan does not read the table.
         of_table = [node for node in nodes if node.table == table and node.kind != "Bitmap Index Scan"]
         assert len([node for node in of_table if not node.is_repeated]) <= 1, of_table
-        # What is looked up row by row is looked up by its key.
+        # Single rows are looked up by key.
         assert all((node.index_name or "").endswith("_pkey") for node in of_table if node.is_repeated)
     assert not [node for node in nodes if node.table == "workers" and node.is_repeated]
 
@@ -507,7 +507,7 @@ def test_factories_are_found_by_their_indexes(many_factories: psycopg.Connection
 
 @pytest.mark.req("DB-04")
 def test_gateways_are_counted_without_reading_them(crowded: psycopg.Connection) -> None:
-    """Those that are asked for all the time are not even counted."""
+    """Frequent totals are read from counters."""
     for which in (LIVE, OF_FACTORY):
         nodes = explain(crowded, gateway_lists.count(which.conditions), which.parameters())
         assert {node.table for node in nodes} == {"gateway_counts"}
@@ -521,7 +521,7 @@ def test_gateways_are_counted_without_reading_them(crowded: psycopg.Connection) 
 
 
 @pytest.mark.req("DB-04")
-def test_all_of_a_factory_are_found_without_reading_the_others(crowded: psycopg.Connection) -> None:
+def test_gateways_of_a_factory_are_found_without_reading_others(crowded: psycopg.Connection) -> None:
     nodes = explain(crowded, gateway_lists.id_batches(OF_FACTORY.conditions), batched(OF_FACTORY))
     assert any((name or "").startswith("gateways_live_factory_id_") for name in indexes(nodes))
     assert read_whole(nodes, "gateways") == []
@@ -529,7 +529,7 @@ def test_all_of_a_factory_are_found_without_reading_the_others(crowded: psycopg.
 
 @pytest.mark.req("DB-04")
 def test_factories_can_be_counted_without_reading_them(many_factories: psycopg.Connection) -> None:
-    """They could be: the index is there. Rows are so short that it is no smaller than the table itself."""
+    """The index exists, but PostgreSQL prefers the table, whose rows are as short."""
     with many_factories.transaction(force_rollback=True):
         many_factories.execute("SET LOCAL enable_seqscan = off")
         (node,) = explain(many_factories, factory_lists.count(("live",)), EVERY_FACTORY.parameters())
@@ -547,9 +547,9 @@ def test_a_worker_finds_its_gateways_by_index(crowded: psycopg.Connection) -> No
 
 @pytest.mark.req("DB-04")
 def test_a_worker_with_5000_gateways_finds_them_by_index(crowded: psycopg.Connection) -> None:
-    """Where a worker holds every twentieth gateway, one pass over gateways is cheaper than 5,000 look-ups.
+    """For every twentieth gateway, one pass over gateways is cheaper than 5,000 look-ups.
 
-    How many the worker holds is read from the index in any case.
+    The worker's number of gateways is still read from the index.
     """
     nodes = explain(crowded, active_gateways.FIND_ACTIVE, {"worker_id": WORKER, "ids": None})
     assert "gateway_connections_worker_id_epoch_idx" in indexes(nodes)
@@ -558,10 +558,10 @@ def test_a_worker_with_5000_gateways_finds_them_by_index(crowded: psycopg.Connec
 
 
 @pytest.mark.req("DB-04")
-def test_a_worker_that_looks_for_changes_reads_what_changed_and_nothing_else(
+def test_a_worker_polling_for_changes_reads_only_changed_rows(
     crowded: psycopg.Connection,
 ) -> None:
-    # As of the transaction that filled the tables, nothing has changed since.
+    # Nothing has changed since the transaction that filled the tables.
     newest = crowded.execute("SELECT max(modified_xid)::text::bigint + 1 FROM gateways").fetchone()
     assert newest is not None
     for query in (active_gateways.FIND_WATERMARK, active_gateways.FIND_CHANGED):
@@ -571,8 +571,8 @@ def test_a_worker_that_looks_for_changes_reads_what_changed_and_nothing_else(
 
 
 @pytest.mark.req("DB-04")
-def test_a_claim_looks_at_one_gateway_after_the_other(crowded: psycopg.Connection) -> None:
-    """So that the next one goes on where it ended, and no statistics are needed to plan it."""
+def test_a_claim_reads_gateways_one_by_one_in_index_order(crowded: psycopg.Connection) -> None:
+    """So the next claim continues where it ended, and the plan needs no statistics."""
     claim = {
         **QUEUED.parameters(),
         "worker_id": WORKER,
