@@ -176,7 +176,7 @@ def test_a_login_that_works_over_tls(bench: Bench, tmp_path: Path) -> None:
     assert statuses(reply) == ["ok"] * 6
 
 
-def test_a_certificate_of_a_stranger(bench: Bench, tmp_path: Path) -> None:
+def test_a_certificate_of_an_unknown_authority(bench: Bench, tmp_path: Path) -> None:
     context = Authority("stranger").issue(tmp_path / "gateway.pem")
     with Site.start(["AP-1"], credentials=Credentials(EMAIL, PASSWORD), ssl_context=context) as site:
         reply = bench.api.call("POST", "/api/gateways/test", login(site.url("AP-1")))
@@ -192,7 +192,7 @@ def test_a_certificate_of_a_stranger(bench: Bench, tmp_path: Path) -> None:
         pytest.param("ws://169.254.169.254:5000", ("connect", "address_denied"), id="denied"),
     ],
 )
-def test_a_host_that_is_not_reached(bench: Bench, url: str, expected: tuple[str, str]) -> None:
+def test_an_unreachable_host(bench: Bench, url: str, expected: tuple[str, str]) -> None:
     assert failure(bench.api.call("POST", "/api/gateways/test", login(url))) == expected
 
 
@@ -212,7 +212,7 @@ def test_a_closed_port(bench: Bench) -> None:
         pytest.param(Fault.ERROR_SUBSCRIBE, {}, ("subscribe", "subscribe_rejected"), id="subscribe"),
     ],
 )
-def test_a_gateway_that_refuses(
+def test_a_gateway_that_rejects_the_upgrade(
     bench: Bench, site: Site, fault: Fault, options: dict[str, Any], expected: tuple[str, str]
 ) -> None:
     gateway = site.gateway("AP-1")
@@ -237,7 +237,7 @@ def test_a_wrong_password(bench: Bench, site: Site) -> None:
         pytest.param(Fault.SILENT_LOGIN, ("login", "login_timeout"), id="login"),
     ],
 )
-def test_a_gateway_that_stalls_takes_no_longer_than_a_trial_may(
+def test_a_stalling_gateway_exceeds_no_test_timeout(
     bench: Bench, site: Site, tmp_path: Path, fault: Fault, expected: tuple[str, str]
 ) -> None:
     """The worker itself would wait for 6 s in each step."""
@@ -252,7 +252,7 @@ def test_a_gateway_that_stalls_takes_no_longer_than_a_trial_may(
 
 
 @pytest.mark.parametrize("body", [{}, None])
-def test_what_is_stored(bench: Bench, site: Site, body: object) -> None:
+def test_a_test_of_stored_settings(bench: Bench, site: Site, body: object) -> None:
     gateway = site.gateway("AP-1")
     stored = store(bench, gateway.url)
     reply = bench.api.call("POST", f"/api/gateways/{stored}/test", body)
@@ -260,7 +260,7 @@ def test_what_is_stored(bench: Bench, site: Site, body: object) -> None:
     assert gateway.logins == 1
 
 
-def test_overrides(bench: Bench, site: Site) -> None:
+def test_a_test_with_overrides(bench: Bench, site: Site) -> None:
     first, second = site.gateways
     second.credentials = Credentials("other@example.com", "other")
     stored = store(bench, first.url)
@@ -288,7 +288,7 @@ def test_a_stored_password_does_not_leave_tls(bench: Bench, site: Site) -> None:
     assert bench.leftovers() == 0
 
 
-def test_the_live_session_stays_as_it_is(
+def test_the_live_session_is_undisturbed(
     server_admin: psycopg.Connection, server_url: str, site: Site, tmp_path: Path
 ) -> None:
     gateway = site.gateway("AP-1")
@@ -324,12 +324,12 @@ def test_the_live_session_stays_as_it_is(
         ({**login("ws://gateway"), "name": "Press hall"}, {"name"}),
     ],
 )
-def test_a_body_that_is_not_valid(bench: Bench, body: object, fields: set[str]) -> None:
+def test_an_invalid_body(bench: Bench, body: object, fields: set[str]) -> None:
     reply = bench.api.call("POST", "/api/gateways/test", body)
     assert (reply.status, reply.error["code"], set(reply.fields)) == (400, "VALIDATION_ERROR", fields)
 
 
-def test_what_can_not_be_tested(bench: Bench) -> None:
+def test_gateways_that_cannot_be_tested(bench: Bench) -> None:
     nobody = f"/api/gateways/{uuid4()}/test"
     assert bench.api.call("POST", nobody).error["code"] == "GATEWAY_NOT_FOUND"
     assert bench.api.call("POST", nobody, {"url": None}).fields == ["url"]
@@ -341,7 +341,7 @@ def test_what_can_not_be_tested(bench: Bench) -> None:
     assert bench.api.call("POST", f"/api/gateways/{stored}/test").error["code"] == "GATEWAY_NOT_FOUND"
 
 
-def test_a_few_at_once_and_no_more(bench: Bench, site: Site, calls: ThreadPoolExecutor) -> None:
+def test_concurrent_connection_tests_are_limited(bench: Bench, site: Site, calls: ThreadPoolExecutor) -> None:
     gateway = site.gateway("AP-1")
     gateway.fault(Fault.SILENT_LOGIN)
     waiting = [begin(calls, bench.api, gateway) for _ in range(CONNECTION_TESTS_PER_WORKER)]
@@ -353,12 +353,12 @@ def test_a_few_at_once_and_no_more(bench: Bench, site: Site, calls: ThreadPoolEx
     assert bench.api.call("POST", "/api/gateways/test", login(gateway.url)).json["ok"]
 
 
-def test_without_a_worker(start_api: Callable[..., ApiServer]) -> None:
+def test_a_test_without_a_worker(start_api: Callable[..., ApiServer]) -> None:
     reply = start_api().call("POST", "/api/gateways/test", login("ws://127.0.0.1:9"))
     assert (reply.status, reply.error["code"]) == (503, "NO_WORKER")
 
 
-def test_a_worker_that_dies(
+def test_a_test_whose_worker_dies(
     start_api: Callable[..., ApiServer],
     database_url: str,
     site: Site,
@@ -382,7 +382,7 @@ def test_a_worker_that_dies(
         assert connection.execute("SELECT FROM connection_tests").fetchall() == []
 
 
-def test_an_api_that_ends_keeps_nobody_waiting(
+def test_a_stopping_api_answers_waiting_requests(
     bench: Bench, site: Site, calls: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
     gateway = site.gateway("AP-1")
@@ -397,7 +397,7 @@ def test_an_api_that_ends_keeps_nobody_waiting(
     gateway.drop()
 
 
-def test_a_database_that_falls_silent_is_waited_for_once(
+def test_a_silent_database_is_waited_for_once(
     own_postgres: EmbeddedPostgres, site: Site, calls: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
     gateway = site.gateway("AP-1")
@@ -425,7 +425,7 @@ def echo(peer: Peer) -> None:
     peer.receive()
 
 
-def test_the_password_shows_nowhere(
+def test_the_password_is_shown_nowhere(
     start_api: Callable[..., ApiServer],
     database_url: str,
     site: Site,

@@ -80,7 +80,7 @@ def follow(api: ApiServer, cursor: str, count: int, wait: int = 5, **query: obje
     return told, cursor
 
 
-def test_what_happens_is_told_once_and_in_order(api: ApiServer, database: psycopg.Connection) -> None:
+def test_events_are_returned_once_and_in_order(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     first, second = api.gateway(factory_id, "CTC-1"), api.gateway(factory_id, "CTC-2")
     happen(database, first, "before")
@@ -107,7 +107,7 @@ def test_what_happens_is_told_once_and_in_order(api: ApiServer, database: psycop
     assert follow(api, cursor, 1)[0] == ["gone"], "also of what is deleted"
 
 
-def test_what_happened_in_a_factory_stays_there_when_the_gateway_moves(
+def test_events_stay_with_their_factory_when_the_gateway_moves(
     api: ApiServer, database: psycopg.Connection
 ) -> None:
     here, there = api.factory()["id"], api.factory()["id"]
@@ -135,7 +135,7 @@ def visible(database: psycopg.Connection) -> int:
 
 
 @pytest.mark.parametrize("first_to_write", ["first to commit", "last to commit"])
-def test_transactions_that_overlap_miss_nothing(
+def test_overlapping_transactions_lose_no_event(
     api: ApiServer, database: psycopg.Connection, first_to_write: str
 ) -> None:
     """Ids are drawn in another order than transactions begin or commit: whichever, each is told once."""
@@ -159,7 +159,7 @@ def test_transactions_that_overlap_miss_nothing(
     assert messages(part(api, cursor)) == []
 
 
-def test_many_writers_and_readers_agree(api: ApiServer, database: psycopg.Connection) -> None:
+def test_many_writers_and_readers_see_the_same_events(api: ApiServer, database: psycopg.Connection) -> None:
     """What is read while it is written, part by part, is what was written, each once."""
     gateway = api.gateway(api.factory()["id"])
     cursor = part(api)["cursor"]
@@ -184,7 +184,7 @@ def test_many_writers_and_readers_agree(api: ApiServer, database: psycopg.Connec
     assert row == (len(told),)
 
 
-def test_a_factory_is_followed_alone(api: ApiServer, database: psycopg.Connection) -> None:
+def test_the_events_of_one_factory_can_be_followed(api: ApiServer, database: psycopg.Connection) -> None:
     here, there = (api.gateway(api.factory()["id"], name) for name in ("HERE", "THERE"))
     cursor = part(api, factory_id=here["factory_id"])["cursor"]
     happen(database, there, "other")
@@ -201,7 +201,7 @@ def test_a_factory_is_followed_alone(api: ApiServer, database: psycopg.Connectio
 
 
 @pytest.mark.req("API-05", "FACTORY-08")
-def test_what_makes_no_sense_is_refused(api: ApiServer) -> None:
+def test_invalid_parameters_are_rejected(api: ApiServer) -> None:
     cursor = part(api)["cursor"]
     listed = base64.urlsafe_b64encode(bytes(24) + b"\xff" * 8).decode().rstrip("=")
     for query, field in (
@@ -215,7 +215,7 @@ def test_what_makes_no_sense_is_refused(api: ApiServer) -> None:
     assert api.call("POST", "/api/events").status == 405
 
 
-def test_what_was_pruned_is_said_not_to_be_known(api: ApiServer, database: psycopg.Connection) -> None:
+def test_pruned_events_are_reported_as_unknown(api: ApiServer, database: psycopg.Connection) -> None:
     gateway = api.gateway(api.factory()["id"])
     old = part(api)["cursor"]
     happen(database, gateway, "first", "second")
@@ -241,7 +241,7 @@ def usable(api: ApiServer) -> str:
     return cursor if ask(api, cursor).status == 200 else ""
 
 
-def test_a_cursor_of_another_server_is_no_good(api: ApiServer) -> None:
+def test_a_cursor_of_another_server_is_rejected(api: ApiServer) -> None:
     """As after a restoration, or after a standby took over: transactions are counted anew."""
     decoded = bytearray(base64.urlsafe_b64decode(part(api)["cursor"] + "=="))
     decoded[10] ^= 1
@@ -286,7 +286,7 @@ def is_refused(reply: Reply) -> bool:
     return True
 
 
-def test_who_waits_hears_at_once_and_holds_nothing(
+def test_a_waiting_request_is_answered_immediately_and_holds_no_connection(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
     """With a single connection in the pool others are served meanwhile."""
@@ -300,7 +300,7 @@ def test_who_waits_hears_at_once_and_holds_nothing(
         assert [messages(one.result(LIMIT_S)) for one in waiting] == [["new"], ["new"]]
 
 
-def test_who_is_woken_by_what_others_follow_keeps_its_place(
+def test_a_request_woken_by_other_events_keeps_its_slot(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
     """Whoever else would like to wait meanwhile."""
@@ -322,14 +322,14 @@ def test_who_is_woken_by_what_others_follow_keeps_its_place(
         assert messages(waiting.result(LIMIT_S)) == ["mine"]
 
 
-def test_waiting_ends_with_its_time(api: ApiServer) -> None:
+def test_waiting_ends_with_its_timeout(api: ApiServer) -> None:
     cursor = part(api)["cursor"]
     assert timed(api, cursor, 1) >= 1
     answer = part(api, cursor, wait=1)
     assert answer == {"data": [], "cursor": cursor, "has_more": False}
 
 
-def test_a_stop_ends_waits_at_once(start_api: Callable[..., ApiServer]) -> None:
+def test_a_stop_ends_waits_immediately(start_api: Callable[..., ApiServer]) -> None:
     api = start_api(MAX_WAITING_REQUESTS="1")
     cursor = part(api)["cursor"]
     with ThreadPoolExecutor(2) as pool:
@@ -340,7 +340,7 @@ def test_a_stop_ends_waits_at_once(start_api: Callable[..., ApiServer]) -> None:
     assert "Traceback" not in api.log_path.read_text()
 
 
-def test_who_stops_lets_nobody_ask_again_and_again(start_api: Callable[..., ApiServer]) -> None:
+def test_a_stopping_api_starts_no_new_waits(start_api: Callable[..., ApiServer]) -> None:
     """Who waits is answered; on the connections that are left a first wait is told when to come back."""
     api = start_api(MAX_WAITING_REQUESTS="1")
     cursor = part(api)["cursor"]
@@ -359,7 +359,7 @@ def test_who_stops_lets_nobody_ask_again_and_again(start_api: Callable[..., ApiS
     assert api.process.wait(STOP_LIMIT_S) == 0
 
 
-def test_hundreds_wait_and_all_hear_while_others_are_served(
+def test_hundreds_of_waiting_requests_are_answered_while_others_are_served(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
     api = start_api()
@@ -379,7 +379,7 @@ def test_hundreds_wait_and_all_hear_while_others_are_served(
         assert {tuple(messages(json.load(answer))) for answer in answers} == {("new",)}
 
 
-def test_a_crowd_leaves_connections_for_others_whether_or_not_it_has_cursors(
+def test_many_followers_leave_database_connections_for_others(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
     """Nobody can read transitions for a while, so that whoever looks for them holds a connection."""

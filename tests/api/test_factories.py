@@ -16,7 +16,7 @@ FIELDS = {
 
 
 @pytest.mark.req("FACTORY-01", "FACTORY-03", "FACTORY-09")
-def test_a_created_factory_is_where_its_location_says(api: ApiServer) -> None:
+def test_a_created_factory_is_found_at_its_location(api: ApiServer) -> None:
     reply = api.call(
         "POST", "/api/factories", {"name": "Mühle", "timezone": "Europe/Paris", "metadata": {"a": 1}}
     )
@@ -33,7 +33,7 @@ def test_a_created_factory_is_where_its_location_says(api: ApiServer) -> None:
 
 
 @pytest.mark.req("FACTORY-01")
-def test_a_factory_needs_no_more_than_a_name(api: ApiServer) -> None:
+def test_a_factory_requires_only_a_name(api: ApiServer) -> None:
     factory = api.factory(name="n" * 200)
     assert (factory["timezone"], factory["metadata"]) == ("UTC", {})
 
@@ -57,7 +57,7 @@ def test_a_list_is_ordered_by_name_then_id_and_paged_by_offset(api: ApiServer) -
 
 
 @pytest.mark.req("FACTORY-02")
-def test_a_cursor_walks_the_whole_list_even_when_rows_go_meanwhile(api: ApiServer) -> None:
+def test_a_cursor_walks_the_whole_list_despite_deletions(api: ApiServer) -> None:
     made = [api.factory(name=f"Mill {number % 3} ☃") for number in range(7)]
     expected = [row["id"] for row in sorted(made, key=lambda row: (row["name"], row["id"]))]
     page = api.call("GET", "/api/factories?limit=3").json
@@ -109,7 +109,7 @@ def test_a_page_has_20_rows_unless_asked_otherwise(api: ApiServer, database: psy
         ("state=connected", "state"),
     ],
 )
-def test_a_query_that_makes_no_sense_is_refused(api: ApiServer, query: str, field: str) -> None:
+def test_an_invalid_query_is_rejected(api: ApiServer, query: str, field: str) -> None:
     reply = api.call("GET", f"/api/factories?{query}")
     assert (reply.status, reply.error["code"]) == (400, "VALIDATION_ERROR")
     assert reply.fields == [field]
@@ -189,7 +189,7 @@ def test_a_deleted_factory_is_gone_with_its_gateways(api: ApiServer, database: p
         ("x", ["body"]),
     ],
 )
-def test_every_mistake_in_a_body_is_named(api: ApiServer, body: object, fields: list[str]) -> None:
+def test_every_error_in_a_body_is_reported(api: ApiServer, body: object, fields: list[str]) -> None:
     reply = api.call("POST", "/api/factories", body)
     assert (reply.status, reply.error["code"]) == (400, "VALIDATION_ERROR")
     assert reply.fields == fields
@@ -210,7 +210,7 @@ def test_metadata_may_be_16_levels_deep_and_no_deeper(api: ApiServer) -> None:
 
 @pytest.mark.req("FACTORY-08", "API-05")
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_an_id_that_names_nothing_is_404_and_one_that_is_none_is_400(api: ApiServer, method: str) -> None:
+def test_an_unknown_id_is_404_and_a_malformed_one_400(api: ApiServer, method: str) -> None:
     body: dict[str, object] | None = {} if method in {"PUT", "PATCH"} else None
     missing = api.call(method, f"/api/factories/{NOBODY}", body)
     assert (missing.status, missing.error["code"]) == (404, "FACTORY_NOT_FOUND")

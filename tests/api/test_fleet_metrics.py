@@ -58,13 +58,13 @@ def test_it_counts_the_fleet(start_api: Callable[..., ApiServer], database_url: 
     assert len([name for name, _ in series if name == "millgate_fleet_gateways"]) == STATES
 
 
-def test_without_a_gateway_all_is_zero(api: ApiServer) -> None:
+def test_without_gateways_all_metrics_are_zero(api: ApiServer) -> None:
     series = read(api)
     assert value(series, "fleet_factories_down") == 0
     assert value(series, "fleet_gateways", state="unknown") == 0
 
 
-def test_without_its_database_it_says_so_and_nothing_stale(
+def test_without_its_database_it_shows_that_and_no_stale_values(
     start_api: Callable[..., ApiServer], own_postgres: EmbeddedPostgres
 ) -> None:
     api = start_api(own_postgres.url())
@@ -78,7 +78,7 @@ def test_without_its_database_it_says_so_and_nothing_stale(
     wait_until(lambda: value(read(api), "fleet_workers") == 0, 20, "the fleet to be read again")
 
 
-def test_a_pool_that_is_exhausted_is_no_database_that_is_away(
+def test_an_exhausted_pool_does_not_count_as_a_database_outage(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
     api = start_api(DB_POOL_MAX="1", DB_POOL_TIMEOUT_S="0.2")

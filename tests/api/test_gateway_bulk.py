@@ -74,7 +74,7 @@ def test_a_factory_is_disconnected_and_connected(api: ApiServer, database: psyco
     assert wishes == (3,), "wanted, not wanted, wanted: availability knows"
 
 
-def test_what_is_in_a_state_is_wanted_otherwise(api: ApiServer, database: psycopg.Connection) -> None:
+def test_gateways_in_a_state_can_be_changed(api: ApiServer, database: psycopg.Connection) -> None:
     here, there = api.factory()["id"], api.factory()["id"]
     with ExitStack() as sessions:
         live, lost = worker(api, sessions, "60 s"), worker(api, sessions, "60 s")
@@ -102,7 +102,7 @@ def test_what_is_in_a_state_is_wanted_otherwise(api: ApiServer, database: psycop
 
 @pytest.mark.req("STATUS-02", "STATUS-03", "API-05")
 @pytest.mark.parametrize("word", ["connect", "disconnect"])
-def test_a_wish_for_many_says_which(api: ApiServer, word: str) -> None:
+def test_a_bulk_change_requires_a_selection(api: ApiServer, word: str) -> None:
     factory_id = api.factory()["id"]
     api.gateway(factory_id)
     before = api.call("GET", "/api/gateways").body
@@ -125,7 +125,7 @@ def test_a_wish_for_many_says_which(api: ApiServer, word: str) -> None:
 
 
 @pytest.mark.req("API-05")
-def test_more_than_one_statement_takes_are_changed_together(
+def test_a_change_of_several_batches_is_one_transaction(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
     api = start_api()

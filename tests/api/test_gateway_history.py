@@ -64,7 +64,7 @@ def availability(api: ApiServer, gateway: dict[str, Any], **query: str) -> dict[
     return answer
 
 
-def test_transitions_are_told_newest_first_page_by_page(api: ApiServer, database: psycopg.Connection) -> None:
+def test_transitions_are_listed_newest_first_in_pages(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     gateway, other = api.gateway(factory_id, "CTC-1"), api.gateway(factory_id, "CTC-2")
     states = ["connecting", "authenticating", "connected", "disconnecting", "disconnected"]
@@ -93,7 +93,7 @@ def test_transitions_are_told_newest_first_page_by_page(api: ApiServer, database
 
 
 @pytest.mark.req("API-05", "FACTORY-08")
-def test_what_makes_no_sense_is_refused(api: ApiServer, database: psycopg.Connection) -> None:
+def test_invalid_parameters_are_rejected(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     gateway, other = api.gateway(factory_id, "CTC-1"), api.gateway(factory_id, "CTC-2")
     for one in (gateway, other):
@@ -127,7 +127,7 @@ def test_what_makes_no_sense_is_refused(api: ApiServer, database: psycopg.Connec
 
 @pytest.mark.req("GATEWAY-05", "FACTORY-08")
 @pytest.mark.parametrize("what", ["events", "availability"])
-def test_of_what_is_not_there_nothing_is_told(api: ApiServer, what: str) -> None:
+def test_an_unknown_gateway_has_no_history(api: ApiServer, what: str) -> None:
     gateway = api.gateway(api.factory()["id"])
     api.call("DELETE", f"/api/gateways/{gateway['id']}")
     for gateway_id in (gateway["id"], NOBODY):
@@ -259,7 +259,7 @@ def test_only_wanted_time_counts(api: ApiServer) -> None:
     assert (past["wanted_seconds"], past["availability"], past["outages"]["count"]) == (0, None, 0)
 
 
-def test_the_word_of_a_lost_worker_counts_for_nothing(api: ApiServer, database: psycopg.Connection) -> None:
+def test_reports_of_a_lost_worker_do_not_count(api: ApiServer, database: psycopg.Connection) -> None:
     gateway = api.gateway(api.factory()["id"])
     created_ago(database, gateway, 1000)
     record(database, gateway, [(900, "disconnected", "connected")])
@@ -281,7 +281,7 @@ def test_the_word_of_a_lost_worker_counts_for_nothing(api: ApiServer, database: 
     assert answer["outages"]["count"] == 1, "the one before it was first connected"
 
 
-def test_what_was_pruned_is_said_not_to_be_known(api: ApiServer, database: psycopg.Connection) -> None:
+def test_pruned_events_are_reported_as_unknown(api: ApiServer, database: psycopg.Connection) -> None:
     gateway = api.gateway(api.factory()["id"])
     created_ago(database, gateway, 80_000)
     record(database, gateway, [(70_000, "disconnected", "connected"), (50_000, "connected", "retrying"),

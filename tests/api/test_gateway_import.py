@@ -118,9 +118,7 @@ def test_ten_thousand_gateways_take_seconds(
     assert count(database) == MAX_ROWS
 
 
-def test_a_row_becomes_what_a_request_would_have_made_of_it(
-    api: ApiServer, database: psycopg.Connection
-) -> None:
+def test_an_imported_row_equals_a_created_gateway(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     full = gateway_body(
         factory_id, "CTC-2", name='Hall "B",\nnorth', password=" ünicode, secret ", model="M",
@@ -148,14 +146,14 @@ def test_a_row_becomes_what_a_request_would_have_made_of_it(
     assert wishes == (3,), "availability counts from the import on"
 
 
-def test_empty_lines_are_no_rows(api: ApiServer, database: psycopg.Connection) -> None:
+def test_empty_lines_are_skipped(api: ApiServer, database: psycopg.Connection) -> None:
     first, second = rows(api.factory()["id"], 2)
     reply = send(api, b"\n" + as_json_lines([first]) + b" \r\n\n" + as_json_lines([second]).strip())
     assert [row["line"] for row in reply.json["data"]] == [2, 5]
     assert count(database) == 2
 
 
-def test_every_mistake_is_told_with_its_line(api: ApiServer, database: psycopg.Connection) -> None:
+def test_every_error_is_reported_with_its_line(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     api.gateway(factory_id, "TAKEN")
     gone = api.factory()["id"]
@@ -190,7 +188,7 @@ def test_every_mistake_is_told_with_its_line(api: ApiServer, database: psycopg.C
     assert count(database) == 1, "all or nothing"
 
 
-def test_a_csv_file_says_what_it_is_about(api: ApiServer, database: psycopg.Connection) -> None:
+def test_csv_errors_are_reported_with_line_and_field(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     valid = gateway_body(factory_id, "CTC-1")
     header, row = as_csv([valid]).splitlines()
@@ -223,7 +221,7 @@ def test_a_csv_file_says_what_it_is_about(api: ApiServer, database: psycopg.Conn
 
 
 @pytest.mark.req("API-05")
-def test_what_is_no_file_is_refused(api: ApiServer) -> None:
+def test_an_invalid_file_is_rejected(api: ApiServer) -> None:
     factory_id = api.factory()["id"]
     one = as_json_lines(rows(factory_id, 1))
     assert send(api, b"").fields == ["body"]
@@ -242,7 +240,7 @@ def test_what_is_no_file_is_refused(api: ApiServer) -> None:
 
 
 @pytest.mark.req("API-05")
-def test_a_file_has_bounds(api: ApiServer, database: psycopg.Connection) -> None:
+def test_a_file_has_limits(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     too_many = as_json_lines(rows(factory_id, MAX_ROWS + 1))
     too_long = as_json_lines([gateway_body(factory_id, "CTC-1", name="x" * MAX_LINE_CHARACTERS)])
@@ -288,7 +286,9 @@ def test_half_a_file_imports_nothing(api: ApiServer, database: psycopg.Connectio
     assert count(database) == 0
 
 
-def test_what_comes_between_takes_the_whole_import_back(api: ApiServer, database: psycopg.Connection) -> None:
+def test_a_concurrent_conflict_rolls_the_whole_import_back(
+    api: ApiServer, database: psycopg.Connection
+) -> None:
     """Another transaction takes a gateway_id after the check, and commits while the import waits for it."""
     factory_id = api.factory()["id"]
     api.gateway(factory_id, "CTC-0")
@@ -307,7 +307,7 @@ def test_what_comes_between_takes_the_whole_import_back(api: ApiServer, database
     assert count(database) == 1
 
 
-def test_a_few_imports_at_once(start_api: Callable[..., ApiServer], database_url: str) -> None:
+def test_concurrent_imports_are_limited(start_api: Callable[..., ApiServer], database_url: str) -> None:
     api = start_api()
     body = as_json_lines(rows(api.factory()["id"], 1))
     with ThreadPoolExecutor(2) as pool, psycopg.connect(database_url) as locking:
@@ -331,7 +331,7 @@ def waiting_for_gateways(database: psycopg.Connection) -> int:
     return int(row[0])
 
 
-def test_files_that_do_not_arrive_keep_nobody_from_importing(api: ApiServer) -> None:
+def test_stalled_uploads_block_no_other_import(api: ApiServer) -> None:
     with ExitStack() as opened:
         for _ in range(4):
             slow = opened.enter_context(socket.create_connection(("127.0.0.1", api.port), 10))
@@ -370,7 +370,7 @@ def test_no_connection_is_held_while_passwords_are_sealed(database_url: str) -> 
     assert in_use == [0] * 20
 
 
-def test_no_password_gets_into_the_log(start_api: Callable[..., ApiServer]) -> None:
+def test_no_password_is_logged(start_api: Callable[..., ApiServer]) -> None:
     api = start_api(LOG_LEVEL="debug")
     factory_id = api.factory()["id"]
     send(api, as_csv(rows(factory_id, 3)), CSV)
@@ -380,9 +380,7 @@ def test_no_password_gets_into_the_log(start_api: Callable[..., ApiServer]) -> N
     assert PASSWORD not in api.log_path.read_text()
 
 
-def test_a_stop_lets_an_import_come_to_its_end(
-    start_api: Callable[..., ApiServer], database_url: str
-) -> None:
+def test_a_stop_waits_for_a_running_import(start_api: Callable[..., ApiServer], database_url: str) -> None:
     """It may take 30 s: here 9, each statement within its own limit."""
     api = start_api()
     body = as_json_lines(rows(api.factory()["id"], 3000))

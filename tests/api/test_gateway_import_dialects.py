@@ -65,7 +65,7 @@ def test_separators_and_line_ends_are_recognized(api: ApiServer, separator: str,
     assert refusals(send(api, wrong.encode(), CSV)) == [("lines.5.gateway_id", "missing")]
 
 
-def test_a_file_may_say_which_separator_it_has(api: ApiServer) -> None:
+def test_a_file_may_declare_its_separator(api: ApiServer) -> None:
     factory_id = api.factory()["id"]
     for number, (first, separator) in enumerate(
         [
@@ -99,7 +99,7 @@ def test_a_file_may_say_which_separator_it_has(api: ApiServer) -> None:
         ("iso8859-15", b"", "ISO-8859-15"),
     ],
 )
-def test_encodings_are_recognized_or_named(
+def test_encodings_are_recognized_or_declared(
     api: ApiServer, encoding: str, mark: bytes, charset: str | None
 ) -> None:
     factory_id = api.factory()["id"]
@@ -108,7 +108,7 @@ def test_encodings_are_recognized_or_named(
     assert imported(send(api, mark + text.encode(encoding), kind)) == [(2, "CTC-é1"), (4, "CTC-é2")]
 
 
-def test_an_encoding_that_is_not_named_is_one_mistake(api: ApiServer, database: psycopg.Connection) -> None:
+def test_an_undeclared_encoding_is_one_error(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     text = table(factory_id, *(f"CTC-{number}" for number in range(50)), separator=";")
     field, kind, message = only_mistake(send(api, text.encode("cp1252"), CSV))
@@ -130,7 +130,7 @@ def test_an_encoding_that_is_not_named_is_one_mistake(api: ApiServer, database: 
         database.execute("DELETE FROM gateways")
 
 
-def test_an_unknown_separator_is_one_mistake(api: ApiServer) -> None:
+def test_an_unknown_separator_is_one_error(api: ApiServer) -> None:
     factory_id = api.factory()["id"]
     for separator in (":", " ", "^", "\x1f"):
         text = table(factory_id, *(f"CTC-{number}" for number in range(5)), separator=separator)
@@ -139,7 +139,7 @@ def test_an_unknown_separator_is_one_mistake(api: ApiServer) -> None:
         assert "semicolon" in message
 
 
-def test_rows_without_anything_are_no_rows(api: ApiServer) -> None:
+def test_rows_of_empty_cells_are_skipped(api: ApiServer) -> None:
     factory_id = api.factory()["id"]
     for separator, first in ((",", "A"), (";", "B"), ("\t", "C")):
         empty = separator * 5
@@ -159,7 +159,7 @@ def test_rows_without_anything_are_no_rows(api: ApiServer) -> None:
     assert send(api, b";;;\r\n;;;\r\n", CSV).fields == ["body"]
 
 
-def test_empty_columns_at_the_end_are_passed_over(api: ApiServer) -> None:
+def test_trailing_empty_columns_are_skipped(api: ApiServer) -> None:
     factory_id = api.factory()["id"]
     header, first = ",".join(NAMES), row_of(factory_id, "CTC-1")
     text = f"{header},,\n{first},,\n{row_of(factory_id, 'CTC-2')}\n{row_of(factory_id, 'CTC-3')},,, ,\n"
@@ -171,7 +171,7 @@ def test_empty_columns_at_the_end_are_passed_over(api: ApiServer) -> None:
     assert wrong == [("lines.2", "csv_cells"), ("lines.3", "csv_cells"), ("lines.4", "csv_cells")]
 
 
-def test_a_header_is_read_as_people_write_it(api: ApiServer) -> None:
+def test_header_names_are_normalized(api: ApiServer) -> None:
     factory_id = api.factory()["id"]
     header = 'Factory ID , GATEWAY_ID,"Name",\xa0url,E-Mail,Password,Firmware-Version'
     text = f"{header}\n{row_of(factory_id, 'CTC-1')},1.2\n"
@@ -184,7 +184,7 @@ def test_a_header_is_read_as_people_write_it(api: ApiServer) -> None:
     assert refusals(send(api, twice.encode(), CSV)) == [("lines.1.name", "repeated")]
 
 
-def test_cells_are_read_as_spreadsheets_write_them(api: ApiServer, database: psycopg.Connection) -> None:
+def test_spreadsheet_cells_are_normalized(api: ApiServer, database: psycopg.Connection) -> None:
     factory_id = api.factory()["id"]
     header = ",".join([*NAMES, "model", "metadata"])
     cells = [
@@ -202,7 +202,7 @@ def test_cells_are_read_as_spreadsheets_write_them(api: ApiServer, database: psy
     assert count(database) == 1
 
 
-def test_a_password_is_taken_as_it_is(api: ApiServer, database: psycopg.Connection) -> None:
+def test_a_password_is_taken_unchanged(api: ApiServer, database: psycopg.Connection) -> None:
     """What it is sealed into has its length: 38 bytes and as many as it has itself."""
     factory_id = api.factory()["id"]
     for number, password in enumerate([" a ", '="b"', "\xa0", "e\u0301", "\u200b"]):
@@ -218,7 +218,7 @@ def test_a_password_is_taken_as_it_is(api: ApiServer, database: psycopg.Connecti
     "kind",
     ["text/tab-separated-values", "application/csv", "application/vnd.ms-excel", "TEXT/CSV; header=present"],
 )
-def test_tables_go_by_many_names(api: ApiServer, kind: str) -> None:
+def test_csv_has_several_media_types(api: ApiServer, kind: str) -> None:
     factory_id = api.factory()["id"]
     assert send(api, table(factory_id, "CTC-1", separator="\t").encode(), kind).status == 201
     refused = send(api, b"x", "application/octet-stream")
@@ -260,7 +260,7 @@ PIECES = [
 @example('"' * 150_001, "utf-8", 0, "utf-8")
 @example(HEADER + "," * 200_000, "utf-8", 0, "utf-8")
 @example("\x00", "utf-8", 0, "utf-8")
-def test_any_bytes_are_a_file_or_have_mistakes(text: str, encoding: str, cut: int, declared: str) -> None:
+def test_any_bytes_are_a_file_or_have_errors(text: str, encoding: str, cut: int, declared: str) -> None:
     body = text.encode(encoding, "surrogatepass" if encoding.startswith("utf") else "replace")
     body = body[: len(body) - cut]
     for read, line_end in ((read_csv, ""), (read_json_lines, "\n")):
@@ -272,7 +272,7 @@ def test_any_bytes_are_a_file_or_have_mistakes(text: str, encoding: str, cut: in
             assert 1 <= int(told["field"].split(".")[1]) <= lines
 
 
-def test_a_header_may_follow_rows_without_anything(api: ApiServer) -> None:
+def test_a_header_may_follow_rows_of_empty_cells(api: ApiServer) -> None:
     factory_id = api.factory()["id"]
     text = "sep=^\n^^^\n\n" + table(factory_id, "CTC-1", separator="^")
     assert imported(send(api, text.encode(), CSV)) == [(5, "CTC-1")]

@@ -47,7 +47,7 @@ def status_of(api: ApiServer, gateway: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.req("STATUS-01")
-def test_a_gateway_that_no_worker_holds_is_disconnected_and_says_why(api: ApiServer) -> None:
+def test_a_gateway_without_a_worker_is_disconnected_with_a_reason(api: ApiServer) -> None:
     gateway = api.gateway(api.factory()["id"])
     status = status_of(api, gateway)
     assert set(status) == FIELDS
@@ -63,7 +63,9 @@ def test_a_gateway_that_no_worker_holds_is_disconnected_and_says_why(api: ApiSer
 
 
 @pytest.mark.req("STATUS-01")
-def test_a_status_is_true_only_while_its_worker_is_live(api: ApiServer, database: psycopg.Connection) -> None:
+def test_a_status_is_valid_only_while_its_worker_is_live(
+    api: ApiServer, database: psycopg.Connection
+) -> None:
     gateway = api.gateway(api.factory()["id"])
     worker_id = hold(database, gateway["id"], database.info.backend_pid)
     status = status_of(api, gateway)
@@ -86,7 +88,7 @@ def test_a_status_is_true_only_while_its_worker_is_live(api: ApiServer, database
 
 
 @pytest.mark.req("STATUS-02", "STATUS-03")
-def test_what_an_operator_wants_stays_wanted_and_can_be_said_twice(
+def test_connect_and_disconnect_are_durable_and_idempotent(
     api: ApiServer, database: psycopg.Connection
 ) -> None:
     gateway = api.gateway(api.factory()["id"])
@@ -109,7 +111,7 @@ def test_what_an_operator_wants_stays_wanted_and_can_be_said_twice(
 
 
 @pytest.mark.req("STATUS-02")
-def test_a_request_to_connect_is_told_to_the_workers(api: ApiServer) -> None:
+def test_a_request_to_connect_notifies_workers(api: ApiServer) -> None:
     gateway = api.gateway(api.factory()["id"])
     with psycopg.connect(api.database_url, autocommit=True) as listener:
         listener.execute("LISTEN gateways_changed")
@@ -119,7 +121,7 @@ def test_a_request_to_connect_is_told_to_the_workers(api: ApiServer) -> None:
 
 
 @pytest.mark.req("STATUS-02", "STATUS-03", "API-05")
-def test_a_wish_takes_no_other_words(api: ApiServer) -> None:
+def test_connect_accepts_no_body_or_query(api: ApiServer) -> None:
     gateway = api.gateway(api.factory()["id"])
     for wish in ("connect", "disconnect"):
         path = f"/api/gateways/{gateway['id']}/{wish}"

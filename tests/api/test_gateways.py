@@ -13,7 +13,7 @@ FIELDS = {
 
 
 @pytest.mark.req("GATEWAY-01", "GATEWAY-03", "GATEWAY-09")
-def test_a_created_gateway_is_where_its_location_says(api: ApiServer) -> None:
+def test_a_created_gateway_is_found_at_its_location(api: ApiServer) -> None:
     factory = api.factory()
     body = gateway_body(factory["id"], model="CTC-9", firmware_version="1.2", metadata={"hall": 3})
     reply = api.call("POST", "/api/gateways", body)
@@ -78,7 +78,7 @@ def test_gateways_are_listed_by_page_by_cursor_and_by_factory(api: ApiServer) ->
 
 
 @pytest.mark.req("GATEWAY-02")
-def test_the_filter_finds_nothing_in_a_factory_that_is_not_there(api: ApiServer) -> None:
+def test_the_filter_finds_nothing_in_an_unknown_factory(api: ApiServer) -> None:
     factory = api.factory()
     api.gateway(factory["id"])
     api.call("DELETE", f"/api/factories/{factory['id']}")
@@ -132,7 +132,7 @@ def test_an_update_that_fails_changes_nothing(api: ApiServer) -> None:
 
 
 @pytest.mark.req("GATEWAY-05")
-def test_a_deleted_gateway_is_gone_and_its_name_is_free(api: ApiServer) -> None:
+def test_a_deleted_gateway_is_not_found_and_its_identifier_is_free(api: ApiServer) -> None:
     factory = api.factory()
     gateway = api.gateway(factory["id"], "CTC-1")
     path = f"/api/gateways/{gateway['id']}"
@@ -174,9 +174,7 @@ def test_a_deleted_gateway_is_gone_and_its_name_is_free(api: ApiServer) -> None:
         ],
     ],
 )  # fmt: skip
-def test_a_mistake_is_named_and_what_was_sent_is_not_repeated(
-    api: ApiServer, field: str, value: object
-) -> None:
+def test_an_error_names_the_field_without_its_value(api: ApiServer, field: str, value: object) -> None:
     factory = api.factory()
     body = gateway_body(factory["id"], password="marker-password") | {field: value}
     created = api.call("POST", "/api/gateways", body)
@@ -199,7 +197,7 @@ def test_a_mistake_is_named_and_what_was_sent_is_not_repeated(
         "ws://host/" + "p" * 1990,
     ],
 )
-def test_any_websocket_url_of_a_host_is_taken(api: ApiServer, url: str) -> None:
+def test_any_websocket_url_with_a_host_is_accepted(api: ApiServer, url: str) -> None:
     assert api.gateway(api.factory()["id"], url=url)["url"] == url
 
 
@@ -211,7 +209,7 @@ def test_a_password_may_have_1024_characters_of_any_kind(api: ApiServer) -> None
 
 
 @pytest.mark.req("API-05", "GATEWAY-07")
-def test_every_mistake_is_named_and_a_field_that_is_not_ours_is_refused(api: ApiServer) -> None:
+def test_every_error_is_reported_and_unknown_fields_are_rejected(api: ApiServer) -> None:
     reply = api.call(
         "POST", "/api/gateways", {"desired_state": "disconnected", "password": "x", "id": NOBODY}
     )

@@ -20,7 +20,7 @@ OTHER_KEY = base64.b64encode(b"x" * 32).decode()
 
 
 @pytest.mark.req("API-01", "API-02")
-def test_it_serves_on_its_port_and_says_that_it_lives(api: ApiServer) -> None:
+def test_it_serves_on_its_port_and_is_healthy(api: ApiServer) -> None:
     reply = api.call("GET", "/api/health")
     assert (reply.status, reply.json) == (200, {"status": "ok"})
     assert api.call("HEAD", "/api/health").status == 200
@@ -82,7 +82,7 @@ def test_a_bad_setting_stops_the_start_with_one_line(
 
 
 @pytest.mark.req("CRYPTO-03")
-def test_a_key_that_is_not_the_stored_one_is_noticed_at_start(
+def test_a_wrong_key_is_detected_at_the_start(
     start_api: Callable[..., ApiServer], tmp_path: Path, database_url: str
 ) -> None:
     start_api().stop()
@@ -93,7 +93,7 @@ def test_a_key_that_is_not_the_stored_one_is_noticed_at_start(
 
 
 @pytest.mark.req("API-01")
-def test_a_port_that_is_taken_is_one_line(tmp_path: Path, database_url: str) -> None:
+def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path, database_url: str) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -102,7 +102,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path, database_url: str) -> 
 
 
 @pytest.mark.req("REPO-01")
-def test_each_process_has_a_pool_of_its_own_that_ends_with_it(
+def test_each_process_has_its_own_pool_that_ends_with_it(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
     def connections(watcher: psycopg.Connection) -> int:
@@ -122,7 +122,7 @@ def test_each_process_has_a_pool_of_its_own_that_ends_with_it(
         wait_until(lambda: connections(watcher) == 0, 2, "the end of all connections")
 
 
-def test_a_setting_without_a_meaning_is_taken_with_one_warning(start_api: Callable[..., ApiServer]) -> None:
+def test_an_obsolete_setting_is_accepted_with_one_warning(start_api: Callable[..., ApiServer]) -> None:
     api = start_api(API_THREADS="many", TRIAL_TIMEOUT_S="3", API_PROCESSES="2")
     assert api.call("GET", "/api/factories").status == 200
     warnings = [line["message"] for line in api.log_lines() if line["level"] == "warning"]
@@ -131,7 +131,7 @@ def test_a_setting_without_a_meaning_is_taken_with_one_warning(start_api: Callab
 
 
 @pytest.mark.req("API-02")
-def test_a_stop_is_not_held_up_by_connections_that_are_kept(start_api: Callable[..., ApiServer]) -> None:
+def test_a_stop_is_not_delayed_by_keepalive_connections(start_api: Callable[..., ApiServer]) -> None:
     """Nor by clients that have begun something and do not go on."""
     api = start_api()
     request = b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

@@ -84,7 +84,7 @@ def test_it_counts_for_all_processes_together(api: ApiServer, tmp_path: Path) ->
         assert answered(read(api), "/api/factories") == asked
 
 
-def test_a_route_is_one_label_whatever_is_asked_of_it(api: ApiServer) -> None:
+def test_a_route_has_one_label_for_all_its_paths(api: ApiServer) -> None:
     for number in range(5):
         api.call("GET", f"/api/factories/{number}")
         api.call("GET", f"/nothing/{number}")
@@ -151,7 +151,7 @@ def replace_a_process(api: ApiServer) -> None:
     wait_until(api.answers, 10, "an answer")
 
 
-def test_a_directory_that_vanishes_fails_no_request_and_is_made_anew(api: ApiServer, tmp_path: Path) -> None:
+def test_a_vanished_directory_fails_no_request_and_is_made_again(api: ApiServer, tmp_path: Path) -> None:
     assert answered(read(api), "/metrics") == 0
     for _ in range(2):
         [directory] = tmp_path.glob(f"{PREFIX}*")
@@ -165,7 +165,7 @@ def test_a_directory_that_vanishes_fails_no_request_and_is_made_anew(api: ApiSer
         assert [each.stat().st_mode & 0o077 for each in tmp_path.glob(f"{PREFIX}*")] == [0]
 
 
-def test_a_directory_in_which_nothing_can_be_kept_fails_no_request(api: ApiServer, tmp_path: Path) -> None:
+def test_an_unwritable_directory_fails_no_request(api: ApiServer, tmp_path: Path) -> None:
     [directory] = tmp_path.glob(f"{PREFIX}*")
     remove(directory)
     directory.write_text("A file of this name: nobody can make a directory.")
@@ -190,7 +190,7 @@ def test_without_a_directory_each_process_counts_for_itself(
     assert "each process answers /metrics for itself alone" in caplog.text
 
 
-def test_files_that_are_given_up_make_room_for_others_a_second_later(
+def test_writing_metrics_is_retried_a_second_after_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -206,9 +206,7 @@ def test_files_that_are_given_up_make_room_for_others_a_second_later(
     multiprocess_metrics.remove_directory()
 
 
-def test_a_directory_in_use_is_left_alone_by_who_cannot_see_its_processes(
-    api: ApiServer, tmp_path: Path
-) -> None:
+def test_a_directory_of_processes_in_another_namespace_is_left_alone(api: ApiServer, tmp_path: Path) -> None:
     alone = ("unshare", "--user", "--map-root-user", "--pid", "--fork")
     if subprocess.run([*alone, "true"], capture_output=True, timeout=10, check=False).returncode != 0:
         pytest.skip("no process ids of one's own to be had here")
@@ -225,7 +223,7 @@ def test_a_directory_in_use_is_left_alone_by_who_cannot_see_its_processes(
     assert answered(read(api), "/api/health") >= 1
 
 
-def test_it_wants_a_token_where_tokens_are_required(
+def test_metrics_need_a_token_where_tokens_are_required(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
     api = start_api(AUTH="required")
@@ -237,26 +235,26 @@ def test_it_wants_a_token_where_tokens_are_required(
     assert token not in str(series)
 
 
-def test_a_process_that_has_only_just_begun_is_left_out(api: ApiServer, tmp_path: Path) -> None:
+def test_a_process_with_an_empty_file_is_left_out(api: ApiServer, tmp_path: Path) -> None:
     [directory] = tmp_path.glob(f"{PREFIX}*")
     for kind in ("counter", "histogram", "gauge_livesum"):
         (directory / f"{kind}_999999999.db").touch()
     assert answered(read(api), "/api/health") >= 1
 
 
-def test_it_takes_nothing_that_it_does_not_know(api: ApiServer) -> None:
+def test_metrics_accept_no_unknown_parameters(api: ApiServer) -> None:
     assert api.call("GET", "/metrics?surprise=1").error["code"] == "VALIDATION_ERROR"
     assert api.call("POST", "/metrics").status == 405
 
 
-def test_a_client_that_leaves_without_its_answer_harms_nobody(api: ApiServer) -> None:
+def test_a_client_that_disconnects_early_affects_no_other(api: ApiServer) -> None:
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", api.port), 5) as client:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     assert read(api)
 
 
-def test_what_fails_beside_the_requests_ends_no_process(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_outside_requests_ends_no_process(caplog: pytest.LogCaptureFixture) -> None:
     worker = ApiWorker.__new__(ApiWorker)
     worker.tmp, worker.ppid, worker._stopping_since = SimpleNamespace(notify=lambda: None), os.getppid(), None
     worker.on_tick = Path("/nowhere").rmdir

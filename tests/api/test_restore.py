@@ -27,7 +27,7 @@ def listed(api: ApiServer, path: str) -> list[str]:
 
 
 @pytest.mark.req("GATEWAY-05")
-def test_a_restored_gateway_is_as_it_was(api: ApiServer) -> None:
+def test_a_restored_gateway_is_unchanged(api: ApiServer) -> None:
     gateway = api.gateway(api.factory()["id"], metadata={"a": 1})
     path = f"/api/gateways/{gateway['id']}"
     delete(api, "gateways", gateway)
@@ -44,7 +44,7 @@ def test_a_restored_gateway_is_as_it_was(api: ApiServer) -> None:
 
 
 @pytest.mark.req("LIFECYCLE-01")
-def test_workers_are_told_and_a_wish_stays(api: ApiServer) -> None:
+def test_a_restore_notifies_workers_and_keeps_the_desired_state(api: ApiServer) -> None:
     gateway = api.gateway(api.factory()["id"])
     api.call("POST", f"/api/gateways/{gateway['id']}/disconnect")
     delete(api, "gateways", gateway)
@@ -56,7 +56,7 @@ def test_workers_are_told_and_a_wish_stays(api: ApiServer) -> None:
 
 
 @pytest.mark.req("FACTORY-05", "FACTORY-06")
-def test_a_factory_comes_back_with_what_was_deleted_with_it_and_only_that(api: ApiServer) -> None:
+def test_a_restored_factory_brings_back_exactly_the_gateways_deleted_with_it(api: ApiServer) -> None:
     factory, other = api.factory(name="Goes"), api.factory(name="Stays")
     before, went, also = (api.gateway(factory["id"], f"CTC-{n}") for n in range(3))
     elsewhere = api.gateway(other["id"], "CTC-9")
@@ -81,7 +81,7 @@ def test_a_factory_comes_back_with_what_was_deleted_with_it_and_only_that(api: A
     assert restore(api, "gateways", went).status == 200
 
 
-def test_restoring_what_is_there_changes_nothing(api: ApiServer) -> None:
+def test_restoring_a_live_resource_changes_nothing(api: ApiServer) -> None:
     factory = api.factory()
     gateway = api.gateway(factory["id"])
     assert restore(api, "gateways", gateway).json == gateway
@@ -91,7 +91,7 @@ def test_restoring_what_is_there_changes_nothing(api: ApiServer) -> None:
     assert listed(api, "/api/gateways") == []
 
 
-def test_a_gateway_does_not_come_back_into_a_deleted_factory(api: ApiServer) -> None:
+def test_a_gateway_is_not_restored_into_a_deleted_factory(api: ApiServer) -> None:
     factory = api.factory()
     gateway = api.gateway(factory["id"])
     delete(api, "factories", factory)
@@ -101,7 +101,7 @@ def test_a_gateway_does_not_come_back_into_a_deleted_factory(api: ApiServer) -> 
 
 
 @pytest.mark.req("GATEWAY-01")
-def test_a_device_that_was_registered_anew_stands_in_the_way(api: ApiServer) -> None:
+def test_a_device_registered_again_prevents_the_restore(api: ApiServer) -> None:
     factory, other = api.factory(name="Goes"), api.factory(name="Stays")
     alone = api.gateway(other["id"], "CTC-0")
     with_it = [api.gateway(factory["id"], f"CTC-{n}") for n in (1, 2, 3)]
@@ -126,7 +126,7 @@ def test_a_device_that_was_registered_anew_stands_in_the_way(api: ApiServer) -> 
 @pytest.mark.parametrize(
     ("kind", "code"), [("factories", "FACTORY_NOT_FOUND"), ("gateways", "GATEWAY_NOT_FOUND")]
 )
-def test_a_restoration_that_makes_no_sense_is_refused(api: ApiServer, kind: str, code: str) -> None:
+def test_an_invalid_restore_is_rejected(api: ApiServer, kind: str, code: str) -> None:
     path = f"/api/{kind}/{NOBODY}/restore"
     missing = api.call("POST", path)
     assert (missing.status, missing.error["code"]) == (404, code)
@@ -138,7 +138,7 @@ def test_a_restoration_that_makes_no_sense_is_refused(api: ApiServer, kind: str,
 
 
 @pytest.mark.req("FACTORY-05", "FACTORY-06")
-def test_deleting_and_restoring_at_once_leaves_no_gateway_in_a_deleted_factory(
+def test_concurrent_deletes_and_restores_leave_no_gateway_in_a_deleted_factory(
     api: ApiServer, database: psycopg.Connection
 ) -> None:
     factory = api.factory()

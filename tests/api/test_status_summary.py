@@ -16,7 +16,7 @@ STATES = {
 
 
 @pytest.mark.req("STATUS-01")
-def test_numbers_are_those_of_the_statuses(api: ApiServer, database: psycopg.Connection) -> None:
+def test_the_summary_equals_the_statuses(api: ApiServer, database: psycopg.Connection) -> None:
     mill, plant = api.factory(name="Mill"), api.factory(name="Plant")
     empty, gone = api.factory(name="Empty"), api.factory(name="Gone")
     api.gateway(gone["id"], "CTC-gone")
@@ -51,7 +51,7 @@ def test_numbers_are_those_of_the_statuses(api: ApiServer, database: psycopg.Con
     assert datetime.fromisoformat(summary["as_of"]).utcoffset() is not None
 
 
-def test_factories_are_told_page_by_page_and_the_whole_each_time(api: ApiServer) -> None:
+def test_factories_are_paged_and_each_page_has_the_total(api: ApiServer) -> None:
     for number in range(3):
         api.gateway(api.factory(name=f"F{number}")["id"], f"CTC-{number}")
     page = api.call("GET", "/api/status/summary?limit=2").json
@@ -65,7 +65,7 @@ def test_factories_are_told_page_by_page_and_the_whole_each_time(api: ApiServer)
     assert api.call("GET", "/api/status/summary?offset=2").json["data"] == rest["data"]
 
 
-def test_without_anything_there_is_nothing(api: ApiServer) -> None:
+def test_an_empty_database_has_an_empty_summary(api: ApiServer) -> None:
     summary = api.call("GET", "/api/status/summary").json
     assert (summary["total"], summary["data"], set(summary["states"].values())) == (0, [], {0})
 
@@ -75,6 +75,6 @@ def test_without_anything_there_is_nothing(api: ApiServer) -> None:
     ("query", "field"),
     [("limit=0", "limit"), ("offset=x", "offset"), ("cursor=x", "cursor"), ("state=connected", "state")],
 )
-def test_a_query_that_makes_no_sense_is_refused(api: ApiServer, query: str, field: str) -> None:
+def test_an_invalid_query_is_rejected(api: ApiServer, query: str, field: str) -> None:
     reply = api.call("GET", f"/api/status/summary?{query}")
     assert (reply.status, reply.error["code"], reply.fields) == (400, "VALIDATION_ERROR", [field])

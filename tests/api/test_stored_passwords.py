@@ -65,7 +65,7 @@ SAME, FREE, CONFINED, WITHOUT_TLS, ELSEWHERE = PasswordMove
         ("ws://gateway", "ws://[::10.0.0.1]", ELSEWHERE),
     ],
 )
-def test_the_rule(
+def test_whether_a_new_url_may_take_the_password_along(
     stored: str, url: str, with_networks: PasswordMove, networks: str, *, only_this_machine: bool
 ) -> None:
     allowed = tuple(ip_network(text) for text in networks.split(",") if text)
@@ -174,7 +174,7 @@ def has_reason(code: str) -> Callable[[dict[str, Any]], bool]:
     ids=["host", "proxy"],
 )
 @pytest.mark.req("LIFECYCLE-02", "GATEWAY-04")
-def test_without_tokens_a_stored_password_leaves_no_api_that_the_network_reaches(
+def test_without_tokens_a_reachable_api_never_sends_a_stored_password_elsewhere(
     start_service: StartService, reachable: dict[str, str]
 ) -> None:
     service = start_service(AUTH="off", **reachable)
@@ -193,7 +193,7 @@ def is_connected(status: dict[str, Any]) -> bool:
 
 
 @pytest.mark.req("LIFECYCLE-02", "GATEWAY-04")
-def test_a_token_alone_sends_a_stored_password_nowhere(start_service: StartService) -> None:
+def test_a_token_alone_does_not_redirect_a_stored_password(start_service: StartService) -> None:
     service = start_service()
     path = service.register()
     first, second = service.site.gateways
@@ -223,7 +223,7 @@ def test_a_token_alone_sends_a_stored_password_nowhere(start_service: StartServi
 
 
 @pytest.mark.req("LIFECYCLE-02")
-def test_without_tokens_a_stored_password_goes_along_but_never_out_of_tls(
+def test_without_tokens_on_loopback_a_stored_password_moves_but_never_out_of_tls(
     start_service: StartService,
 ) -> None:
     service = start_service(AUTH="off")
@@ -262,7 +262,7 @@ def test_an_import_brings_its_passwords_and_moves_none(start_service: StartServi
 
 
 @pytest.mark.req("LIFECYCLE-02")
-def test_within_the_networks_a_stored_password_goes_along(start_service: StartService) -> None:
+def test_within_allowed_networks_a_stored_password_moves(start_service: StartService) -> None:
     service = start_service(LOOPBACK)
     path = service.register()
     second = service.site.gateways[1]
@@ -277,7 +277,7 @@ def test_within_the_networks_a_stored_password_goes_along(start_service: StartSe
 
 
 @pytest.mark.req("LIFECYCLE-02")
-def test_the_worker_judges_the_address_that_a_name_stands_for(start_service: StartService) -> None:
+def test_the_worker_checks_the_address_of_a_name(start_service: StartService) -> None:
     # To the API any name may be one of these networks; here `localhost` turns out not to be.
     service = start_service("192.0.2.0/24", worker_networks="")
     path = service.register()
@@ -308,7 +308,7 @@ def test_the_worker_judges_the_address_that_a_name_stands_for(start_service: Sta
 
 
 @pytest.mark.req("LIFECYCLE-02")
-def test_the_worker_refuses_a_name_outside_its_networks(start_service: StartService) -> None:
+def test_the_worker_rejects_a_name_outside_its_networks(start_service: StartService) -> None:
     service = start_service("192.0.2.0/24")
     path = service.register(url="ws://192.0.2.1:5000")
     second = service.site.gateways[1]

@@ -64,7 +64,7 @@ def test_without_a_worker_the_list_is_empty(api: ApiServer) -> None:
 
 
 @pytest.mark.req("STATUS-01")
-def test_a_worker_says_who_it_is_and_what_it_holds(
+def test_a_worker_shows_its_identity_and_its_gateways(
     api: ApiServer, workers: Workers, database: psycopg.Connection
 ) -> None:
     factory_id = api.factory()["id"]
@@ -135,7 +135,7 @@ def test_the_list_is_ordered_by_host_and_paged_as_others_are(api: ApiServer, wor
     ("query", "field"),
     [("limit=0", "limit"), ("offset=-1", "offset"), ("cursor=x", "cursor"), ("host=a", "host")],
 )
-def test_a_query_that_makes_no_sense_is_refused(api: ApiServer, query: str, field: str) -> None:
+def test_an_invalid_query_is_rejected(api: ApiServer, query: str, field: str) -> None:
     reply = api.call("GET", f"/api/workers?{query}")
     assert (reply.status, reply.error["code"], reply.fields) == (400, "VALIDATION_ERROR", [field])
 

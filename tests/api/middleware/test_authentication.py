@@ -94,12 +94,14 @@ def call_from(address: str, api: ApiServer, method: str, path: str, **headers: s
         ("required", "127.0.0.1", True),
     ],
 )
-def test_tokens_are_required_unless_only_this_machine_gets_in(auth: str, host: str, *, needed: bool) -> None:
+def test_tokens_are_required_unless_only_this_machine_has_access(
+    auth: str, host: str, *, needed: bool
+) -> None:
     assert requires_tokens(auth, host) is needed
     assert is_loopback(host) is (not requires_tokens("auto", host))
 
 
-def test_on_every_address_tokens_are_required_unless_it_says_otherwise(
+def test_on_a_public_address_tokens_are_required_by_default(
     start_api: Callable[..., ApiServer],
 ) -> None:
     assert start_api(HOST="0.0.0.0").call("GET", "/api/factories").status == 401  # noqa: S104
@@ -112,13 +114,13 @@ def test_on_every_address_tokens_are_required_unless_it_says_otherwise(
     ("method", "path"),
     [("GET", "/api/factories"), ("POST", "/api/gateways"), ("GET", "/api/nothing"), ("DELETE", "/nowhere")],
 )
-def test_without_a_token_there_is_nothing_to_see(locked: Locked, method: str, path: str) -> None:
+def test_without_a_token_every_request_gets_401(locked: Locked, method: str, path: str) -> None:
     reply = call_from("10.1.0.1", locked[0], method, path)
     assert (reply.status, reply.error["code"]) == (401, "UNAUTHORIZED")
     assert reply.headers["WWW-Authenticate"] == 'Bearer realm="millgate"'
 
 
-def test_every_route_wants_a_token_but_health(locked: Locked) -> None:
+def test_every_route_except_health_requires_a_token(locked: Locked) -> None:
     """Walks the routes themselves, so that a new one is held to it too."""
     config = ApiConfig.read(Environment({"DATABASE_URL": "postgresql:///none", "ENCRYPTION_KEY": KEY}))
     rules = list(create_app(config).url_map.iter_rules())
@@ -145,13 +147,13 @@ def test_every_route_wants_a_token_but_health(locked: Locked) -> None:
         "Bearer " + "x" * 3000,
     ],
 )
-def test_what_is_no_good_token_is_refused(locked: Locked, given: str) -> None:
+def test_an_invalid_token_is_rejected(locked: Locked, given: str) -> None:
     reply = call_from("10.3.0.1", locked[0], "GET", "/api/factories", Authorization=given)
     assert (reply.status, reply.error["code"]) == (401, "UNAUTHORIZED")
     assert reply.headers["WWW-Authenticate"] == 'Bearer realm="millgate", error="invalid_token"'
 
 
-def test_a_token_with_one_character_changed_is_refused(locked: Locked) -> None:
+def test_a_token_with_one_character_changed_is_rejected(locked: Locked) -> None:
     api, url = locked
     token = make_token(url, "changed", "write")
     assert api.call("GET", "/api/factories", headers=bearer(token)).status == 200
@@ -162,7 +164,7 @@ def test_a_token_with_one_character_changed_is_refused(locked: Locked) -> None:
         assert call_from("10.4.0.1", api, "GET", "/api/factories", **bearer(wrong)).status == 401
 
 
-def test_a_token_for_reading_reads_and_does_not_write(locked: Locked) -> None:
+def test_a_read_only_token_cannot_write(locked: Locked) -> None:
     api, url = locked
     read, write = make_token(url, "reader", "read"), make_token(url, "writer", "write")
     assert api.call("GET", "/api/factories", headers=bearer(read)).status == 200
@@ -178,7 +180,7 @@ def test_a_token_for_reading_reads_and_does_not_write(locked: Locked) -> None:
     assert api.call("DELETE", path, headers=bearer(write)).status == 204
 
 
-def test_a_revoked_token_ends_at_once_and_frees_its_name(locked: Locked) -> None:
+def test_a_revoked_token_is_rejected_immediately_and_its_name_is_free(locked: Locked) -> None:
     api, url = locked
     token = make_token(url, "leaver", "read")
     assert api.call("GET", "/api/factories", headers=bearer(token)).status == 200
@@ -188,7 +190,7 @@ def test_a_revoked_token_ends_at_once_and_frees_its_name(locked: Locked) -> None
 
 
 @pytest.mark.parametrize("is_woken", [True, False])
-def test_a_token_that_is_revoked_hears_no_more_by_a_request_that_waits(
+def test_a_waiting_request_returns_nothing_after_its_token_is_revoked(
     start_api: Callable[..., ApiServer], database_url: str, *, is_woken: bool
 ) -> None:
     api = start_api(AUTH="required", MAX_WAITING_REQUESTS="1")
@@ -220,7 +222,7 @@ def test_a_token_that_is_revoked_hears_no_more_by_a_request_that_waits(
     assert b"secret-state" not in reply.body
 
 
-def test_it_is_kept_as_a_hash_and_its_use_to_the_day(locked: Locked) -> None:
+def test_a_token_is_stored_as_a_hash_and_its_last_use_as_a_day(locked: Locked) -> None:
     api, url = locked
     token = make_token(url, "kept", "read")
     with psycopg.connect(url, autocommit=True) as connection:
@@ -245,7 +247,7 @@ def test_it_is_kept_as_a_hash_and_its_use_to_the_day(locked: Locked) -> None:
     assert secret.encode().hex() not in str(stored)
 
 
-def test_failures_are_limited_by_address_and_a_good_token_still_counts(locked: Locked) -> None:
+def test_failures_are_limited_by_address_but_a_valid_token_is_accepted(locked: Locked) -> None:
     api, url = locked
     token = make_token(url, "good", "read")
     replies: list[Reply] = []
@@ -260,7 +262,7 @@ def test_failures_are_limited_by_address_and_a_good_token_still_counts(locked: L
         assert call_from("10.6.0.1", api, "GET", path).status in {200, 503}
 
 
-def test_failures_are_logged_without_what_was_given(locked: Locked) -> None:
+def test_failures_are_logged_without_the_token(locked: Locked) -> None:
     api, url = locked
     token = make_token(url, "logged", "read")
     wrong = f"millgate_{'ab' * 16}_{'secret' * 7}x"
@@ -291,7 +293,7 @@ def test_health_is_open_and_readiness_is_brief_without_a_token(locked: Locked) -
         assert api.call("GET", "/api/health/ready", headers=bearer(token)).json["workers"] == 1
 
 
-def test_a_browser_may_ask_what_it_may_send(start_api: Callable[..., ApiServer]) -> None:
+def test_a_cors_preflight_needs_no_token(start_api: Callable[..., ApiServer]) -> None:
     api = start_api(AUTH="required", CORS_ORIGINS="https://plant.example.com")
     asked = {
         "Origin": "https://plant.example.com",
@@ -306,7 +308,7 @@ def test_a_browser_may_ask_what_it_may_send(start_api: Callable[..., ApiServer])
     assert refused.headers["Access-Control-Allow-Origin"] == "https://plant.example.com"
 
 
-def test_two_authorization_headers_are_not_one_good_one(locked: Locked) -> None:
+def test_two_authorization_headers_are_rejected(locked: Locked) -> None:
     api, url = locked
     token = make_token(url, "twice", "read")
     connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)
@@ -319,7 +321,7 @@ def test_two_authorization_headers_are_not_one_good_one(locked: Locked) -> None:
     connection.close()
 
 
-def test_the_commands_say_what_is_wrong_in_one_line(database_url: str) -> None:
+def test_the_commands_report_errors_in_one_line(database_url: str) -> None:
     token = make_token(database_url, "first", "write")
     for arguments in (
         ("create", "first", "read"),
@@ -362,5 +364,5 @@ def test_the_limiter_counts_an_address_and_forgets_the_oldest() -> None:
         ("rubbish" * 100, "unknown"),
     ],
 )
-def test_a_failure_is_counted_for_whoever_has_the_address(address: str, bucket: str) -> None:
+def test_failures_are_counted_by_address_or_ipv6_network(address: str, bucket: str) -> None:
     assert bucket_of(address) == bucket

@@ -110,7 +110,7 @@ def test_the_sessions_of_the_api_leave_notifying_to_the_change_notifier(
     assert told_until_now(listener) == 0, "once for all that was written"
 
 
-def test_what_is_pending_when_it_is_to_stop_is_told(database: Database, listener: psycopg.Connection) -> None:
+def test_pending_notifications_are_sent_at_the_stop(database: Database, listener: psycopg.Connection) -> None:
     change_notifier = ChangeNotifier(database, interval_s=NEVER_S)
     change_notifier.start()
     change_notifier.notify()
@@ -129,7 +129,7 @@ def test_an_idle_change_notifier_sends_nothing(database: Database, listener: psy
     assert told_until_now(listener) == 0
 
 
-def test_it_goes_on_when_the_database_comes_back(
+def test_the_change_notifier_recovers_with_the_database(
     database_url: str, listener: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "millgate.api")

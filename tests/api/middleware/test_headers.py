@@ -22,7 +22,7 @@ def test_every_answer_has_the_security_headers(api: ApiServer, path: str) -> Non
 
 
 @pytest.mark.req("API-04")
-def test_https_is_enforced_only_when_configured_and_nobody_can_claim_it(
+def test_https_is_enforced_only_when_configured_and_cannot_be_claimed(
     start_api: Callable[..., ApiServer],
 ) -> None:
     api = start_api(FORCE_HTTPS="true")

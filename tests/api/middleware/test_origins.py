@@ -74,7 +74,7 @@ def test_an_unknown_host_gets_421(api: ApiServer, method: str, path: str) -> Non
     "host",
     ["localhost", "LocalHost.:{port}", "127.0.0.1:{port}", "[::1]:{port}", "127.9.9.9", "[::ffff:127.0.0.1]"],
 )
-def test_this_machine_is_served_by_any_of_its_names(api: ApiServer, host: str) -> None:
+def test_every_name_of_this_machine_is_served(api: ApiServer, host: str) -> None:
     named = host.format(port=api.port)
     assert api.call("GET", "/api/factories", headers={"Host": named}).status == 200
     written = api.call(
@@ -83,7 +83,7 @@ def test_this_machine_is_served_by_any_of_its_names(api: ApiServer, host: str) -
     assert written.status == 201
 
 
-def test_what_is_listed_is_served(proxied: ApiServer) -> None:
+def test_listed_hosts_are_served(proxied: ApiServer) -> None:
     for host in (PUBLIC, f"{PUBLIC}.:443", "192.0.2.255:3000"):
         assert proxied.call("GET", "/api/factories", headers={"Host": host}).status == 200
     assert proxied.call("GET", "/api/factories", headers={"Host": "192.0.3.1"}).status == 421
@@ -129,7 +129,7 @@ def test_where_tokens_are_required_any_host_is_served(start_api: StartApi) -> No
         ("GET /api/health HTTP/1.0\r\nHost: evil.example", 421),
     ],
 )
-def test_a_request_names_one_host(api: ApiServer, head: str, status: int) -> None:
+def test_a_request_with_other_than_one_host_is_rejected(api: ApiServer, head: str, status: int) -> None:
     assert raw_status(api, head) == status
 
 
@@ -187,7 +187,7 @@ def assert_refused(reply: Reply) -> None:
         {"Sec-Fetch-Site": "none"},
     ],
 )
-def test_our_own_pages_and_programs_may_write(api: ApiServer, headers: Mapping[str, str]) -> None:
+def test_same_origin_pages_and_programs_may_write(api: ApiServer, headers: Mapping[str, str]) -> None:
     assert api.call("POST", "/api/factories", {"name": "x"}, headers=filled(headers, api)).status == 201
 
 
@@ -221,7 +221,7 @@ def test_a_listed_page_may_write_and_others_get_no_cors(proxied: ApiServer) -> N
     assert "Access-Control-Allow-Credentials" not in preflight.headers
 
 
-def test_behind_proxies_the_origin_is_what_they_say(proxied: ApiServer) -> None:
+def test_after_trusted_proxies_their_headers_give_the_origin(proxied: ApiServer) -> None:
     def write(origin: str, **headers: str) -> int:
         sent = {"Origin": origin, **{name.replace("_", "-"): value for name, value in headers.items()}}
         return proxied.call("POST", "/api/factories", {"name": "x"}, headers=sent).status
@@ -274,16 +274,14 @@ def test_origins(text: str, origin: object) -> None:
         ("ALLOWED_HOSTS", "10.0.0.1/8"),
     ],
 )
-def test_a_setting_that_is_none_stops_the_start(
-    name: str, value: str, database_url: str, tmp_path: Path
-) -> None:
+def test_an_invalid_setting_stops_the_start(name: str, value: str, database_url: str, tmp_path: Path) -> None:
     api = ApiServer(database_url, tmp_path / "api.log", {name: value})
     assert api.spawn().wait(20) == 1
     assert name in (tmp_path / "api.log").read_text()
 
 
 @pytest.mark.req("API-04")
-def test_https_is_a_redirect_that_keeps_the_write_and_only_to_ourselves(start_api: StartApi) -> None:
+def test_the_https_redirect_keeps_the_method_and_the_host(start_api: StartApi) -> None:
     api = start_api(FORCE_HTTPS="true", AUTH="required", ALLOWED_HOSTS=PUBLIC)
     for method, path in [("GET", "/api/factories?q=%C3%A4%26"), ("POST", "/api/factories"), ("PUT", "/a//b")]:
         for host in (PUBLIC, f"127.0.0.1:{api.port}"):
@@ -297,7 +295,7 @@ def test_https_is_a_redirect_that_keeps_the_write_and_only_to_ourselves(start_ap
     assert api.call("GET", "/", headers=headers).headers["Location"] == f"https://{PUBLIC}/"
 
 
-def test_what_is_redirected_is_not_done(start_api: StartApi) -> None:
+def test_a_redirected_request_has_no_effect(start_api: StartApi) -> None:
     api = start_api(FORCE_HTTPS="true", TRUSTED_PROXIES="1")
     secure = {"X-Forwarded-Proto": "https"}
     created = api.call("POST", "/api/factories", {"name": "x"}, headers=secure).json

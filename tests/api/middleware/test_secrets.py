@@ -15,7 +15,7 @@ OTHER = "canary-9c33aa01"
 
 
 @pytest.mark.req("GATEWAY-06", "GATEWAY-07", "CRYPTO-01")
-def test_a_password_is_nowhere_but_sealed(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+def test_a_password_is_stored_sealed_only(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     answers = []
     with ApiServer(own_postgres.url(), tmp_path / "api.log", {"LOG_LEVEL": "debug"}) as api:
         factory = api.factory()

@@ -90,7 +90,7 @@ def test_a_full_database_is_read_with_tokens_that_were_not_used_today(
 
 
 @pytest.mark.req("GATEWAY-08")
-def test_nobody_waits_for_a_note_that_is_held_up(database_url: str, tmp_path: Path) -> None:
+def test_no_request_waits_for_recording_a_tokens_use(database_url: str, tmp_path: Path) -> None:
     with (
         requiring_tokens(database_url, tmp_path / "api.log") as (api, token),
         psycopg.connect(database_url) as another,

@@ -35,7 +35,7 @@ def run(*command: str, **environment: str) -> str:
 
 @pytest.mark.req("QUAL-07")
 @pytest.mark.timeout(2 * LIMIT_S + 40)
-def test_a_generated_client_makes_the_walk_of_the_readme(
+def test_a_generated_client_runs_the_readmes_example(
     start_api: Callable[..., ApiServer], database_url: str, tmp_path: Path
 ) -> None:
     api = start_api(AUTH="required")

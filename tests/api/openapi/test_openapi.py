@@ -29,7 +29,7 @@ def application(**extra: str) -> Flask:
     return create_app(ApiConfig.read(Environment(values)))
 
 
-def test_every_route_says_what_it_does() -> None:
+def test_every_route_is_documented() -> None:
     app = application()
     mute = [
         rule.rule
@@ -59,14 +59,14 @@ def test_every_function_takes_what_its_operation_declares() -> None:
         assert get_type_hints(view) == {**wanted, "return": Response}, rule.endpoint
 
 
-def test_a_route_that_says_nothing_is_no_part_of_a_document() -> None:
+def test_an_undocumented_route_is_an_error() -> None:
     app = Flask("mute")
     app.add_url_rule("/mute", view_func=lambda: "nothing")
     with pytest.raises(ValueError, match="is not described"):
         build_openapi(app)
 
 
-def test_every_operation_has_a_name_of_its_own() -> None:
+def test_every_operation_has_a_unique_id() -> None:
     paths = build_openapi(application())["paths"]
     names = [operation["operationId"] for path in paths.values() for operation in path.values()]
     assert len(set(names)) == len(names) >= 20
@@ -77,7 +77,7 @@ def test_the_document_has_the_version_of_the_release() -> None:
     assert build_openapi(application())["info"]["version"] == __version__
 
 
-def test_what_any_request_may_meet_is_told() -> None:
+def test_common_errors_are_documented() -> None:
     document = build_openapi(application())
     shared = document["components"]["responses"]["MethodNotAllowed"]
     assert set(shared["headers"]) >= {"Allow", "X-Request-ID"}
@@ -93,14 +93,14 @@ def test_what_any_request_may_meet_is_told() -> None:
     assert len(overloaded) >= 20
 
 
-def test_the_document_is_served_to_all_and_only_when_it_is_news(api: ApiServer) -> None:
+def test_the_document_is_public_and_has_an_etag(api: ApiServer) -> None:
     reply = api.call("GET", "/api/openapi.json")
     assert (reply.status, reply.json["openapi"]) == (200, "3.1.1")
     again = api.call("GET", "/api/openapi.json", headers={"If-None-Match": reply.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_nothing_inline(api: ApiServer) -> None:
+def test_the_page_loads_nothing_external_and_nothing_inline(api: ApiServer) -> None:
     page = api.call("GET", "/api/docs")
     assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     text = page.body.decode()
@@ -126,17 +126,17 @@ def test_the_page_needs_nothing_from_elsewhere_and_nothing_inline(api: ApiServer
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "index.template.html", "..%2f__init__.py", "swagger-ui.js"])
-def test_of_the_package_only_what_the_page_needs_is_shown(api: ApiServer, name: str) -> None:
+def test_only_needed_files_of_the_package_are_served(api: ApiServer, name: str) -> None:
     assert api.call("GET", f"/api/docs/{name}").status == 404
 
 
 @pytest.mark.parametrize("path", ["/api/openapi.json", "/api/docs", "/api/docs/start.js"])
-def test_the_description_is_open_to_all(start_api: Callable[..., ApiServer], path: str) -> None:
+def test_the_description_needs_no_token(start_api: Callable[..., ApiServer], path: str) -> None:
     assert start_api(AUTH="required").call("GET", path).status == 200
 
 
 @pytest.mark.req("API-05")
-def test_the_document_says_whether_this_server_asks_for_tokens() -> None:
+def test_the_document_shows_whether_tokens_are_required() -> None:
     def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
         return [operation for path in document["paths"].values() for operation in path.values()]
 
@@ -163,7 +163,7 @@ def _examples(answer: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.req("API-04")
-def test_paths_begin_with_what_a_trusted_proxy_took_away(start_api: Callable[..., ApiServer]) -> None:
+def test_paths_begin_with_the_prefix_of_a_trusted_proxy(start_api: Callable[..., ApiServer]) -> None:
     api = start_api(TRUSTED_PROXIES="1")
     for sent, prefix in (
         ("/millgate", "/millgate"), ("/millgate/", "/millgate"), ("plants/north", "/plants/north"),
@@ -186,7 +186,7 @@ def test_paths_begin_with_what_a_trusted_proxy_took_away(start_api: Callable[...
     assert not re.search(r'(?:src|href)="/', page), "its links are relative"
 
 
-def test_nobody_else_says_where_paths_begin(api: ApiServer) -> None:
+def test_an_untrusted_prefix_is_ignored(api: ApiServer) -> None:
     claim = {"X-Forwarded-Prefix": "/millgate", "Script-Name": "/millgate"}
     location = api.call("POST", "/api/factories", {"name": "x"}, headers=claim).headers["Location"]
     assert location.startswith("/api/factories/")

@@ -30,7 +30,7 @@ def register_some(api: ApiServer, token: str) -> None:
 
 @pytest.mark.req("API-05", "API-06")
 @pytest.mark.timeout(LIMIT_S + 30)
-def test_the_api_is_as_it_is_described(
+def test_the_api_matches_its_description(
     server_admin: psycopg.Connection, server_url: str, tmp_path: Path
 ) -> None:
     extra = {"AUTH": "required", "TRUSTED_PROXIES": "1", "CONNECTION_TEST_TIMEOUT_S": "1"}

@@ -65,11 +65,11 @@ def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client_socket, name, MOMENT_S)
 
 
-def test_a_silent_connection_is_taken_for_gone(pair: Pair) -> None:
+def test_a_silent_connection_is_closed(pair: Pair) -> None:
     assert pair[0].recv(100) == b""
 
 
-def test_half_a_head_is_taken_for_gone_however_it_dribbles(pair: Pair) -> None:
+def test_a_partial_head_is_closed_even_if_it_dribbles(pair: Pair) -> None:
     ours, theirs = pair
     ours.begin_request()
     ours.end_request(keepalive_s=60)
@@ -94,7 +94,7 @@ def test_a_body_that_stalls_is_an_error(pair: Pair) -> None:
         ours.recv(100)
 
 
-def test_a_body_that_dribbles_has_an_end(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dribbling_body_is_limited(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_socket, "BODY_TIMEOUT_S", MOMENT_S)
     monkeypatch.setattr(client_socket, "STALL_TIMEOUT_S", 60)
     ours, theirs = pair
@@ -105,7 +105,7 @@ def test_a_body_that_dribbles_has_an_end(pair: Pair, monkeypatch: pytest.MonkeyP
         ours.recv(100)
 
 
-def test_a_response_that_nobody_takes_is_given_up(pair: Pair) -> None:
+def test_a_response_that_is_not_read_is_aborted(pair: Pair) -> None:
     ours, _ = pair
     ours.begin_request()
     ours.sendall(b"x" * 50_000_000)
@@ -113,7 +113,7 @@ def test_a_response_that_nobody_takes_is_given_up(pair: Pair) -> None:
         ours.end_request(60)
 
 
-def test_a_response_that_is_taken_bit_by_bit_goes_on(pair: Pair) -> None:
+def test_a_response_that_is_read_slowly_enough_continues(pair: Pair) -> None:
     """Each bit in time, and far less of it than is sent at once; the whole takes longer than that time."""
     ours, theirs = pair
     for side, option in ((ours, socket.SO_SNDBUF), (theirs, socket.SO_RCVBUF)):
@@ -135,7 +135,7 @@ def test_a_response_that_is_taken_bit_by_bit_goes_on(pair: Pair) -> None:
     taking.join()
 
 
-def test_a_response_that_is_taken_too_slowly_is_given_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_is_read_too_slowly_is_aborted(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """However small the bits are that are taken in time."""
     monkeypatch.setattr(client_socket, "LEAST_BYTES_A_SECOND", 100_000_000)
     ours, theirs = pair
@@ -154,7 +154,7 @@ def test_a_response_that_is_taken_too_slowly_is_given_up(pair: Pair, monkeypatch
     taking.kill()
 
 
-def test_who_has_waited_longest_gives_way_when_too_much_is_held(
+def test_the_longest_waiting_client_is_dropped_at_the_memory_limit(
     two_pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Responses that are not taken and bodies that do not go on are one account."""
@@ -181,7 +181,7 @@ def test_who_has_waited_longest_gives_way_when_too_much_is_held(
     assert client_socket.held.total == 0
 
 
-def test_a_head_that_does_not_go_on_gives_way_too(
+def test_a_stalled_head_is_dropped_at_the_memory_limit(
     two_pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_socket, "HEAD_TIMEOUT_S", 60)
@@ -212,7 +212,7 @@ def test_a_head_counts_until_its_request_is_answered(pair: Pair, monkeypatch: py
     assert client_socket.held.total == 0
 
 
-def test_the_rest_of_a_body_that_nobody_reads_is_no_head(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rest_of_an_unread_body_is_no_head(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_socket, "MAX_HEAD_BYTES", 1000)
     ours, theirs = pair
     ours.begin_request()
@@ -228,7 +228,7 @@ def test_the_rest_of_a_body_that_nobody_reads_is_no_head(pair: Pair, monkeypatch
         ours.recv(1001)
 
 
-def test_whoever_is_being_answered_gives_way_to_nobody(
+def test_a_client_being_answered_is_never_dropped(
     two_pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it asked for may be done already."""
@@ -246,7 +246,7 @@ def test_whoever_is_being_answered_gives_way_to_nobody(
     assert its_side.recv(100) == b"answer"
 
 
-def test_head_and_body_go_out_together(pair: Pair) -> None:
+def test_head_and_body_are_sent_together(pair: Pair) -> None:
     ours, theirs = pair
     ours.begin_request()
     ours.sendall(b"head ")
@@ -258,7 +258,7 @@ def test_head_and_body_go_out_together(pair: Pair) -> None:
     assert theirs.recv(100) == b"head body"
 
 
-def test_who_is_answered_and_closed_can_still_read_the_answer(pair: Pair) -> None:
+def test_a_client_can_read_the_response_after_the_close(pair: Pair) -> None:
     """Also with something unread, for which the system would take back what is on its way."""
     ours, theirs = pair
     theirs.sendall(b"x" * 10_000)

@@ -37,7 +37,7 @@ def test_a_factory_deleted_while_gateways_are_created_leaves_no_orphan(
 
 
 @pytest.mark.req("GATEWAY-01")
-def test_of_many_that_register_one_device_at_once_one_succeeds(api: ApiServer) -> None:
+def test_one_of_many_concurrent_registrations_of_a_device_succeeds(api: ApiServer) -> None:
     factory_id = api.factory()["id"]
 
     def create(_number: int) -> int:

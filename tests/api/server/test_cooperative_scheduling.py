@@ -37,11 +37,11 @@ def run(module: str, database_url: str) -> str:
 
 
 @pytest.mark.req("API-02")
-def test_no_request_keeps_a_process_from_its_other_clients(database_url: str) -> None:
+def test_no_request_blocks_its_process_for_long(database_url: str) -> None:
     measured = json.loads(run("tests.api.server.blocking_times", database_url))
     assert {name: longest for name, longest in measured.items() if longest > LONGEST_TURN_S} == {}, measured
 
 
 @pytest.mark.req("API-02")
-def test_what_waits_lets_the_others_go_on(database_url: str) -> None:
+def test_waiting_greenlets_let_others_run(database_url: str) -> None:
     run("tests.api.server.greenlets", database_url)

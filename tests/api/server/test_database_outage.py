@@ -13,7 +13,7 @@ UNSAFE = ("127.0.0.1", "SELECT", "psycopg", "Traceback", "millgate@", "port")
 
 
 @pytest.mark.req("GATEWAY-08", "API-02")
-def test_the_api_answers_safely_without_a_database_and_recovers_by_itself(
+def test_the_api_returns_errors_without_a_database_and_recovers(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     with ApiServer(own_postgres.url(), tmp_path / "api.log") as api:
@@ -51,7 +51,7 @@ ALONE = {"DB_POOL_TIMEOUT_S": "2"}
 
 
 @pytest.mark.req("GATEWAY-08")
-def test_a_restart_between_two_reads_is_not_seen_at_all(
+def test_a_database_restart_between_two_reads_causes_no_error(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     with ApiServer(own_postgres.url(), tmp_path / "api.log", ALONE) as api:
@@ -62,7 +62,9 @@ def test_a_restart_between_two_reads_is_not_seen_at_all(
 
 
 @pytest.mark.req("GATEWAY-08")
-def test_a_restart_before_a_write_is_not_seen_at_all(own_postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+def test_a_database_restart_before_a_write_causes_no_error(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
     """A write is not repeated: its connection has to be known as lost before it is sent."""
     with ApiServer(own_postgres.url(), tmp_path / "api.log", ALONE) as api:
         factory = api.factory()

@@ -91,7 +91,7 @@ def test_no_row_is_written_once_for_each_of_many_gateways(database_url: str) -> 
 
 @pytest.mark.req("API-02", "GATEWAY-08")
 @pytest.mark.parametrize("limits", [{}, {"DB_STATEMENT_TIMEOUT_S": "1"}])
-def test_a_statement_that_ran_out_of_time_says_so_and_has_changed_nothing(
+def test_a_statement_that_times_out_returns_an_error_and_changes_nothing(
     database_url: str, tmp_path: Path, limits: dict[str, str]
 ) -> None:
     """By the request's limit, or by the statement's."""

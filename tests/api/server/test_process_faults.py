@@ -66,9 +66,7 @@ def written_ids(url: str) -> set[str]:
 
 
 @pytest.mark.req("GATEWAY-08")
-def test_what_was_answered_2xx_is_there_after_a_process_of_the_api_is_killed(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_acknowledged_writes_survive_a_killed_api_process(database_url: str, tmp_path: Path) -> None:
     with ApiServer(database_url, tmp_path / "api.log", {"API_PROCESSES": "2"}) as api:
         assert api.process is not None
         master = api.process.pid
@@ -88,9 +86,7 @@ def test_what_was_answered_2xx_is_there_after_a_process_of_the_api_is_killed(
 
 
 @pytest.mark.req("GATEWAY-08")
-def test_what_was_answered_2xx_is_there_after_the_whole_api_is_killed(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_acknowledged_writes_survive_a_killed_api(database_url: str, tmp_path: Path) -> None:
     api = ApiServer(database_url, tmp_path / "api.log", {"API_PROCESSES": "2"})
     with api:
         assert api.process is not None
@@ -110,7 +106,7 @@ def test_what_was_answered_2xx_is_there_after_the_whole_api_is_killed(
 
 
 @pytest.mark.req("GATEWAY-08", "GATEWAY-07")
-def test_a_read_only_database_refuses_writes_safely_and_is_still_read(
+def test_a_read_only_database_rejects_writes_and_serves_reads(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     def set_read_only(word: str) -> None:
@@ -151,7 +147,7 @@ def test_a_read_only_database_refuses_writes_safely_and_is_still_read(
 
 
 @pytest.mark.req("GATEWAY-08", "API-02")
-def test_a_frozen_database_never_keeps_a_request_waiting(
+def test_a_frozen_database_never_blocks_a_request_for_long(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     """Its system goes on confirming what it receives, so that TCP sees nothing wrong."""
@@ -189,7 +185,7 @@ def test_a_frozen_database_never_keeps_a_request_waiting(
 
 
 @pytest.mark.req("GATEWAY-08", "API-02")
-def test_requests_that_a_frozen_database_holds_keep_nobody_else_waiting(
+def test_requests_blocked_by_a_frozen_database_delay_no_other(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     """Five times as many as connections: each has its error in time, and health answers meanwhile."""
@@ -216,7 +212,7 @@ def test_requests_that_a_frozen_database_holds_keep_nobody_else_waiting(
 
 
 @pytest.mark.req("GATEWAY-08")
-def test_who_would_wait_for_the_database_in_vain_is_told_to_come_back(
+def test_requests_beyond_the_database_queue_get_503_with_retry_after(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     """Beyond so many that wait for a connection: at once, and not as if the database were away."""
@@ -238,7 +234,7 @@ def test_who_would_wait_for_the_database_in_vain_is_told_to_come_back(
 
 
 @pytest.mark.req("GATEWAY-08")
-def test_with_the_settings_that_ship_a_silent_database_costs_a_request_less_than_5_s(
+def test_with_default_settings_a_silent_database_costs_a_request_less_than_5_s(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     with ApiServer(own_postgres.url(), tmp_path / "api.log", {"DB_POOL_TIMEOUT_S": ""}) as api:

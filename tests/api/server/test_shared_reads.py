@@ -42,7 +42,7 @@ def joined(watch: EventFeed, what: str) -> int:
     return 0 if future is None else len(future._condition._waiters)
 
 
-def test_a_crowd_reads_once_and_who_comes_later_reads_again(watch: EventFeed) -> None:
+def test_concurrent_readers_share_one_read_and_later_ones_read_again(watch: EventFeed) -> None:
     read = Read()
     with ThreadPoolExecutor(CROWD) as pool:
         results = [pool.submit(watch.read_once, "here", read, LIMIT_S) for _ in range(CROWD)]
@@ -52,7 +52,7 @@ def test_a_crowd_reads_once_and_who_comes_later_reads_again(watch: EventFeed) ->
     assert watch.read_once("here", read, LIMIT_S) == "read 2"
 
 
-def test_what_a_read_raises_is_raised_for_all_who_share_it(watch: EventFeed) -> None:
+def test_an_error_of_a_read_is_raised_for_all_who_share_it(watch: EventFeed) -> None:
     read = Read(DatabaseUnavailableError("away"))
     with ThreadPoolExecutor(5) as pool:
         results = [pool.submit(watch.read_once, "here", read, LIMIT_S) for _ in range(5)]
@@ -62,7 +62,7 @@ def test_what_a_read_raises_is_raised_for_all_who_share_it(watch: EventFeed) -> 
     assert not watch._reads
 
 
-def test_other_places_take_turns_and_say_so_when_none_comes(watch: EventFeed) -> None:
+def test_reads_from_other_positions_take_turns_and_time_out(watch: EventFeed) -> None:
     read = Read()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(watch.read_once, "here", read, LIMIT_S)

@@ -74,7 +74,7 @@ def quick(api: ApiServer) -> None:
 
 
 @pytest.mark.req("API-02")
-def test_who_does_not_finish_a_head_is_given_up(api: ApiServer, sockets: Connect) -> None:
+def test_a_client_that_does_not_finish_a_head_is_disconnected(api: ApiServer, sockets: Connect) -> None:
     begun = {"nothing": b"", "half a line": b"GET /api/he", "half a head": HEALTH[:-2]}
     clients = [sockets(api) for _ in range(SLOW) for _ in begun]
     for client, part in zip(clients, list(begun.values()) * SLOW, strict=True):
@@ -106,7 +106,7 @@ def test_who_does_not_finish_a_head_is_given_up(api: ApiServer, sockets: Connect
         "deaf, pipelined",
     ],
 )  # fmt: skip
-def test_who_stalls_holds_up_nobody(api: ApiServer, sockets: Connect, begun: bytes) -> None:
+def test_a_stalled_client_delays_no_other(api: ApiServer, sockets: Connect, begun: bytes) -> None:
     for _ in range(SLOW):
         client = sockets(api)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -132,7 +132,7 @@ def test_who_stalls_holds_up_nobody(api: ApiServer, sockets: Connect, begun: byt
     ],
     ids=["requests", "an unread chunked body", "an unread body"],
 )
-def test_who_sends_without_a_pause_holds_up_nobody(
+def test_a_client_sending_without_pause_delays_no_other(
     api: ApiServer, sockets: Connect, head: bytes, poured: bytes
 ) -> None:
     """Faster than the server reads, so that there is always something to be read."""
@@ -163,7 +163,7 @@ def test_who_sends_without_a_pause_holds_up_nobody(
                 client.shutdown(socket.SHUT_RDWR)
 
 
-def test_what_is_dribbled_is_answered(api: ApiServer, sockets: Connect) -> None:
+def test_a_dribbled_request_is_answered(api: ApiServer, sockets: Connect) -> None:
     client = sockets(api)
     body = b'{"name": "Slow mill"}'
     head = b"POST /api/factories HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -172,7 +172,7 @@ def test_what_is_dribbled_is_answered(api: ApiServer, sockets: Connect) -> None:
     assert answer_on(client).status == 201
 
 
-def test_requests_one_behind_the_other_are_answered_in_order(api: ApiServer, sockets: Connect) -> None:
+def test_pipelined_requests_are_answered_in_order(api: ApiServer, sockets: Connect) -> None:
     client = sockets(api)
     sent = [f"n{number}" for number in range(10)]
     client.sendall(
@@ -188,7 +188,7 @@ def test_requests_one_behind_the_other_are_answered_in_order(api: ApiServer, soc
     assert told == sent
 
 
-def test_behind_a_head_comes_the_next_answer(api: ApiServer, sockets: Connect) -> None:
+def test_the_next_response_follows_that_to_head(api: ApiServer, sockets: Connect) -> None:
     client = sockets(api)
     asked = HEALTH.replace(b"/api/health", b"/api/factories")
     client.sendall(
@@ -202,7 +202,7 @@ def test_behind_a_head_comes_the_next_answer(api: ApiServer, sockets: Connect) -
     assert lengths[0][1] == lengths[1][1] != b"0"
 
 
-def test_a_body_that_waits_to_be_asked_for_is_asked_for(api: ApiServer, sockets: Connect) -> None:
+def test_expect_100_continue_is_answered(api: ApiServer, sockets: Connect) -> None:
     client = sockets(api)
     client.sendall(
         b"POST /api/factories HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -223,7 +223,7 @@ def test_a_body_that_waits_to_be_asked_for_is_asked_for(api: ApiServer, sockets:
         (b"1.0", b"", False),
     ],
 )
-def test_a_connection_is_kept_as_the_client_wishes(
+def test_a_connection_is_kept_open_as_the_client_requests(
     api: ApiServer, sockets: Connect, version: bytes, wish: bytes, *, is_kept: bool
 ) -> None:
     client = sockets(api)
@@ -237,7 +237,7 @@ def test_a_connection_is_kept_as_the_client_wishes(
         assert client.recv(1) == b""
 
 
-def test_a_body_that_nobody_read_is_not_taken_for_a_request(api: ApiServer, sockets: Connect) -> None:
+def test_an_unread_body_is_not_taken_for_a_request(api: ApiServer, sockets: Connect) -> None:
     client = sockets(api)
     small = HEALTH.replace(b"GET", b"DELETE").replace(
         b"Host: x", b"Host: x\r\nContent-Length: %d" % len(HEALTH)
@@ -250,16 +250,16 @@ def test_a_body_that_nobody_read_is_not_taken_for_a_request(api: ApiServer, sock
     assert count_answers(received) == 1
 
 
-def test_behind_a_body_that_nobody_read_and_that_is_not_there_the_connection_ends(
-    api: ApiServer, sockets: Connect
-) -> None:
+def test_a_connection_with_an_unread_missing_body_is_closed(api: ApiServer, sockets: Connect) -> None:
     client = sockets(api)
     client.sendall(HEALTH.replace(b"GET", b"DELETE").replace(b"Host: x", b"Host: x\r\nContent-Length: 99999"))
     client.sendall(b"x" * 1000)
     assert read_to_end(client).startswith(b"HTTP/1.1 405 ")
 
 
-def test_silence_ends_a_kept_connection(start_api: Callable[..., ApiServer], sockets: Connect) -> None:
+def test_a_silent_keepalive_connection_is_closed(
+    start_api: Callable[..., ApiServer], sockets: Connect
+) -> None:
     api = start_api(KEEPALIVE_S="1")
     client = sockets(api)
     client.sendall(HEALTH)
@@ -267,7 +267,7 @@ def test_silence_ends_a_kept_connection(start_api: Callable[..., ApiServer], soc
     assert client.recv(1) == b""
 
 
-def test_a_connection_is_kept_for_longer_than_a_head_may_take(api: ApiServer, sockets: Connect) -> None:
+def test_a_keepalive_connection_outlasts_the_head_timeout(api: ApiServer, sockets: Connect) -> None:
     client = sockets(api)
     client.sendall(HEALTH)
     assert answer_on(client).status == 200
@@ -312,7 +312,7 @@ def clients_of(process: psutil.Process, port: int) -> int:
 
 
 @pytest.mark.req("API-02")
-def test_to_the_end_what_has_begun_is_answered(start_api: Callable[..., ApiServer], sockets: Connect) -> None:
+def test_a_stop_waits_for_started_requests(start_api: Callable[..., ApiServer], sockets: Connect) -> None:
     api = start_api()
     assert api.process is not None
     kept = sockets(api)
@@ -335,7 +335,7 @@ def test_to_the_end_what_has_begun_is_answered(start_api: Callable[..., ApiServe
 @pytest.mark.parametrize(
     "begun", [BUNDLE * 20, IMPORT + b"Content-Length: 1000000\r\n\r\nx"], ids=["deaf", "body"]
 )
-def test_a_stop_waits_for_no_client_that_does_not_go_on(
+def test_a_stop_does_not_wait_for_stalled_clients(
     start_api: Callable[..., ApiServer], sockets: Connect, begun: bytes
 ) -> None:
     api = start_api()
