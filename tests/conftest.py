@@ -1,4 +1,4 @@
-"""What every test can ask for: a database of its own, or a PostgreSQL server of its own."""
+"""Fixtures of all tests: a database or a PostgreSQL server for one test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +11,11 @@ from devstack.postgres.server import EmbeddedPostgres
 from devstack.run.environment import drop_foreign
 from tests.support.database_server import SETTINGS, RunDirectory, SecretUrl, cloned_database, migrate
 
-# How long an example takes on a shared machine says nothing.
+# The duration of an example on a shared machine is meaningless.
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
 drop_foreign()
-# For `make chaos`: properties are tried for longer.
+# For `make chaos`: more examples per property.
 settings.register_profile("thorough", deadline=None, max_examples=1500)
 pytest_plugins = ["tests.requirements_plugin"]
 RUN_DIRECTORY = pytest.StashKey[RunDirectory]()
@@ -23,7 +23,7 @@ RUN_DIRECTORY = pytest.StashKey[RunDirectory]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the run's directory, in the process that controls the run; temporary files go there too."""
+    """Make the run's directory, also for temporary files, in the process that controls the run."""
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     directory = RunDirectory()
@@ -41,14 +41,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
-    """Under xdist: the controlling process owns the server, and tells its workers the URL."""
+    """Under xdist the controlling process owns the server and passes the URL to its workers."""
     config: pytest.Config = node.config  # type: ignore[attr-defined]
     node.workerinput["server_url"] = config.stash[RUN_DIRECTORY].server_url()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
 def server_url(request: pytest.FixtureRequest) -> str:
-    """The URL of database `postgres` on the run's server, which is started when first asked for."""
+    """Return the URL of database `postgres` on the run's server, started on first use."""
     worker_input: dict[str, str] | None = getattr(request.config, "workerinput", None)
     if worker_input is not None:
         return SecretUrl(worker_input["server_url"])
@@ -57,21 +57,21 @@ def server_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def server_admin(server_url: str) -> Iterator[psycopg.Connection]:
-    """An autocommit connection to the run's server, for what cannot be done inside a test's database."""
+    """Yield an autocommit connection to the run's server, for commands outside a test's database."""
     with psycopg.connect(server_url, autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
 def database_url(server_admin: psycopg.Connection, server_url: str) -> Iterator[str]:
-    """The URL of a fresh, migrated database that is this test's alone."""
+    """Yield the URL of a fresh, migrated database for this test alone."""
     with cloned_database(server_admin, server_url) as url:
         yield url
 
 
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    """A running, migrated server (database `millgate`) that this test may stop, start and kill."""
+    """Yield a running, migrated server (database `millgate`) that this test may stop, start and kill."""
     with EmbeddedPostgres(tmp_path / "own-postgres", SETTINGS) as server:
         migrate(server.url())
         yield server

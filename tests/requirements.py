@@ -22,7 +22,7 @@ SEVERITY = ("passed", "skipped", "failed")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `outcomes` counts the row's tests by how they ended."""
+    """One line of the table. `outcomes` counts the row's tests by outcome."""
 
     identifier: str
     title: str
@@ -51,7 +51,7 @@ def read_titles(path: Path = TITLES_FILE) -> dict[str, str]:
 def read_outcomes(report: Path) -> dict[str, dict[str, str]]:
     """Row identifier → test → its worst outcome, from pytest's report.
 
-    A test that fails and whose fixtures fail at its end, too, is in it twice.
+    A test that fails and whose fixtures fail, too, is in it twice.
     """
     outcomes: dict[str, dict[str, str]] = defaultdict(dict)
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it
@@ -71,7 +71,7 @@ def _outcome(case: ET.Element) -> str:
 
 
 def table(titles: Mapping[str, str], outcomes: Mapping[str, Mapping[str, str]]) -> list[Row]:
-    """One row each, in the order of the titles. Raises ValueError if a test names a row that there is not."""
+    """Return one row each, in the order of the titles. Raises ValueError if a test names an unknown row."""
     unknown = sorted(set(outcomes) - set(titles))
     if unknown:
         raise ValueError(f"tests name rows that do not exist: {', '.join(unknown)}")
@@ -82,7 +82,7 @@ def table(titles: Mapping[str, str], outcomes: Mapping[str, Mapping[str, str]]) 
 
 
 def main() -> int:
-    """Run the tests, print the table; returns the exit code."""
+    """Run the tests, print the table; return the exit code."""
     REPORT_FILE.unlink(missing_ok=True)
     command = (sys.executable, "-m", "pytest", "-n", "2", "-q", f"--junit-xml={REPORT_FILE}")
     tests = subprocess.run(command, cwd=PROJECT, check=False)

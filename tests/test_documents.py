@@ -1,4 +1,4 @@
-"""What the documents promise: examples run, and what is listed, drawn or named is what the code has."""
+"""The documents match the code: examples run, and lists, diagrams and names are those of the code."""
 
 import re
 import shutil
@@ -35,16 +35,16 @@ DOCUMENTS = (
 CODE_FOLDERS = ("service", "workers", "devstack", "simulator", "chaos", "bench", "tests", "db")
 NAME = re.compile(r"(?<![A-Z0-9_{-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![A-Z0-9_(])")
 OTHER_NAMES = {
-    # Of `make`, of the system, of libpq and of Compose.
+    # Names of `make`, the system, libpq and Compose.
     *("DEMO_SECONDS", "MILLGATE_DATA_DIR", "MILLGATE_DEMO_DIR"),
     *("CLOCK_BOOTTIME", "GLIBC_TUNABLES"),
 }
-"""Written in capitals in a document, and neither a setting nor a code of an error."""
+"""Words in capitals in a document that are neither settings nor error codes."""
 MADE_LATER = {"secrets/"}
 
 
 def settings_read() -> dict[str, str]:
-    """Every setting that API and workers read, with its default."""
+    """Return every setting that API and workers read, with its default."""
     environment = Environment(NEEDED)
     ApiConfig.read(environment)
     WorkerConfig.read(environment)
@@ -71,7 +71,7 @@ def test_the_examples_of_the_readme_run(database_url: str, tmp_path: Path) -> No
 
 
 def listed_settings() -> dict[str, str]:
-    """Names and values of .env.example; each has an explanation above it."""
+    """Return names and values of .env.example; assert that each has an explanation above it."""
     listed: dict[str, str] = {}
     explained = False
     for line in (PROJECT / ".env.example").read_text().splitlines():
@@ -92,7 +92,7 @@ def test_every_setting_is_listed_with_its_default() -> None:
 
 
 def section(path: str, heading: str) -> str:
-    """What a document says below a heading, up to the next one."""
+    """Return the text below a heading, up to the next one."""
     text = (PROJECT / path).read_text()
     return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
 
@@ -137,7 +137,7 @@ def test_every_package_is_on_the_map() -> None:
         for folder in ("service", "workers")
         for path in (PROJECT / folder).rglob("__init__.py")
     }
-    # A package of packages alone has nothing of its own to tell.
+    # A package of packages alone needs no entry.
     listed = set(re.findall(r"`([\w/]+/)`", section("ARCHITECTURE.md", "Packages")))
     assert packages - listed == {"service/api/", "service/database/"}
 
@@ -168,13 +168,13 @@ def test_every_thread_has_a_task() -> None:
 
 @cache
 def openapi() -> dict[str, Any]:
-    """The description of the API."""
+    """Return the API's description."""
     return build_openapi(create_app(ApiConfig.read(Environment(NEEDED))))
 
 
 @cache
 def files() -> str:
-    """The paths of all files and folders of the code, each between line breaks, with a slash in front."""
+    """Return the paths of all files and folders of the code, each on a line with a slash in front."""
     paths = [path for folder in CODE_FOLDERS for path in (PROJECT / folder).rglob("*")]
     kept = [path for path in paths if not {"node_modules", ".venv"} & set(path.parts)]
     return "".join(f"/{path.relative_to(PROJECT)}{'/' * path.is_dir()}\n" for path in kept)
@@ -202,7 +202,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """What can be linked to in a document: its headings, as the hosts of repositories name them."""
+    """Return the anchors of a document: its headings, as repository hosts name them."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""The rules that `make check` holds, held by the tests too: imports, types, style."""
+"""The tests enforce the rules of `make check`, too: imports, types, style."""
 
 import tomllib
 

@@ -1,4 +1,4 @@
-"""Tools outside the locked environment have its versions; the workflow runs what the README promises."""
+"""Tools outside the locked environment have its versions; the workflow runs the promised Pythons."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""One API server a module, emptied for each test; and servers of a test's own."""
+"""One API server per module, emptied for each test, and separate servers for single tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ MODULE_API = tuple[ApiServer, psycopg.Connection]
 def module_api(
     server_admin: psycopg.Connection, server_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MODULE_API]:
-    """A server with a database of its own, and a connection to that database."""
+    """Yield a server with its own database, and a connection to that database."""
     with (
         cloned_database(server_admin, server_url) as url,
         psycopg.connect(url, autocommit=True) as connection,
@@ -29,7 +29,7 @@ def module_api(
 
 @pytest.fixture
 def api(module_api: MODULE_API) -> ApiServer:
-    """The module's server, without a factory or gateway in it."""
+    """Return the module's server, without factories and gateways."""
     server, connection = module_api
     connection.execute("TRUNCATE factories, gateways, gateway_connections, gateway_events, workers CASCADE")
     return server
@@ -37,13 +37,13 @@ def api(module_api: MODULE_API) -> ApiServer:
 
 @pytest.fixture
 def database(module_api: MODULE_API) -> psycopg.Connection:
-    """A connection to the module's database."""
+    """Return a connection to the module's database."""
     return module_api[1]
 
 
 @pytest.fixture
 def start_api(database_url: str, tmp_path: Path) -> Iterator[Callable[..., ApiServer]]:
-    """Starts servers that only this test has, on its own database unless it names another."""
+    """Start servers for this test alone, on its own database unless it names another."""
     with ExitStack() as servers:
 
         def start(

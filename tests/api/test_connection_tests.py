@@ -1,4 +1,4 @@
-"""Trying a gateway out before it is saved: a real API, a real worker, a simulated gateway."""
+"""Connection tests before saving, with a real API, a real worker and a simulated gateway."""
 
 import json
 import signal
@@ -29,7 +29,7 @@ from tests.support.worker_process import ThreadedWorker, WorkerProcess
 from tests.support.worker_settings import EMAIL, PASSWORD
 
 STEPS = ["resolve", "connect", "tls", "upgrade", "login", "subscribe"]
-# Long enough for a machine that is busy with other tests: nothing here waits for them.
+# Long enough for a machine busy with other tests: no test waits for these timeouts.
 PATIENT = {"TCP_TIMEOUT_S": "6", "UPGRADE_TIMEOUT_S": "6", "LOGIN_TIMEOUT_S": "6", "LEASE_S": "8"}
 WAIT_S = 10.0
 
@@ -43,7 +43,7 @@ class Bench:
     authority: Authority
 
     def leftovers(self) -> int:
-        """How many trials there are."""
+        """Count the stored connection tests."""
         row = self.database.execute("SELECT count(*) FROM connection_tests").fetchone()
         assert row is not None
         return int(row[0])
@@ -76,7 +76,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def calls() -> Iterator[ThreadPoolExecutor]:
-    """Requests that are waited for later."""
+    """Yield an executor for requests that are awaited later."""
     with ThreadPoolExecutor(16) as pool:
         yield pool
 
@@ -90,7 +90,7 @@ def login(url: str, **changes: str) -> dict[str, str]:
 
 
 def store(bench: Bench, url: str, password: str = PASSWORD) -> str:
-    """A gateway that nobody is to connect."""
+    """Store a gateway with desired state disconnected."""
     row_id = uuid4()
     bench.database.execute(
         """
@@ -112,7 +112,7 @@ def store(bench: Bench, url: str, password: str = PASSWORD) -> str:
 
 
 def statuses(reply: Reply) -> list[str]:
-    """What became of each step, in their order."""
+    """Return the statuses of the steps in order."""
     assert reply.status == 200, reply.body
     assert set(reply.json) == {"ok", "steps", "failure"}
     assert [step["name"] for step in reply.json["steps"]] == STEPS
@@ -124,7 +124,7 @@ def statuses(reply: Reply) -> list[str]:
 
 
 def failure(reply: Reply) -> tuple[str, str]:
-    """Where a trial failed, and why; everything before went well, everything behind was not come to."""
+    """Return the failed step and its reason; assert that earlier ones succeeded, later ones were skipped."""
     told, seen = reply.json["failure"], statuses(reply)
     assert set(told) == {"step", "code", "message", "retryable", "action"}
     assert told["action"] == action_for(told["code"])
@@ -139,7 +139,7 @@ def failure(reply: Reply) -> tuple[str, str]:
 
 
 def begin(calls: ThreadPoolExecutor, api: ApiServer, gateway: Gateway) -> Future[Reply]:
-    """A trial of a gateway that is silent, once it is under way."""
+    """Start a test of a silent gateway; return once it is running."""
     before = gateway.attempts
     reply = calls.submit(api.call, "POST", "/api/gateways/test", login(gateway.url))
     gateway.wait(lambda seen: seen.attempts > before, WAIT_S)
@@ -147,13 +147,13 @@ def begin(calls: ThreadPoolExecutor, api: ApiServer, gateway: Gateway) -> Future
 
 
 def cut(gateway: Gateway, waiting: Sequence[Future[Reply]]) -> None:
-    """Ends trials of a gateway, also those whose connection is just being opened; all say so."""
+    """Cut all tests of a gateway, also those just connecting; assert that all report it."""
 
     def is_over() -> bool:
         gateway.drop()
         return all(reply.done() for reply in waiting)
 
-    wait_until(is_over, WAIT_S, "the trials to end")
+    wait_until(is_over, WAIT_S, "the tests to end")
     assert {failure(reply.result(0))[1] for reply in waiting} == {"connection_lost"}
 
 
@@ -240,7 +240,7 @@ def test_a_wrong_password(bench: Bench, site: Site) -> None:
 def test_a_stalling_gateway_exceeds_no_test_timeout(
     bench: Bench, site: Site, tmp_path: Path, fault: Fault, expected: tuple[str, str]
 ) -> None:
-    """The worker itself would wait for 6 s in each step."""
+    """The worker's own timeouts are 6 s per step."""
     gateway = site.gateway("AP-1")
     gateway.fault(fault)
     extra = {"CONNECTION_TEST_TIMEOUT_S": "3"}
@@ -417,7 +417,7 @@ def test_a_silent_database_is_waited_for_once(
 
 
 def echo(peer: Peer) -> None:
-    """A gateway that refuses whatever it is told, in the words that it was told."""
+    """A gateway that rejects every login and repeats its text."""
     _, command = peer.receive()
     error = {"Attempt": "POST_LOGIN", "Error": command.decode()}
     answer = {"Type": "RTN_ERR", "From": "SERV", "Target": "UI", "Data": error}
@@ -442,7 +442,7 @@ def test_the_password_is_shown_nowhere(
         with RawServer(echo) as echoing:
             echoed = api.call("POST", "/api/gateways/test", login(echoing.url, password=marker))
         assert failure(echoed) == ("login", "login_rejected")
-        assert "Password: …" in echoed.json["failure"]["message"], "a test of nothing: nothing was echoed"
+        assert "Password: …" in echoed.json["failure"]["message"], "the test is void: nothing was echoed"
         waiting = calls.submit(api.call, "POST", "/api/gateways/test", login(silent.url, password=marker))
         silent.wait(lambda seen: seen.attempts > 0, WAIT_S)
         with psycopg.connect(database_url) as connection:

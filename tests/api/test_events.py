@@ -1,4 +1,4 @@
-"""What happens, as it happens: nothing missed, nothing twice, and nobody kept from anything by waiting."""
+"""Live events: none lost, none repeated, and waiting requests block no others."""
 
 import base64
 import http.client
@@ -20,9 +20,9 @@ from tests.support.waiting import wait_until
 FIELDS = {
     "id", "at", "from_state", "to_state", "reason", "attempt", "generation", "worker_id", "gateway",
 }  # fmt: skip
-# Other tests' transactions on the same server hold the stream up as long as they run.
+# Running transactions of other tests on the same server delay the stream.
 LIMIT_S = 60.0
-# Well before clients that do not go on are hung up on (STOP_CLIENTS_S, 6 s).
+# Well before stalled clients are disconnected (STOP_CLIENTS_S, 6 s).
 STOP_S = 4.0
 CROWD = 400
 
@@ -36,7 +36,7 @@ RECORD = """
 
 
 def happen(database: psycopg.Connection, gateway: dict[str, Any], *messages: str) -> None:
-    """Transitions for these reasons."""
+    """Write transitions with these reasons."""
     for message in messages:
         database.execute(RECORD, [gateway["id"], message, 1])
 
@@ -44,7 +44,7 @@ def happen(database: psycopg.Connection, gateway: dict[str, Any], *messages: str
 def ask(api: ApiServer, after: str | None = None, wait: int | None = None, **query: object) -> Reply:
     """The answer."""
     words = {"after": after, "wait": wait, **query}
-    # Who goes away before the answer keeps its place among those that wait until the time is up.
+    # A client that disconnects early keeps its waiting slot until the timeout.
     return api.call(
         "GET",
         "/api/events?" + "&".join(f"{name}={words[name]}" for name in words if words[name] is not None),
@@ -55,7 +55,7 @@ def ask(api: ApiServer, after: str | None = None, wait: int | None = None, **que
 def part(
     api: ApiServer, after: str | None = None, wait: int | None = None, **query: object
 ) -> dict[str, Any]:
-    """The answer, which has to be there."""
+    """Return the response; assert that it is 200."""
     reply = ask(api, after, wait, **query)
     assert reply.status == 200, reply.body
     answer: dict[str, Any] = reply.json
@@ -64,12 +64,12 @@ def part(
 
 
 def messages(answer: dict[str, Any]) -> list[str]:
-    """Of the reasons of the transitions in an answer."""
+    """Return the reasons' messages of a response's transitions."""
     return [event["reason"]["message"] for event in answer["data"]]
 
 
 def follow(api: ApiServer, cursor: str, count: int, wait: int = 5, **query: object) -> tuple[list[str], str]:
-    """The messages that come behind a cursor, until there are as many, and the cursor behind them."""
+    """Return this many messages after a cursor, and the cursor after them."""
     told: list[str] = []
     deadline = time.monotonic() + LIMIT_S
     while len(told) < count:
@@ -104,7 +104,7 @@ def test_events_are_returned_once_and_in_order(api: ApiServer, database: psycopg
     assert (messages(whole), whole["has_more"]) == (["s2", "s3", "s4"], False)
     api.call("DELETE", f"/api/gateways/{first['id']}")
     happen(database, first, "gone")
-    assert follow(api, cursor, 1)[0] == ["gone"], "also of what is deleted"
+    assert follow(api, cursor, 1)[0] == ["gone"], "also events of deleted gateways"
 
 
 def test_events_stay_with_their_factory_when_the_gateway_moves(
@@ -126,7 +126,7 @@ def test_events_stay_with_their_factory_when_the_gateway_moves(
 
 
 def visible(database: psycopg.Connection) -> int:
-    """How many transitions the stream has."""
+    """Return how many transitions the stream has."""
     row = database.execute(
         "SELECT count(*) FROM gateway_events WHERE modified_xid < pg_snapshot_xmin(pg_current_snapshot())"
     ).fetchone()
@@ -138,12 +138,12 @@ def visible(database: psycopg.Connection) -> int:
 def test_overlapping_transactions_lose_no_event(
     api: ApiServer, database: psycopg.Connection, first_to_write: str
 ) -> None:
-    """Ids are drawn in another order than transactions begin or commit: whichever, each is told once."""
+    """Ids are assigned in another order than transactions begin or commit; none is lost or repeated."""
     gateway = api.gateway(api.factory()["id"])
     cursor = part(api)["cursor"]
     with ExitStack() as stack:
         early, late = (stack.enter_context(psycopg.connect(api.database_url)) for _ in range(2))
-        # Both have begun to write, one after the other.
+        # Both have started to write, one after the other.
         for connection in (early, late):
             connection.execute("SELECT pg_current_xact_id()")
         writers = (early, late) if first_to_write == "last to commit" else (late, early)
@@ -152,7 +152,7 @@ def test_overlapping_transactions_lose_no_event(
         late.commit()
         happen(database, gateway, "after")
         meanwhile = part(api, cursor)
-        assert meanwhile["data"] == [], "one that was begun before may still commit"
+        assert meanwhile["data"] == [], "an earlier transaction may still commit"
         early.commit()
     told, cursor = follow(api, meanwhile["cursor"], 3)
     assert told == ["early", "late", "after"]
@@ -160,7 +160,7 @@ def test_overlapping_transactions_lose_no_event(
 
 
 def test_many_writers_and_readers_see_the_same_events(api: ApiServer, database: psycopg.Connection) -> None:
-    """What is read while it is written, part by part, is what was written, each once."""
+    """Events read in parts during the writes are exactly those written, each once."""
     gateway = api.gateway(api.factory()["id"])
     cursor = part(api)["cursor"]
 
@@ -188,7 +188,7 @@ def test_the_events_of_one_factory_can_be_followed(api: ApiServer, database: psy
     here, there = (api.gateway(api.factory()["id"], name) for name in ("HERE", "THERE"))
     cursor = part(api, factory_id=here["factory_id"])["cursor"]
     happen(database, there, "other")
-    # More than is looked through at once.
+    # More than one read scans.
     database.execute(RECORD, [there["id"], "other", 2 * WINDOW_ROWS])
     happen(database, here, "mine")
     happen(database, there, "other")
@@ -223,26 +223,26 @@ def test_pruned_events_are_reported_as_unknown(api: ApiServer, database: psycopg
     _, new = follow(api, between, 1)
     database.execute("DELETE FROM gateway_events WHERE reason_message = 'first'")
     gone = ask(api, old, wait=20)
-    assert (gone.status, gone.error["code"]) == (410, "CURSOR_EXPIRED"), "at once, and not silently"
-    assert follow(api, between, 1)[0] == ["second"], "of what is behind it nothing is missing"
+    assert (gone.status, gone.error["code"]) == (410, "CURSOR_EXPIRED"), "immediately, and not silently"
+    assert follow(api, between, 1)[0] == ["second"], "no event after it is missing"
     database.execute("DELETE FROM gateway_events")
     assert ask(api, between).status == 410
     happen(database, gateway, "third")
     assert follow(api, new, 1)[0] == ["third"]
     database.execute("DELETE FROM gateway_events")
-    fresh = wait_until(lambda: usable(api), LIMIT_S, "a cursor that begins behind all that was pruned")
+    fresh = wait_until(lambda: usable(api), LIMIT_S, "a cursor after all pruned events")
     happen(database, gateway, "fourth")
     assert follow(api, fresh, 1)[0] == ["fourth"]
 
 
 def usable(api: ApiServer) -> str:
-    """A fresh cursor, if nothing behind it is missing; else nothing."""
+    """Return a new cursor if no event after it is missing; else None."""
     cursor: str = part(api)["cursor"]
     return cursor if ask(api, cursor).status == 200 else ""
 
 
 def test_a_cursor_of_another_server_is_rejected(api: ApiServer) -> None:
-    """As after a restoration, or after a standby took over: transactions are counted anew."""
+    """As after a restore or a failover: transaction ids start again."""
     decoded = bytearray(base64.urlsafe_b64decode(part(api)["cursor"] + "=="))
     decoded[10] ^= 1
     gone = ask(api, base64.urlsafe_b64encode(decoded).decode().rstrip("="), wait=20)
@@ -250,7 +250,7 @@ def test_a_cursor_of_another_server_is_rejected(api: ApiServer) -> None:
 
 
 def timed(api: ApiServer, cursor: str, wait: int, **query: object) -> float:
-    """How long an answer took."""
+    """Return how long a response took."""
     started = time.monotonic()
     part(api, cursor, wait, **query)
     return time.monotonic() - started
@@ -260,25 +260,25 @@ Waiting = list[Future[dict[str, Any]]]
 
 
 def occupy(pool: ThreadPoolExecutor, api: ApiServer, cursor: str, count: int, **query: object) -> Waiting:
-    """As many requests that wait as may; another one is refused, which is how that shows."""
+    """Fill all waiting slots; a further request is then rejected."""
     waiting: Waiting = [pool.submit(wait_in, api, cursor, **query) for _ in range(count)]
     wait_until(lambda: is_refused(ask(api, cursor, 1, **query)), 25, f"{count} to wait")
     return waiting
 
 
 def wait_in(api: ApiServer, cursor: str, **query: object) -> dict[str, Any]:
-    """The answer to a request that waits, once it is let in: the one that tries may have been before it."""
+    """Return the response of a waiting request, retried until it gets a slot."""
     answer: dict[str, Any] = wait_until(lambda: let_in(ask(api, cursor, 30, **query)), LIMIT_S, "a slot")
     return answer
 
 
 def let_in(reply: Reply) -> Any:
-    """The answer, unless too many wait."""
+    """Return the response, None if too many are waiting."""
     return None if is_refused(reply) else reply.json
 
 
 def is_refused(reply: Reply) -> bool:
-    """Whether too many wait; it says when to come back."""
+    """Whether too many are waiting; assert the Retry-After."""
     if reply.status == 200:
         return False
     assert (reply.status, reply.error["code"]) == (503, "TOO_MANY_WAITING")
@@ -303,7 +303,7 @@ def test_a_waiting_request_is_answered_immediately_and_holds_no_connection(
 def test_a_request_woken_by_other_events_keeps_its_slot(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
-    """Whoever else would like to wait meanwhile."""
+    """Other requests want to wait meanwhile."""
     api = start_api(MAX_WAITING_REQUESTS="1")
     here, there = (api.gateway(api.factory()["id"], name) for name in ("HERE", "THERE"))
     mine = part(api, factory_id=here["factory_id"])["cursor"]
@@ -314,7 +314,7 @@ def test_a_request_woken_by_other_events_keeps_its_slot(
         while time.monotonic() < until:
             if asked % 20 == 0:
                 happen(database, there, "other")
-            # Where there is nothing new this one would like to wait, too.
+            # Without new events this one would wait, too.
             reply, asked = ask(api, cursor, 1), asked + 1
             cursor = cursor if is_refused(reply) else reply.json["cursor"]
         assert not waiting.done()
@@ -341,7 +341,7 @@ def test_a_stop_ends_waits_immediately(start_api: Callable[..., ApiServer]) -> N
 
 
 def test_a_stopping_api_starts_no_new_waits(start_api: Callable[..., ApiServer]) -> None:
-    """Who waits is answered; on the connections that are left a first wait is told when to come back."""
+    """Waiting requests are answered; on remaining connections a new wait gets a Retry-After."""
     api = start_api(MAX_WAITING_REQUESTS="1")
     cursor = part(api)["cursor"]
     late = http.client.HTTPConnection("127.0.0.1", api.port, timeout=LIMIT_S)
@@ -382,8 +382,8 @@ def test_hundreds_of_waiting_requests_are_answered_while_others_are_served(
 def test_many_followers_leave_database_connections_for_others(
     start_api: Callable[..., ApiServer], database_url: str
 ) -> None:
-    """Nobody can read transitions for a while, so that whoever looks for them holds a connection."""
-    # One for those that follow, one for the watch, and one that is left.
+    """Transitions are locked for a while, so that each read of them holds a connection."""
+    # One for the followers, one for the event feed, and one free.
     api = start_api(DB_POOL_MAX="3")
     cursor = part(api)["cursor"]
     with ThreadPoolExecutor(24) as pool, psycopg.connect(database_url) as locking:
@@ -398,7 +398,7 @@ def test_many_followers_leave_database_connections_for_others(
 
 
 def held_up(database: psycopg.Connection) -> int:
-    """How many statements wait for a lock on the transitions."""
+    """Count the statements waiting for a lock on the transitions."""
     row = database.execute(
         "SELECT count(*) FROM pg_locks WHERE relation = 'gateway_events'::regclass AND NOT granted"
     ).fetchone()

@@ -1,4 +1,4 @@
-"""What the API's metrics say of the fleet and of the database, also when that is away or busy."""
+"""The API's metrics of the fleet and the database, also while that is unreachable or busy."""
 
 import socket
 import threading
@@ -17,12 +17,12 @@ STATES = 8
 
 
 def value(series: Series, name: str, **labels: str) -> float | None:
-    """None where the series is absent."""
+    """Return the series' value; None if it is absent."""
     return series.get((f"millgate_{name}", frozenset(labels.items())))
 
 
 def test_it_counts_the_fleet(start_api: Callable[..., ApiServer], database_url: str) -> None:
-    """Down is a factory of which gateways should be connected, none is, and none is unknown."""
+    """A factory is down if some of its gateways are wanted, none is connected, and none is unknown."""
     api = start_api()
     with ExitStack() as sessions:
         database = sessions.enter_context(psycopg.connect(database_url, autocommit=True))
@@ -31,7 +31,7 @@ def test_it_counts_the_fleet(start_api: Callable[..., ApiServer], database_url: 
             "up": [(live, "connected"), (live, "retrying")],
             "down": [(live, "retrying"), (live, "auth_failed")],
             "nobody's": [(None, "disconnected")],
-            "nobody can say": [(lost, "connected"), (live, "retrying")],
+            "cannot be known": [(lost, "connected"), (live, "retrying")],
             "empty": [],
         }
         for name, states in fleet.items():
@@ -70,7 +70,7 @@ def test_without_its_database_it_shows_that_and_no_stale_values(
     api = start_api(own_postgres.url())
     assert value(read(api), "database_up") == 1
     own_postgres.stop()
-    wait_until(lambda: value(read(api), "database_up") == 0, 20, "it to notice")
+    wait_until(lambda: value(read(api), "database_up") == 0, 20, "the metric to show it")
     series = read(api)
     assert value(series, "fleet_workers") is None
     assert value(series, "fleet_gateways", state="connected") is None
@@ -105,4 +105,4 @@ def test_it_counts_its_clients(start_api: Callable[..., ApiServer]) -> None:
         for _ in range(5):
             clients.enter_context(socket.create_connection(("127.0.0.1", api.port)))
         wait_until(lambda: (value(read(api), "http_connections") or 0) >= 5, 10, "clients to be counted")
-    wait_until(lambda: (value(read(api), "http_connections") or 0) < 5, 10, "them to be gone")
+    wait_until(lambda: (value(read(api), "http_connections") or 0) < 5, 10, "them to end")

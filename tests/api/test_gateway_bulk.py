@@ -1,4 +1,4 @@
-"""What many gateways should be: by factory, by state, or all."""
+"""Bulk changes of the desired state: by factory, by state, or all."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,25 +15,25 @@ NOBODY = "00000000-0000-7000-8000-00000000dead"
 
 
 def wish(api: ApiServer, word: str, **which: object) -> Reply:
-    """A wish for many."""
+    """Request a bulk change."""
     return api.call("POST", f"/api/gateways/{word}", which)
 
 
 def counts(reply: Reply) -> tuple[int, int]:
-    """How many were found, and changed."""
+    """Return how many were found, and changed."""
     assert reply.status == 202, reply.body
     assert set(reply.json) == {"matched", "changed"}
     return reply.json["matched"], reply.json["changed"]
 
 
 def desired(api: ApiServer) -> dict[str, str]:
-    """What each gateway should be."""
+    """Return each gateway's desired state."""
     data = api.call("GET", "/api/gateways?limit=100").json["data"]
     return {gateway["gateway_id"]: gateway["desired_state"] for gateway in data}
 
 
 def requested(database: psycopg.Connection) -> dict[str, Any]:
-    """When each was last asked to connect, its generation and its version."""
+    """Return each gateway's last connect request, generation and version."""
     found = database.execute("SELECT device_id, connect_requested_at, generation, version FROM gateways")
     return {row[0]: row[1:] for row in found}
 
@@ -51,7 +51,7 @@ def test_a_factory_is_disconnected_and_connected(api: ApiServer, database: psyco
         listener.execute("LISTEN gateways_changed")
         assert counts(wish(api, "disconnect", factory_id=here)) == (4, 3)
         next(listener.notifies(timeout=5, stop_after=1))
-        # That may have been of what was written before.
+        # That notification may be of earlier writes.
         assert len(list(listener.notifies(timeout=0.5, stop_after=2))) < 2, "workers are woken once"
     after = requested(database)
     assert desired(api) == {
@@ -66,7 +66,7 @@ def test_a_factory_is_disconnected_and_connected(api: ApiServer, database: psyco
     once_more = requested(database)
     assert {name for name in again if once_more[name][0] > again[name][0]} == {
         "HERE-0", "HERE-1", "HERE-2", "OFF",
-    }, "each asks for an attempt now"  # fmt: skip
+    }, "each requests an attempt now"  # fmt: skip
     wishes = database.execute(
         "SELECT count(*) FROM desired_state_changes AS w JOIN gateways AS g ON w.gateway_id = g.id"
         " WHERE g.device_id = 'HERE-0'"

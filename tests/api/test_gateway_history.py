@@ -1,4 +1,4 @@
-"""The past of a gateway over HTTP. How it is added up is tested in tests/database/test_availability.py."""
+"""A gateway's history over HTTP. Its calculation is tested in tests/database/test_availability.py."""
 
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -31,8 +31,8 @@ BUCKET_FIELDS = {
 def record(
     database: psycopg.Connection, gateway: dict[str, Any], steps: list[tuple[float, str, str]]
 ) -> None:
-    """Transitions: how many seconds ago, from, to."""
-    # In one transaction: of one moment.
+    """Write transitions, given as seconds ago, from and to."""
+    # In one transaction, with one timestamp.
     with database.transaction():
         for age_s, before, after in steps:
             database.execute(
@@ -44,7 +44,7 @@ def record(
 
 
 def created_ago(database: psycopg.Connection, gateway: dict[str, Any], age_s: float) -> None:
-    """Has the gateway, and the wish for it, be this old; and the history as whole as that."""
+    """Backdate the gateway, its desired state and the start of the history."""
     database.execute(
         "UPDATE gateways SET created_at = now() - %s * interval '1 s' WHERE id = %s", [age_s, gateway["id"]]
     )
@@ -79,7 +79,7 @@ def test_transitions_are_listed_newest_first_in_pages(api: ApiServer, database: 
         "action": ACTIONS[ReasonCode.REQUESTED],
     }  # fmt: skip
     told = [event["to_state"] for event in page.json["data"]]
-    # What happens meanwhile does not shift the pages.
+    # New events do not shift the pages.
     record(database, gateway, [(0, "disconnected", "retrying")])
     while cursor := page.json["pagination"]["next_cursor"]:
         assert page.json["pagination"]["has_next"] is True
@@ -155,9 +155,9 @@ def test_availability_is_connected_by_wanted_time(api: ApiServer, database: psyc
     database.execute(
         "INSERT INTO gateway_connections (gateway_id, last_seen_at) VALUES (%s, now())", [gateway["id"]]
     )
-    # Rows are written one after the other: what is between two of them lasts a little longer.
+    # Rows are written one after the other, so the intervals between them are slightly longer.
     answer = availability(api, gateway)
-    assert answer["known_from"] == answer["from"], "it was created later: that is known, too"
+    assert answer["known_from"] == answer["from"], "it was created later, which is known, too"
     assert answer["wanted_seconds"] == pytest.approx(1000, abs=20)
     assert answer["down_seconds"] == pytest.approx(100 + 100 + 10, abs=1)
     assert answer["unknown_seconds"] == pytest.approx(10, abs=1)
@@ -179,7 +179,7 @@ def test_availability_is_connected_by_wanted_time(api: ApiServer, database: psyc
     assert part["wanted_seconds"] == 150
     assert part["connected_seconds"] == pytest.approx(100, abs=20)
     future = availability(api, gateway, to=(asked + timedelta(days=1)).isoformat())
-    assert future["to"] == future["as_of"], "what is to come counts for nothing"
+    assert future["to"] == future["as_of"], "the future does not count"
 
 
 def test_availability_in_buckets(api: ApiServer, database: psycopg.Connection) -> None:
@@ -246,7 +246,7 @@ def test_only_wanted_time_counts(api: ApiServer) -> None:
     first = availability(api, gateway)
     assert 0 < first["wanted_seconds"] == first["down_seconds"]
     again = availability(api, gateway)
-    assert again["wanted_seconds"] == first["wanted_seconds"], "nothing is wanted any more"
+    assert again["wanted_seconds"] == first["wanted_seconds"], "no longer wanted"
     api.call("DELETE", f"/api/gateways/{gateway['id']}")
     api.call("POST", f"/api/gateways/{gateway['id']}/restore")
     assert availability(api, gateway)["wanted_seconds"] == first["wanted_seconds"]
@@ -278,7 +278,7 @@ def test_reports_of_a_lost_worker_do_not_count(api: ApiServer, database: psycopg
         answer = availability(api, gateway)
     assert answer["unknown_seconds"] == pytest.approx(300, abs=20)
     assert answer["connected_seconds"] == pytest.approx(600, abs=20)
-    assert answer["outages"]["count"] == 1, "the one before it was first connected"
+    assert answer["outages"]["count"] == 1, "the time before its first connection"
 
 
 def test_pruned_events_are_reported_as_unknown(api: ApiServer, database: psycopg.Connection) -> None:
@@ -292,7 +292,7 @@ def test_pruned_events_are_reported_as_unknown(api: ApiServer, database: psycopg
     known_from, asked = (datetime.fromisoformat(answer[name]) for name in ("known_from", "as_of"))
     assert (asked - known_from).total_seconds() == pytest.approx(70_000, abs=20)
     assert answer["connected_seconds"] == pytest.approx(69_000, abs=20), (
-        "the next step tells what was before it"
+        "the next transition shows the state before it"
     )
     database.execute("DELETE FROM gateway_events")
     answer = availability(api, gateway)
@@ -308,8 +308,8 @@ def test_a_take_over_is_in_the_history_to_the_second(api: ApiServer, database: p
             for _ in range(2)
         )
         hold(lost, gateway, LEASE_S)
-        # Nobody renews it: it runs out, and another takes over.
-        wait_until(lambda: WorkerRepository(taker).reap(), 10, "the lease to run out")
+        # It is not renewed, so it expires, and another worker takes over.
+        wait_until(lambda: WorkerRepository(taker).reap(), 10, "the lease to expire")
         hold(taker, gateway, 60)
         answer = availability(api, gateway)
     told = api.call("GET", f"/api/gateways/{gateway['id']}/events").json["data"]
@@ -329,7 +329,7 @@ def test_a_take_over_is_in_the_history_to_the_second(api: ApiServer, database: p
 
 
 def hold(executor: ConnectionExecutor, gateway: dict[str, Any], lease_s: float) -> None:
-    """A new worker on this session claims the gateway, and connects it."""
+    """Register a worker on this session that claims and connects the gateway."""
     me = WorkerRepository(executor).register("h", 1, "0", lease_s)
     connections = ConnectionRepository(executor, me)
     assert len(connections.claim(1)) == 1

@@ -1,4 +1,4 @@
-"""Thousands of gateways in one request: all of them, or none and the reasons why."""
+"""Thousands of gateways in one request: all are created, or none, with the errors."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ PATH = "/api/gateways/import"
 CSV, JSON_LINES = "text/csv", "application/x-ndjson"
 NOBODY = "00000000-0000-7000-8000-00000000dead"
 PASSWORD = "correct horse"
-# An import of 10,000 rows takes about two seconds; others share the machine with the tests.
+# An import of 10,000 rows takes about two seconds; the rest is for a busy machine.
 MANY_LIMIT_S = 60.0
 
 
@@ -46,7 +46,7 @@ def rows(factory_id: str, count: int, first: int = 1) -> list[dict[str, Any]]:
 
 
 def as_csv(given: list[dict[str, Any]], names: list[str] | None = None) -> bytes:
-    """A file as a spreadsheet writes it."""
+    """Return a CSV file in a spreadsheet's format."""
     text = io.StringIO()
     writer = csv.DictWriter(text, names or list(given[0]), restval="")
     writer.writeheader()
@@ -55,7 +55,7 @@ def as_csv(given: list[dict[str, Any]], names: list[str] | None = None) -> bytes
 
 
 def as_json_lines(given: list[dict[str, Any]]) -> bytes:
-    """An object a line."""
+    """Return a file with one JSON object per line."""
     return b"".join(json.dumps(row).encode() + b"\n" for row in given)
 
 
@@ -65,14 +65,14 @@ def send(api: ApiServer, body: bytes, kind: str = JSON_LINES, query: str = "") -
 
 
 def refusals(reply: Reply) -> list[tuple[str, str]]:
-    """Where the mistakes are, and of which kind."""
+    """Return fields and kinds of the errors."""
     assert (reply.status, reply.error["code"]) == (400, "IMPORT_REFUSED"), reply.body
     assert PASSWORD.encode() not in reply.body
     return [(detail["field"], detail["type"]) for detail in reply.error["details"]]
 
 
 def count(database: psycopg.Connection) -> int:
-    """How many gateways there are."""
+    """Count the gateways."""
     row = database.execute("SELECT count(*) FROM gateways").fetchone()
     assert row is not None
     return int(row[0])
@@ -105,7 +105,7 @@ def test_ten_thousand_gateways_take_seconds(
     assert (imported.status, imported.json["created"], imported.json["rows"]) == (201, MAX_ROWS, MAX_ROWS)
     assert ended - started < MANY_LIMIT_S
     assert count(database) == MAX_ROWS
-    assert len(told_again) < 2, "workers are woken once; the first may have been told of the factory"
+    assert len(told_again) < 2, "workers are notified once; the first notification may be the factory's"
     header = 1 if kind == CSV else 0
     assert [row["line"] for row in imported.json["data"]] == [n + header for n in range(1, MAX_ROWS + 1)]
     last = imported.json["data"][-1]
@@ -167,7 +167,7 @@ def test_every_error_is_reported_with_its_line(api: ApiServer, database: psycopg
             {**valid, "gateway_id": "CTC-3", "url": "http://x"},
             {**valid, "gateway_id": "CTC-4", "factory_id": NOBODY},
             {**valid, "gateway_id": "CTC-5", "factory_id": gone},
-            {**valid, "name": "the same once more"},
+            {**valid, "name": "the same again"},
             {**valid, "gateway_id": "CTC-7", "password": "", "colour": "red"},
             {name: valid[name] for name in valid if name != "password"},
             [1],
@@ -256,7 +256,7 @@ def test_a_file_has_limits(api: ApiServer, database: psycopg.Connection) -> None
 
 
 def chunked(api: ApiServer, body: bytes, size: int = 1000) -> bytes:
-    """The answer to a body that does not say how long it is."""
+    """Return the response to a body without a length."""
     chunks = [body[first : first + size] for first in range(0, len(body), size)]
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {JSON_LINES}\r\n"
     framed = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
@@ -269,7 +269,7 @@ def test_a_file_may_be_streamed(api: ApiServer, database: psycopg.Connection) ->
 
 
 def opening(length: int) -> bytes:
-    """The head of a request whose body may come later."""
+    """Return the head of a request whose body follows later."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON_LINES}\r\nContent-Length: {length}\r\n\r\n"
     )
@@ -289,7 +289,7 @@ def test_half_a_file_imports_nothing(api: ApiServer, database: psycopg.Connectio
 def test_a_concurrent_conflict_rolls_the_whole_import_back(
     api: ApiServer, database: psycopg.Connection
 ) -> None:
-    """Another transaction takes a gateway_id after the check, and commits while the import waits for it."""
+    """Another transaction takes a gateway_id after the check and commits while the import waits for it."""
     factory_id = api.factory()["id"]
     api.gateway(factory_id, "CTC-0")
     replies: list[Reply] = []
@@ -311,10 +311,10 @@ def test_concurrent_imports_are_limited(start_api: Callable[..., ApiServer], dat
     api = start_api()
     body = as_json_lines(rows(api.factory()["id"], 1))
     with ThreadPoolExecutor(2) as pool, psycopg.connect(database_url) as locking:
-        # Whoever asks which gateways there are waits.
+        # Every read of gateways waits.
         locking.execute("LOCK TABLE gateways")
         imports = [pool.submit(send, api, body, query="?dry_run=true") for _ in range(2)]
-        wait_until(lambda: waiting_for_gateways(locking) == 2, 10, "two to be under way")
+        wait_until(lambda: waiting_for_gateways(locking) == 2, 10, "two to be running")
         reply = send(api, body)
         assert (reply.status, reply.error["code"]) == (429, "TOO_MANY_IMPORTS")
         locking.rollback()
@@ -323,7 +323,7 @@ def test_concurrent_imports_are_limited(start_api: Callable[..., ApiServer], dat
 
 
 def waiting_for_gateways(database: psycopg.Connection) -> int:
-    """How many statements wait for a lock on them."""
+    """Count the statements waiting for a lock on gateways."""
     row = database.execute(
         "SELECT count(*) FROM pg_locks WHERE relation = 'gateways'::regclass AND NOT granted"
     ).fetchone()
@@ -335,7 +335,7 @@ def test_stalled_uploads_block_no_other_import(api: ApiServer) -> None:
     with ExitStack() as opened:
         for _ in range(4):
             slow = opened.enter_context(socket.create_connection(("127.0.0.1", api.port), 10))
-            # Of a body that is this big the API begins to read before it is whole.
+            # The API starts reading a body of this size before it is complete.
             slow.sendall(opening(1_000_000) + b"\n" * 100_000)
         wait_until(lambda: api.call("GET", "/api/health").status == 200, 10, "them to be read")
         assert send(api, as_json_lines(rows(api.factory()["id"], 3))).status == 201
@@ -363,7 +363,7 @@ def test_no_connection_is_held_while_passwords_are_sealed(database_url: str) -> 
         return client.post(PATH, data=body, content_type=JSON_LINES).status_code
 
     try:
-        # A request sets its context a deadline, which is not to be that of the tests that follow.
+        # A request sets a deadline in its context, which must not apply to later tests.
         assert copy_context().run(import_some) == 201
     finally:
         services.database.close()
@@ -381,7 +381,7 @@ def test_no_password_is_logged(start_api: Callable[..., ApiServer]) -> None:
 
 
 def test_a_stop_waits_for_a_running_import(start_api: Callable[..., ApiServer], database_url: str) -> None:
-    """It may take 30 s: here 9, each statement within its own limit."""
+    """It may take 30 s; here it takes 9, each statement within its own limit."""
     api = start_api()
     body = as_json_lines(rows(api.factory()["id"], 3000))
     with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url, autocommit=True) as database:

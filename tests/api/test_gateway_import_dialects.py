@@ -19,7 +19,7 @@ NAMES = ("factory_id", "gateway_id", "name", "url", "email", "password")
 
 
 def table(factory_id: str, *lines: str, separator: str = ",", end: str = "\r\n") -> str:
-    """A file with a valid header; a line is a gateway_id and a name, or stands for itself."""
+    """Return a file with a valid header; a line is a gateway_id and a name, or raw text."""
     filled = [
         line if separator in line or not line else row_of(factory_id, line, separator=separator)
         for line in lines
@@ -33,13 +33,13 @@ def row_of(factory_id: str, gateway_id: str, name: str = "Préssé", separator: 
 
 
 def imported(reply: Reply) -> list[tuple[int, str]]:
-    """The lines and ids of what was registered."""
+    """Return lines and ids of the imported gateways."""
     assert reply.status == 201, reply.body
     return [(row["line"], row["gateway_id"]) for row in reply.json["data"]]
 
 
 def only_mistake(reply: Reply) -> tuple[str, str, str]:
-    """Where the one mistake is, of which kind, and what is said."""
+    """Return the only error's field, kind and message."""
     assert len(refusals(reply)) == 1, reply.body
     [told] = reply.error["details"]
     return told["field"], told["type"], told["message"]
@@ -203,7 +203,7 @@ def test_spreadsheet_cells_are_normalized(api: ApiServer, database: psycopg.Conn
 
 
 def test_a_password_is_taken_unchanged(api: ApiServer, database: psycopg.Connection) -> None:
-    """What it is sealed into has its length: 38 bytes and as many as it has itself."""
+    """The sealed value is 38 bytes longer than the password."""
     factory_id = api.factory()["id"]
     for number, password in enumerate([" a ", '="b"', "\xa0", "e\u0301", "\u200b"]):
         row = gateway_body(factory_id, f"CTC-{number}", password=password)

@@ -1,4 +1,4 @@
-"""The status over HTTP, and what an operator wants."""
+"""The status and the desired state over HTTP."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ FIELDS = {
 
 
 def hold(database: psycopg.Connection, gateway_id: str, session_pid: int, lease: str = "8 s") -> str:
-    """Has a worker, whose session is this one, say that the gateway is connected; tells the worker's id."""
+    """Register a worker on this session that reports the gateway connected; return its id."""
     row = database.execute(
         """
         WITH worker AS (
@@ -39,7 +39,7 @@ def hold(database: psycopg.Connection, gateway_id: str, session_pid: int, lease:
 
 
 def status_of(api: ApiServer, gateway: dict[str, Any]) -> dict[str, Any]:
-    """The status, which has to be there."""
+    """Return the status; assert that it is found."""
     reply = api.call("GET", f"/api/gateways/{gateway['id']}/status")
     assert reply.status == 200
     status: dict[str, Any] = reply.json
@@ -84,7 +84,7 @@ def test_a_status_is_valid_only_while_its_worker_is_live(
         None,
     )
     database.execute("UPDATE workers SET lease_expires_at = now() + interval '8 s', session_pid = 1")
-    assert status_of(api, gateway)["state"] == "unknown", "its session is gone"
+    assert status_of(api, gateway)["state"] == "unknown", "its session has ended"
 
 
 @pytest.mark.req("STATUS-02", "STATUS-03")
@@ -107,7 +107,7 @@ def test_connect_and_disconnect_are_durable_and_idempotent(
         row = database.execute("SELECT connect_requested_at FROM gateways").fetchone()
         assert row is not None
         requested.append(row[0])
-    assert requested[0] < requested[1], "each asks for an attempt now, which ends a quarantine"
+    assert requested[0] < requested[1], "each requests an attempt now, which ends a quarantine"
 
 
 @pytest.mark.req("STATUS-02")
@@ -117,7 +117,7 @@ def test_a_request_to_connect_notifies_workers(api: ApiServer) -> None:
         listener.execute("LISTEN gateways_changed")
         assert api.call("POST", f"/api/gateways/{gateway['id']}/connect").status == 202
         told = next(listener.notifies(timeout=5, stop_after=1))
-    assert told.payload == "", "to look is all that there is to do"
+    assert told.payload == "", "the notification has no payload"
 
 
 @pytest.mark.req("STATUS-02", "STATUS-03", "API-05")

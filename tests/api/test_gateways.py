@@ -106,11 +106,11 @@ def test_an_update_changes_only_the_provided_fields(
     renamed = api.call(method, path, {"name": "New", "model": None})
     assert renamed.status == 200
     changes = {"name": "New", "model": None, "updated_at": renamed.json["updated_at"]}
-    assert renamed.json == {**before, **changes}, "and the generation: nothing to connect anew for"
+    assert renamed.json == {**before, **changes}, "and the generation: no reconnect is needed"
     assert sealed() == password_before
     assert api.call(method, path, {}).json["generation"] == 1
     assert api.call(method, path, {"password": "correct horse"}).json["generation"] == 2
-    assert sealed() != password_before, "sealed anew, with a fresh nonce"
+    assert sealed() != password_before, "sealed again, with a fresh nonce"
     other = api.factory(name="Other")
     moved = api.call(method, path, {"factory_id": other["id"], "url": "wss://[::1]:8443/x?y=1"}).json
     assert (moved["factory_id"], moved["url"], moved["generation"]) == (

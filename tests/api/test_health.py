@@ -35,7 +35,7 @@ def test_it_is_ready_only_with_a_live_worker(api: ApiServer, database: psycopg.C
         WorkerRepository(ConnectionExecutor(session)).register("here", 1, "0", 60)
         assert api.call("GET", "/api/health/ready").json["workers"] == 1
     session.close()
-    # Its lease runs on, but its session is gone.
+    # Its lease is still valid, but its session has ended.
     wait_until(lambda: api.call("GET", "/api/health/ready").status == 503, 2, "the end of the session")
     assert api.call("GET", "/api/health/ready").fields == ["workers"]
 
@@ -52,7 +52,7 @@ def test_it_is_not_ready_before_all_migrations(api: ApiServer, database: psycopg
 
 
 def refused_start(server: ApiServer) -> str:
-    """What a server says that does not start; it has to be one line, without a traceback."""
+    """Return the output of a server that does not start: one line, without a traceback."""
     process = server.spawn()
     assert process.wait(timeout=20) == 1
     said = [line for line in server.log_path.read_text().splitlines() if not line.startswith("{")]
@@ -132,7 +132,7 @@ def test_an_obsolete_setting_is_accepted_with_one_warning(start_api: Callable[..
 
 @pytest.mark.req("API-02")
 def test_a_stop_is_not_delayed_by_keepalive_connections(start_api: Callable[..., ApiServer]) -> None:
-    """Nor by clients that have begun something and do not go on."""
+    """Nor by clients that stall in the middle of a request."""
     api = start_api()
     request = b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with ExitStack() as opened:
@@ -147,7 +147,7 @@ def test_a_stop_is_not_delayed_by_keepalive_connections(start_api: Callable[...,
 
 
 def test_a_stop_reaches_a_process_that_was_just_forked(start_api: Callable[..., ApiServer]) -> None:
-    """It has the signal handlers of its parent for a moment, and would wait for its end in vain."""
+    """It briefly has its parent's signal handlers and would miss the signal."""
     api = start_api(configuration="tests/support/slow_fork_conf.py", API_PROCESSES="1")
     assert api.process is not None
     server = psutil.Process(api.process.pid)

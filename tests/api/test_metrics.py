@@ -1,4 +1,4 @@
-"""GET /metrics of the API: of all processes, with few labels, and only for those who may."""
+"""GET /metrics of the API: over all processes, with few labels, and with a token where required."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def read(api: ApiServer, **headers: str) -> Series:
-    """Every series, by its name and labels."""
+    """Return every series by its name and labels."""
     reply = api.call("GET", "/metrics", headers=headers)
     assert reply.status == 200, reply.body
     assert reply.headers["Content-Type"].startswith("text/plain")
@@ -41,19 +41,19 @@ def read(api: ApiServer, **headers: str) -> Series:
 
 
 def answered(series: Series, route: str, status: str = "200", method: str = "GET") -> float:
-    """How many requests to a route were answered so."""
+    """Return how many requests to a route got this status."""
     labels = {"method": method, "route": route, "status": status}
     return series.get((f"{DURATIONS}_count", frozenset(labels.items())), 0)
 
 
 @pytest.fixture
 def api(start_api: Callable[..., ApiServer], tmp_path: Path) -> ApiServer:
-    """Two processes, whose metrics are in this test's own directory."""
+    """Yield a server of two processes with metrics in this test's own directory."""
     return start_api(API_PROCESSES=str(PROCESSES), TMPDIR=str(tmp_path))
 
 
 def remove(directory: Path) -> None:
-    """All of it, also what a process adds meanwhile."""
+    """Remove the directory, including files that a process adds meanwhile."""
 
     def is_gone() -> bool:
         shutil.rmtree(directory, ignore_errors=True)
@@ -63,9 +63,9 @@ def remove(directory: Path) -> None:
 
 
 def processes_of(api: ApiServer, tmp_path: Path) -> set[str]:
-    """Who has answered something so far."""
+    """Return the processes that have answered requests so far."""
     files = tmp_path.glob(f"{PREFIX}*/histogram_*.db")
-    # A file begins with how much of it is used, of which 8 bytes say that.
+    # A file starts with its used size, which includes these 8 bytes.
     used = {path: struct.unpack_from("i", path.read_bytes())[0] for path in files}
     return {path.stem.rpartition("_")[2].partition("-")[0] for path in used if used[path] > 8}
 
@@ -120,7 +120,7 @@ def test_a_process_that_is_killed_keeps_its_counts_and_loses_its_connections(
     assert victim != str(api.process.pid)
     os.kill(int(victim), signal.SIGKILL)
     gauges = f"{PREFIX}*/gauge_livesum_{victim}-*.db"
-    wait_until(lambda: not list(tmp_path.glob(gauges)), 10, "its connections to be forgotten")
+    wait_until(lambda: not list(tmp_path.glob(gauges)), 10, "its connections to be removed")
     wait_until(api.answers, 10, "an answer")
     assert answered(read(api), "/api/factories") == before == 10
 
@@ -140,13 +140,13 @@ def test_the_directory_ends_with_the_server_and_a_killed_one_leaves_it_to_the_ne
 
 
 def replace_a_process(api: ApiServer) -> None:
-    """Ends one by force: the one that takes its place has never seen what was there."""
+    """Kill a process, so that its successor has not seen the earlier files."""
     assert api.process is not None
     server = psutil.Process(api.process.pid)
     victim = server.children()[0]
     victim.kill()
-    # While it is still dying, it takes clients along.
-    wait_until(lambda: victim not in server.children(), 10, "it to be gone")
+    # Until it has ended, it may still accept clients.
+    wait_until(lambda: victim not in server.children(), 10, "its end")
     wait_until(lambda: len(server.children()) == PROCESSES, 10, "another one")
     wait_until(api.answers, 10, "an answer")
 
@@ -168,7 +168,7 @@ def test_a_vanished_directory_fails_no_request_and_is_made_again(api: ApiServer,
 def test_an_unwritable_directory_fails_no_request(api: ApiServer, tmp_path: Path) -> None:
     [directory] = tmp_path.glob(f"{PREFIX}*")
     remove(directory)
-    directory.write_text("A file of this name: nobody can make a directory.")
+    directory.write_text("A file of this name prevents making the directory.")
     replace_a_process(api)
     for _ in range(20):
         answer = api.call("GET", "/api/factories")
@@ -198,10 +198,10 @@ def test_writing_metrics_is_retried_a_second_after_a_failure(
     monkeypatch.setenv(VARIABLE, "")
     make_directory()
     for _ in range(2):
-        wait_until(multiprocess_metrics.keep_files, 10, "files to be begun")
+        wait_until(multiprocess_metrics.keep_files, 10, "files to be created")
         assert len(list(tmp_path.glob(f"{PREFIX}*/*.db"))) == len(multiprocess_metrics.FILES)
         multiprocess_metrics.give_up_files()
-        assert not multiprocess_metrics.keep_files(), "a request must not write them anew each time"
+        assert not multiprocess_metrics.keep_files(), "a request must not rewrite them each time"
         assert not list(tmp_path.glob(f"{PREFIX}*/*.db"))
     multiprocess_metrics.remove_directory()
 
@@ -209,7 +209,7 @@ def test_writing_metrics_is_retried_a_second_after_a_failure(
 def test_a_directory_of_processes_in_another_namespace_is_left_alone(api: ApiServer, tmp_path: Path) -> None:
     alone = ("unshare", "--user", "--map-root-user", "--pid", "--fork")
     if subprocess.run([*alone, "true"], capture_output=True, timeout=10, check=False).returncode != 0:
-        pytest.skip("no process ids of one's own to be had here")
+        pytest.skip("no process id namespaces here")
     sweep = "from service.api.middleware.multiprocess_metrics import make_directory; make_directory()"
     subprocess.run(
         [*alone, sys.executable, "-c", sweep],
@@ -218,7 +218,7 @@ def test_a_directory_of_processes_in_another_namespace_is_left_alone(api: ApiSer
         timeout=30,
         check=True,
     )
-    # Its own, which nobody uses any more, is left as well.
+    # Its own unused directory is kept as well.
     assert len(list(tmp_path.glob(f"{PREFIX}*"))) == 2
     assert answered(read(api), "/api/health") >= 1
 

@@ -1,4 +1,4 @@
-"""Deletion taken back."""
+"""Restoring deleted resources."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,12 +17,12 @@ def delete(api: ApiServer, kind: str, row: dict[str, Any]) -> None:
 
 
 def restore(api: ApiServer, kind: str, row: dict[str, Any]) -> Reply:
-    """Takes it back."""
+    """Restore a resource."""
     return api.call("POST", f"/api/{kind}/{row['id']}/restore")
 
 
 def listed(api: ApiServer, path: str) -> list[str]:
-    """The ids in a list."""
+    """Return the ids in a list."""
     return [row["id"] for row in api.call("GET", path).json["data"]]
 
 
@@ -37,7 +37,7 @@ def test_a_restored_gateway_is_unchanged(api: ApiServer) -> None:
     assert reply.status == 200
     changed = ("generation", "updated_at")
     assert {**reply.json, **{name: gateway[name] for name in changed}} == gateway
-    assert reply.json["generation"] > gateway["generation"], "a worker sees that it is to connect again"
+    assert reply.json["generation"] > gateway["generation"], "workers have to connect it again"
     found = api.call("GET", path)
     assert (found.json, found.headers["ETag"]) == (reply.json, reply.headers["ETag"])
     assert (listed(api, "/api/gateways?deleted=only"), listed(api, "/api/gateways")) == ([], [gateway["id"]])
@@ -72,7 +72,7 @@ def test_a_restored_factory_brings_back_exactly_the_gateways_deleted_with_it(api
     assert reply.headers["ETag"] == api.call("GET", f"/api/factories/{factory['id']}").headers["ETag"]
     assert set(listed(api, "/api/gateways")) == {went["id"], also["id"]}
     assert set(listed(api, "/api/gateways?deleted=only")) == {before["id"], elsewhere["id"]}
-    # Once more: what was deleted by itself meanwhile stays deleted.
+    # Again: a gateway deleted separately meanwhile stays deleted.
     delete(api, "gateways", went)
     delete(api, "factories", factory)
     assert restore(api, "factories", factory).status == 200

@@ -1,4 +1,4 @@
-"""The state of everything in numbers."""
+"""The summary of all states."""
 
 from contextlib import ExitStack
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""A new url takes a stored password along only where that is safe: the rule, and all that it holds for."""
+"""A stored password is used with a new URL only where that is safe: the rule and its uses."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,10 +37,10 @@ SAME, FREE, CONFINED, WITHOUT_TLS, ELSEWHERE = PasswordMove
         ("wss://gateway", "wss://gateway:443", SAME),
         ("ws://gateway:5000", "wss://gateway:5000", SAME),
         ("ws://[::1]:5000", "ws://[::1]:5000/", SAME),
-        # As older versions stored it.
+        # In the form stored by older versions.
         ("ws://[FD00:0:0::1]:80", "ws://[fd00::1]", SAME),
         ("ws://[::ffff:192.0.2.1]:5000", "ws://[::ffff:c000:201]:5000", SAME),
-        # Both are looked up as one.
+        # Both are looked up as the same address.
         ("ws://[fe80::1%25eth0]:5000", "ws://[fe80::1%eth0]:5000", SAME),
         ("wss://gateway:5000", "ws://gateway:5000", WITHOUT_TLS),
         ("wss://gateway", "ws://gateway", WITHOUT_TLS),
@@ -55,7 +55,7 @@ SAME, FREE, CONFINED, WITHOUT_TLS, ELSEWHERE = PasswordMove
         ("ws://gateway", "ws://10.255.255.255", CONFINED),
         ("ws://gateway", "ws://[::ffff:10.0.0.1]", CONFINED),
         ("ws://gateway", "ws://[fd00::1]", CONFINED),
-        # No literal of ours, so a name to us: the worker judges what the system makes of it.
+        # Not an address literal, so a name: the worker checks the address that the system resolves it to.
         ("ws://gateway", "ws://192.168.1", CONFINED),
         ("ws://gateway", "ws://0x01020304", CONFINED),
         ("ws://gateway", "ws://11.0.0.1", ELSEWHERE),
@@ -78,7 +78,7 @@ def test_whether_a_new_url_may_take_the_password_along(
 
 @dataclass(frozen=True)
 class Service:
-    """An API that requires tokens, unless it is told otherwise, a worker, and two gateways."""
+    """An API, by default with required tokens, a worker, and two gateways."""
 
     api: ApiServer
     database: psycopg.Connection
@@ -89,7 +89,7 @@ class Service:
         return self.api.call(method, path, body, headers=self.headers)
 
     def register(self, **changes: object) -> str:
-        """The path of a new gateway at the first of the two, once it is connected."""
+        """Create a gateway at the first of the two; return its path once it is connected."""
         factory = self.call("POST", "/api/factories", {"name": "Mill"}).json["id"]
         body = {"factory_id": factory, "gateway_id": "CTC-1", "name": "Press section", "email": EMAIL}
         body |= {"url": self.site.gateways[0].url, "password": PASSWORD, **changes}
@@ -98,7 +98,7 @@ class Service:
         return f"/api/gateways/{reply.json['id']}"
 
     def wait_for(self, path: str, what: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The status, once it is so."""
+        """Wait for a status; return it."""
         seen: list[dict[str, Any]] = []
 
         def shown() -> bool:
@@ -114,7 +114,7 @@ class Service:
         return bool(row[0])
 
     def reencrypt(self) -> None:
-        """As the rotation of keys does."""
+        """Re-encrypt, as the key rotation does."""
         sealer = Sealer(Secret(KEY))
         with self.database.transaction():
             self.database.execute("SET LOCAL millgate.reencrypting = 'yes'")
@@ -147,7 +147,7 @@ def running_service(
 
 @pytest.fixture
 def start_service(database_url: str, tmp_path: Path) -> Iterator[StartService]:
-    """Starts the service with GATEWAY_NETWORKS_ALLOWED for the API and for the worker."""
+    """Start the service with GATEWAY_NETWORKS_ALLOWED for the API and the worker."""
     with ExitStack() as stack:
 
         def start(networks: str = "", worker_networks: str | None = None, **extra: str) -> Service:
@@ -208,13 +208,13 @@ def test_a_token_alone_does_not_redirect_a_stored_password(start_service: StartS
             assert "Include the password" in reply.error["message"]
             assert "GATEWAY_NETWORKS_ALLOWED" in reply.error["message"]
     assert service.call("POST", f"{path}/test", {"url": second.url}).error["code"] == "PASSWORD_REQUIRED"
-    # A condition that does not hold is told first, and what is not there is not there.
+    # A failed precondition is reported first, and so is an unknown gateway.
     stale = {**service.headers, "If-Match": '"0"'}
     assert service.api.call("PATCH", path, {"url": second.url}, headers=stale).status == 412
     nobody = f"/api/gateways/{before.json['factory_id']}"
     assert service.call("PATCH", nobody, {"url": second.url}).status == 404
     assert service.call("GET", path).headers["ETag"] == before.headers["ETag"]
-    # An email alone, a path alone, and the same url stay where the password is.
+    # An email alone, a path alone, and the same url keep the password's target.
     assert service.call("PATCH", path, {"url": f"{first.url}/path", "name": "Press"}).status == 200
     assert service.call("PATCH", path, {"email": "other@example.com"}).status == 200
     assert service.call("PUT", path, {"url": second.url, "email": EMAIL, "password": PASSWORD}).status == 200
@@ -278,7 +278,7 @@ def test_within_allowed_networks_a_stored_password_moves(start_service: StartSer
 
 @pytest.mark.req("LIFECYCLE-02")
 def test_the_worker_checks_the_address_of_a_name(start_service: StartService) -> None:
-    # To the API any name may be one of these networks; here `localhost` turns out not to be.
+    # For the API any name may be in these networks; `localhost` is not.
     service = start_service("192.0.2.0/24", worker_networks="")
     path = service.register()
     second = service.site.gateways[1]
@@ -291,7 +291,7 @@ def test_the_worker_checks_the_address_of_a_name(start_service: StartService) ->
     assert status["state"] == "retrying"
     assert (status["reason"]["phase"], status["reason"]["retryable"]) == ("tcp", False)
     assert "GATEWAY_NETWORKS_ALLOWED" in status["reason"]["message"]
-    # Nothing else sets it free: not a path, not a deletion taken back, not a new seal.
+    # Nothing else lifts the restriction: no new path, no restore, no re-encryption.
     assert service.call("PATCH", path, {"url": f"{url}/path"}).status == 200
     assert service.call("DELETE", path).status == 204
     assert service.call("POST", f"{path}/restore").status == 200
@@ -301,7 +301,7 @@ def test_the_worker_checks_the_address_of_a_name(start_service: StartService) ->
     again = service.call("POST", f"{path}/test").json["failure"]
     assert again["code"] == "password_required"
     assert second.attempts == 0
-    # Whoever knows the password may send it there.
+    # A client that knows the password may send it there.
     assert service.call("PATCH", path, {"password": PASSWORD}).status == 200
     service.wait_for(path, is_connected)
     assert (second.logins, service.is_confined()) == (1, False)

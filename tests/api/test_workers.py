@@ -1,4 +1,4 @@
-"""Workers over HTTP: real registrations, each on a session of its own."""
+"""Workers over HTTP: real registrations, each on its own session."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ LEASE_S = 60.0
 
 
 class Workers:
-    """Registers workers, each on a session of its own, as worker processes do."""
+    """Registers workers, each on its own session, as worker processes do."""
 
     def __init__(self, url: str, sessions: ExitStack) -> None:
         self._url = url
@@ -32,7 +32,7 @@ class Workers:
         self.connections: dict[UUID, psycopg.Connection] = {}
 
     def register(self, host: str, lease_s: float = LEASE_S) -> WorkerIdentity:
-        """A worker that is live as long as its session is open and its lease runs."""
+        """Register a worker that is live while its session is open and its lease is valid."""
         session = self._sessions.enter_context(psycopg.connect(self._url, autocommit=True))
         worker = WorkerRepository(ConnectionExecutor(session)).register(host, 4711, "0.1.0", lease_s)
         self.connections[worker.id] = session
@@ -41,13 +41,13 @@ class Workers:
 
 @pytest.fixture
 def workers(api: ApiServer) -> Iterator[Workers]:
-    """For the module's server."""
+    """Yield the registrations of the module's server."""
     with ExitStack() as sessions:
         yield Workers(api.database_url, sessions)
 
 
 def listed(api: ApiServer, query: str = "") -> list[dict[str, Any]]:
-    """The page, which has to be there."""
+    """Return the page; assert that it is 200."""
     reply = api.call("GET", f"/api/workers{query}")
     assert reply.status == 200, reply.body
     data: list[dict[str, Any]] = reply.json["data"]
@@ -78,7 +78,7 @@ def test_a_worker_shows_its_identity_and_its_gateways(
         str(one.id), "mill-1", 4711, "0.1.0",
     )  # fmt: skip
     assert (first["is_live"], first["gateways_held"]) == (True, claimed)
-    assert claimed == 3, "counted where it is true, before any heartbeat told it"
+    assert claimed == 3, "counted from the rows, before any heartbeat"
     assert (second["id"], second["is_live"], second["gateways_held"]) == (str(other.id), True, 0)
     times = {name: datetime.fromisoformat(first[name]) for name in FIELDS if name.endswith("_at")}
     assert times["started_at"] <= times["heartbeat_at"]

@@ -28,7 +28,7 @@ def command(millgate: Millgate, data: Path, *words: str) -> subprocess.Completed
 
 def is_said(millgate: Millgate, words: str) -> None:
     """Waits until `make run` has printed this."""
-    wait_until(lambda: words in millgate.said(), READY_LIMIT_S, words)
+    wait_until(lambda: words in millgate.output(), READY_LIMIT_S, words)
 
 
 @pytest.mark.parametrize("is_running", [False, True])

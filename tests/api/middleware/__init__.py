@@ -1,1 +1,1 @@
-"""What runs around every request: tokens, origins, headers, notifications."""
+"""Middleware of every request: tokens, origins, headers, notifications."""

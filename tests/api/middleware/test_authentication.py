@@ -1,4 +1,4 @@
-"""API tokens: who gets in, who does not, and what is said and kept of it."""
+"""API tokens: accepted and rejected requests, logs, and stored hashes."""
 
 import http.client
 import subprocess
@@ -34,7 +34,7 @@ LIMIT_S = 60
 
 
 def manage_tokens(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What `make token` and its like run."""
+    """Run the command of `make token` and the like."""
     return subprocess.run(
         [sys.executable, "-m", "service.manage_tokens", *arguments],
         cwd=PROJECT,
@@ -47,7 +47,7 @@ def manage_tokens(database_url: str, *arguments: str) -> subprocess.CompletedPro
 
 
 def make_token(database_url: str, name: str, scope: str) -> str:
-    """A new token."""
+    """Create a token."""
     made = manage_tokens(database_url, "create", name, scope)
     assert made.returncode == 0, made.stderr
     return made.stdout.strip()
@@ -64,7 +64,7 @@ Locked = tuple[ApiServer, str]
 def locked(
     server_admin: psycopg.Connection, server_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Locked]:
-    """A server that requires tokens, and its database's URL. It believes one proxy about the client."""
+    """Yield a server that requires tokens and trusts one proxy, and its database's URL."""
     extra = {"AUTH": "required", "TRUSTED_PROXIES": "1", "LOG_LEVEL": "debug"}
     with (
         cloned_database(server_admin, server_url) as url,
@@ -74,7 +74,7 @@ def locked(
 
 
 def call_from(address: str, api: ApiServer, method: str, path: str, **headers: str) -> Reply:
-    """A request as a trusted proxy passes it on."""
+    """Send a request as a trusted proxy forwards it."""
     return api.call(method, path, headers={"X-Forwarded-For": address, **headers})
 
 
@@ -121,7 +121,7 @@ def test_without_a_token_every_request_gets_401(locked: Locked, method: str, pat
 
 
 def test_every_route_except_health_requires_a_token(locked: Locked) -> None:
-    """Walks the routes themselves, so that a new one is held to it too."""
+    """Iterates over the routes, so that new ones are covered."""
     config = ApiConfig.read(Environment({"DATABASE_URL": "postgresql:///none", "ENCRYPTION_KEY": KEY}))
     rules = list(create_app(config).url_map.iter_rules())
     assert len(rules) >= 12
@@ -205,13 +205,13 @@ def test_a_waiting_request_returns_nothing_after_its_token_is_revoked(
         return api.call("GET", f"{path}1", headers=kept).status == 503
 
     def ask() -> Reply | None:
-        """Nothing if the one that tries was let in before it."""
+        """Return None if another request took the slot first."""
         reply = api.call("GET", f"{path}{25 if is_woken else 10}", headers=bearer(leaver), limit_s=60)
         return None if reply.status == 503 else reply
 
     with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url, autocommit=True) as database:
         waiting = pool.submit(lambda: wait_until(ask, LIMIT_S, "a slot"))
-        wait_until(is_full, 25, "the other one to wait")
+        wait_until(is_full, 25, "the other request to wait")
         assert manage_tokens(database_url, "revoke", "leaver").returncode == 0
         if is_woken:
             happen(database, gateway, "secret-state")

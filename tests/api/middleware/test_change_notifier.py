@@ -1,4 +1,4 @@
-"""Workers are told of what the API wrote: after the commit, soon, and once for many."""
+"""Workers are notified of the API's writes: after the commit, soon, and once for many."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ POSTS = 50
 
 @pytest.fixture
 def listener(database_url: str) -> Iterator[psycopg.Connection]:
-    """Hears what workers hear."""
+    """Yield a connection that receives the workers' notifications."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("LISTEN gateways_changed")
         yield connection
@@ -31,7 +31,7 @@ def listener(database_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A pool as the API has it."""
+    """Yield a pool like the API's."""
     database = Database(config_for(database_url).database, "test", defer_notify=True)
     database.open()
     try:
@@ -41,23 +41,23 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def config_for(url: str) -> ApiConfig:
-    """The API's settings."""
+    """Return the API's settings."""
     return ApiConfig.read(Environment({"DATABASE_URL": url, "ENCRYPTION_KEY": KEY}))
 
 
 def await_one(listener: psycopg.Connection) -> None:
-    """Returns with the next notification."""
+    """Wait for the next notification."""
     heard = list(listener.notifies(timeout=WAIT_S, stop_after=1))
-    assert len(heard) == 1, "workers are told"
+    assert len(heard) == 1, "workers are notified"
 
 
-def told_until_now(listener: psycopg.Connection) -> int:
-    """How often the listener was told before now."""
+def notifications_until_now(listener: psycopg.Connection) -> int:
+    """Count the listener's notifications until now."""
     listener.execute("SELECT pg_notify('gateways_changed', 'mark')")
     for told, notice in enumerate(listener.notifies(timeout=WAIT_S)):
         if notice.payload == "mark":
             return told
-    raise AssertionError("the mark never came")
+    raise AssertionError("the marker never came")
 
 
 def test_a_write_wakes_workers(start_api: Callable[..., ApiServer], listener: psycopg.Connection) -> None:
@@ -68,11 +68,11 @@ def test_a_write_wakes_workers(start_api: Callable[..., ApiServer], listener: ps
     await_one(listener)
     assert api.call("DELETE", f"/api/gateways/{gateway['id']}").status == 204
     await_one(listener)
-    # Neither a read nor what was refused tells anybody, and the process tells what is left when it ends.
+    # Neither reads nor rejected writes notify, and the process sends pending notifications when it ends.
     assert api.call("GET", "/api/gateways").status == 200
     assert api.call("POST", "/api/gateways", {}).status == 400
     assert api.stop() == 0
-    assert told_until_now(listener) == 0
+    assert notifications_until_now(listener) == 0
 
 
 def test_many_writes_wake_workers_less_often(
@@ -84,7 +84,7 @@ def test_many_writes_wake_workers_less_often(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: api.gateway(factory["id"], f"CTC-{number}"), range(POSTS)))
     assert api.stop() == 0
-    assert 0 < told_until_now(listener) < POSTS
+    assert 0 < notifications_until_now(listener) < POSTS
 
 
 def test_the_sessions_of_the_api_leave_notifying_to_the_change_notifier(
@@ -99,15 +99,15 @@ def test_the_sessions_of_the_api_leave_notifying_to_the_change_notifier(
 
     services.database.open()
     try:
-        # A request sets its context a deadline, which is not to be that of the tests that follow.
+        # A request sets a deadline in its context, which must not apply to later tests.
         assert copy_context().run(write) == 201
-        assert told_until_now(listener) == 0, "not by the trigger"
+        assert notifications_until_now(listener) == 0, "not by the trigger"
         services.change_notifier.start()
         await_one(listener)
     finally:
         services.change_notifier.stop(WAIT_S)
         services.database.close()
-    assert told_until_now(listener) == 0, "once for all that was written"
+    assert notifications_until_now(listener) == 0, "once for all writes"
 
 
 def test_pending_notifications_are_sent_at_the_stop(database: Database, listener: psycopg.Connection) -> None:
@@ -117,16 +117,16 @@ def test_pending_notifications_are_sent_at_the_stop(database: Database, listener
     await_one(listener)
     for _ in range(POSTS):
         change_notifier.notify()
-    assert told_until_now(listener) == 0, "not before the interval is over"
+    assert notifications_until_now(listener) == 0, "not before the interval is over"
     change_notifier.stop(WAIT_S)
-    assert told_until_now(listener) == 1
+    assert notifications_until_now(listener) == 1
 
 
 def test_an_idle_change_notifier_sends_nothing(database: Database, listener: psycopg.Connection) -> None:
     change_notifier = ChangeNotifier(database)
     change_notifier.start()
     change_notifier.stop(WAIT_S)
-    assert told_until_now(listener) == 0
+    assert notifications_until_now(listener) == 0
 
 
 def test_the_change_notifier_recovers_with_the_database(

@@ -1,4 +1,4 @@
-"""Requests for other hosts (DNS rebinding) and writes from other origins are refused."""
+"""Requests for other hosts (DNS rebinding) and writes from other origins are rejected."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ from tests.support.database_server import cloned_database
 
 PAGE = "https://console.example.com"
 StartApi = Callable[..., ApiServer]
-# Proxies have this name; browsers call it so.
+# The host name by which proxies and browsers call the API.
 PUBLIC = "plant.example.com"
 
 
@@ -22,7 +22,7 @@ PUBLIC = "plant.example.com"
 def servers(
     server_admin: psycopg.Connection, server_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[ApiServer, ApiServer]]:
-    """One as it comes, and one behind a proxy, for which a page is listed. Both ask for no token."""
+    """Yield a default server, and one with a trusted proxy and an allowed origin, both without tokens."""
     extra = {"CORS_ORIGINS": PAGE, "TRUSTED_PROXIES": "1", "ALLOWED_HOSTS": f"{PUBLIC}, 192.0.2.0/24"}
     with ExitStack() as stack:
         url = stack.enter_context(cloned_database(server_admin, server_url))
@@ -95,13 +95,13 @@ def test_both_hosts_of_a_proxied_request_have_to_be_known(api: ApiServer, proxie
         ("127.0.0.1:3000", "evil.example", 421),
         ("evil.example", PUBLIC, 421),
         ("evil.example", "localhost", 421),
-        # The proxy's own word is the last.
+        # The proxy's own value is the last.
         ("localhost", f"evil.example, {PUBLIC}", 200),
         ("localhost", f"{PUBLIC}, evil.example", 421),
     ]:
         headers = {"Host": host, "X-Forwarded-Host": forwarded}
         assert proxied.call("GET", "/api/factories", headers=headers).status == status
-    # Without proxies it is nobody's word.
+    # Without proxies the header is ignored.
     claimed = {"Host": "evil.example", "X-Forwarded-Host": "localhost"}
     assert api.call("GET", "/api/factories", headers=claimed).status == 421
 

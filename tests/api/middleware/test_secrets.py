@@ -1,4 +1,4 @@
-"""A marker password is looked for wherever a password could get to."""
+"""A marker password is searched for in every place that a password could reach."""
 
 import subprocess
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_a_password_is_stored_sealed_only(own_postgres: EmbeddedPostgres, tmp_pa
     own_postgres.stop()
     for marker in (MARKER.encode(), OTHER.encode()):
         for reply in answers:
-            # A client that names a field after its password is told the field's name.
+            # A client that names a field after its password gets the field's name back.
             shown = reply.body.replace(f'"field":"{MARKER}"'.encode(), b"")
             assert marker not in shown
             assert sealed.hex().encode() not in shown

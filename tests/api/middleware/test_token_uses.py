@@ -1,4 +1,4 @@
-"""What is only bookkeeping fails no request, and none waits for it."""
+"""Bookkeeping never fails or delays a request."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from tests.api.middleware.test_authentication import bearer, make_token
 from tests.support.api_server import ApiServer
 from tests.support.waiting import wait_until
 
-# Far below the time-out of a statement, which is what waiting for a lock would take.
+# Far below the statement timeout, which waiting for a lock would take.
 SOON_S = 2.0
 FULL = """
     CREATE FUNCTION be_full() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -27,7 +27,7 @@ USED = "SELECT last_used_at IS NOT NULL FROM api_tokens WHERE name = 'reader'"
 
 
 def statuses_of_reads(api: ApiServer, token: str) -> list[int]:
-    """Of every read that a token is needed for, each of which has to come soon."""
+    """Return the status of every read that needs a token; assert that each is quick."""
     gateway = "00000000-0000-7000-8000-00000000dead"
     found = []
     for path in (
@@ -45,7 +45,7 @@ ALL_READ = [200] * 6 + [404]
 
 @contextmanager
 def requiring_tokens(url: str, log: Path) -> Iterator[tuple[ApiServer, str]]:
-    """A server, and a token that was never used."""
+    """Yield a server and an unused token."""
     token = make_token(url, "reader", "read")
     with ApiServer(url, log, {"AUTH": "required"}) as api:
         yield api, token
@@ -62,14 +62,14 @@ def test_a_read_only_database_is_read_with_tokens_that_were_not_used_today(
             connection.execute("SELECT pg_reload_conf()")
         with psycopg.connect(own_postgres.url(), autocommit=True) as connection:
             shown = b"SHOW default_transaction_read_only"
-            wait_until(lambda: connection.execute(shown).fetchone() == (word,), what="the server to know")
+            wait_until(lambda: connection.execute(shown).fetchone() == (word,), what="the server to apply it")
 
     with requiring_tokens(own_postgres.url(), tmp_path / "api.log") as (api, token):
         set_read_only("on")
         assert statuses_of_reads(api, token) == ALL_READ
         assert "Traceback" not in api.log_path.read_text()
         set_read_only("off")
-    # A process that starts on a read-only database has its connections from then.
+    # A process that starts on a read-only database has connections opened then.
     set_read_only("on")
     with ApiServer(own_postgres.url(), tmp_path / "again.log", {"AUTH": "required"}) as api:
         assert statuses_of_reads(api, token) == ALL_READ

@@ -1,4 +1,4 @@
-"""The README's walk, with a client that was generated from the description: `readme_walk.py URL TOKEN`."""
+"""The README's example with a client generated from the description: `readme_walk.py URL TOKEN`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What schemathesis has to be told of this API, beside its description; SCHEMATHESIS_HOOKS names this."""
+"""Hooks of schemathesis for this API, named by SCHEMATHESIS_HOOKS."""
 
 import itertools
 from datetime import UTC, datetime
@@ -10,14 +10,14 @@ from schemathesis import CheckContext, GenerationMode, HookContext, Response
 
 from service.api.schemas.fields import TIMEZONES
 
-# What JSON Schema can not say: that a thing is there, that a list gave a cursor, that one time is before
-# another, that a body is meant for the resource in the path; or only in a way that helps nobody: how deep
-# and big metadata may be, and what is in it.
+# Conditions that JSON Schema cannot express: that a resource exists, that a list returned a cursor, that one
+# time is before another, that a body belongs to the path's resource; or only in a way that helps no client:
+# depth, size and content of metadata.
 BEYOND_A_SCHEMA = {"unknown", "cursor", "offset_and_cursor", "range", "read_only"}
 IMPORT = "/api/gateways/import"
 _addresses = itertools.count(1)
 
-# Of all lengths that are asked for, so that none has to be searched for.
+# Texts of all required lengths, so that schemathesis need not search for them.
 URLS = [
     *(
         "ws://a",
@@ -39,22 +39,22 @@ schemathesis.openapi.format(
 
 @schemathesis.serializer("application/jsonl", "application/x-ndjson")
 def lines(context: Any, value: Any) -> bytes:
-    """As it is: a file of lines is text to its description."""
+    """Send it unchanged: the description has a file of lines as text."""
     return value if isinstance(value, bytes) else str(value).encode(errors="surrogatepass")
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """Each comes from an address of its own, so that failures to authenticate are not limited."""
+    """Send each request from another address, so that failed authentications are not rate-limited."""
     number = next(_addresses)
     case.headers["X-Forwarded-For"] = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 @schemathesis.check
 def what_fits_is_accepted(ctx: CheckContext, response: Response, case: schemathesis.Case[Any]) -> None:
-    """A request as it is described is refused only for what no schema can say."""
+    """Assert that a valid request is rejected only for conditions that no schema can express."""
     if case.operation.path == IMPORT:
-        return  # of a file of lines the schema says nothing
+        return  # the schema does not describe the lines of a file
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
     if response.status_code == 400:
@@ -65,7 +65,7 @@ def what_fits_is_accepted(ctx: CheckContext, response: Response, case: schemathe
 
 @schemathesis.check
 def the_error_is_described(ctx: CheckContext, response: Response, case: schemathesis.Case[Any]) -> None:
-    """Each refusal has a code that the description gives an example of, for this operation and status."""
+    """Assert that each error's code is among the description's examples for this operation and status."""
     if response.status_code < 400 or case.method.upper() != case.operation.method.upper():
         return
     described = case.operation.definition.raw["responses"][str(response.status_code)]

@@ -1,4 +1,4 @@
-"""A client that is generated from the description makes the README's walk."""
+"""A client generated from the description runs the README's example."""
 
 import subprocess
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.support.api_server import ApiServer
 LIMIT_S = 100
 
 
-# The generator knows no media types of files of lines; they are sent as they are.
+# The generator does not know the media types of files of lines; they are sent unchanged.
 SETTINGS = """
 package_name_override: millgate_client
 post_hooks: []
@@ -25,7 +25,7 @@ content_type_overrides:
 
 
 def run(*command: str, **environment: str) -> str:
-    """What a command says, which has to end well."""
+    """Run a command successfully; return its output."""
     done = subprocess.run(
         local(command), env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )

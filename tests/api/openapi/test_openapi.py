@@ -1,4 +1,4 @@
-"""The description of the API: complete, and valid."""
+"""The API's description is complete and valid."""
 
 import json
 import re
@@ -24,7 +24,7 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 def application(**extra: str) -> Flask:
-    """The API, without its database."""
+    """Return the application, without a database."""
     values = {"DATABASE_URL": "postgresql://localhost/never", "ENCRYPTION_KEY": KEY, **extra}
     return create_app(ApiConfig.read(Environment(values)))
 

@@ -1,4 +1,4 @@
-"""schemathesis holds the API against its description: every operation, with what fits and what does not."""
+"""schemathesis tests every operation against the description, with valid and invalid requests."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ LEASE_S = 3600
 
 
 def register_some(api: ApiServer, token: str) -> None:
-    """Something that is there, so that not all that is asked for is not found."""
+    """Create some resources, so that not every request is answered 404."""
     for number in range(4):
         factory = api.call("POST", "/api/factories", {"name": f"Mill {number}"}, headers=bearer(token))
         body = gateway_body(factory.json["id"], f"CTC-{number}")
@@ -39,7 +39,7 @@ def test_the_api_matches_its_description(
         psycopg.connect(url, autocommit=True) as session,
         ApiServer(url, tmp_path / "api.log", extra) as api,
     ):
-        # Without a live worker the service is not ready, and says so with 503.
+        # Without a live worker the service is not ready and returns 503.
         WorkerRepository(ConnectionExecutor(session)).register("here", 1, "0", LEASE_S)
         token = make_token(url, "tester", "write")
         register_some(api, token)

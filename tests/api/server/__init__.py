@@ -1,1 +1,1 @@
-"""The processes: slow clients, faults underneath, fairness between requests."""
+"""The API's processes: slow clients, faults of the database, fairness between requests."""

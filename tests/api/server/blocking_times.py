@@ -1,7 +1,7 @@
-"""`python -m tests.api.server.blocking_times`: how long the heaviest requests block their process.
+"""`python -m tests.api.server.blocking_times`: measures how long the heaviest requests block their process.
 
-Measured in the processor time of the process, so that others on the machine do not count: the longest stretch
-between two turns of a greenlet that only waits for a timer, as a client's request waits for its socket.
+It measures CPU time of the process, so other processes do not count: the longest stretch between two turns of
+a greenlet that only waits for a timer, as another client's request waits for its socket.
 """
 
 # ruff: noqa: E402 (patched first, as in gunicorn_conf.py)
@@ -37,7 +37,7 @@ Measured = dict[str, float]
 
 
 def longest_turn_s(request: Callable[[], Any], status: int) -> float:
-    """Of a request that is answered with this status."""
+    """Return the longest turn during a request that is answered with this status."""
     longest_s, last_s, is_over = 0.0, thread_time(), False
 
     def watch() -> None:
@@ -58,7 +58,7 @@ def longest_turn_s(request: Callable[[], Any], status: int) -> float:
 
 
 def insert_many(url: str, factory_id: str) -> None:
-    """Gateways of this factory, without a request."""
+    """Insert gateways of this factory without a request."""
     with psycopg.connect(url) as connection:
         connection.execute(
             "INSERT INTO gateways (factory_id, device_id, name, url, email, sealed_password)"
@@ -70,7 +70,7 @@ def insert_many(url: str, factory_id: str) -> None:
 
 
 def heavy_file(factory_id: str) -> str:
-    """JSON lines, each with as much metadata as a gateway may have, in as many values as that takes."""
+    """Return JSON lines, each with the most metadata that a gateway may have, in many values."""
     metadata = {"values": [1] * (HEAVY_BYTES // 3)}
     return "".join(
         json.dumps(
@@ -85,7 +85,7 @@ def heavy_file(factory_id: str) -> str:
 
 
 class Client:
-    """Requests to the application, to be made later."""
+    """Builds requests to the application, to be sent later."""
 
     def __init__(self, app: Flask) -> None:
         self._client = app.test_client()
@@ -107,19 +107,19 @@ class Client:
         return self.post(f"/api/gateways/import{query}", body, kind)
 
     def new_factory(self) -> str:
-        """The id of a factory that is created now."""
+        """Create a factory; return its id."""
         created = self.post("/api/factories", json.dumps({"name": "Mill"}))()
         return str(json.loads(created.data)["id"])
 
 
 def imports(client: Client, factory: str) -> Measured:
-    """Files, one of which creates ROWS gateways in the factory."""
+    """Return import requests, one of which creates ROWS gateways in the factory."""
     rows = [
         f'{factory},CTC-{n},Press {n},ws://10.0.0.1:5000,a@example.com,secret-{n},"{{""a"": {n}}}"\n'
         for n in range(ROWS)
     ]
     csv, wide = HEADER + "".join(rows), HEADER + "".join(rows).replace('""a""', f'""{"a" * 1400}""')
-    # Cells that go on in the next line make rows as long as a file.
+    # Cells that continue on the next line make rows as long as a file.
     many_cells = HEADER + ("," * 200_000).join(60 * ['"\n"'])
     return {
         "a file with mistakes": longest_turn_s(client.import_file(csv.replace(",ws:", ",http:")), 400),
@@ -133,7 +133,7 @@ def imports(client: Client, factory: str) -> Measured:
 
 
 def metadata(client: Client) -> Measured:
-    """As much of it as can be, and more."""
+    """Return requests with the most metadata, and with more."""
     factory = client.new_factory()
     many_values = json.dumps({"name": "x", "metadata": {str(n): 1 for n in range(80_000)}})
     heavy = client.import_file(heavy_file(factory), "application/jsonl")
@@ -145,7 +145,7 @@ def metadata(client: Client) -> Measured:
 
 
 def bulk(client: Client, url: str) -> Measured:
-    """MANY gateways at once."""
+    """Return requests that change MANY gateways together."""
     factory = client.new_factory()
     insert_many(url, factory)
     which = json.dumps({"factory_id": factory})
@@ -156,7 +156,7 @@ def bulk(client: Client, url: str) -> Measured:
 
 
 def main() -> None:
-    """Prints what it measured, as JSON."""
+    """Print the measurements as JSON."""
     config = ApiConfig.read(read_environment())
     app = create_app(config)
     document_of(app)

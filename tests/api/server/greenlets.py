@@ -1,6 +1,6 @@
-"""`python -m tests.api.server.greenlets`: waiting is cooperative, and deadlines are a greenlet's own.
+"""`python -m tests.api.server.greenlets`: checks that waiting is cooperative and deadlines are per greenlet.
 
-In a process that is patched as the API's are.
+Runs in a process that is patched as the API's are.
 """
 # ruff: noqa: E402 (patched first, as in gunicorn_conf.py)
 
@@ -28,7 +28,7 @@ SLEEP = Query("SELECT pg_sleep(%(seconds)s)::text AS id", str, retryable=True)
 
 
 def statements_wait_side_by_side(database: Database) -> None:
-    """As many as there are connections, in hardly more time than one takes."""
+    """Run one statement per connection in hardly more time than one takes."""
     turns = 0
 
     def take_turns() -> None:
@@ -46,14 +46,14 @@ def statements_wait_side_by_side(database: Database) -> None:
 
 
 def sleep(database: Database, seconds: float, limit_s: float | None = None) -> None:
-    """On the server; for so long at most, where there is a limit."""
+    """Sleep on the server, within a limit if there is one."""
     if limit_s is not None:
         set_deadline(limit_s)
     database.fetch_all(SLEEP, {"seconds": seconds})
 
 
-def deadlines_are_each_ones_own(database: Database) -> None:
-    """The one with little time is told so; the other one has all of its time."""
+def deadlines_are_per_greenlet(database: Database) -> None:
+    """Only the greenlet with the short deadline times out."""
     patient = gevent.spawn(sleep, database, 1.5, 10.0)
     hasty = gevent.spawn(sleep, database, 5.0, 0.5)
     hasty.join()
@@ -69,7 +69,7 @@ def deadlines_are_each_ones_own(database: Database) -> None:
 
 
 def locks_wait_for_greenlets() -> None:
-    """A lock that is held elsewhere stops one greenlet, not the process."""
+    """A held lock blocks one greenlet, not the process."""
     lock, order = threading.Lock(), []
 
     def hold() -> None:
@@ -90,7 +90,7 @@ def locks_wait_for_greenlets() -> None:
 
 
 def main() -> None:
-    """Ends with an error where one of these does not hold."""
+    """Raise an error if one of the checks fails."""
     assert psycopg.waiting.wait is psycopg.waiting.wait_poll
     locks_wait_for_greenlets()
     values = {"DATABASE_URL": os.environ["DATABASE_URL"], "DB_POOL_MIN": str(SLEEPERS)}
@@ -98,7 +98,7 @@ def main() -> None:
     database.open()
     try:
         statements_wait_side_by_side(database)
-        deadlines_are_each_ones_own(database)
+        deadlines_are_per_greenlet(database)
     finally:
         database.close()
 

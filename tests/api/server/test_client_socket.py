@@ -1,4 +1,4 @@
-"""What bounds a client that stalls, on real sockets and with limits of a moment."""
+"""Limits on stalling clients, on real sockets and with short timeouts."""
 
 import socket
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ SLOW_BYTES = 100_000
 
 @contextmanager
 def connected(ours: socket.socket, theirs: socket.socket) -> Iterator[tuple[ClientSocket, socket.socket]]:
-    """The server's side and the client's."""
+    """Return the server's and the client's side."""
     with theirs:
         wrapped = ClientSocket(gevent_socket.socket(fileno=ours.detach()))
         yield wrapped, theirs
@@ -31,7 +31,7 @@ def connected(ours: socket.socket, theirs: socket.socket) -> Iterator[tuple[Clie
 
 
 def over_tcp() -> tuple[socket.socket, socket.socket]:
-    """Both sides of a connection that takes little before the client does."""
+    """Return both sides of a connection with small buffers."""
     theirs = socket.socket()
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -46,21 +46,21 @@ Pair = tuple[ClientSocket, socket.socket]
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    """The server's side and the client's."""
+    """Return the server's and the client's side."""
     with connected(*socket.socketpair()) as made:
         yield made
 
 
 @pytest.fixture
 def two_pairs() -> Iterator[tuple[Pair, Pair]]:
-    """Of two clients."""
+    """Yield the pairs of two clients."""
     with connected(*over_tcp()) as one, connected(*over_tcp()) as other:
         yield one, other
 
 
 @pytest.fixture(autouse=True)
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test waits for what a client may take."""
+    """Shorten the limits, so that tests need not wait for them."""
     for name in ("HEAD_TIMEOUT_S", "STALL_TIMEOUT_S", "LINGER_S"):
         monkeypatch.setattr(client_socket, name, MOMENT_S)
 
@@ -114,7 +114,7 @@ def test_a_response_that_is_not_read_is_aborted(pair: Pair) -> None:
 
 
 def test_a_response_that_is_read_slowly_enough_continues(pair: Pair) -> None:
-    """Each bit in time, and far less of it than is sent at once; the whole takes longer than that time."""
+    """Each part is read in time and is far smaller than one send; the whole takes longer than the limit."""
     ours, theirs = pair
     for side, option in ((ours, socket.SO_SNDBUF), (theirs, socket.SO_RCVBUF)):
         side.setsockopt(socket.SOL_SOCKET, option, 4096)
@@ -136,13 +136,13 @@ def test_a_response_that_is_read_slowly_enough_continues(pair: Pair) -> None:
 
 
 def test_a_response_that_is_read_too_slowly_is_aborted(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small the bits are that are taken in time."""
+    """Even if small parts are read in time."""
     monkeypatch.setattr(client_socket, "LEAST_BYTES_A_SECOND", 100_000_000)
     ours, theirs = pair
 
     def take() -> None:
         while True:
-            # First, so that there is something: this blocks the thread.
+            # First, so that there is data: this blocks the thread.
             gevent.sleep(MOMENT_S / 20)
             theirs.recv(100)
 
@@ -157,14 +157,14 @@ def test_a_response_that_is_read_too_slowly_is_aborted(pair: Pair, monkeypatch: 
 def test_the_longest_waiting_client_is_dropped_at_the_memory_limit(
     two_pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Responses that are not taken and bodies that do not go on are one account."""
+    """Unread responses and stalled bodies count together."""
     monkeypatch.setattr(client_socket, "STALL_TIMEOUT_S", 60)
     monkeypatch.setattr(client_socket, "held", HeldBytes(BIG_BYTES + 1000))
     (deaf, _), (sending, their_side) = two_pairs
     deaf.begin_request()
     deaf.sendall(b"x" * BIG_BYTES)
     ending = gevent.spawn(deaf.end_request, 60)
-    # It has to be the first that something is held for.
+    # It has to be the first with buffered data.
     gevent.sleep(0)
     sending.begin_request()
     their_side.sendall(b"y" * 500)
@@ -200,7 +200,7 @@ def test_a_stalled_head_is_dropped_at_the_memory_limit(
 
 
 def test_a_head_counts_until_its_request_is_answered(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when the client is asked for the body meanwhile."""
+    """Also after 100 Continue."""
     monkeypatch.setattr(client_socket, "held", HeldBytes(1000))
     ours, theirs = pair
     theirs.sendall(b"h" * 900)
@@ -231,7 +231,7 @@ def test_the_rest_of_an_unread_body_is_no_head(pair: Pair, monkeypatch: pytest.M
 def test_a_client_being_answered_is_never_dropped(
     two_pairs: tuple[Pair, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it asked for may be done already."""
+    """Its request may already have taken effect."""
     monkeypatch.setattr(client_socket, "held", HeldBytes(1000))
     (busy, its_side), (late, late_side) = two_pairs
     busy.begin_request()
@@ -259,7 +259,7 @@ def test_head_and_body_are_sent_together(pair: Pair) -> None:
 
 
 def test_a_client_can_read_the_response_after_the_close(pair: Pair) -> None:
-    """Also with something unread, for which the system would take back what is on its way."""
+    """Also with unread input, for which the system would reset the connection and drop sent data."""
     ours, theirs = pair
     theirs.sendall(b"x" * 10_000)
     ours.begin_request()

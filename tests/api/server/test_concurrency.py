@@ -1,4 +1,4 @@
-"""Requests that meet."""
+"""Concurrent requests."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -31,7 +31,7 @@ def test_a_factory_deleted_while_gateways_are_created_leaves_no_orphan(
             assert api.call("DELETE", f"/api/factories/{factory_id}").status == 204
         assert {status.result() for status in statuses} <= {201, 400}
         created += [status.result() for status in statuses].count(201)
-    assert 0 < created < CREATORS * ROUNDS, "the requests did meet"
+    assert 0 < created < CREATORS * ROUNDS, "the requests were concurrent"
     assert api.call("GET", "/api/gateways").json["pagination"]["total"] == 0
     assert database.execute("SELECT count(*) FROM gateways").fetchone() == (created,)
 

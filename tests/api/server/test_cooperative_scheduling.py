@@ -1,4 +1,4 @@
-"""Nothing preempts a greenlet: what computes or waits has to let the others go on."""
+"""Greenlets are not preempted: computing and waiting must let others run."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ LONGEST_TURN_S = 0.1
 
 
 def run(module: str, database_url: str) -> str:
-    """What a module prints, in a process of its own: it replaces parts of the standard library."""
+    """Run a module in a separate process, because it patches the standard library; return its output."""
     environment = {
         "PATH": "/usr/bin:/bin",
         "PYTHONPATH": str(PROJECT),
@@ -25,7 +25,7 @@ def run(module: str, database_url: str) -> str:
     process = subprocess.run(
         [sys.executable, "-m", module],
         env=environment,
-        # Not in the project's directory: a developer's .env is none of a test's business.
+        # Not in the project's directory, where a developer's .env would be read.
         cwd=tempfile.gettempdir(),
         capture_output=True,
         text=True,

@@ -45,7 +45,7 @@ def test_the_api_returns_errors_without_a_database_and_recovers(
         assert api.call("GET", "/api/factories").json["pagination"]["total"] == 2
 
 
-# The pool tries again a second after it could not connect, and the change notifier may have made it do
+# The pool retries a second after a failed connection, and the change notifier may have caused one
 # so meanwhile. The timeout is the default.
 ALONE = {"DB_POOL_TIMEOUT_S": "2"}
 
@@ -65,7 +65,7 @@ def test_a_database_restart_between_two_reads_causes_no_error(
 def test_a_database_restart_before_a_write_causes_no_error(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    """A write is not repeated: its connection has to be known as lost before it is sent."""
+    """A write is not retried, so a lost connection must be detected before it is sent."""
     with ApiServer(own_postgres.url(), tmp_path / "api.log", ALONE) as api:
         factory = api.factory()
         gateway = api.gateway(factory["id"])

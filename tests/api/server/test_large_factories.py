@@ -1,4 +1,4 @@
-"""What is done to a factory of 10,000 gateways ends in time; what does not says that it ran out of it."""
+"""Operations on a factory of 10,000 gateways finish in time, or report a timeout."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from service.database.engine.query import Executor
 from tests.support.api_server import ApiServer
 from tests.support.database_pools import config_for
 
-# Twice as many as are promised within the default limit: a cost that grows with their square shows.
+# Twice as many as promised within the default limit, so that quadratic cost shows.
 MANY = 20_000
 SOME = 500
 INSERT = """
@@ -25,7 +25,7 @@ INSERT = """
     SELECT %s, 'CTC-' || n, 'Gateway ' || n, 'ws://x', 'a@b', %s
     FROM generate_series(1, %s) AS n
 """
-# Of this session, since it last told the server's statistics.
+# This session's statistics that are not flushed yet.
 WRITES = "SELECT relname, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_xact_user_tables"
 
 
@@ -35,7 +35,7 @@ def test_a_factory_of_many_is_disconnected_connected_deleted_and_restored_in_tim
 ) -> None:
     gateway = api.gateway(api.factory()["id"], "CTC-0")
     factory_id, other_id = gateway["factory_id"], api.factory()["id"]
-    # Sealed with the key that is in use.
+    # Sealed with the current key.
     sealed = database.execute("SELECT sealed_password FROM gateways").fetchone()
     assert sealed is not None
     database.execute(INSERT, [factory_id, sealed[0], MANY - 1])
@@ -44,7 +44,7 @@ def test_a_factory_of_many_is_disconnected_connected_deleted_and_restored_in_tim
         assert (reply.status, reply.json) == (202, {"matched": MANY, "changed": MANY})
     assert api.call("DELETE", f"/api/factories/{factory_id}").status == 204
     assert api.call("POST", f"/api/factories/{factory_id}/restore").status == 200
-    # As the API's sessions have it.
+    # As in the API's sessions.
     database.execute("SET statement_timeout = '4s'")
     database.execute("UPDATE gateways SET factory_id = %s", [other_id])
     database.execute("RESET statement_timeout")
@@ -54,7 +54,7 @@ def test_a_factory_of_many_is_disconnected_connected_deleted_and_restored_in_tim
 
 @contextmanager
 def counted_writes(connection: psycopg.Connection) -> Iterator[dict[str, int]]:
-    """Filled with how many rows of each table the block wrote, in a transaction."""
+    """Yield a dictionary that is filled with the rows per table that the block's transaction wrote."""
     written: dict[str, int] = {}
     with connection.transaction():
         before: dict[str, int] = dict(connection.execute(WRITES).fetchall())
@@ -64,7 +64,7 @@ def counted_writes(connection: psycopg.Connection) -> Iterator[dict[str, int]]:
 
 
 def test_no_row_is_written_once_for_each_of_many_gateways(database_url: str) -> None:
-    """Each version of it would be passed by on the way to the next."""
+    """Each dead version of the row would slow down the next update."""
     with connect(config_for(database_url), "test") as connection:
         executor: Executor = ConnectionExecutor(connection)
         factories = FactoryRepository(executor)
@@ -94,7 +94,7 @@ def test_no_row_is_written_once_for_each_of_many_gateways(database_url: str) -> 
 def test_a_statement_that_times_out_returns_an_error_and_changes_nothing(
     database_url: str, tmp_path: Path, limits: dict[str, str]
 ) -> None:
-    """By the request's limit, or by the statement's."""
+    """By the request's timeout or the statement's."""
     with ApiServer(database_url, tmp_path / "api.log", limits) as api:
         factory = api.factory()
         gateway = api.gateway(factory["id"])
@@ -111,6 +111,6 @@ def test_a_statement_that_times_out_returns_an_error_and_changes_nothing(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
                 " AND state = 'active' AND wait_event_type = 'Lock'"
             ).fetchone()
-            assert waiting == (0,), "nobody waits for it in the server either"
+            assert waiting == (0,), "no statement waits for it in the server either"
         assert api.call("GET", f"/api/gateways/{gateway['id']}").json["name"] == gateway["name"]
         assert api.call("GET", f"/api/factories/{factory['id']}").status == 200

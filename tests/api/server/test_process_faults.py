@@ -1,4 +1,4 @@
-"""The API's promises when something under it dies, freezes or refuses to write."""
+"""The API's promises when its processes or its database die, freeze or become read-only."""
 
 import http.client
 import signal
@@ -27,7 +27,7 @@ UNSAFE = ("127.0.0.1", "SELECT", "INSERT", "psycopg", "Traceback", "millgate@", 
 
 
 class Writers:
-    """Threads that create factories as fast as they can, and remember which the API said were written."""
+    """Threads that create factories as fast as possible and record those acknowledged by the API."""
 
     def __init__(self, api: ApiServer) -> None:
         self._api = api
@@ -36,7 +36,7 @@ class Writers:
         self.failed = 0
 
     def write(self, _number: int) -> None:
-        """Until told to stop."""
+        """Create factories until stopped."""
         while not self._stopping.is_set():
             try:
                 reply = self._api.call("POST", "/api/factories", {"name": "Mill"})
@@ -49,7 +49,7 @@ class Writers:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """While the block runs."""
+        """Write while the block runs."""
         with ThreadPoolExecutor(WRITERS) as pool:
             running = pool.map(self.write, range(WRITERS))
             try:
@@ -60,7 +60,7 @@ class Writers:
 
 
 def written_ids(url: str) -> set[str]:
-    """What is in the database."""
+    """Return the ids in the database."""
     with psycopg.connect(url) as connection:
         return {str(row[0]) for row in connection.execute("SELECT id FROM factories")}
 
@@ -96,7 +96,7 @@ def test_acknowledged_writes_survive_a_killed_api(database_url: str, tmp_path: P
             below = children(api.process.pid)
             api.process.kill()
             api.process.wait(10)
-            # Processes whose parent is gone see it and end; the port is free for the next start.
+            # Processes detect the end of their parent and end; the port is free for the next start.
             wait_until(lambda: all(map(has_ended, below)), 20, "the end of all processes")
         assert writers.failed > 0
         assert set(writers.written) <= written_ids(database_url)
@@ -150,7 +150,7 @@ def test_a_read_only_database_rejects_writes_and_serves_reads(
 def test_a_frozen_database_never_blocks_a_request_for_long(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    """Its system goes on confirming what it receives, so that TCP sees nothing wrong."""
+    """Its system still acknowledges data, so TCP sees no error."""
     limits = {"DB_STATEMENT_TIMEOUT_S": "1", "DB_POOL_MIN": "2"}
     with ApiServer(own_postgres.url(), tmp_path / "api.log", limits) as api:
         gateway = api.gateway(api.factory()["id"])
@@ -188,7 +188,7 @@ def test_a_frozen_database_never_blocks_a_request_for_long(
 def test_requests_blocked_by_a_frozen_database_delay_no_other(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    """Five times as many as connections: each has its error in time, and health answers meanwhile."""
+    """Five times as many as connections: each gets its error in time, and health is answered meanwhile."""
     with ApiServer(own_postgres.url(), tmp_path / "api.log", {"DB_POOL_MIN": "8"}) as api:
         path = f"/api/gateways/{api.gateway(api.factory()['id'])['id']}"
 
@@ -215,7 +215,7 @@ def test_requests_blocked_by_a_frozen_database_delay_no_other(
 def test_requests_beyond_the_database_queue_get_503_with_retry_after(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    """Beyond so many that wait for a connection: at once, and not as if the database were away."""
+    """Requests beyond the queue for a connection are rejected immediately, as overload, not as an outage."""
     with ExitStack() as opened, ApiServer(own_postgres.url(), tmp_path / "api.log") as api:
         clients = [socket.create_connection(("127.0.0.1", api.port), 30) for _ in range(MAX_QUEUED + 100)]
         for client in clients:

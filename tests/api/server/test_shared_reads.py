@@ -1,4 +1,4 @@
-"""Requests that follow transitions from the same place share one read of the database."""
+"""Requests that follow events from the same position share one read of the database."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ def watch() -> EventFeed:
 
 
 class Read:
-    """A read that takes until it is told to end."""
+    """A read that lasts until the test ends it."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.count = 0
@@ -37,7 +37,7 @@ class Read:
 
 
 def joined(watch: EventFeed, what: str) -> int:
-    """How many wait for a read that another has begun."""
+    """Count the requests waiting for another one's read."""
     future: Any = watch._reads.get(what)
     return 0 if future is None else len(future._condition._waiters)
 

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, deaf or in a hurry: none holds up another, and none is kept for ever."""
+"""Slow, silent, unresponsive or fast clients: none delays another, and none is kept forever."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 HEALTH = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
 SLOW = 24
-# Far less than a slow one takes, far more than a quick one does on a busy machine.
+# Far less than a slow request takes, far more than a quick one on a busy machine.
 QUICK_S = 5.0
 BUNDLE = b"GET /api/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 IMPORT = b"POST /api/gateways/import HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
@@ -32,7 +32,7 @@ CREATE = b"POST /api/factories HTTP/1.1\r\nHost: x\r\nContent-Type: application/
 
 @pytest.fixture
 def sockets() -> Iterator[Callable[[ApiServer], socket.socket]]:
-    """Makes connections that are closed at the end."""
+    """Yield a function that opens connections, closed at the end."""
     with ExitStack() as opened:
 
         def connect(api: ApiServer) -> socket.socket:
@@ -46,7 +46,7 @@ Connect = Callable[[ApiServer], socket.socket]
 
 
 def answer_on(client: socket.socket) -> http.client.HTTPResponse:
-    """The next answer, its body read."""
+    """Return the next response with its body."""
     with http.client.HTTPResponse(client) as response:
         response.begin()
         response.read()
@@ -54,12 +54,12 @@ def answer_on(client: socket.socket) -> http.client.HTTPResponse:
 
 
 def count_answers(received: bytes) -> int:
-    """How many whole heads of answers there are."""
+    """Count the complete response heads."""
     return received.count(b"HTTP/1.1 200 OK\r\n")
 
 
 def read_to_end(client: socket.socket) -> bytes:
-    """Until the server closes."""
+    """Read until the server closes."""
     received = bytearray()
     while part := client.recv(65536):
         received += part
@@ -67,7 +67,7 @@ def read_to_end(client: socket.socket) -> bytes:
 
 
 def quick(api: ApiServer) -> None:
-    """An answer that has to come at once."""
+    """Assert a quick response."""
     began = monotonic()
     assert api.call("GET", "/api/health").status == 200
     assert monotonic() - began < QUICK_S
@@ -135,7 +135,7 @@ def test_a_stalled_client_delays_no_other(api: ApiServer, sockets: Connect, begu
 def test_a_client_sending_without_pause_delays_no_other(
     api: ApiServer, sockets: Connect, head: bytes, poured: bytes
 ) -> None:
-    """Faster than the server reads, so that there is always something to be read."""
+    """It sends faster than the server reads, so there is always input."""
     stopping = threading.Event()
 
     def pour(client: socket.socket) -> None:
@@ -300,13 +300,13 @@ def test_processes_share_connections(start_api: Callable[..., ApiServer], socket
 
 
 def two_of(master: int) -> list[psutil.Process]:
-    """The processes that serve, once there are two."""
+    """Wait for two serving processes; return them."""
     found = children(master)
     return found if len(found) == 2 else []
 
 
 def clients_of(process: psutil.Process, port: int) -> int:
-    """How many connections to this port it serves."""
+    """Count a process's connections to this port."""
     found = process.net_connections("tcp")
     return sum(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED for one in found)
 
@@ -320,7 +320,7 @@ def test_a_stop_waits_for_started_requests(start_api: Callable[..., ApiServer], 
     assert answer_on(kept).status == 200
     begun = sockets(api)
     begun.sendall(HEALTH[:-2])
-    quick(api)  # It came later, so that what has begun has been accepted.
+    quick(api)  # It came later, so the earlier ones have been accepted.
     api.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "Handling signal: term" in api.log_path.read_text(), 10, "the signal")
     for client, rest in ((kept, HEALTH), (begun, b"\r\n")):
@@ -342,6 +342,6 @@ def test_a_stop_does_not_wait_for_stalled_clients(
     client = sockets(api)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.sendall(begun)
-    quick(api)  # It came later, so that what has begun is under way.
+    quick(api)  # It came later, so the earlier ones are in progress.
     assert api.stop() == 0
     assert "graceful timeout" not in api.log_path.read_text()

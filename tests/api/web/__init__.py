@@ -1,1 +1,1 @@
-"""From a request's bytes to values, and from values to a response."""
+"""Parsing of requests and writing of responses."""

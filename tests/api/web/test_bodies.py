@@ -1,4 +1,4 @@
-"""Bodies as clients of all kinds send them: what the RFCs allow is taken, what is none is refused clearly."""
+"""Bodies of all kinds of clients: those allowed by the RFCs are accepted, others are rejected clearly."""
 
 import json
 from typing import Any
@@ -25,12 +25,12 @@ READ_ONLY = {
 
 
 def post(api: ApiServer, body: bytes, headers: dict[str, str] = JSON, path: str = "/api/factories") -> Reply:
-    """The body as it is."""
+    """Send a raw body."""
     return api.call("POST", path, body=body, headers=headers)
 
 
 def made(api: ApiServer, kind: str) -> str:
-    """The path of a new factory, or of a new gateway in it."""
+    """Create a factory, or a gateway in one; return its path."""
     factory = api.factory(location="Lyon", timezone="Europe/Paris", metadata={"a": 1.5})
     if kind == "factories":
         return f"/api/factories/{factory['id']}"
@@ -250,7 +250,7 @@ def test_what_was_read_may_be_sent_back(
     assert changed.status == 200, changed.body
     shown = changed.json
     assert shown == {**read.json, "name": "Edited", "updated_at": shown["updated_at"]}
-    # What others have changed meanwhile stands in nobody's way, and is not taken back.
+    # Concurrent changes cause no error and are not reverted.
     if kind == "gateways":
         api.call("POST", f"{path}/disconnect")
         again = api.call(method, path, {**edited, "name": "Once more"})

@@ -1,4 +1,4 @@
-"""A cursor is input like any other: whatever was made of one is answered with 200 or 400."""
+"""A cursor is untrusted input: any modification is answered with 200 or 400."""
 
 import base64
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,7 +13,7 @@ from service.api.schemas.cursors import Cursor, EventCursor, encode_cursor, scop
 from service.database.views.event_stream import StreamPosition
 from tests.support.api_server import ApiServer
 
-# What each list makes of its cursor's scope, as it is asked for here.
+# The scope in each list's cursor for these requests.
 OF_ALL: dict[str, tuple[str, dict[str, object]]] = {
     "/api/status/summary": ("summary", {}),
     "/api/workers": ("workers", {}),
@@ -47,7 +47,7 @@ ANY_FEW = settings(
 
 
 def answered(api: ApiServer, path: str, cursor: str, name: str = "cursor") -> Any:
-    """The status, which is one of the two."""
+    """Return the status; assert that it is one of the two."""
     sign = "&" if "?" in path else "?"
     reply = api.call("GET", f"{path}{sign}{name}={cursor}")
     assert reply.status == 200 or (reply.status, reply.fields) == (400, [name]), (cursor, reply.body)

@@ -1,4 +1,4 @@
-"""Every refusal has one shape, the right status, and nothing of what was sent."""
+"""Every error has the same format, the right status, and no request data."""
 
 import json
 import re
@@ -22,7 +22,7 @@ TAKE_NO_JSON = {"imports.import_gateways", "bulk.refuse_method"}
 
 
 def crashing_app() -> Flask:
-    """The application, with a route that has a bug in it."""
+    """Return the application with a route that crashes."""
     app = create_app()
 
     @app.get("/api/crash")
@@ -159,7 +159,7 @@ def test_a_request_id_that_could_not_be_logged_as_it_is_gets_replaced(api: ApiSe
 
 @pytest.mark.req("QUAL-03", "API-05")
 def test_no_route_takes_what_its_models_do_not_know(api: ApiServer) -> None:
-    """Walks the routes themselves, so that a new one is held to it too."""
+    """Iterates over the routes, so that new ones are covered."""
     config = ApiConfig.read(Environment({"DATABASE_URL": "postgresql:///none", "ENCRYPTION_KEY": KEY}))
     rules = [rule for rule in create_app(config).url_map.iter_rules() if rule.rule.startswith("/api")]
     assert len(rules) >= 12

@@ -1,4 +1,4 @@
-"""ETag, If-Match and If-None-Match, as RFC 9110 has them."""
+"""ETag, If-Match and If-None-Match as in RFC 9110."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ RACERS = 6
 
 
 def made(api: ApiServer, kind: str) -> str:
-    """The path of a new factory, or of a new gateway."""
+    """Create a factory or a gateway; return its path."""
     factory = api.factory()
     return (
         f"/api/factories/{factory['id']}"
@@ -26,7 +26,7 @@ def made(api: ApiServer, kind: str) -> str:
 
 
 def tag_of(api: ApiServer, path: str) -> str:
-    """Its ETag, which has to be a strong one."""
+    """Return its ETag; assert that it is strong."""
     tag = api.call("GET", path).headers["ETag"]
     assert tag.startswith('"'), tag
     assert tag.endswith('"'), tag
@@ -34,7 +34,7 @@ def tag_of(api: ApiServer, path: str) -> str:
 
 
 def if_match(api: ApiServer, method: str, path: str, tag: str, body: Mapping[str, object] | None) -> Reply:
-    """A write on this condition."""
+    """Write with this If-Match."""
     return api.call(method, path, body, headers={"If-Match": tag})
 
 
@@ -109,7 +109,7 @@ def test_a_star_means_whatever_is_there(api: ApiServer, kind: str) -> None:
     assert api.call("GET", path).json["name"] == "x"
     assert if_match(api, "DELETE", path, " * ", None).status == 204
     gone = if_match(api, "DELETE", path, "*", None)
-    assert gone.status == 404, "a condition changes nothing about what is not there"
+    assert gone.status == 404, "a condition does not change 404"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""What holds for every request: errors, headers, the log, and bytes that are no request."""
+"""Rules for every request: errors, headers, the log, and malformed bytes."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ CHUNKED = (
 
 
 def reply_in(received: bytes) -> Reply:
-    """A response as it came over the wire, when the server closes behind it."""
+    """Parse a raw response after which the server closed."""
     head, _, body = received.partition(b"\r\n\r\n")
     status_line, *lines = head.decode().split("\r\n")
     headers = http.client.HTTPMessage()
@@ -34,7 +34,7 @@ def reply_in(received: bytes) -> Reply:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Every method and path that the API knows, with an id filled in."""
+    """Return every method and path of the API, with an id filled in."""
     values = {"DATABASE_URL": "postgresql://localhost/never", "ENCRYPTION_KEY": KEY}
     app = create_app(ApiConfig.read(Environment(values)))
     return [
@@ -159,7 +159,7 @@ def test_bytes_that_are_no_request_are_answered_in_the_one_shape(
 
 
 def test_a_request_line_of_8000_octets_is_taken(api: ApiServer) -> None:
-    """RFC 9112, 3: the least that servers should support."""
+    """RFC 9112, section 3: the minimum that servers should support."""
     target = b"/api/" + b"p" * (8000 - len(b"GET /api/ HTTP/1.1"))
     head = b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert reply_in(api.raw(head)).status == 404
@@ -192,7 +192,7 @@ def test_every_response_carries_security_headers(api: ApiServer, method: str, pa
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["Cache-Control"] == "no-store"
     assert not [name for name in ("Strict-Transport-Security", "Set-Cookie") if name in headers]
-    assert headers["Server"] == "gunicorn", "and not which version of it"
+    assert headers["Server"] == "gunicorn", "and not its version"
 
 
 @pytest.mark.req("API-03")
@@ -330,5 +330,5 @@ def test_a_crash_is_answered_safely_and_logged_under_its_request_id(
     refused = api.call("POST", "/api/refused-row")
     assert (refused.status, refused.error["code"]) == (500, "DATABASE_ERROR")
     log = api.log_path.read_text()
-    assert "gateways_url_scheme" in log, "the constraint is told"
+    assert "gateways_url_scheme" in log, "the constraint is logged"
     assert "Failing row" not in log, "and the row is not"

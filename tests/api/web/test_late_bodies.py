@@ -1,4 +1,4 @@
-"""Bodies that do not come, or not as a whole: the answer says which."""
+"""Missing or incomplete bodies: the response names the problem."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ ROUTES = {
         b"Content-Type: application/json\r\n"
     ),
 }
-# Each has begun, and is not at its end; then comes more of it, for ever.
+# Each has started and not ended; then more of it follows, endlessly.
 FRAMES = {
     "length": (b"Content-Length: 1000\r\n\r\n{", b" "),
     "chunk": (b"Transfer-Encoding: chunked\r\n\r\n64\r\n{", b" "),
@@ -33,28 +33,28 @@ CASES = list(product(ROUTES, FRAMES))
 
 @pytest.fixture
 def impatient(start_api: Callable[..., ApiServer]) -> ApiServer:
-    """Waits for seconds where others wait for a minute."""
+    """Yield a server with body timeouts of seconds instead of a minute."""
     return start_api(application="tests.support.impatient_app:create_app()")
 
 
 def begin(api: ApiServer, opened: ExitStack, route: str, frame: str) -> socket.socket:
-    """A connection with the beginning of a request."""
+    """Open a connection and send the start of a request."""
     client = opened.enter_context(socket.create_connection(("127.0.0.1", api.port), REQUEST_LIMIT_S))
     client.sendall(ROUTES[route] + FRAMES[frame][0])
     return client
 
 
 def read_answer(client: socket.socket) -> Reply:
-    """The answer, behind which the server has to close."""
+    """Return the response, after which the server has to close."""
     received = bytearray()
-    with suppress(ConnectionResetError):  # a client that still sends may lose the end, not the answer
+    with suppress(ConnectionResetError):  # a client that still sends may lose the close, not the response
         while part := client.recv(65536):
             received += part
     return reply_in(bytes(received))
 
 
 def message(reply: Reply) -> tuple[int, str, str]:
-    """What the answer says; nothing may come behind it on its connection."""
+    """Return the response's message; assert that nothing follows it on its connection."""
     assert reply.headers["Connection"] == "close"
     return reply.status, reply.error["code"], reply.error["message"]
 

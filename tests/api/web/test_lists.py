@@ -1,4 +1,4 @@
-"""Lists: narrowed down, in every order, by page and by cursor."""
+"""Lists: filters, every order, pages and cursors."""
 
 import base64
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ REPORTED = (*STATES, "disconnected", "unknown")
 
 
 def listed(api: ApiServer, path: str) -> list[dict[str, Any]]:
-    """All rows of a list, which has to be there; and the total, which has to be their number."""
+    """Return all rows of a list; assert that the total is their number."""
     reply = api.call("GET", path)
     assert reply.status == 200, reply.body
     data: list[dict[str, Any]] = reply.json["data"]
@@ -34,19 +34,19 @@ def with_times(value: Any) -> Any:
 
 
 def names(api: ApiServer, query: str, kind: str = "gateways") -> list[str]:
-    """The names in a list."""
+    """Return the names in a list."""
     return [row["name"] for row in listed(api, f"/api/{kind}?{query}")]
 
 
 @pytest.fixture
 def sessions(api: ApiServer) -> Iterator[ExitStack]:
-    """Where workers' sessions are held open."""
+    """Yield a stack that holds workers' sessions open."""
     with ExitStack() as stack:
         yield stack
 
 
 def worker(api: ApiServer, sessions: ExitStack, lease: str) -> tuple[str, int]:
-    """A worker whose session is open, and whose lease ends then."""
+    """Register a worker with an open session whose lease ends then."""
     session = sessions.enter_context(psycopg.connect(api.database_url, autocommit=True))
     row = session.execute(
         """
@@ -66,7 +66,7 @@ def worker(api: ApiServer, sessions: ExitStack, lease: str) -> tuple[str, int]:
 def observe(
     database: psycopg.Connection, gateway: dict[str, Any], holder: tuple[str, int] | None, state: str
 ) -> None:
-    """Has a worker say this of a gateway."""
+    """Report this state of a gateway as a worker."""
     database.execute(
         """
         INSERT INTO gateway_connections (
@@ -322,7 +322,7 @@ def test_a_cursor_of_another_list_order_or_filter_is_refused(api: ApiServer) -> 
     )
     both = api.call("GET", f"{asked[0]}&offset=0&cursor={cursors[0]}")
     assert (both.status, both.fields) == (400, ["query"])
-    # A key that is no time, under the digest of a list that is ordered by time.
+    # A key that is no time, with the digest of a list ordered by time.
     forged = api.call("GET", f"{asked[2]}&cursor={forge(cursors[2], b'tomorrow')}")
     assert (forged.status, forged.fields) == (400, ["cursor"])
     assert api.call("GET", f"{asked[2]}&cursor={forge(cursors[2], b'infinity')}").status == 400
@@ -331,7 +331,7 @@ def test_a_cursor_of_another_list_order_or_filter_is_refused(api: ApiServer) -> 
 
 
 def forge(cursor: str, key: bytes) -> str:
-    """The same cursor with another key."""
+    """Return the same cursor with another key."""
     decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     return base64.urlsafe_b64encode(decoded[:24] + key).rstrip(b"=").decode()
 

@@ -1,4 +1,4 @@
-"""A write that changes nothing is seen by nobody: the same ETag, the same updated_at, no notification."""
+"""A write without a change has no effect: the same ETag, the same updated_at, no notification."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,20 +11,20 @@ from tests.api.middleware.test_change_notifier import told_until_now
 from tests.api.web.test_lists import observe, worker
 from tests.support.api_server import ApiServer
 
-# Stored apart from its row by PostgreSQL, so that the same value is other bytes in the row.
+# PostgreSQL stores it outside its row (TOAST), so the same value is other bytes in the row.
 LARGE = {"notes": [f"{number:x} measures the rolls" for number in range(2000)]}
 KEPT = "SELECT to_jsonb(g) - 'modified_xid' - 'connect_requested_at' FROM gateways AS g ORDER BY id"
 
 
 @pytest.fixture
 def sessions() -> Iterator[ExitStack]:
-    """Sessions of workers, closed at the end."""
+    """Yield a stack of workers' sessions, closed at the end."""
     with ExitStack() as opened:
         yield opened
 
 
 def read(api: ApiServer, path: str) -> tuple[str, Any]:
-    """The ETag and the body."""
+    """Return ETag and body."""
     reply = api.call("GET", path)
     return reply.headers["ETag"], reply.json
 
@@ -100,7 +100,7 @@ def test_what_changes_nothing_wakes_no_worker(
     before = start_api()
     factory = before.factory()
     gateway = before.gateway(factory["id"])
-    # What is left to be told is told before the process ends.
+    # Pending notifications are sent before the process ends.
     assert before.stop() == 0
     api = start_api()
     with psycopg.connect(database_url, autocommit=True) as listener:

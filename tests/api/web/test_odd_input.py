@@ -1,4 +1,4 @@
-"""Whatever is sent to whatever writes: it is taken, or refused in the one shape. Nothing crashes."""
+"""Any input to any write is accepted or rejected with an error in the usual format; nothing crashes."""
 
 import http.client
 import json
@@ -28,7 +28,7 @@ NEAR = st.builds(
     st.sampled_from(["ws://", "WSS://h", "ws://[::", "a@", "Europe/", "2026-01-01T00:00:00", NOBODY, "="]),
     TEXTS,
 )
-# As they are written, since Python would not write them.
+# As raw text, which Python would not write.
 RAW = st.sampled_from(
     [
         "NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1e-400", "-0", "-0.0", "1E5", "+1", ".5", "1.",
@@ -46,7 +46,7 @@ VALUES = st.recursive(
 
 
 class Fragment(str):
-    """A value as it is written. Long ones are shown by their beginning."""
+    """A value as raw text, shortened in repr."""
 
     __slots__ = ()
 
@@ -107,7 +107,7 @@ MANY = settings(
 
 
 class Target:
-    """A server with a factory and a gateway, and a connection that is kept."""
+    """A server with a factory and a gateway, and a keep-alive connection."""
 
     def __init__(self, api: ApiServer) -> None:
         self.factory = api.factory()["id"]
@@ -115,7 +115,7 @@ class Target:
         self.connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=REQUEST_LIMIT_S)
 
     def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> int:
-        """The status, which is no server's mistake, of an answer that has the one shape."""
+        """Send a request; return its status, asserting the error format and no server error."""
         path = path.format(factory=self.factory, gateway=self.gateway)
         self.connection.request(method, path, body, headers)
         response = self.connection.getresponse()
@@ -130,21 +130,21 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target(module_api: MODULE_API) -> Iterator[Target]:
-    """For all examples of the module."""
+    """Yield the target of all examples of the module."""
     target = Target(module_api[0])
     with closing(target.connection):
         yield target
 
 
 def written(fields: dict[str, str], changes: list[tuple[str, str]], around: tuple[str, str]) -> str:
-    """An object as text: some of its values are odd, and some names may be there twice."""
+    """Generate an object as text with odd values and duplicate names."""
     kept = [(name, value) for name, value in fields.items() if name not in dict(changes)]
     pairs = [f"{json.dumps(name)}: {value}" for name, value in (*kept, *changes)]
     return around[0] + "{" + ", ".join(pairs) + "}" + around[1]
 
 
 def encoded(text: str, encoding: str) -> bytes:
-    """As bytes, lone surrogates too."""
+    """Encode a text, lone surrogates included."""
     return text.encode(encoding, "surrogatepass" if encoding.startswith("utf") else "replace")
 
 

@@ -1,4 +1,4 @@
-"""Shapes of requests that servers and proxies have read differently: refused, or read in one way only."""
+"""Requests that servers and proxies have parsed differently are rejected, or parsed in one way only."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.api_server import ApiServer
 GET = b"GET /api/health HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /api/factories HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CLOSE = b"Connection: close\r\n"
-# ruff: noqa: E501 (a shape a line)
+# ruff: noqa: E501 (one request per line)
 HEAD_BYTES = 300_000
 
 
@@ -16,7 +16,7 @@ HEAD_BYTES = 300_000
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
-        pytest.param(GET + CLOSE + b"\r\n", 200, id="as it should be"),
+        pytest.param(GET + CLOSE + b"\r\n", 200, id="well-formed"),
         pytest.param(b"GET /api/health HTTP/1.0\r\n\r\n", 200, id="HTTP/1.0 needs no host"),
         pytest.param(b"GET /api/health HTTP/1.1\r\n" + CLOSE + b"\r\n", 400, id="no host"),
         pytest.param(GET + b"Host: x\r\n" + CLOSE + b"\r\n", 400, id="two hosts"),
@@ -39,7 +39,7 @@ HEAD_BYTES = 300_000
         pytest.param(GET + b"X: y\rZ: z\r\n\r\n", 400, id="bare CR"),
         pytest.param(GET + b"X: y\r\n folded\r\n\r\n", 400, id="obs-fold"),
         pytest.param(GET + b" X: y\r\n\r\n", 400, id="a space before a name"),
-        pytest.param(GET + b"X : y\r\n\r\n", 400, id="a space behind a name"),
+        pytest.param(GET + b"X : y\r\n\r\n", 400, id="a space after a name"),
         pytest.param(GET + b"X: a\0b\r\n\r\n", 400, id="NUL"),
         pytest.param(b"GET /api/health  HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="two spaces"),
         pytest.param(b"GET /api/he alth HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="a space in the path"),
@@ -55,7 +55,7 @@ HEAD_BYTES = 300_000
     ],
 )  # fmt: skip
 def test_it_is_answered_in_one_way(api: ApiServer, request_bytes: bytes, status: int) -> None:
-    """The answer arrives even where the server stopped reading; the connection ends behind it."""
+    """The response arrives even if the server stopped reading; the connection ends after it."""
     reply = reply_in(api.raw(request_bytes))
     assert reply.status == status
     if status != 200:
@@ -67,7 +67,7 @@ def test_it_is_answered_in_one_way(api: ApiServer, request_bytes: bytes, status:
 def test_a_body_that_is_refused_before_it_is_read_costs_the_client_no_answer(
     api: ApiServer, status: int
 ) -> None:
-    """Closed on with something unread, the answer could be lost on its way."""
+    """If the server closed with unread input, the response could be lost."""
     body = b" " * 2_000_000
     head = {
         413: POST,

@@ -1,4 +1,4 @@
-"""Texts, addresses and times in their normal forms, and what is none."""
+"""Normal forms of texts, addresses and times, and invalid ones."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.support.api_server import ApiServer, gateway_body
 ZERO_WIDTH = "\u200b"
 BLANKS = " \t\n\r\v\f\x1c\x1f\x85\xa0\u1680\u2003\u2028\u2029\u202f\u205f\u3000"
 STRAYS = "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a\u202e\u2060\u2066\u2069\ufeff"
-# Characters that the rules are about, among ordinary ones.
+# Characters with special rules among ordinary ones.
 TEXTS = st.text(
     st.one_of(
         st.sampled_from(BLANKS + STRAYS + "\u0301\u034f\u115f\u200c\u200d\u2800\u3164\ufe0f\U000e0041"),
@@ -29,7 +29,7 @@ TEXTS = st.text(
 
 
 def accepted(normal: Callable[[str, int], str], text: str) -> bool:
-    """Whether it has a normal form."""
+    """Whether a text has a normal form."""
     try:
         normal(text, 1000)
     except PydanticCustomError:
@@ -43,7 +43,7 @@ def test_a_normal_form_stays_as_it_is_and_its_pattern_says_what_has_one(text: st
         if accepted(normal, text):
             assert normal(normal(text, 1000), 1000) == normal(text, 1000)
             assert normal(f"{BLANKS}{text}{STRAYS}", 1000) == normal(text, 1000)
-        # Beyond U+FFFF the pattern takes all: not every reader of regular expressions knows characters there.
+        # Beyond U+FFFF the pattern accepts all: not every regular expression engine knows these characters.
         fits = re.search(pattern, text) is not None
         assert fits == accepted(normal, text) or (fits and max(text) > "\uffff"), ascii(text)
 
@@ -95,7 +95,7 @@ def test_one_device_has_one_gateway_id_however_it_is_written(api: ApiServer) -> 
         reply = api.call("POST", "/api/gateways", gateway_body(factory["id"], hidden))
         assert (reply.status, reply.fields) == (400, ["gateway_id"]), ascii(hidden)
         assert "invisible" in reply.error["details"][0]["message"]
-    assert api.gateway(factory["id"], "halle \u00e9-1")["id"] != first["id"], "case tells devices apart"
+    assert api.gateway(factory["id"], "halle \u00e9-1")["id"] != first["id"], "case distinguishes devices"
 
 
 @pytest.mark.req("FACTORY-02", "GATEWAY-02")
@@ -250,7 +250,7 @@ def test_times_of_other_languages_are_taken_over_http(api: ApiServer, field: str
 def test_time_zones_are_those_of_the_package_on_every_host(
     start_api: Callable[..., ApiServer], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Where the system has one more, and none of the others, nothing changes."""
+    """A system with one additional zone and none of the others makes no difference."""
     system = tmp_path_factory.mktemp("zoneinfo")
     (system / "Mars").mkdir()
     (system / "Mars" / "Olympus").write_bytes(b"TZif2".ljust(44, b"\0"))

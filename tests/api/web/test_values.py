@@ -1,4 +1,4 @@
-"""Values at the border of what they may be: reserved ids, margins, and what merely equals something."""
+"""Edge values: reserved ids, limits, surrounding white space, and values that merely compare equal."""
 
 import json
 from typing import Any
@@ -13,14 +13,14 @@ JSON_LINES = {"Content-Type": "application/x-ndjson"}
 
 
 def messages(reply: Any) -> dict[str, str]:
-    """What is wrong with each field."""
+    """Return each field's error messages."""
     return {detail["field"]: detail["message"] for detail in reply.error["details"]}
 
 
 @pytest.mark.req("GATEWAY-01")
 @pytest.mark.parametrize("nobody", [NIL, MAX])
 def test_no_id_is_reserved_for_something_else(api: ApiServer, nobody: str) -> None:
-    """What the service keeps under such an id is not what a client finds under it."""
+    """Internal rows with such an id are not visible to clients."""
     api.gateway(api.factory()["id"])
     for query in ("", "&state=disconnected", "&desired_state=connected", "&deleted=only", "&q=Press"):
         found = api.call("GET", f"/api/gateways?factory_id={nobody}{query}")

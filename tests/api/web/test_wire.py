@@ -1,4 +1,4 @@
-"""Requests as bytes: what is wrong with one that cannot be read, and what a readable one means."""
+"""Requests as bytes: the errors of malformed ones, and the meaning of valid ones."""
 
 import socket
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_read_is_told_why(api: ApiServer, sent: bytes, message: s
 
 
 def close_behind(request: bytes) -> bytes:
-    """The request, with the wish that its connection ends."""
+    """Return the request with `Connection: close`."""
     return request.replace(b"\r\nHost: x", b"\r\nConnection: close\r\nHost: x", 1)
 
 
