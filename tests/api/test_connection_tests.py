@@ -330,12 +330,12 @@ def test_an_invalid_body(bench: Bench, body: object, fields: set[str]) -> None:
 
 
 def test_gateways_that_cannot_be_tested(bench: Bench) -> None:
-    nobody = f"/api/gateways/{uuid4()}/test"
-    assert bench.api.call("POST", nobody).error["code"] == "GATEWAY_NOT_FOUND"
-    assert bench.api.call("POST", nobody, {"url": None}).fields == ["url"]
+    unknown = f"/api/gateways/{uuid4()}/test"
+    assert bench.api.call("POST", unknown).error["code"] == "GATEWAY_NOT_FOUND"
+    assert bench.api.call("POST", unknown, {"url": None}).fields == ["url"]
     assert bench.api.call("POST", "/api/gateways/not-an-id/test").fields == ["id"]
     assert bench.api.call("POST", "/api/gateways/test?a=1", login("ws://gateway")).fields == ["a"]
-    assert bench.api.call("GET", nobody).status == 405
+    assert bench.api.call("GET", unknown).status == 405
     stored = store(bench, "ws://gateway")
     assert bench.api.call("DELETE", f"/api/gateways/{stored}").status == 204
     assert bench.api.call("POST", f"/api/gateways/{stored}/test").error["code"] == "GATEWAY_NOT_FOUND"

@@ -142,8 +142,8 @@ def test_an_imported_row_equals_a_created_gateway(api: ApiServer, database: psyc
         found = sealed.fetchone()
         assert found is not None
         assert Sealer(Secret(KEY)).open(found[0], UUID(row["id"])).reveal() == password
-    wishes = database.execute("SELECT count(*) FROM desired_state_changes").fetchone()
-    assert wishes == (3,), "availability counts from the import on"
+    changes = database.execute("SELECT count(*) FROM desired_state_changes").fetchone()
+    assert changes == (3,), "availability counts from the import on"
 
 
 def test_empty_lines_are_skipped(api: ApiServer, database: psycopg.Connection) -> None:

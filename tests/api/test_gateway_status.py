@@ -116,15 +116,15 @@ def test_a_request_to_connect_notifies_workers(api: ApiServer) -> None:
     with psycopg.connect(api.database_url, autocommit=True) as listener:
         listener.execute("LISTEN gateways_changed")
         assert api.call("POST", f"/api/gateways/{gateway['id']}/connect").status == 202
-        told = next(listener.notifies(timeout=5, stop_after=1))
-    assert told.payload == "", "the notification has no payload"
+        notice = next(listener.notifies(timeout=5, stop_after=1))
+    assert notice.payload == "", "the notification has no payload"
 
 
 @pytest.mark.req("STATUS-02", "STATUS-03", "API-05")
 def test_connect_accepts_no_body_or_query(api: ApiServer) -> None:
     gateway = api.gateway(api.factory()["id"])
-    for wish in ("connect", "disconnect"):
-        path = f"/api/gateways/{gateway['id']}/{wish}"
+    for action in ("connect", "disconnect"):
+        path = f"/api/gateways/{gateway['id']}/{action}"
         assert api.call("POST", path, {"now": True}).fields == ["now"]
         assert api.call("POST", path, body=b"{}").status == 415
-        assert api.call("POST", f"/api/gateways/5/{wish}").fields == ["id"]
+        assert api.call("POST", f"/api/gateways/5/{action}").fields == ["id"]

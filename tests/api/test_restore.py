@@ -51,8 +51,8 @@ def test_a_restore_notifies_workers_and_keeps_the_desired_state(api: ApiServer) 
     with psycopg.connect(api.database_url, autocommit=True) as listener:
         listener.execute("LISTEN gateways_changed")
         assert restore(api, "gateways", gateway).json["desired_state"] == "disconnected"
-        told = next(listener.notifies(timeout=5, stop_after=1))
-    assert told.channel == "gateways_changed"
+        notice = next(listener.notifies(timeout=5, stop_after=1))
+    assert notice.channel == "gateways_changed"
 
 
 @pytest.mark.req("FACTORY-05", "FACTORY-06")

@@ -284,8 +284,8 @@ def test_health_is_open_and_readiness_is_brief_without_a_token(locked: Locked) -
     assert api.call("GET", "/api/health").json == {"status": "ok"}
     brief = api.call("GET", "/api/health/ready")
     assert (brief.status, brief.error["code"], brief.fields) == (503, "NOT_READY", [])
-    told = api.call("GET", "/api/health/ready", headers=bearer(token))
-    assert (told.status, told.fields) == (503, ["workers"])
+    shown = api.call("GET", "/api/health/ready", headers=bearer(token))
+    assert (shown.status, shown.fields) == (503, ["workers"])
     assert call_from("10.8.0.1", api, "GET", "/api/health/ready", **bearer("wrong")).status == 401
     with psycopg.connect(url, autocommit=True) as session:
         WorkerRepository(ConnectionExecutor(session)).register("here", 1, "0", 60)

@@ -54,9 +54,9 @@ def await_one(listener: psycopg.Connection) -> None:
 def notifications_until_now(listener: psycopg.Connection) -> int:
     """Count the listener's notifications until now."""
     listener.execute("SELECT pg_notify('gateways_changed', 'mark')")
-    for told, notice in enumerate(listener.notifies(timeout=WAIT_S)):
+    for count, notice in enumerate(listener.notifies(timeout=WAIT_S)):
         if notice.payload == "mark":
-            return told
+            return count
     raise AssertionError("the marker never came")
 
 

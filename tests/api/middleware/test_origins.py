@@ -226,13 +226,13 @@ def test_after_trusted_proxies_their_headers_give_the_origin(proxied: ApiServer)
         sent = {"Origin": origin, **{name.replace("_", "-"): value for name, value in headers.items()}}
         return proxied.call("POST", "/api/factories", {"name": "x"}, headers=sent).status
 
-    told = {"X_Forwarded_Proto": "https", "X_Forwarded_Host": PUBLIC, "Host": "127.0.0.1:3000"}
-    assert write(f"https://{PUBLIC}", **told) == 201
-    assert write(f"https://{PUBLIC}:443", **told) == 201
+    forwarded = {"X_Forwarded_Proto": "https", "X_Forwarded_Host": PUBLIC, "Host": "127.0.0.1:3000"}
+    assert write(f"https://{PUBLIC}", **forwarded) == 201
+    assert write(f"https://{PUBLIC}:443", **forwarded) == 201
     assert write(f"https://{PUBLIC}", X_Forwarded_Proto="https", Host=PUBLIC) == 201
-    assert write(f"http://{PUBLIC}", **told) == 403
-    assert write("http://127.0.0.1:3000", **told) == 403
-    assert write("https://evil.example", **told) == 403
+    assert write(f"http://{PUBLIC}", **forwarded) == 403
+    assert write("http://127.0.0.1:3000", **forwarded) == 403
+    assert write("https://evil.example", **forwarded) == 403
 
 
 @pytest.mark.parametrize(

@@ -171,16 +171,16 @@ def test_paths_begin_with_the_prefix_of_a_trusted_proxy(start_api: Callable[...,
         ("/../x", ""), ("/a b", ""), ("/a?b", ""), ("/a#b", ""), ("/\\evil", ""),
         ("https://evil.example", ""), ("/\xff", ""),
     ):  # fmt: skip
-        behind = {"X-Forwarded-Prefix": sent}
-        factory = api.call("POST", "/api/factories", {"name": "x"}, headers=behind)
+        prefixed = {"X-Forwarded-Prefix": sent}
+        factory = api.call("POST", "/api/factories", {"name": "x"}, headers=prefixed)
         assert factory.headers["Location"] == f"{prefix}/api/factories/{factory.json['id']}", sent
         row = json.dumps(gateway_body(factory.json["id"], f"CTC {factory.json['id']}")).encode()
-        lines = {**behind, "Content-Type": "application/x-ndjson"}
+        lines = {**prefixed, "Content-Type": "application/x-ndjson"}
         imported = api.call("POST", "/api/gateways/import", body=row, headers=lines)
         assert imported.headers["Location"] == f"{prefix}/api/gateways"
-        document = api.call("GET", "/api/openapi.json", headers=behind)
+        document = api.call("GET", "/api/openapi.json", headers=prefixed)
         assert document.json["servers"] == [{"url": prefix or "/"}]
-        known = {**behind, "If-None-Match": document.headers["ETag"]}
+        known = {**prefixed, "If-None-Match": document.headers["ETag"]}
         assert api.call("GET", "/api/openapi.json", headers=known).status == 304
     page = api.call("GET", "/api/docs", headers={"X-Forwarded-Prefix": "/millgate"}).body.decode()
     assert not re.search(r'(?:src|href)="/', page), "its links are relative"

@@ -179,13 +179,13 @@ def test_pipelined_requests_are_answered_in_order(api: ApiServer, sockets: Conne
         b"".join(HEALTH.replace(b"Host: x", f"Host: x\r\nX-Request-ID: {name}".encode()) for name in sent)
     )
     buffered = client.makefile("rb")
-    told = []
+    returned = []
     for _ in sent:
         assert buffered.readline() == b"HTTP/1.1 200 OK\r\n"
         headers = http.client.parse_headers(buffered)
         buffered.read(int(headers["Content-Length"]))
-        told.append(headers["X-Request-ID"])
-    assert told == sent
+        returned.append(headers["X-Request-ID"])
+    assert returned == sent
 
 
 def test_the_next_response_follows_that_to_head(api: ApiServer, sockets: Connect) -> None:
@@ -215,7 +215,7 @@ def test_expect_100_continue_is_answered(api: ApiServer, sockets: Connect) -> No
 
 
 @pytest.mark.parametrize(
-    ("version", "wish", "is_kept"),
+    ("version", "header", "is_kept"),
     [
         (b"1.1", b"keep-alive", True),
         (b"1.1", b"close", False),
@@ -224,10 +224,10 @@ def test_expect_100_continue_is_answered(api: ApiServer, sockets: Connect) -> No
     ],
 )
 def test_a_connection_is_kept_open_as_the_client_requests(
-    api: ApiServer, sockets: Connect, version: bytes, wish: bytes, *, is_kept: bool
+    api: ApiServer, sockets: Connect, version: bytes, header: bytes, *, is_kept: bool
 ) -> None:
     client = sockets(api)
-    request = HEALTH.replace(b"1.1", version).replace(b"Host: x", b"Host: x\r\nConnection: " + wish)
+    request = HEALTH.replace(b"1.1", version).replace(b"Host: x", b"Host: x\r\nConnection: " + header)
     client.sendall(request)
     assert answer_on(client).status == 200
     if is_kept:

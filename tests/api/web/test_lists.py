@@ -98,14 +98,14 @@ def test_a_list_by_state_tells_what_each_status_tells(
     api.gateway(factory_id, "never", name="never")
     observe(database, api.gateway(factory_id, "freed", name="freed"), None, "disconnected")
     everything = listed(api, "/api/gateways?limit=100")
-    told = {
+    shown = {
         row["id"]: api.call("GET", f"/api/gateways/{row['id']}/status").json["state"] for row in everything
     }
     found = {}
     for state in (*STATES, "disconnected", "unknown"):
         for row in listed(api, f"/api/gateways?state={state}&limit=100"):
             found[row["id"]] = state
-    assert found == told
+    assert found == shown
     assert set(names(api, "state=disconnected")) == {"freed", "live disconnected", "never"}
     assert len(names(api, "state=unknown")) == len(STATES) + 1
     assert names(api, "state=retrying") == ["live retrying"]
@@ -117,7 +117,7 @@ def test_a_list_by_state_tells_what_each_status_tells(
         REPORTED,
     ):
         rows = listed(api, f"/api/gateways?state={','.join(some)}&limit=100")
-        assert {row["id"] for row in rows} == {row_id for row_id, state in told.items() if state in some}
+        assert {row["id"] for row in rows} == {row_id for row_id, state in shown.items() if state in some}
 
 
 def test_a_list_with_status_tells_what_each_status_tells(
@@ -195,8 +195,8 @@ def test_gateways_are_ordered_by_how_long_they_have_been_in_their_state(
         while cursor is not None:
             page = api.call("GET", f"/api/gateways?limit=2&sort={sort}{which}{cursor}").json
             walked += [row["id"] for row in page["data"]]
-            behind = page["pagination"]["next_cursor"]
-            cursor = behind and f"&cursor={behind}"
+            next_cursor = page["pagination"]["next_cursor"]
+            cursor = next_cursor and f"&cursor={next_cursor}"
         assert walked == expected
         by_offset = listed(api, f"/api/gateways?limit=100&sort={sort}{which}&offset=0")
         assert [row["id"] for row in by_offset] == expected

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.api.middleware.test_change_notifier import told_until_now
+from tests.api.middleware.test_change_notifier import notifications_until_now
 from tests.api.web.test_lists import observe, worker
 from tests.support.api_server import ApiServer
 
@@ -117,4 +117,4 @@ def test_what_changes_nothing_wakes_no_worker(
         ):
             assert api.call(method, path, body).status in {200, 202}, path
         assert api.stop() == 0
-        assert told_until_now(listener) == 0
+        assert notifications_until_now(listener) == 0

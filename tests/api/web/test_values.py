@@ -18,22 +18,26 @@ def messages(reply: Any) -> dict[str, str]:
 
 
 @pytest.mark.req("GATEWAY-01")
-@pytest.mark.parametrize("nobody", [NIL, MAX])
-def test_no_id_is_reserved_for_something_else(api: ApiServer, nobody: str) -> None:
+@pytest.mark.parametrize("reserved", [NIL, MAX])
+def test_no_id_is_reserved_for_something_else(api: ApiServer, reserved: str) -> None:
     """Internal rows with such an id are not visible to clients."""
     api.gateway(api.factory()["id"])
     for query in ("", "&state=disconnected", "&desired_state=connected", "&deleted=only", "&q=Press"):
-        found = api.call("GET", f"/api/gateways?factory_id={nobody}{query}")
+        found = api.call("GET", f"/api/gateways?factory_id={reserved}{query}")
         assert (found.status, found.json["data"], found.json["pagination"]["total"]) == (200, [], 0), query
-    assert api.call("GET", f"/api/events?factory_id={nobody}").json["data"] == []
+    assert api.call("GET", f"/api/events?factory_id={reserved}").json["data"] == []
     for word in ("connect", "disconnect"):
-        assert api.call("POST", f"/api/gateways/{word}", {"factory_id": nobody}).fields == ["factory_id"]
-        assert api.call("POST", f"/api/gateways/{nobody}/{word}").status == 404
-    assert api.call("POST", "/api/gateways", gateway_body(nobody, "CTC-2")).fields == ["factory_id"]
-    assert api.call("POST", "/api/factories", {"name": "x", "organization_id": nobody}).fields == [
+        assert api.call("POST", f"/api/gateways/{word}", {"factory_id": reserved}).fields == ["factory_id"]
+        assert api.call("POST", f"/api/gateways/{reserved}/{word}").status == 404
+    assert api.call("POST", "/api/gateways", gateway_body(reserved, "CTC-2")).fields == ["factory_id"]
+    assert api.call("POST", "/api/factories", {"name": "x", "organization_id": reserved}).fields == [
         "organization_id"
     ]
-    for path in (f"/api/gateways/{nobody}", f"/api/gateways/{nobody}/status", f"/api/factories/{nobody}"):
+    for path in (
+        f"/api/gateways/{reserved}",
+        f"/api/gateways/{reserved}/status",
+        f"/api/factories/{reserved}",
+    ):
         assert api.call("GET", path).status == 404
 
 
@@ -63,8 +67,8 @@ def test_white_space_around_what_names_something_does_not_matter(api: ApiServer)
         "PATCH", f"/api/gateways/{api.gateway(made['id'])['id']}", {"email": " a@b ", "url": " ws://h "}
     )
     assert (changed.json["email"], changed.json["url"]) == ("a@b", "ws://h")
-    wish = api.call("POST", "/api/gateways/connect", {"factory_id": f" {made['id']} "})
-    assert (wish.status, wish.json["matched"]) == (202, 1)
+    reply = api.call("POST", "/api/gateways/connect", {"factory_id": f" {made['id']} "})
+    assert (reply.status, reply.json["matched"]) == (202, 1)
 
 
 @pytest.mark.req("GATEWAY-01")
@@ -105,9 +109,9 @@ def test_a_number_out_of_its_bounds_is_told_them(api: ApiServer, path: str, fiel
 )
 def test_a_time_out_of_its_bounds_is_told_them(api: ApiServer, far: str) -> None:
     gateway = api.gateway(api.factory()["id"])["id"]
-    told = messages(api.call("GET", f"/api/gateways/{gateway}/availability?from={far}&to={far}"))
-    assert set(told) == {"from", "to"}
-    assert all("from 2000 to 2999" in message for message in told.values())
+    errors = messages(api.call("GET", f"/api/gateways/{gateway}/availability?from={far}&to={far}"))
+    assert set(errors) == {"from", "to"}
+    assert all("from 2000 to 2999" in message for message in errors.values())
 
 
 @pytest.mark.req("API-06")
