@@ -17,7 +17,7 @@ _POLL_S = 0.5
 
 
 class ChangeListener:
-    """Owns a thread and a database session of its own."""
+    """Owns a thread and a database session."""
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ class Pruner:
                 self._warned_failing = True
 
     def _prune(self) -> None:
-        """Deletes in small batches, each in a transaction of its own, so that no writer waits long."""
+        """Deletes in small batches, each in its own transaction, so that no writer waits long."""
         worker = self._worker()
         if worker is None:
             return

@@ -291,6 +291,6 @@ def test_an_internal_error_before_the_first_step_fails_that_step() -> None:
 
 
 def test_a_time_limit_applies_to_every_step() -> None:
-    assert NO_PROGRESS.bounded(5.0) == 5.0
-    assert AttemptProgress(finish_by=3.0).bounded(5.0) == 3.0
-    assert AttemptProgress(finish_by=inf).bounded(5.0) == 5.0
+    assert NO_PROGRESS.clamp_to_deadline(5.0) == 5.0
+    assert AttemptProgress(finish_by=3.0).clamp_to_deadline(5.0) == 3.0
+    assert AttemptProgress(finish_by=inf).clamp_to_deadline(5.0) == 5.0

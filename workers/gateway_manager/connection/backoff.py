@@ -1,4 +1,4 @@
-"""When to try again. Pure: no clock, no waiting; values in, values out."""
+"""The backoff before the next attempt. Pure: no clock, no waiting; values in, values out."""
 
 from dataclasses import dataclass
 

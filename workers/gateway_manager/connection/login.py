@@ -49,7 +49,7 @@ class Login:
             self._session.log_in(self._credentials.email, self._credentials.password.reveal()),
             Phase.LOGIN,
         )
-        deadline = progress.bounded(monotonic() + self._settings.login_timeout_s)
+        deadline = progress.clamp_to_deadline(monotonic() + self._settings.login_timeout_s)
         if not self._receive_while(Stage.LOGGING_IN, deadline, Phase.LOGIN, deadline):
             message = "The gateway did not answer the login in time."
             raise failed(ReasonCode.LOGIN_TIMEOUT, Phase.LOGIN, message)
@@ -61,7 +61,7 @@ class Login:
 
     def await_subscription(self, progress: AttemptProgress = NO_PROGRESS) -> None:
         """Waits for the response; by the manual, silence is success. Raises LoginRejectedError, too."""
-        deadline = progress.bounded(monotonic() + self._settings.subscribe_grace_s)
+        deadline = progress.clamp_to_deadline(monotonic() + self._settings.subscribe_grace_s)
         finish_by = None if progress.finish_by == inf else progress.finish_by
         if not self._receive_while(Stage.SUBSCRIBING, deadline, Phase.SUBSCRIBE, finish_by):
             self._session.assume_subscribed()

@@ -67,7 +67,7 @@ class RecoveryGroups:
                     self._groups[key].attempting(gateway_id)
 
     def forget(self, gateway_id: UUID) -> None:
-        """It has stopped, or failed for a reason of its own."""
+        """It has stopped, or failed for an unrelated reason."""
         with self._lock:
             self._leave(gateway_id)
 

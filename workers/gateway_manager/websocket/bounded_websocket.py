@@ -1,4 +1,4 @@
-"""websocket-client with bounds: it has none of its own on what a peer may send (seen in version 1.9.2)."""
+"""websocket-client with limits on what a peer may send, of which it has none (seen in version 1.9.2)."""
 
 import contextlib
 from time import monotonic
@@ -22,7 +22,7 @@ _TWO_BYTES_FOLLOW = 126
 
 
 class MessageTooBigError(Exception):
-    """The peer announced or sent a message over a bound, which the text says; none of it was kept."""
+    """The peer announced or sent a message over a limit, named in the text; none of it was kept."""
 
 
 class _BoundedFrames(frame_buffer):
@@ -34,7 +34,7 @@ class _BoundedFrames(frame_buffer):
         self._max_message_bytes = max_message_bytes
         self._dropped_bytes = 0
         self.size = 0
-        """Of the last frame's payload, kept or not."""
+        """The length of the last frame's payload, kept or not."""
         self.frames, self.bytes = 0, 0
         """Since `take_counts`."""
 

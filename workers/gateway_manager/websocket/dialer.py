@@ -67,12 +67,12 @@ class Dialer:
         """
         target = Target.of(url)
         progress.on_phase(Phase.RESOLVE)
-        deadline = progress.bounded(monotonic() + self._settings.tcp_timeout_s)
+        deadline = progress.clamp_to_deadline(monotonic() + self._settings.tcp_timeout_s)
         addresses = self._resolve(target, deadline, waker, interrupted)
         progress.on_phase(Phase.TCP)
         stream = _connect(self._only_allowed(addresses, is_confined), deadline, waker, interrupted)
         try:
-            stream.deadline = progress.bounded(monotonic() + self._settings.upgrade_timeout_s)
+            stream.deadline = progress.clamp_to_deadline(monotonic() + self._settings.upgrade_timeout_s)
             if target.is_tls:
                 progress.on_phase(Phase.TLS)
                 self._start_tls(stream, target)

@@ -17,10 +17,10 @@ class AttemptProgress:
 
     on_phase: Callable[[Phase], None] = _ignore
     finish_by: float = inf
-    """The deadline of the whole attempt (monotonic seconds), whatever its steps may take."""
+    """The deadline of the whole attempt (monotonic seconds), which overrides those of its steps."""
 
-    def bounded(self, deadline: float) -> float:
-        """The deadline of a step."""
+    def clamp_to_deadline(self, deadline: float) -> float:
+        """A step's deadline, no later than that of the attempt."""
         return min(deadline, self.finish_by)
 
 

@@ -29,7 +29,7 @@ class ResolverBusyError(Exception):
 
 
 class Resolver:
-    """Lookups for all connections, each in a thread of its own. Any thread may call.
+    """Lookups for all connections, each in its own thread. Any thread may call.
 
     Simultaneous requests for a name share one lookup. Lookups are bounded in number, and names that took long
     the last time share a quarter of them: a name server that does not answer delays its own names only. The
@@ -41,7 +41,7 @@ class Resolver:
         self._free = max_lookups
         self._free_for_slow = max(1, max_lookups // 4)
         self._lookups: dict[str, _Lookup] = {}
-        """Under way or waiting for their turn, by name."""
+        """Running and queued lookups, by name."""
         self._waiting: deque[_Lookup] = deque()
         self._waiting_slow: deque[_Lookup] = deque()
         self._slow: dict[str, None] = {}
@@ -89,7 +89,7 @@ class Resolver:
         return lookup
 
     def _leave(self, lookup: "_Lookup", waker: Waker) -> None:
-        """Drops a lookup that has not begun and that no thread waits for."""
+        """Drops a lookup that has not started and that no thread waits for."""
         with self._lock:
             lookup.wakers.remove(waker)
             if not lookup.wakers and lookup.began_at is None:

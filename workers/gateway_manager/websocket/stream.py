@@ -16,7 +16,7 @@ from typing import TypeVar
 from workers.gateway_manager.websocket.waker import InterruptedWaitError, Waker
 
 _READ_BYTES = 65536
-# That the peer sends no more, as far as poll() tells without reading: a reset everywhere, a FIN on Linux.
+# The end of the peer's data, as poll() reports it without reading: a reset everywhere, a FIN on Linux.
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 Result = TypeVar("Result")
@@ -46,7 +46,7 @@ class Stream:
         """What the poller looks for on the socket."""
         self.deadline = 0.0
         """Monotonic seconds at which reading or writing gives up."""
-        self._closed = False  # websocket-client looks at this name
+        self._closed = False  # websocket-client reads this attribute
 
     def connect(self, address: tuple[object, ...]) -> None:
         """Connects the socket. Raises OSError, DeadlinePassedError, InterruptedWaitError."""
@@ -135,7 +135,7 @@ class Stream:
         return 0
 
     def settimeout(self, timeout: float | None) -> None:
-        """Ignored: websocket-client calls it, but this class has deadlines of its own."""
+        """Ignored: websocket-client calls it, but this class has its own deadlines."""
 
     def fileno(self) -> int:
         """The socket's descriptor."""

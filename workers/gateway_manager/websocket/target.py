@@ -1,4 +1,4 @@
-"""Where a gateway listens, by its URL. Pure.
+"""The target of a gateway's URL. Pure.
 
 Sources: RFC 3986, RFC 6455 (section 3), RFC 9110 (section 7.2).
 """
@@ -14,11 +14,11 @@ class Target:
     """A URL that the API has accepted, taken apart."""
 
     host: str
-    """What is resolved: a name, or an address, which may have a zone."""
+    """The host to resolve: a name, or an address, which may have a zone."""
     port: int
     is_tls: bool
     resource: str
-    """What is asked for in the request."""
+    """The path and query of the request."""
 
     @classmethod
     def of(cls, url: str) -> "Target":
@@ -29,7 +29,7 @@ class Target:
 
     @property
     def server_name(self) -> str:
-        """Whom a certificate has to name, and the server is asked for: RFC 6066, section 3."""
+        """The name for TLS: for the certificate and for server name indication (RFC 6066, section 3)."""
         return self._host_without_zone.removesuffix(".")
 
     @property
@@ -42,5 +42,5 @@ class Target:
 
     @property
     def _host_without_zone(self) -> str:
-        # A zone means something on this machine alone: RFC 6874, section 4.
+        # A zone is meaningful on this machine only: RFC 6874, section 4.
         return self.host.partition("%")[0]

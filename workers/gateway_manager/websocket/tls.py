@@ -30,5 +30,5 @@ def make_tls_context(ca_file: str) -> ssl.SSLContext:
 
 
 def certificate_problem(error: ssl.SSLCertVerificationError) -> str:
-    """What is wrong with a certificate, in words."""
+    """A certificate's problem, in words."""
     return _PROBLEMS.get(error.verify_code) or error.verify_message.rstrip(".")

@@ -77,7 +77,7 @@ class Transport:
         self._send(self._pings[-1][0], ABNF.OPCODE_PING, Phase.SESSION)
 
     def receive(self, until: float, phase: Phase, finish_by: float | None = None) -> Received | None:
-        """The next thing that arrives, or None if none has begun by then (monotonic seconds).
+        """The next message, ping or pong, or None if none has started by then (monotonic seconds).
 
         What a gateway sends beyond its budget is read later. Once a message has begun, its rest may take
         until `finish_by`, or as long as liveness allows. A close is a failure.
