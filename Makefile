@@ -4,7 +4,7 @@
 PYTHON = python3
 NAME =
 FILE =
-# Whatever is set for other Pythons is none of this one's.
+# Settings for other Pythons must not affect this one.
 RUN := .venv/bin/python -E
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE
 ARGS ?=
@@ -21,7 +21,7 @@ help:  ## print this list
 run: install  ## PostgreSQL, migrations, API and worker, on this machine, until Ctrl-C
 	@exec $(RUN) -m devstack run
 
-demo: install  ## the same with three simulated gateways and data of its own
+demo: install  ## the same with three simulated gateways and separate data
 	@exec $(RUN) -m devstack demo
 
 test: install-dev  ## all tests, on a PostgreSQL of their own (ARGS="-k word" for some)
@@ -59,10 +59,10 @@ token: install  ## make an API token: NAME=… SCOPE=read|write; it is shown onc
 tokens: install  ## list the API tokens, without the tokens themselves
 	@exec $(RUN) -m devstack tokens list
 
-token-revoke: install  ## end an API token at once: NAME=…
+token-revoke: install  ## revoke an API token immediately: NAME=…
 	@exec $(RUN) -m devstack tokens revoke "$(NAME)"
 
-rotate-keys: install  ## seal every password anew with ENCRYPTION_KEY, while everything runs
+rotate-keys: install  ## re-encrypt every password with ENCRYPTION_KEY, while everything runs
 	@exec $(RUN) -m devstack rotate-keys
 
 backup: install  ## dump the database into FILE=…, and check that the settings have the keys it needs
@@ -93,7 +93,7 @@ secrets:  ## write secrets/ for `docker compose up`, where there are none yet
 requirements: install-dev  ## run all tests and print which requirement rows they prove
 	@exec $(RUN) -m tests.requirements
 
-lock: install-dev  ## resolve the dependencies anew into requirements*.txt (ARGS=--upgrade for newer ones)
+lock: install-dev  ## resolve the dependencies again into requirements*.txt (ARGS=--upgrade for newer ones)
 	@exec $(RUN) -m devstack.checks.lock $(ARGS)
 
 clean:  ## remove .venv, caches and what the bench installed; data and .env stay

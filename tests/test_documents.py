@@ -149,7 +149,7 @@ def test_every_table_has_a_writer() -> None:
     assert relations - listed == {"schema_migrations"}
 
 
-def test_what_is_told_of_the_database_is_in_its_schema() -> None:
+def test_database_names_in_documents_exist() -> None:
     schema = set(re.findall(r"\w+", (PROJECT / "db" / "schema.sql").read_text()))
     named = re.findall(r"`(?:\w+\.)?([a-z]+(?:_[a-z]+)+)`", section("docs/internals.md", "The database"))
     assert len(named) >= 10
@@ -181,7 +181,7 @@ def files() -> str:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_what_a_document_names_exists(document: Path) -> None:
+def test_names_in_documents_exist(document: Path) -> None:
     text = document.read_text()
     known = {*settings_read(), *COMPOSE_ONLY, *OTHER_NAMES, *NAME.findall(str(openapi()))}
     assert set(NAME.findall(text)) - known == set()
@@ -191,7 +191,7 @@ def test_what_a_document_names_exists(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_every_link_has_a_target(document: Path) -> None:
     dead = []
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text()):
         path, _, anchor = link.partition("#")
@@ -208,5 +208,5 @@ def anchors(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("name", "most"), [("README.md", 120), ("ARCHITECTURE.md", 150)])
-def test_what_is_read_first_is_short(name: str, most: int) -> None:
+def test_first_documents_are_short(name: str, most: int) -> None:
     assert len((PROJECT / name).read_text().splitlines()) <= most

@@ -19,12 +19,12 @@ from service import __version__
     ],
 )
 @pytest.mark.timeout(300)
-def test_the_rule_holds(name: str) -> None:
+def test_the_check_passes(name: str) -> None:
     outcome = run_check(name, checks()[name])
     assert outcome.passed, outcome.output
 
 
-def test_the_version_stands_in_one_place() -> None:
+def test_the_version_is_in_one_place() -> None:
     """The project's own metadata cannot import it."""
     metadata = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     assert metadata["project"]["version"] == __version__

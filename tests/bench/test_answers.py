@@ -1,4 +1,4 @@
-"""When two answers are the same."""
+"""The comparison of two answers."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def test_an_answer_is_the_same_as_itself() -> None:
     assert not differ(answer(GATEWAY), answer(GATEWAY))
 
 
-def test_servers_may_speak_of_themselves_and_write_in_their_own_way() -> None:
+def test_server_headers_and_formatting_may_differ() -> None:
     other = answer(
         {**GATEWAY, "created_at": "2026-11-23T15:40:04.357Z"},
         server="other",
@@ -62,13 +62,13 @@ def test_servers_may_speak_of_themselves_and_write_in_their_own_way() -> None:
         (answer(GATEWAY, content_type="text/plain"), "media type"),
     ],
 )
-def test_what_differs_is_named(other: Answer, where: str) -> None:
+def test_each_difference_is_named(other: Answer, where: str) -> None:
     found = differ(answer(GATEWAY), other)
     assert found
     assert found[0].startswith((f"{where}:", f"{where}["))
 
 
-def test_what_is_new_every_time_has_to_be_of_one_kind_alone() -> None:
+def test_fresh_values_must_have_the_same_type() -> None:
     assert not differ(answer(GATEWAY), answer({**GATEWAY, "id": "b"}), "id")
     assert differ(answer(GATEWAY), answer({**GATEWAY, "id": 5}), "id")
     page: dict[str, Any] = {"data": [GATEWAY], "pagination": {"next_cursor": "x"}}
@@ -76,7 +76,7 @@ def test_what_is_new_every_time_has_to_be_of_one_kind_alone() -> None:
     assert differ(answer(page), answer({**page, "pagination": {"next_cursor": None}}))
 
 
-def test_errors_are_about_the_same_in_words_of_their_own() -> None:
+def test_errors_may_differ_in_wording_only() -> None:
     detail = {"field": "url", "message": "can not be", "type": "other"}
     own = {**ERROR, "request_id": "2", "details": [detail]}
     assert not differ(answer({"error": ERROR}, 400), answer({"error": own}, 400))
@@ -88,7 +88,7 @@ def test_errors_are_about_the_same_in_words_of_their_own() -> None:
         assert differ(answer({"error": ERROR}, 400), answer({"error": {**own, **wrong}}, 400))
 
 
-def test_only_whole_lines_about_requests_count() -> None:
+def test_only_complete_request_lines_count() -> None:
     told = dict.fromkeys(
         ("time", "level", "logger", "message", "request_id", "method", "path", "status", "duration_ms")
     )

@@ -1,4 +1,4 @@
-"""What becomes of the numbers: wrk's, the medians, the ratios, the goals."""
+"""From wrk's numbers to medians, ratios and goals."""
 
 import pytest
 
@@ -17,7 +17,7 @@ MEASURED {"requests":1480,"duration_us":1002000,"p50_us":8530,"p99_us":133000,"f
 """
 
 
-def test_what_wrk_wrote_is_read() -> None:
+def test_the_output_of_wrk_is_parsed() -> None:
     load = parse(WRK)
     assert (load.requests, load.duration_s, load.p50_ms, load.p99_ms, load.failed) == (
         1480,
@@ -29,7 +29,7 @@ def test_what_wrk_wrote_is_read() -> None:
     assert load.requests_per_s == pytest.approx(1477.05, abs=0.01)
 
 
-def test_what_wrk_complains_of_is_told() -> None:
+def test_an_error_of_wrk_is_raised() -> None:
     with pytest.raises(StackError, match="unable to connect"):
         parse("unable to connect to 127.0.0.1:1 Connection refused\n")
 
@@ -71,7 +71,7 @@ def test_ratios_are_those_of_the_medians() -> None:
     assert reached["requests of all contestants that failed"]
 
 
-def test_a_failed_request_and_a_longer_tail_are_told() -> None:
+def test_a_failed_request_and_a_longer_tail_miss_the_goals() -> None:
     measured = samples(millgate=650, fastify_1=500)
     measured["get", "millgate"] = [sample(650, p99_ms=10.1, failed=1)]
     found = section(measured, {"millgate": [1], "fastify-1": [1]}, [])

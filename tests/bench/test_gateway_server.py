@@ -1,4 +1,4 @@
-"""The gateway server: frames as the RFC has them, and gateways that real clients can talk to."""
+"""The gateway server: frames of the RFC, and sessions with real clients."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ WAIT_S = 5
 
 
 def masked(opcode: int, payload: bytes, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
-    """A client's frame."""
+    """Return a client's frame."""
     plain = encode_frame(opcode, payload)
     head = plain[: len(plain) - len(payload)]
     return bytes([head[0], head[1] | 0x80]) + head[2:] + mask + unmask(payload, mask)
@@ -30,7 +30,7 @@ def test_the_key_of_the_rfc() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
-def test_frames_are_taken_when_they_are_whole(size: int) -> None:
+def test_frames_are_taken_when_complete(size: int) -> None:
     payload = bytes(index % 251 for index in range(size))
     whole = masked(1, payload)
     assert take_frame(bytearray(whole[:-1])) is None
@@ -63,7 +63,7 @@ async def log_in(client: ClientConnection, password: str = PASSWORD) -> bool:
 
 
 async def converse(gateways: Gateways, url: str) -> None:
-    """A whole session of a real client."""
+    """Run a whole session of a real client."""
     async with connect(url) as client:
         assert not await log_in(client, "wrong")
         assert await log_in(client)
@@ -81,7 +81,7 @@ async def converse(gateways: Gateways, url: str) -> None:
 
 
 async def with_server(*, answers: bool) -> Gateways:
-    """What a server with one gateway counted."""
+    """Return the counters of a server with one gateway."""
     gateways = Gateways(["AP-00001"], EMAIL, PASSWORD, answers_subscription=answers)
     loop = asyncio.get_running_loop()
     async with await loop.create_server(lambda: GatewaySession(gateways), "127.0.0.1", 0) as server:

@@ -1,4 +1,4 @@
-"""What the rows do, with Millgate itself: what is asked for is there, and nothing is left behind."""
+"""Rows with Millgate itself: requested resources exist, and nothing remains afterwards."""
 
 import signal
 import subprocess
@@ -35,7 +35,7 @@ def env(tmp_path: Path, database_url: str) -> Iterator[BenchEnvironment]:
         yield opened
 
 
-def test_millgate_is_found_to_be_like_itself(env: BenchEnvironment) -> None:
+def test_millgate_is_equivalent_to_itself(env: BenchEnvironment) -> None:
     connection = env.connect()
     seed(connection, Sealer(env.key), 1, 300)
     running = start(env, MILLGATE)
@@ -64,7 +64,7 @@ def test_what_is_seeded_is_sealed_as_millgate_seals(env: BenchEnvironment) -> No
     assert states == [("connected",), ("retrying",)]
 
 
-def test_growth_asks_for_what_is_there(env: BenchEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growth_requests_existing_resources(env: BenchEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "QUICK_SIZES", (100, 300))
     monkeypatch.setattr(growth, "MOST_REQUESTS", 2)
     monkeypatch.setattr(growth, "WARM_UP", 1)
@@ -74,7 +74,7 @@ def test_growth_asks_for_what_is_there(env: BenchEnvironment, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_is_left_when_it_is_stopped(number: signal.Signals) -> None:
+def test_a_stopped_run_leaves_nothing(number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "bench", "--only", "ceiling"],
         cwd=PROJECT,

@@ -1,4 +1,4 @@
-"""What a person reads in RESULTS.md."""
+"""The text of RESULTS.md."""
 
 import math
 
@@ -19,7 +19,7 @@ def test_medians_and_ratios_of_nothing_are_no_numbers() -> None:
 @pytest.mark.parametrize(
     ("value", "shown"), [(12345.6, "12,346"), (100, "100"), (12.34, "12.3"), (1.234, "1.23"), (0, "0.00")]
 )
-def test_numbers_have_three_digits_that_count(value: float, shown: str) -> None:
+def test_numbers_have_three_significant_digits(value: float, shown: str) -> None:
     assert number(value) == shown
 
 

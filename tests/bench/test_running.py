@@ -1,4 +1,4 @@
-"""Which rows run, what becomes of one that fails, and when RESULTS.md is written."""
+"""The choice of rows, failing rows, and the writing of RESULTS.md."""
 
 import subprocess
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_a_run_of_all_rows_writes_the_results(tmp_path: Path, capsys: pytest.Cap
     ("only", "is_quick", "rows", "status"),
     [("", True, [FINDS], 0), ("finds", True, [FINDS, FAILS], 0), ("", True, [FINDS, FAILS], 1)],
 )
-def test_a_quick_run_only_shows_what_it_found(
+def test_a_quick_run_writes_no_results(
     only: str,
     is_quick: bool,
     rows: list[Row],
@@ -55,7 +55,7 @@ def test_a_quick_run_only_shows_what_it_found(
     assert ("fails: could not be measured: StackError: it did not start" in shown) == (status == 1)
 
 
-def test_some_rows_replace_their_results_alone(tmp_path: Path) -> None:
+def test_selected_rows_replace_only_their_results(tmp_path: Path) -> None:
     results = tmp_path / "RESULTS.md"
     other = Row("other", "something else", lambda _env: Section("Other", "still there", goals=(GOAL,)))
     assert run("", is_quick=False, rows=[FINDS, other], results=results) == 0
@@ -75,7 +75,7 @@ def test_results_of_another_machine_are_dropped(tmp_path: Path) -> None:
     assert "old" not in results.read_text()
 
 
-def test_what_could_not_be_measured_is_named_in_the_results(tmp_path: Path) -> None:
+def test_failed_rows_are_named_in_the_results(tmp_path: Path) -> None:
     results = tmp_path / "RESULTS.md"
     assert run("", is_quick=False, rows=[FAILS, FINDS], results=results) == 1
     assert "Could not be measured: fails." in results.read_text()

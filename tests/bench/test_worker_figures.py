@@ -1,4 +1,4 @@
-"""What is made of the worker's measurements."""
+"""Figures from the worker's measurements."""
 
 import math
 
@@ -21,7 +21,7 @@ def test_a_ratio_is_theirs_over_ours_of_medians() -> None:
     assert table.splitlines()[-1] == "| seconds to start | 2.00 |"
 
 
-def test_what_only_one_was_measured_at_has_no_ratio() -> None:
+def test_a_quantity_of_one_contestant_has_no_ratio() -> None:
     assert len(ratios([measured([2], [])], NAMES).splitlines()) == 2
 
 

@@ -1,4 +1,4 @@
-"""The asyncio peer does what it is measured at: it connects, counts what it is told, and comes back."""
+"""The asyncio peer does the measured work: it connects, counts notifications, and reconnects."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ WAIT_S = 10.0
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:
-    """Lets the loop go on until it is so."""
+    """Run the loop until a condition holds."""
     deadline = monotonic() + WAIT_S
     while not holds():
         assert monotonic() < deadline, f"waited in vain for {what}"

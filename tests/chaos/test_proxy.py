@@ -1,4 +1,4 @@
-"""The proxy does to a connection what a broken network does."""
+"""The proxy behaves like a broken network."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ LIMIT_S = 5.0
 
 @pytest.fixture
 def echo_port() -> Iterator[int]:
-    """A server that answers everything with itself, and an end with an end."""
+    """Yield the port of a server that echoes bytes and closes when its client does."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve(connection: socket.socket) -> None:
@@ -44,7 +44,7 @@ def proxy(echo_port: int) -> Iterator[Proxy]:
 
 @pytest.fixture
 def client(proxy: Proxy) -> Iterator[socket.socket]:
-    """A connection that is known to go through."""
+    """Yield a connection that is known to be open end to end."""
     with socket.create_connection(("127.0.0.1", proxy.port), LIMIT_S) as connection:
         connection.sendall(b"hello")
         assert receive(connection, 5) == b"hello"
@@ -52,7 +52,7 @@ def client(proxy: Proxy) -> Iterator[socket.socket]:
 
 
 def receive(connection: socket.socket, size_bytes: int) -> bytes:
-    """That many bytes, or those that came until the end."""
+    """Receive that many bytes, or all until the end."""
     received = b""
     while len(received) < size_bytes and (part := connection.recv(size_bytes - len(received))):
         received += part
@@ -89,7 +89,7 @@ def test_a_network_that_goes_dark_and_comes_back(proxy: Proxy, client: socket.so
         assert receive(late, 4) == b"late"
 
 
-def test_a_dark_network_keeps_ends_to_itself(proxy: Proxy, client: socket.socket) -> None:
+def test_a_dark_network_does_not_forward_closes(proxy: Proxy, client: socket.socket) -> None:
     other = socket.create_connection(("127.0.0.1", proxy.port), LIMIT_S)
     wait_until(lambda: proxy.connections == 2)
     proxy.switch(Mode.DROP)
@@ -136,7 +136,7 @@ def test_a_reset_ends_open_connections_and_new_ones(proxy: Proxy, client: socket
         assert receive(again, 5) == b"again"
 
 
-def test_closing_ends_what_was_held_back(echo_port: int) -> None:
+def test_closing_drops_delayed_data(echo_port: int) -> None:
     proxy = Proxy(echo_port)
     with socket.create_connection(("127.0.0.1", proxy.port), LIMIT_S) as connection:
         wait_until(lambda: proxy.connections == 1)

@@ -1,4 +1,4 @@
-"""A row against the real parts, and what is left when somebody stops it."""
+"""A row against the real parts, and what remains when it is stopped."""
 
 import signal
 import subprocess
@@ -29,11 +29,11 @@ def test_a_row_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     row = Row("gateway-cut", "a cut", "a promise", gateway_cut, 1)
     with Sandbox(tmp_path / "chaos-test", lines.append) as sandbox:
         outcome = run_row(row, sandbox)
-        # What was killed is gone when the system comes to it.
-        wait_until(lambda: not list(owned_processes(sandbox.owner_tag)), what="all processes to be gone")
+        # Killed processes end asynchronously.
+        wait_until(lambda: not list(owned_processes(sandbox.owner_tag)), what="the end of all processes")
         assert sandbox.path.exists()
     assert outcome.measured.count("said after") == 3
-    # Whether it is in time is for `make chaos` to say: this machine may be busy with other tests.
+    # `make chaos` checks the times: this machine may be busy with other tests.
     assert "not at all" not in outcome.measured, outcome.measured
     assert "could not" not in outcome.measured, outcome.measured
     assert "the other gateway undisturbed" in outcome.measured
@@ -43,12 +43,12 @@ def test_a_row_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert not list(owned_processes(str(tmp_path / "chaos-test")))
 
 
-def test_a_false_promise_is_found_out(tmp_path: Path) -> None:
+def test_a_broken_promise_is_detected(tmp_path: Path) -> None:
     def measure(sandbox: Sandbox, findings: Findings) -> None:
         with ChaosTestBed(sandbox, "false") as testbed:
             site = testbed.start_site(1)
             testbed.register({"AP-0001": site.url("AP-0001")})
-            # Nobody is there who could connect it.
+            # No worker runs that could connect it.
             findings.within("connected", testbed.wait_for(["AP-0001"], _is_connected, 0.2), 0.1)
             findings.holds("no worker", testbed.status("AP-0001")["reason"]["code"] == "no_worker")
 
@@ -63,7 +63,7 @@ def _is_connected(status: dict[str, object]) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_is_left_when_it_is_stopped(number: signal.Signals) -> None:
+def test_a_stopped_run_leaves_nothing(number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "chaos", "--only", "half-open"],
         cwd=PROJECT,
@@ -88,10 +88,10 @@ def test_nothing_is_left_when_it_is_stopped(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("measure", [worker_term_5000, worker_kill_5000])
-def test_a_worker_with_many_gateways_leaves_them_to_another(
+def test_a_worker_with_many_gateways_hands_them_over(
     measure: Callable[[Sandbox, Findings], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rows with 5,000 gateways, with a few hundred; whether it is in time is for `make chaos` to say."""
+    """Run the rows for 5,000 gateways with a few hundred; `make chaos` checks the times."""
     monkeypatch.setattr(fleets, "GATEWAYS", 300)
     with Sandbox(tmp_path / "chaos-test", lambda _text: None) as sandbox:
         outcome = run_row(Row("many", "a worker's end", "taken over", measure, 1), sandbox)

@@ -1,4 +1,4 @@
-"""What a person is shown, and what a program is told by the exit status."""
+"""The printed table and the exit status."""
 
 import subprocess
 import sys
@@ -58,7 +58,7 @@ def test_a_row_that_failed_is_a_failure(measure: object, capsys: pytest.CaptureF
         assert "StackError: it did not start" in shown
 
 
-def test_only_what_was_asked_for_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_selected_rows_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("good", rows(good=keep, bad=break_promise)) == 0
     assert "bad" not in capsys.readouterr().out
     assert run("worse", rows(good=keep)) == 1
@@ -82,7 +82,7 @@ def test_the_makefile_passes_names_on() -> None:
     assert "-m chaos --only 'worker-kill,clock'" in printed
 
 
-def test_a_table_has_all_words_in_its_columns() -> None:
+def test_a_table_wraps_without_losing_words() -> None:
     outcome = Outcome("name", "a fault", "one; two", "first measured; then more", Verdict.KEPT)
     lines = table([outcome]).splitlines()
     assert {line.count(" |") for line in lines if "-+-" not in line} == {3}

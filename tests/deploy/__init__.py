@@ -1,1 +1,1 @@
-"""What is in deploy/: checked by the tools that read it, and held against the code."""
+"""The files in deploy/ are checked by their tools and compared with the code."""

@@ -1,4 +1,4 @@
-"""What the code says of the limits that manifests and units repeat."""
+"""Limits of the code that manifests and units repeat."""
 
 import re
 
@@ -9,18 +9,18 @@ from workers.config import WorkerConfig
 from workers.system_limits import BYTES_PER_GATEWAY, RESERVED_BYTES, RESERVED_THREADS
 
 GATEWAYS = 10_000
-"""How many a worker has to have room for."""
+"""The number of gateways that a worker must have room for."""
 MIB = 1024 * 1024
 MEMORY_FOR_GATEWAYS = RESERVED_BYTES + GATEWAYS * BYTES_PER_GATEWAY
 THREADS_FOR_GATEWAYS = RESERVED_THREADS + GATEWAYS
-# The API's two processes, each with what it holds for its clients, and 256 MiB for the programs.
+# The API's two processes, each with its clients' buffers, and 256 MiB for the programs.
 MEMORY_FOR_API = 2 * 128 * MIB + 256 * MIB
-# What both need beyond the time in which they may go on.
+# The time that both need beyond their stop timeouts.
 STOP_RESERVE_S = {"api": 5, "worker": 10}
 
 
 def seconds_to_stop(part: str) -> float:
-    """How long the part may take, told to stop."""
+    """Return how long the part may take to stop."""
     if part == "worker":
         needed = {"DATABASE_URL": "postgresql://h/d", "ENCRYPTION_KEY": "none"}
         return WorkerConfig.read(Environment(needed)).drain_timeout_s + STOP_RESERVE_S[part]

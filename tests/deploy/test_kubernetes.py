@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: kubectl and the schemas of Kubernetes accept them; they agree with the code."""
+"""The Kubernetes manifests: kubectl and Kubernetes' schemas accept them, and they match the code."""
 
 import http.client
 import shutil
@@ -18,7 +18,7 @@ from tests.support.api_server import ApiServer
 LIMIT_S = 60
 MANIFESTS = PROJECT / "deploy" / "kubernetes"
 EXAMPLE = MANIFESTS / "overlays" / "example"
-# The oldest that the base names, and the newest that the schemas know.
+# The oldest version that the base names, and the newest of the schemas.
 VERSIONS = ("1.30", "1.37")
 SECRETS = "/run/secrets/millgate"
 LOCAL_KUBECTL = local(("kubectl",))[0]
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(*command: str) -> tuple[int, str]:
-    """The exit code, and everything that it printed."""
+    """Return exit code and output."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -72,7 +72,7 @@ def environment(pod: dict[str, Any]) -> dict[str, str]:
 
 
 def settings(documents: list[dict[str, Any]]) -> dict[str, str]:
-    """What the overlay sets."""
+    """Return the overlay's settings."""
     [data] = [document["data"] for document in documents if document["kind"] == "ConfigMap"]
     return dict(data)
 
@@ -88,7 +88,7 @@ def test_kubernetes_accepts_the_rendered_example(version: str, rendered: str, tm
     ("right", "wrong"),
     [("replicas: 2", "replica: 2"), ("cpu: 500m", "cpu: [500m]"), ("maxSurge: 1", "maxSurges: 1")],
 )
-def test_a_mistake_is_noticed(right: str, wrong: str, rendered: str, tmp_path: Path) -> None:
+def test_a_mistake_is_detected(right: str, wrong: str, rendered: str, tmp_path: Path) -> None:
     path = tmp_path / "rendered.yaml"
     assert right in rendered
     path.write_text(rendered.replace(right, wrong))
@@ -96,7 +96,7 @@ def test_a_mistake_is_noticed(right: str, wrong: str, rendered: str, tmp_path: P
     assert code != 0, output
 
 
-def test_a_missing_file_is_noticed(tmp_path: Path) -> None:
+def test_a_missing_file_is_detected(tmp_path: Path) -> None:
     shutil.copytree(MANIFESTS, tmp_path / "kubernetes")
     overlay = tmp_path / "kubernetes" / "overlays" / "example"
     path = overlay / "kustomization.yaml"
@@ -132,7 +132,7 @@ def test_every_pod_is_confined(pods: dict[str, dict[str, Any]], by_name: dict[st
     for pod in pods.values():
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        # Image and manifests mean one user.
+        # Image and manifests have the same user.
         assert pod["securityContext"]["runAsUser"] == 10001
         assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
         for container in [*pod["containers"], *pod.get("initContainers", [])]:
@@ -159,13 +159,13 @@ def test_secrets_are_passed_as_files_only(rendered: str, pods: dict[str, dict[st
         assert not set(seen) & set(names)
 
 
-def test_each_part_has_the_time_that_it_may_take_to_stop(
+def test_each_part_has_enough_time_to_stop(
     pods: dict[str, dict[str, Any]], by_name: dict[str, dict[str, Any]]
 ) -> None:
     wait_s = pods["api"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pods["api"]["terminationGracePeriodSeconds"] == wait_s + seconds_to_stop("api")
     assert pods["worker"]["terminationGracePeriodSeconds"] == seconds_to_stop("worker")
-    # The next one is told to stop when the one before has ended.
+    # Each is stopped after the previous one has ended.
     worker = by_name["Deployment/worker"]["spec"]
     assert worker["minReadySeconds"] + 10 == pods["worker"]["terminationGracePeriodSeconds"]
     assert worker["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
@@ -174,7 +174,7 @@ def test_each_part_has_the_time_that_it_may_take_to_stop(
 def test_the_memory_is_enough(pods: dict[str, dict[str, Any]]) -> None:
     for part, needed in (("api", MEMORY_FOR_API), ("worker", MEMORY_FOR_GATEWAYS)):
         resources = pods[part]["containers"][0]["resources"]
-        # The worker takes gateways by its limit: what it may take has to be there.
+        # The worker claims gateways up to its limit, so that memory has to be available.
         assert resources["requests"]["memory"] == resources["limits"]["memory"]
         assert int(resources["limits"]["memory"].removesuffix("Gi")) * 1024 * MIB >= needed
     assert environment(pods["api"])["API_PROCESSES"] == "2"
@@ -207,7 +207,7 @@ def test_network_policies_allow_only_named_traffic(
     assert {port["port"] for rule in denied["egress"] for port in rule["ports"]} == {53}
     for template in (by_name[name]["spec"]["template"] for name in ("Deployment/api", "Job/migrate")):
         assert denied["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
-    # Only workers reach gateways, and the settings say the same.
+    # Only workers reach gateways, as in the settings.
     gateways = by_name["NetworkPolicy/gateways"]["spec"]
     assert gateways["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "worker"}
     networks = [to["ipBlock"]["cidr"] for rule in gateways["egress"] for to in rule["to"]]
@@ -223,7 +223,7 @@ def test_the_probes_are_answered_with_the_settings_of_the_example(
         for probe in (container["readinessProbe"], container["livenessProbe"]):
             request = probe["httpGet"]
             headers = {header["name"]: header["value"] for header in request["httpHeaders"]}
-            # The kubelet names the pod's address.
+            # The kubelet sends the pod's address as host.
             connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=probe["timeoutSeconds"])
             connection.request("GET", request["path"], headers={"Host": "10.42.0.7:3000", **headers})
             assert connection.getresponse().status == 200

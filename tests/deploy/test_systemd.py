@@ -1,4 +1,4 @@
-"""The systemd units: systemd itself accepts them and finds them confined, and they agree with the code."""
+"""The systemd units: systemd accepts them and rates them as confined, and they match the code."""
 
 import re
 import shlex
@@ -35,7 +35,7 @@ needs_systemd = pytest.mark.skipif(
 
 
 def read(name: str) -> dict[str, list[str]]:
-    """Every key of a unit with its values."""
+    """Return every key of a unit with its values."""
     values: dict[str, list[str]] = {}
     for line in (UNITS / name).read_text().splitlines():
         if not line.startswith(("#", "[")) and line.strip():
@@ -49,14 +49,14 @@ def environment(name: str) -> dict[str, str]:
 
 
 def copy_units(directory: Path) -> None:
-    """As they are installed, but for the place of the programs, which have to be there."""
+    """Copy the units as installed, with existing paths of programs."""
     for path in UNITS.iterdir():
         text = path.read_text().replace(INSTALLED, f"{Path(sys.executable).parent}/")
         (directory / path.name).write_text(text)
 
 
 def analyze(directory: Path, *arguments: str) -> tuple[int, str]:
-    """The exit code, and everything that it printed."""
+    """Return exit code and output."""
     command = ["systemd-analyze", "--no-pager", *arguments]
     done = subprocess.run(
         command, cwd=directory, capture_output=True, text=True, timeout=LIMIT_S, check=False
@@ -80,7 +80,7 @@ def test_systemd_analyze_reports_no_problem(name: str, tmp_path: Path) -> None:
 
 
 @needs_systemd
-def test_a_mistake_is_noticed(tmp_path: Path) -> None:
+def test_a_mistake_is_detected(tmp_path: Path) -> None:
     copy_units(tmp_path)
     path = tmp_path / NAMES[0]
     path.write_text(path.read_text().replace("TasksMax=", "TaskMax="))
@@ -107,11 +107,11 @@ def test_each_unit_runs_the_command_that_make_runs() -> None:
     assert commands == dict(zip(NAMES, (API, migrate, WORKER), strict=True))
 
 
-def test_each_part_has_the_time_that_it_may_take_to_stop() -> None:
+def test_each_part_has_enough_time_to_stop() -> None:
     for part, name in (("api", NAMES[0]), ("worker", NAMES[2])):
         unit = read(name)
         assert float(unit["TimeoutStopSec"][0]) == seconds_to_stop(part)
-        # A dead one is started again, however often and whatever it ended of.
+        # A dead process is always restarted, after any number of failures.
         assert (unit["Restart"], unit["StartLimitIntervalSec"]) == (["always"], ["0"])
 
 

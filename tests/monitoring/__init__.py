@@ -1,1 +1,1 @@
-"""deploy/monitoring: rules and dashboard, checked by Prometheus's own tools and against real processes."""
+"""deploy/monitoring: rules and dashboard, checked with Prometheus's tools and real processes."""

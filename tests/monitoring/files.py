@@ -1,4 +1,4 @@
-"""What is in deploy/monitoring, and what its expressions ask for."""
+"""The files in deploy/monitoring, and the metrics of their expressions."""
 
 import json
 import re
@@ -23,31 +23,31 @@ _WORDS = frozenset({"and", "or", "unless", "by", "without", "on", "ignoring", "o
 
 
 def load_yaml(path: Any) -> dict[str, Any]:
-    """A YAML file."""
+    """Load a YAML file."""
     document: dict[str, Any] = YAML(typ="safe").load(path)
     return document
 
 
 def alerts() -> list[dict[str, Any]]:
-    """Every alert, as written."""
+    """Return every alert as written."""
     return [rule for group in load_yaml(RULES)["groups"] for rule in group["rules"]]
 
 
 def panels() -> list[dict[str, Any]]:
-    """The dashboard's panels, without the rows that divide them."""
+    """Return the dashboard's panels without row headings."""
     found: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
     return [panel for panel in found if panel["type"] != "row"]
 
 
 def targets() -> Iterator[tuple[str, str, str]]:
-    """Of each query of the dashboard: the panel, the expression as Prometheus takes it, the legend."""
+    """Return each dashboard query's panel, its expression for Prometheus, and its legend."""
     for panel in panels():
         for target in panel["targets"]:
             yield panel["title"], target["expr"].replace("$__rate_interval", "1m"), target["legendFormat"]
 
 
 def metrics_in(expression: str) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Every metric that an expression names, with its label matchers: label, operator, value."""
+    """Return every metric of an expression with its label matchers: label, operator, value."""
     expression = re.sub(r"\[[^\]\"]*\](?![^{]*\})|\boffset \w+", "", expression)
     expression = re.sub(r"\b(?:by|without|on|ignoring)\s*\([^)]*\)", "", expression)
     found = re.findall(r"(?<![\w.$])([a-zA-Z_]\w*)\b(?!\s*\()(?:\{([^}]*)\})?", expression)
@@ -59,6 +59,6 @@ def metrics_in(expression: str) -> list[tuple[str, list[tuple[str, str, str]]]]:
 
 
 def groupings_in(expression: str) -> set[str]:
-    """Every label by which an expression groups or joins."""
+    """Return every label by which an expression groups or joins."""
     lists = re.findall(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)", expression)
     return {label for each in lists for label in re.findall(r"\w+", each)}

@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback, with the rules of deploy/monitoring: only it waits for nothing."""
+"""A real Prometheus on loopback with the rules of deploy/monitoring, without their waiting times."""
 
 import json
 import subprocess
@@ -12,13 +12,13 @@ from tests.monitoring.files import RULES, load_yaml
 from tests.support.waiting import wait_until
 
 LIMIT_S = 30.0
-# Without a database the API answers when it has waited for one.
+# Without a database the API answers after its own timeout.
 INTERVALS = {"millgate-api": "3s", "millgate-worker": "500ms"}
 EVALUATED = "Evaluated"
 
 
 class Prometheus:
-    """Scrapes an API and workers every few moments."""
+    """Scrapes an API and workers at short intervals."""
 
     def __init__(self, directory: Path, api_port: int, worker_ports: list[int]) -> None:
         self._directory = directory
@@ -62,17 +62,17 @@ class Prometheus:
         self._process.wait(LIMIT_S)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression results in now; none before Prometheus is ready."""
+        """Return an expression's current series; none before Prometheus is ready."""
         result: list[dict[str, Any]] = self._get("query", query=expression).get("result", [])
         return result
 
     def value(self, expression: str) -> float | None:
-        """The value of the one series; None without one."""
+        """Return the value of the only series; None without one."""
         result = self.query(expression)
         return float(result[0]["value"][1]) if result else None
 
     def firing(self) -> set[str]:
-        """The alerts that fire."""
+        """Return the firing alerts."""
         return {
             alert["labels"]["alertname"]
             for alert in self._get("alerts").get("alerts", [])
@@ -80,12 +80,12 @@ class Prometheus:
         }
 
     def wait_until_evaluated(self) -> None:
-        """Waits until every rule has been evaluated over some scrapes, and could have fired."""
+        """Wait until every rule has been evaluated over some scrapes and could have fired."""
         query = f'ALERTS{{alertname="{EVALUATED}", alertstate="firing"}}'
         wait_until(lambda: self.query(query), LIMIT_S, "the rules to be evaluated")
 
     def wait_until_firing(self, *names: str) -> None:
-        """Waits until all these alerts fire."""
+        """Wait until all these alerts fire."""
         wait_until(lambda: set(names) <= self.firing(), LIMIT_S, f"{names} to fire")
 
     def _get(self, path: str, **parameters: str) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Prometheus:
 
 
 def impatient_rules() -> dict[str, Any]:
-    """The rules, but for how long what they look for has to last."""
+    """Return the rules without their `for` durations."""
     rules = load_yaml(RULES)
     for group in rules["groups"]:
         for rule in group["rules"]:

@@ -1,4 +1,4 @@
-"""Rules and dashboard against a real API, worker and Prometheus: names are there, what breaks is told."""
+"""Rules and dashboard with a real API, worker and Prometheus: metrics exist, and faults fire alerts."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from tests.support.worker_process import WorkerProcess
 from tests.support.worker_settings import EMAIL, PASSWORD
 
 GATEWAYS = 3
-# A lease as in production: its margin has an alert.
+# A lease as in production, because its margin has an alert.
 LEASE = {"LEASE_S": "8", "HEARTBEAT_S": "2", "LEASE_MARGIN_S": "1"}
 OF_PROMETHEUS = {"job", "instance"}
 Labels = dict[str, set[str]]
@@ -30,7 +30,7 @@ Labels = dict[str, set[str]]
 
 @dataclass(frozen=True)
 class System:
-    """Everything, and connected."""
+    """An API, a worker and connected gateways."""
 
     testbed: WorkerTestBed
     site: Site
@@ -40,7 +40,7 @@ class System:
     directory: Path
 
     def metrics(self) -> dict[str, Labels]:
-        """All that the API and the worker show: by metric, its labels and their values."""
+        """Return the metrics of API and worker: by metric, its labels and their values."""
         found: dict[str, Labels] = {}
         for port in (self.api.port, self.worker_port):
             with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LIMIT_S) as response:
@@ -52,13 +52,13 @@ class System:
         return found
 
     def prometheus(self) -> Prometheus:
-        """One that is to watch it."""
+        """Return a Prometheus for this system."""
         return Prometheus(self.directory / "prometheus", self.api.port, [self.worker_port])
 
 
 @pytest.fixture
 def start_system(tmp_path: Path) -> Iterator[Callable[[str], System]]:
-    """Starts everything on a database, whose URL is to be named."""
+    """Start a system on the database with this URL."""
     with ExitStack() as stack:
 
         def start(url: str) -> System:
@@ -83,7 +83,7 @@ def start_system(tmp_path: Path) -> Iterator[Callable[[str], System]]:
 
 @pytest.fixture
 def system(start_system: Callable[[str], System], database_url: str) -> System:
-    """Everything, on a database of the run's server."""
+    """Yield a system on a database of the run's server."""
     return start_system(database_url)
 
 
@@ -137,10 +137,10 @@ def test_a_database_that_is_stopped(
         own_postgres.stop()
         prometheus.wait_until_firing("MillgateDatabaseAway")
         away = "count(millgate_database_up == 0)"
-        wait_until(lambda: prometheus.value(away) == 2, LIMIT_S, "both to say so")
+        wait_until(lambda: prometheus.value(away) == 2, LIMIT_S, "both to report it")
         assert not prometheus.firing() & {"MillgatePoolExhausted", "MillgateDatabaseRefusesConnections"}
         own_postgres.start()
-        wait_until(lambda: "MillgateDatabaseAway" not in prometheus.firing(), LIMIT_S, "it to be silent")
+        wait_until(lambda: "MillgateDatabaseAway" not in prometheus.firing(), LIMIT_S, "the alerts to stop")
 
 
 @needs_prometheus

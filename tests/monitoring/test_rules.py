@@ -1,4 +1,4 @@
-"""The alerts: valid, tested one by one, and each with a section of the runbook that says what to do."""
+"""The alerts are valid, individually tested, and each has a section of the runbook."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ RUNBOOK = "docs/runbook.md"
 
 
 def promtool(*arguments: str | Path) -> None:
-    """Runs it, in the directory of the rules; it has to be content."""
+    """Run promtool in the directory of the rules; assert success."""
     result = subprocess.run(
         ["promtool", *arguments], cwd=DIRECTORY, capture_output=True, text=True, timeout=60, check=False
     )
@@ -61,7 +61,7 @@ def test_each_alert_has_a_firing_and_a_silent_case(alert: dict[str, str]) -> Non
 
 
 def runbook_sections() -> dict[str, str]:
-    """By the anchor that Markdown makes of their heading."""
+    """Return the sections by their Markdown anchors."""
     parts = re.split(r"^## (.+)$", (PROJECT / RUNBOOK).read_text(), flags=re.MULTILINE)
     return {
         heading.lower().replace(" ", "-"): body

@@ -1,1 +1,1 @@
-"""Tests of the simulated gateway, with websocket-client as the other, independent side."""
+"""Tests of the simulated gateway with websocket-client as an independent client."""

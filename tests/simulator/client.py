@@ -1,4 +1,4 @@
-"""A client that says exactly what it is told to, right or wrong."""
+"""A client that sends exactly the given messages, valid or not."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ class Client:
         self.say({"Type": command_type, "From": "UI", "To": "SERV", "Data": data})
 
     def say(self, message: object) -> None:
-        """Send anything: as JSON, or as it is if it is a string."""
+        """Send any value as JSON, or a string unchanged."""
         self.socket.send(message if isinstance(message, str) else json.dumps(message))
 
     def hear(self) -> Message:
@@ -33,7 +33,7 @@ class Client:
         return message
 
     def hear_type(self, message_type: str) -> Message:
-        """Return the next message of a type, leaving out others."""
+        """Return the next message of a type, skipping others."""
         for _ in range(1000):
             message = self.hear()
             if message["Type"] == message_type:
@@ -46,14 +46,14 @@ class Client:
         return self.hear()
 
     def subscribe(self) -> None:
-        """Log in, subscribe, and return when the gateway has taken both in."""
+        """Log in and subscribe; return when the gateway has handled both."""
         assert self.log_in()["Data"]["Success"] is True
         self.command("POST_SUB_CHANGES")
         self.command("GET_DYN_CONNECTED")
         self.hear_type("RTN_DYN")
 
     def ping(self) -> bytes:
-        """Send a ping and return what the next frame, a pong, carries."""
+        """Send a ping; return the payload of the next frame, a pong."""
         self.socket.ping("are you there")
         opcode, payload = self.socket.recv_data(control_frame=True)
         assert opcode == websocket.ABNF.OPCODE_PONG
@@ -61,7 +61,7 @@ class Client:
         return payload
 
     def close_code(self) -> int:
-        """Return the code of the close frame that comes next."""
+        """Return the code of the next frame, a close."""
         opcode, payload = self.socket.recv_data(control_frame=True)
         assert opcode == websocket.ABNF.OPCODE_CLOSE
         return int.from_bytes(payload[:2], "big")

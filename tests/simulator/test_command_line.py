@@ -111,7 +111,7 @@ def test_signals_end_it(number: signal.Signals) -> None:
         (("--host", "::g"), "canary", ""),
     ],
 )
-def test_a_start_that_fails_says_why_in_one_line(words: tuple[str, ...], password: str, error: str) -> None:
+def test_a_failed_start_prints_one_line(words: tuple[str, ...], password: str, error: str) -> None:
     with _simulator(*words, password=password) as process:
         _, errors = process.communicate(timeout=END_S)
         assert process.returncode == 2

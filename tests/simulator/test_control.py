@@ -1,4 +1,4 @@
-"""What a test can do to a gateway."""
+"""A test's controls of a gateway."""
 
 import asyncio
 import socket
@@ -31,7 +31,7 @@ def test_drop_with_a_reset(connect: Connect, gateway: Gateway) -> None:
     assert gateway.sessions_closed == [SessionEnd(1006, "", unsubscribed=False, by="gateway")]
 
 
-def test_reset_of_a_tls_connection_whose_socket_is_gone_already(
+def test_reset_of_a_tls_connection_whose_socket_is_already_closed(
     tmp_path: Path, credentials: Credentials
 ) -> None:
     certificate = tmp_path / "gateway.pem"
@@ -89,12 +89,14 @@ def test_freeze_and_thaw(connect: Connect, site: Site, gateway: Gateway) -> None
 
     gateway.thaw()
     client.socket.settimeout(5)
-    # The frames are worked off in one go: control frames are answered while they are read.
+    # All held frames are handled together: control frames are answered while being read.
     kinds = {client.socket.recv_data(control_frame=True)[0] for _ in range(2)}
     assert kinds == {websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_PONG}
 
 
-def test_a_client_that_leaves_a_frozen_gateway_is_gone(connect: Connect, gateway: Gateway) -> None:
+def test_a_client_that_disconnects_from_a_frozen_gateway_is_noticed(
+    connect: Connect, gateway: Gateway
+) -> None:
     client = connect()
     client.subscribe()
     gateway.freeze()
@@ -131,7 +133,7 @@ def test_stop_and_start_listening(connect: Connect, site: Site, gateway: Gateway
         gateway.stop_listening()
 
 
-def test_nobody_else_gets_the_port_meanwhile(site: Site) -> None:
+def test_the_port_stays_reserved_meanwhile(site: Site) -> None:
     site.stop_listening()
     with socket.socket() as rival, pytest.raises(OSError, match="in use"):
         rival.bind(("127.0.0.1", _port(site, "gw-1")))
@@ -153,19 +155,19 @@ def test_an_unknown_path_is_no_gateway(connect: Connect, site: Site) -> None:
         connect(url=site.url("gw-1") + "0")
 
 
-def test_waiting_in_vain_says_what_was_seen(gateway: Gateway) -> None:
+def test_a_timeout_shows_the_counters(gateway: Gateway) -> None:
     with pytest.raises(TimeoutError, match=r"gw-1: .*'logins': 0"):
         gateway.wait(lambda g: g.logins == 1, timeout_s=0.05)
 
 
-def test_bad_options_are_refused(gateway: Gateway) -> None:
+def test_bad_options_are_rejected(gateway: Gateway) -> None:
     with pytest.raises(ValueError, match="status"):
         gateway.fault(Fault.REJECT_UPGRADE, status=101)
     with pytest.raises(ValueError, match="code"):
         gateway.drop("close", code=1006)
 
 
-def test_the_password_does_not_show(credentials: Credentials) -> None:
+def test_the_password_is_not_shown(credentials: Credentials) -> None:
     assert "secret" not in f"{credentials!r} {credentials}"
 
 

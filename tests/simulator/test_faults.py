@@ -1,4 +1,4 @@
-"""Each fault, as it arrives at a client."""
+"""Each fault, as its client sees it."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ def test_reject_upgrade(connect: Connect, gateway: Gateway) -> None:
     gateway.fault(Fault.REJECT_UPGRADE, status=302, location="ws://127.0.0.1:1/")
     with pytest.raises(websocket.WebSocketException, match="Redirect limit"):
         connect()
-    # Nobody listens where the redirect leads to: a client that follows it shows that it was there.
+    # The redirect's target does not listen, so a client that follows it fails visibly.
     with pytest.raises(ConnectionRefusedError):
         websocket.create_connection(gateway.url, timeout=5, redirect_limit=1)
     assert gateway.attempts == 3
@@ -104,7 +104,7 @@ def test_reset_after_login(connect: Connect, gateway: Gateway) -> None:
     client = connect()
     client.command("POST_LOGIN", Email="plant@example.com", Password="secret")
     gateway.wait(lambda g: len(g.sessions_closed) == 1)
-    # The login's answer is lost when the reset arrives before the client reads it: either is right.
+    # The login's answer is lost if the reset arrives before it is read: both outcomes are correct.
     with contextlib.suppress(ConnectionResetError):
         assert client.hear()["Data"]["Success"] is True
     with pytest.raises((ConnectionResetError, websocket.WebSocketConnectionClosedException)):
@@ -126,7 +126,7 @@ def test_error_subscribe(connect: Connect, gateway: Gateway) -> None:
     client.log_in()
     client.command("POST_SUB_CHANGES")
     assert client.hear()["Data"]["Attempt"] == "POST_SUB_CHANGES"
-    assert gateway.send("nobody hears this") == 0
+    assert gateway.send("no session receives this") == 0
 
 
 def test_flood(connect: Connect, gateway: Gateway) -> None:

@@ -1,4 +1,4 @@
-"""What the simulated gateway takes for a command."""
+"""The commands that the simulated gateway accepts."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def test_violations_name_the_field_and_never_its_value(message: object, complain
 
 
 @pytest.mark.parametrize("frame", ["canary", '{"Password": "canary"', b"canary", "[" * 100_000, ""])
-def test_frames_that_are_no_message(frame: str | bytes) -> None:
+def test_invalid_frames(frame: str | bytes) -> None:
     with pytest.raises(Violation) as caught:
         parse_command(frame)
     assert "canary" not in str(caught.value)

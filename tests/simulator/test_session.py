@@ -1,4 +1,4 @@
-"""A session with a gateway that works well."""
+"""A session with a gateway without faults."""
 
 from time import monotonic
 
@@ -68,7 +68,7 @@ def test_wrong_credentials(
         assert answer["Type"] == answer_type
         assert answer["Data"].get("Attempt") == attempt
         assert answer["Data"].get("Success") in {None, False}
-        # The same connection may try again, and the gateway's credentials can change meanwhile.
+        # The same connection may log in again, and the gateway's credentials may change meanwhile.
         site.gateway("gw").credentials = Credentials("plant@example.com", "Secret")
         assert client.log_in(password="Secret")["Data"]["Success"] is True
         assert (site.gateway("gw").rejected_logins, site.gateway("gw").logins) == (1, 1)
@@ -84,7 +84,7 @@ def test_a_violation_ends_the_session(connect: Connect, gateway: Gateway, messag
     assert [end.by for end in gateway.sessions_closed] == ["gateway"]
 
 
-def test_nothing_goes_before_the_login(connect: Connect, gateway: Gateway) -> None:
+def test_no_command_is_allowed_before_the_login(connect: Connect, gateway: Gateway) -> None:
     client = connect()
     client.command("POST_SUB_CHANGES")
     assert client.close_code() == 1011
@@ -156,7 +156,7 @@ def test_a_sensor_roams(site: Site, connect: Connect) -> None:
     assert first.hear()["Data"]["Error"] == "Sensor is not connected"
 
 
-def test_a_site_lives(credentials: Credentials, connect: Connect) -> None:
+def test_a_site_sends_spontaneous_notifications(credentials: Credentials, connect: Connect) -> None:
     settings = SiteSettings(notify_every_s=0.01)
     expected = {"AP_CONN", "DYN_CONN", "DYN_TEMP", "DYN_BATT", "DYN_READING_STARTED", "DYN_READING"}
     with Site.start(["gw-1", "gw-2"], credentials=credentials, settings=settings) as site:

@@ -1,1 +1,1 @@
-"""What the releases left behind is read by the present code."""
+"""The current code reads the databases of the releases."""

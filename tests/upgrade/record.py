@@ -1,4 +1,4 @@
-"""`python -m tests.upgrade.record VERSION`: what this code writes and answers, for the releases after it.
+"""`python -m tests.upgrade.record VERSION`: records what this code writes and answers, for later releases.
 
 Run once at each release. Writes `tests/upgrade/VERSION/`: the schema, the rows that the API and a worker
 wrote for simulated gateways, and the API's responses about them. The worker is killed in the middle of its
@@ -33,7 +33,7 @@ from tests.support.worker_settings import EMAIL, PASSWORD
 
 DEVICES = ["AP-1", "AP-2", "AP-3"]
 PLACEHOLDER = "127.0.0.1:5000"
-"""Where the simulated gateways are, in what is recorded."""
+"""The simulated gateways' address in the recording."""
 TABLES = (
     "organizations",
     "factories",
@@ -59,13 +59,13 @@ PAGED = (
 
 @dataclass
 class Recorder:
-    """One API, and what it was asked."""
+    """One API, and the recorded requests."""
 
     api: ApiServer
     ids: dict[str, str] = field(default_factory=dict)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """The body of the answer, which has to be a good one."""
+        """Return a response's body; assert success."""
         reply = self.api.call(method, path, body)
         assert reply.status < 300, (method, path, reply.status, reply.body)
         return reply.json if reply.body else None
@@ -84,13 +84,13 @@ class Recorder:
         )
 
     def wait_for(self, gateway: str, state: str) -> None:
-        """Until its status says so."""
+        """Wait until the status shows the state."""
         path = f"/api/gateways/{gateway}/status"
         wait_until(lambda: self.call("GET", path)["state"] == state, LIMIT_S, f"{gateway} {state}")
 
 
 def write_everything(recorder: Recorder, urls: list[str]) -> None:
-    """Factories and gateways in every condition that lasts: what people would have after a while."""
+    """Create factories and gateways in every lasting condition, as after some time of use."""
     metadata = {"line": 7, "tags": ["a", "ß"]}
     mill = recorder.add_factory(
         "Papierfabrik Süd", location="Hall 1", timezone="Europe/Berlin", metadata=metadata
@@ -124,7 +124,7 @@ def write_everything(recorder: Recorder, urls: list[str]) -> None:
 
 
 def record_responses(recorder: Recorder, until: datetime) -> dict[str, object]:
-    """What it answers about all this, and what clients may keep of it for later."""
+    """Record the responses about all this, and what clients may keep, such as cursors."""
     gateways = [recorder.ids[name] for name in ("connected", "disconnected", "rejected")]
     period = urlencode({"from": f"{until:%Y-%m-%d}T00:00:00Z", "to": f"{until.isoformat()}"})
     paths = [
@@ -148,7 +148,7 @@ def record_responses(recorder: Recorder, until: datetime) -> dict[str, object]:
 
 
 def dump(database_url: str) -> Iterator[str]:
-    """The rows as INSERT statements, without what PostgreSQL computes."""
+    """Return the rows as INSERT statements without generated columns."""
     with psycopg.connect(database_url) as connection:
         for table in TABLES:
             found = connection.execute(
@@ -167,7 +167,7 @@ def dump(database_url: str) -> Iterator[str]:
 
 
 def create_token(database_url: str) -> str:
-    """A token that writes."""
+    """Create a token with scope write."""
     command = [sys.executable, "-m", "service.manage_tokens", "create", "first", "write"]
     environment = {"DATABASE_URL": database_url, "PYTHONPATH": str(PROJECT)}
     made = subprocess.run(
@@ -178,7 +178,7 @@ def create_token(database_url: str) -> str:
 
 @contextmanager
 def running(directory: Path) -> Iterator[tuple[str, Recorder, WorkerProcess, Site]]:
-    """PostgreSQL, an API, a worker and simulated gateways."""
+    """Run PostgreSQL, an API, a worker and simulated gateways."""
     with ExitStack() as stack:
         server = stack.enter_context(EmbeddedPostgres(directory / "postgres", SETTINGS))
         migrate(server.url())
@@ -191,7 +191,7 @@ def running(directory: Path) -> Iterator[tuple[str, Recorder, WorkerProcess, Sit
 
 
 def main() -> None:
-    """Record, and write it down."""
+    """Record and write the files."""
     place = Path(__file__).parent / sys.argv[1]
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)

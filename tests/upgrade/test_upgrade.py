@@ -1,6 +1,6 @@
-"""The database of each release, migrated, and the present code on it: all is there, and goes on.
+"""The current code on each release's migrated database: all data is readable, and work continues.
 
-Its schema, and what it wrote and answered, is in the directory with its version: `tests.upgrade.record`.
+A release's schema, rows and responses are in the folder of its version (see `tests.upgrade.record`).
 """
 
 import base64
@@ -28,33 +28,33 @@ from tests.support.worker_settings import EMAIL, PASSWORD
 from tests.upgrade.record import DEVICES, LIMIT_S, PLACEHOLDER
 
 RELEASES = sorted(path.name for path in Path(__file__).parent.iterdir() if (path / "rows.sql").exists())
-# As if the rows were written here: no trigger computes anew what is in them, but those of gateway_counts.
+# Rows are inserted unchanged: no trigger recomputes their values, except those of gateway_counts.
 AS_WRITTEN = "SET session_replication_role = replica;"
 NEXT_IDS = """
 SELECT setval(pg_get_serial_sequence('gateway_events', 'id'), (SELECT max(id) FROM gateway_events)),
     setval(pg_get_serial_sequence('gateway_wishes', 'id'), (SELECT max(id) FROM gateway_wishes)),
     setval('worker_epochs', (SELECT max(epoch) FROM workers))
 """
-# Of these the answer is another one each time.
+# Fields whose values differ each time.
 NOW = {"as_of"}
 
 
 @dataclass(frozen=True)
 class Release:
-    """A version, its database, which is not yet migrated, and what it answered."""
+    """A version, its database before migration, and its responses."""
 
     version: str
     database_url: str
     recorded: dict[str, Any] = field(repr=False)
 
     def id_of(self, name: str) -> str:
-        """Of a factory or a gateway."""
+        """Return the id of a factory or gateway."""
         return str(self.recorded["ids"][name])
 
 
 @contextmanager
 def empty_database_of(version: str, admin: psycopg.Connection, server_url: str) -> Iterator[str]:
-    """The URL of a database with the schema of a release and the list of its migrations, without rows."""
+    """Yield the URL of an empty database with a release's schema and list of migrations."""
     with cloned_database(admin, server_url, "template1") as url:
         with psycopg.connect(url) as connection:
             connection.execute(schema_of(version).encode())
@@ -62,13 +62,13 @@ def empty_database_of(version: str, admin: psycopg.Connection, server_url: str) 
 
 
 def schema_of(version: str) -> str:
-    """What `db/schema.sql` was, without the commands that only psql knows."""
+    """Return the release's `db/schema.sql` without psql's own commands."""
     lines = (Path(__file__).parent / version / SCHEMA.name).read_text().splitlines()
     return "\n".join(line for line in lines if not line.startswith("\\"))
 
 
 def migrations_of(version: str) -> set[str]:
-    """The versions of the migrations that a database of the release has."""
+    """Return the versions of the release's migrations."""
     return set(re.findall(r"\('(\d{14})'\)", schema_of(version)))
 
 
@@ -76,7 +76,7 @@ def migrations_of(version: str) -> set[str]:
 def release(
     request: pytest.FixtureRequest, server_admin: psycopg.Connection, server_url: str, site: Site
 ) -> Iterator[Release]:
-    """A database as the release leaves it behind, with the addresses of this test's gateways."""
+    """Yield a release with its database, pointing to this test's gateways."""
     rows, responses = recording(request.param, site.gateways[0].url.split("/")[2])
     with empty_database_of(request.param, server_admin, server_url) as url:
         with psycopg.connect(url) as connection:
@@ -86,7 +86,7 @@ def release(
 
 
 def recording(version: str, address: str = PLACEHOLDER) -> tuple[str, str]:
-    """What was written and answered, with another address for the gateways."""
+    """Return the recorded text with another address for the gateways."""
     place = Path(__file__).parent / version
     rows, responses = ((place / name).read_text() for name in ("rows.sql", "responses.json"))
     return rows.replace(PLACEHOLDER, address), responses.replace(PLACEHOLDER, address)
@@ -94,14 +94,14 @@ def recording(version: str, address: str = PLACEHOLDER) -> tuple[str, str]:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """The gateways of the recording."""
+    """Yield the gateways of the recording."""
     with Site.start(DEVICES, credentials=Credentials(EMAIL, PASSWORD)) as started:
         yield started
 
 
 @pytest.fixture
 def api(release: Release, tmp_path: Path) -> Iterator[ApiServer]:
-    """The present API on the migrated database; it asks for tokens."""
+    """Yield the current API with required tokens on the migrated database."""
     migrate(release.database_url)
     with ApiServer(release.database_url, tmp_path / "api.log", {"AUTH": "required"}) as started:
         yield started
@@ -113,7 +113,7 @@ def ask(release: Release, api: ApiServer, path: str, method: str = "GET") -> Rep
 
 
 def differences(was: Any, now: Any, at: str = "") -> list[str]:
-    """What of an old answer is not in the new one, which may say more."""
+    """Return what is in the old response and not in the new one, which may have more fields."""
     if isinstance(was, dict) and isinstance(now, dict):
         pairs = [(f"{at}.{name}", was[name], now.get(name)) for name in was if name not in NOW]
     elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
@@ -125,7 +125,7 @@ def differences(was: Any, now: Any, at: str = "") -> list[str]:
 
 @pytest.mark.req("DB-02")
 def test_an_upgraded_database_has_the_schema_of_a_new_one(release: Release, database_url: str) -> None:
-    """Whatever became of the migrations of the release since."""
+    """Even if the release's migrations have been changed since."""
     migrate(release.database_url)
     assert dumped(release.database_url) == dumped(database_url)
 
@@ -146,14 +146,14 @@ def test_gateways_are_held_and_connected_as_they_were_wanted(
         status: dict[str, Any] = ask(release, api, f"/api/gateways/{release.id_of(name)}/status").json
         return status
 
-    # The worker of the release was killed in the middle of this session.
+    # The release's worker was killed during this session.
     assert status_of("connected")["state"] == "unknown"
-    # The history of the recording is older than what is kept by default.
+    # The recorded history is older than the default retention.
     worker = WorkerProcess(release.database_url, tmp_path, {"EVENT_RETENTION_DAYS": "3650"})
     try:
         for name, state in (("connected", "connected"), ("disconnected", "disconnected")):
             wait_until(lambda name=name, state=state: status_of(name)["state"] == state, LIMIT_S, name)  # type: ignore[misc]
-        # A stored password opens: the gateway has accepted it. So does one that it rejects.
+        # A stored password decrypts: the gateway has accepted it. So does one that it rejects.
         wait_until(lambda: status_of("rejected")["state"] == "auth_failed", LIMIT_S, "auth_failed")
         assert status_of("rejected")["reason"]["code"] == "login_rejected"
         for name in ("connected", "disconnected", "rejected"):
@@ -183,13 +183,13 @@ def test_a_follower_of_events_continues_after_the_upgrade(release: Release, tmp_
         with psycopg.connect(release.database_url) as connection:
             behind = connection.execute("SELECT id FROM gateway_events WHERE id > 5 ORDER BY id").fetchall()
         assert [(event["id"],) for event in reply.json["data"]] == behind
-        # One of another database is not taken for one of this.
+        # A cursor of another database is rejected.
         other = ask(release, api, f"/api/events?after={release.recorded['event_cursor']}")
         assert (other.status, other.error["code"]) == (410, "CURSOR_EXPIRED")
 
 
 def moved_event_cursor(release: Release) -> str:
-    """The recorded cursor as it would be had all been written here: behind the event 5."""
+    """Return the recorded cursor as if it came from this database: after event 5."""
     recorded = release.recorded["event_cursor"]
     scope = base64.urlsafe_b64decode(recorded + "=" * (-len(recorded) % 4))[:8]
     with psycopg.connect(release.database_url) as connection:
