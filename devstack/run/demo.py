@@ -54,7 +54,8 @@ def run_demo(supervisor: Supervisor, stopping: StopRequest) -> int:
     say(f"Registering a factory and {GATEWAYS} gateways at {address.base_url} …")
     client = DemoClient(address)
     names = client.register(simulator.gateways, EMAIL, password)
-    view: DemoView = LinesView() if seconds is not None else TableView()
+    say(f"{address.page_url} shows the gateways in a browser.")
+    view: DemoView = LinesView() if seconds is not None else TableView(address.page_url)
     show = DemoRun(supervisor, stopping, simulator, client, names, view)
     return show.run(None if seconds is None else time.monotonic() + seconds)
 

@@ -41,9 +41,10 @@ class LinesView:
 
 
 class TableView:
-    """A table that is redrawn in place, with the latest notes below."""
+    """A table that is redrawn in place, with the latest notes and the page's address below."""
 
-    def __init__(self) -> None:
+    def __init__(self, page_url: str) -> None:
+        self._last_line = f"{page_url} shows the gateways in a browser. Ctrl-C stops."
         self._notes: list[str] = []
         self._lines_drawn = 0
 
@@ -53,7 +54,7 @@ class TableView:
             f"\x1b[{COLORS.get(status['state'], OTHER_COLOR)}m{row(name, status)}\x1b[0m"
             for name, status in statuses.items()
         ]
-        lines = [f"\x1b[1m{HEADER}\x1b[0m", *rows, "", *self._notes[-SHOWN_NOTES:], "Ctrl-C stops."]
+        lines = [f"\x1b[1m{HEADER}\x1b[0m", *rows, "", *self._notes[-SHOWN_NOTES:], self._last_line]
         up = f"\x1b[{self._lines_drawn}A" if self._lines_drawn else ""
         sys.stdout.write(up + "".join(f"\r\x1b[K{line}\n" for line in lines) + "\x1b[J")
         sys.stdout.flush()

@@ -50,6 +50,11 @@ class Address:
         host = self.reachable_host
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
+    @property
+    def page_url(self) -> str:
+        """The operators' page, likewise."""
+        return f"{self.base_url}/ui/"
+
 
 def write_env_file(path: Path) -> bool:
     """Write a first `.env` with a fresh key, readable by its owner alone; return False if one exists."""

@@ -28,7 +28,7 @@ The API asks for tokens. A first one, from another terminal, shown once:
 
   make token NAME=first SCOPE=write
 
-Then add to each curl:  -H "Authorization: Bearer <token>"
+Log in with it at {page_url}, and add to each curl:  -H "Authorization: Bearer <token>"
 """
 HELD_TEXT = """\
 Millgate runs on {url}, but its database is held: it is a restored copy, so no worker uses it.
@@ -41,7 +41,7 @@ Ctrl-C stops everything."""
 READY_TEXT = """\
 Millgate is ready: {url}
 
-A first factory, and a gateway in it:
+Open {page_url} in a browser, or use the API. A first factory, and a gateway in it:
 
   curl {url}/api/factories -H 'Content-Type: application/json' \\
     -d '{{"name": "First factory", "timezone": "Europe/Berlin"}}'
@@ -108,9 +108,9 @@ def run_millgate(supervisor: Supervisor, stopping: StopRequest, settings: Mappin
         say(f"{unknown}.")
     is_held = start_millgate(supervisor, os.environ, settings, address)
     if asks_for_tokens(address):
-        say(HOW_TO_GET_IN)
+        say(HOW_TO_GET_IN.format(page_url=address.page_url))
     text = HELD_TEXT if is_held else READY_TEXT
-    say(text.format(url=address.base_url, data_dir=supervisor.data_dir))
+    say(text.format(url=address.base_url, page_url=address.page_url, data_dir=supervisor.data_dir))
     while not stopping.wait(LOOK_AFTER_INTERVAL_S):
         supervisor.tick()
     say("Stopping …")

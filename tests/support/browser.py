@@ -107,9 +107,12 @@ class WatchedContext:
             self.faults.append(f"request to another origin: {request.url}")
 
 
-def serious_findings(page: Page) -> list[str]:
-    """What axe finds that keeps people from using the page."""
-    violations = Axe().run(page).response["violations"]
+def serious_findings(page: Page, rules: list[str] | None = None) -> list[str]:
+    """What axe finds that keeps people from using the page; `rules`: of axe's, if not all."""
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = rules
+    violations = Axe().run(page, options=options).response["violations"]
     return [
         f"{violation['id']}: {node['target']} {node['html'][:200]} {node.get('failureSummary', '')}"
         for violation in violations
