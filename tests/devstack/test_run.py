@@ -103,7 +103,7 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 def test_it_becomes_ready_and_a_signal_stops_everything(millgate: Millgate, number: int) -> None:
     process = millgate.start_until_ready()
     assert millgate.is_ready()
-    assert f"Open http://127.0.0.1:{millgate.port}/ui/ in a browser" in millgate.said()
+    assert f"Open http://127.0.0.1:{millgate.port}/ui/ in a browser" in millgate.output()
     assert list(millgate.pids()) == ["postgres", "api", "worker"]
     family = family_of(process)
     began = time.monotonic()
