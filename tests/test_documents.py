@@ -17,6 +17,7 @@ from service.config import ApiConfig
 from service.environment import Environment
 from service.gateway_states import ACTIONS, UNKNOWN, ReasonCode, State
 from tests.support.api_server import KEY, ApiServer
+from tests.support.listed_settings import listed_settings
 from workers.config import WorkerConfig
 from workers.gateway_manager.states import TRANSITIONS
 
@@ -68,22 +69,6 @@ def test_the_examples_of_the_readme_run(database_url: str, tmp_path: Path) -> No
         assert '"code":"no_worker"' in result.stdout
         assert '"desired_state":"disconnected"' in result.stdout
         assert "secret" not in result.stdout
-
-
-def listed_settings() -> dict[str, str]:
-    """Return names and values of .env.example; assert that each has an explanation above it."""
-    listed: dict[str, str] = {}
-    explained = False
-    for line in (PROJECT / ".env.example").read_text().splitlines():
-        name, is_setting, value = line.partition("=")
-        if line.startswith("#") and not line.startswith("# ---"):
-            explained = True
-        elif is_setting:
-            assert explained, f"{name} is not explained"
-            listed[name] = value
-        else:
-            explained = False
-    return listed
 
 
 @pytest.mark.req("QUAL-06")

@@ -17,8 +17,8 @@ from devstack.postgres.server import EmbeddedPostgres
 from service import __version__
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.workers import WorkerRepository
-from tests.api.middleware.test_authentication import bearer, make_token, manage_tokens
-from tests.api.test_events import LIMIT_S, RECORD, STOP_S, happen, part
+from tests.support.api.events import LIMIT_S, RECORD, STOP_S, happen, part
+from tests.support.api.tokens import bearer, make_token, manage_tokens
 from tests.support.api_server import STOP_LIMIT_S, ApiServer
 from tests.support.event_stream import Event, EventSource
 from tests.support.processes import frozen

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import psycopg
 
 from devstack.postgres.server import EmbeddedPostgres
-from tests.api.test_metrics import Series, read
-from tests.api.web.test_lists import observe, worker
+from tests.support.api.metrics import Series, read
+from tests.support.api.reports import observe, worker
 from tests.support.api_server import ApiServer
 from tests.support.waiting import wait_until
 

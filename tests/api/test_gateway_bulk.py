@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from service.database.desired.bulk_updates import BATCH_ROWS
-from tests.api.web.test_lists import observe, worker
+from tests.support.api.reports import observe, worker
 from tests.support.api_server import ApiServer, Reply
 
 NOBODY = "00000000-0000-7000-8000-00000000dead"

@@ -1,7 +1,5 @@
 """Thousands of gateways in one request: all are created, or none, with the errors."""
 
-import csv
-import io
 import json
 import signal
 import socket
@@ -26,56 +24,28 @@ from service.app import create_app
 from service.config import ApiConfig
 from service.crypto import Sealer, Secret
 from service.environment import Environment
+from tests.support.api.import_files import (
+    CSV,
+    JSON_LINES,
+    PASSWORD,
+    PATH,
+    as_csv,
+    count,
+    refusals,
+    rows,
+    send,
+)
 from tests.support.api_server import KEY, STOP_LIMIT_S, ApiServer, Reply, gateway_body
 from tests.support.waiting import wait_until
 
-PATH = "/api/gateways/import"
-CSV, JSON_LINES = "text/csv", "application/x-ndjson"
 NOBODY = "00000000-0000-7000-8000-00000000dead"
-PASSWORD = "correct horse"
 # An import of 10,000 rows takes about two seconds; the rest is for a busy machine.
 MANY_LIMIT_S = 60.0
-
-
-def rows(factory_id: str, count: int, first: int = 1) -> list[dict[str, Any]]:
-    """Valid rows."""
-    return [
-        gateway_body(factory_id, f"CTC-{number:05}", name=f"Gateway {number}")
-        for number in range(first, first + count)
-    ]
-
-
-def as_csv(given: list[dict[str, Any]], names: list[str] | None = None) -> bytes:
-    """Return a CSV file in a spreadsheet's format."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names or list(given[0]), restval="")
-    writer.writeheader()
-    writer.writerows(given)
-    return text.getvalue().encode()
 
 
 def as_json_lines(given: list[dict[str, Any]]) -> bytes:
     """Return a file with one JSON object per line."""
     return b"".join(json.dumps(row).encode() + b"\n" for row in given)
-
-
-def send(api: ApiServer, body: bytes, kind: str = JSON_LINES, query: str = "") -> Reply:
-    """The file."""
-    return api.call("POST", PATH + query, body=body, headers={"Content-Type": kind})
-
-
-def refusals(reply: Reply) -> list[tuple[str, str]]:
-    """Return fields and kinds of the errors."""
-    assert (reply.status, reply.error["code"]) == (400, "IMPORT_REFUSED"), reply.body
-    assert PASSWORD.encode() not in reply.body
-    return [(detail["field"], detail["type"]) for detail in reply.error["details"]]
-
-
-def count(database: psycopg.Connection) -> int:
-    """Count the gateways."""
-    row = database.execute("SELECT count(*) FROM gateways").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 @pytest.mark.parametrize(("kind", "write"), [(CSV, as_csv), (JSON_LINES, as_json_lines)])

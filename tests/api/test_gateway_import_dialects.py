@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.api.gateway_import.rows import COLUMNS, ImportFile, read_csv, read_json_lines
 from service.api.gateway_import.text_lines import UnreadableTextError, text_lines
 from service.errors import ImportTooBigError
-from tests.api.test_gateway_import import CSV, JSON_LINES, PASSWORD, as_csv, count, refusals, rows, send
+from tests.support.api.import_files import CSV, JSON_LINES, PASSWORD, as_csv, count, refusals, rows, send
 from tests.support.api_server import ApiServer, Reply, gateway_body
 
 NAMES = ("factory_id", "gateway_id", "name", "url", "email", "password")

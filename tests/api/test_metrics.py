@@ -13,31 +13,18 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from devstack.project import PROJECT
 from service.api.middleware import multiprocess_metrics
 from service.api.middleware.multiprocess_metrics import PREFIX, VARIABLE, make_directory
 from service.api.server.gunicorn_worker import ApiWorker
-from tests.api.middleware.test_authentication import bearer, make_token
+from tests.support.api.metrics import Series, read
+from tests.support.api.tokens import bearer, make_token
 from tests.support.api_server import ApiServer
 from tests.support.waiting import wait_until
 
 DURATIONS = "millgate_http_request_duration_seconds"
 PROCESSES = 2
-Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def read(api: ApiServer, **headers: str) -> Series:
-    """Return every series by its name and labels."""
-    reply = api.call("GET", "/metrics", headers=headers)
-    assert reply.status == 200, reply.body
-    assert reply.headers["Content-Type"].startswith("text/plain")
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(reply.body.decode())
-        for sample in family.samples
-    }
 
 
 def answered(series: Series, route: str, status: str = "200", method: str = "GET") -> float:

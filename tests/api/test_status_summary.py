@@ -6,7 +6,7 @@ from datetime import datetime
 import psycopg
 import pytest
 
-from tests.api.web.test_lists import observe, worker
+from tests.support.api.reports import observe, worker
 from tests.support.api_server import ApiServer
 
 STATES = {

@@ -14,7 +14,7 @@ import pytest
 from service.api.services.stored_passwords import PasswordMove, PasswordPolicy
 from service.crypto import Sealer, Secret
 from simulator import Credentials, Site
-from tests.api.middleware.test_authentication import bearer, make_token
+from tests.support.api.tokens import bearer, make_token
 from tests.support.api_server import KEY, ApiServer, Reply
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ThreadedWorker

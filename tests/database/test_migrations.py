@@ -15,10 +15,10 @@ import pytest
 from devstack.commands import MIGRATE, local
 from devstack.project import PROJECT
 from service.database.views.event_stream import FIND_BETWEEN
-from tests.database.test_schema import migrate_down
 from tests.support.database_server import migrate
+from tests.support.migrations import migrate_down
 from tests.support.waiting import wait_until
-from tests.upgrade.test_upgrade import RELEASES, empty_database_of, migrations_of
+from tests.upgrade.releases import RELEASES, empty_database_of, migrations_of
 
 FOLDER = Path("db/migrations")
 RELEASED = migrations_of(RELEASES[-1])

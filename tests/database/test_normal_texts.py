@@ -4,8 +4,8 @@ import psycopg
 import pytest
 
 from service.api.validation.texts import normal_text
-from tests.database.test_schema import MIGRATIONS, migrate_down
 from tests.support.database_server import migrate
+from tests.support.migrations import MIGRATIONS, migrate_down
 
 FIRST = "20261125000301"
 # All characters that the normal form strips from a text.

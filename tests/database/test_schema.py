@@ -3,7 +3,6 @@
 # All values in these statements are constants of this file.
 # ruff: noqa: S608
 
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +12,10 @@ import pytest
 from psycopg import sql
 
 from devstack.checks.generated import SCHEMA, dump_schema
-from devstack.commands import MIGRATE, local
-from devstack.postgres.binaries import program
 from devstack.project import PROJECT
 from tests.support.database_server import cloned_database, migrate
+from tests.support.migrations import MIGRATIONS, dumped, migrate_down
 
-MIGRATIONS = PROJECT / "db" / "migrations"
 CONSTRAINTS = """
     SELECT c.conname, t.relname, c.contype::text, array(
         SELECT a.attname::text
@@ -226,24 +223,6 @@ def filled(filled_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(filled_url) as connection:
         yield connection
         connection.rollback()
-
-
-def dumped(database_url: str) -> str:
-    """Return pg_dump's schema, without its random `restrict` key."""
-    command = (str(program("pg_dump")), "--schema-only", "--no-owner", f"--dbname={database_url}")
-    result = subprocess.run(command, env={}, capture_output=True, text=True, timeout=60, check=True)
-    lines = result.stdout.splitlines()
-    return "\n".join(line for line in lines if not line.startswith(("\\restrict", "\\unrestrict")))
-
-
-def migrate_down(database_url: str) -> None:
-    """Roll back the newest migration."""
-    command = local((*MIGRATE[:-1], "down"))
-    environment = {"DATABASE_URL": database_url}
-    result = subprocess.run(
-        command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert result.returncode == 0, f"{result.stdout}{result.stderr}"
 
 
 def objects_in(database_url: str) -> list[str]:

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.devstack.test_run import READY_LIMIT_S, Millgate, millgate
+from tests.devstack.running import READY_LIMIT_S, Millgate
 from tests.support.waiting import wait_until
-
-__all__ = ["millgate"]
 
 
 def command(millgate: Millgate, data: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from devstack.project import PROJECT
 from service.config import requires_tokens
 from service.crypto import Sealer, Secret
 from service.environment import Environment
-from tests.test_documents import listed_settings
+from tests.support.listed_settings import listed_settings
 from workers.config import WorkerConfig
 
 pytestmark = pytest.mark.req("DB-01")

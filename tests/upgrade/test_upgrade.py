@@ -5,10 +5,8 @@ A release's schema, rows and responses are in the folder of its version (see `te
 
 import base64
 import json
-import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -17,17 +15,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from devstack.checks.generated import SCHEMA
 from simulator import Credentials, Site
-from tests.database.test_schema import dumped
 from tests.support.api_server import ApiServer, Reply
-from tests.support.database_server import cloned_database, migrate
+from tests.support.database_server import migrate
+from tests.support.migrations import dumped
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
 from tests.support.worker_settings import EMAIL, PASSWORD
 from tests.upgrade.record import DEVICES, LIMIT_S, PLACEHOLDER
+from tests.upgrade.releases import RELEASES, empty_database_of
 
-RELEASES = sorted(path.name for path in Path(__file__).parent.iterdir() if (path / "rows.sql").exists())
 # Rows are inserted unchanged: no trigger recomputes their values, except those of gateway_counts.
 AS_WRITTEN = "SET session_replication_role = replica;"
 NEXT_IDS = """
@@ -50,26 +47,6 @@ class Release:
     def id_of(self, name: str) -> str:
         """Return the id of a factory or gateway."""
         return str(self.recorded["ids"][name])
-
-
-@contextmanager
-def empty_database_of(version: str, admin: psycopg.Connection, server_url: str) -> Iterator[str]:
-    """Yield the URL of an empty database with a release's schema and list of migrations."""
-    with cloned_database(admin, server_url, "template1") as url:
-        with psycopg.connect(url) as connection:
-            connection.execute(schema_of(version).encode())
-        yield url
-
-
-def schema_of(version: str) -> str:
-    """Return the release's `db/schema.sql` without psql's own commands."""
-    lines = (Path(__file__).parent / version / SCHEMA.name).read_text().splitlines()
-    return "\n".join(line for line in lines if not line.startswith("\\"))
-
-
-def migrations_of(version: str) -> set[str]:
-    """Return the versions of the release's migrations."""
-    return set(re.findall(r"\('(\d{14})'\)", schema_of(version)))
 
 
 @pytest.fixture(params=RELEASES)

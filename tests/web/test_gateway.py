@@ -12,9 +12,9 @@ import pytest
 
 from service.gateway_states import ACTIONS, ReasonCode
 from simulator import Credentials, Site
-from tests.api.middleware.test_authentication import make_token
-from tests.api.test_gateway_history import created_ago, record
-from tests.api.web.test_lists import observe, worker
+from tests.support.api.history import created_ago, record
+from tests.support.api.reports import observe, worker
+from tests.support.api.tokens import make_token
 from tests.support.api_server import ApiServer, Reply
 from tests.support.waiting import wait_until
 from tests.support.web_client import WebClient

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from devstack.postgres.server import EmbeddedPostgres
-from tests.api.middleware.test_authentication import bearer, make_token, manage_tokens
+from tests.support.api.tokens import bearer, make_token, manage_tokens
 from tests.support.api_server import ApiServer
 from tests.support.web_client import WebClient
 

@@ -17,8 +17,8 @@ from service.threads import BackgroundThread, NoThreadError
 from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
+from tests.support.workers.connection_tests import begin, result_of
 from tests.workers.conftest import SpawnWorker, StartSite, StartWorker
-from tests.workers.connection_tests.test_connection_tests import begin, result_of
 from workers.gateway_manager import capacity as capacity_module
 from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.lease.watchdog import Watchdog

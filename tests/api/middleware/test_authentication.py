@@ -1,15 +1,12 @@
 """API tokens: accepted and rejected requests, logs, and stored hashes."""
 
 import http.client
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
-from devstack.project import PROJECT
 from service.api.middleware.rate_limit import (
     BURST,
     MAX_ADDRESSES,
@@ -24,37 +21,14 @@ from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.workers import WorkerRepository
 from service.environment import Environment
 from service.web.install import OPEN_PAGES
-from tests.api.test_events import happen
+from tests.support.api.events import happen
+from tests.support.api.tokens import bearer, make_token, manage_tokens
 from tests.support.api_server import KEY, ApiServer, Reply, gateway_body
 from tests.support.database_server import cloned_database
 from tests.support.waiting import wait_until
 
 OPEN = ["/api/health", "/api/health/ready"]
 LIMIT_S = 60
-
-
-def manage_tokens(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command of `make token` and the like."""
-    return subprocess.run(
-        [sys.executable, "-m", "service.manage_tokens", *arguments],
-        cwd=PROJECT,
-        env={"DATABASE_URL": database_url},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-
-
-def make_token(database_url: str, name: str, scope: str) -> str:
-    """Create a token."""
-    made = manage_tokens(database_url, "create", name, scope)
-    assert made.returncode == 0, made.stderr
-    return made.stdout.strip()
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 Locked = tuple[ApiServer, str]

@@ -13,10 +13,10 @@ from service.app import create_app
 from service.config import ApiConfig
 from service.database.engine.pool import Database
 from service.environment import Environment
+from tests.support.api.notifications import WAIT_S, notifications_until_now
 from tests.support.api_server import KEY, ApiServer, gateway_body
 from tests.support.waiting import wait_until
 
-WAIT_S = 10
 NEVER_S = 3600.0
 POSTS = 50
 
@@ -49,15 +49,6 @@ def await_one(listener: psycopg.Connection) -> None:
     """Wait for the next notification."""
     heard = list(listener.notifies(timeout=WAIT_S, stop_after=1))
     assert len(heard) == 1, "workers are notified"
-
-
-def notifications_until_now(listener: psycopg.Connection) -> int:
-    """Count the listener's notifications until now."""
-    listener.execute("SELECT pg_notify('gateways_changed', 'mark')")
-    for count, notice in enumerate(listener.notifies(timeout=WAIT_S)):
-        if notice.payload == "mark":
-            return count
-    raise AssertionError("the marker never came")
 
 
 def test_a_write_wakes_workers(start_api: Callable[..., ApiServer], listener: psycopg.Connection) -> None:

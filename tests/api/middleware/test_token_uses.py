@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from devstack.postgres.server import EmbeddedPostgres
-from tests.api.middleware.test_authentication import bearer, make_token
+from tests.support.api.tokens import bearer, make_token
 from tests.support.api_server import ApiServer
 from tests.support.waiting import wait_until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from devstack.commands import local
-from tests.api.middleware.test_authentication import make_token
+from tests.support.api.tokens import make_token
 from tests.support.api_server import ApiServer
 
 LIMIT_S = 100

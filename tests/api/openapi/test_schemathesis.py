@@ -11,7 +11,7 @@ from devstack.commands import local
 from devstack.project import PROJECT
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.workers import WorkerRepository
-from tests.api.middleware.test_authentication import bearer, make_token
+from tests.support.api.tokens import bearer, make_token
 from tests.support.api_server import ApiServer, gateway_body
 from tests.support.database_server import cloned_database
 

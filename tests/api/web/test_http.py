@@ -11,26 +11,15 @@ from service.api.openapi.catalog import is_page
 from service.app import create_app
 from service.config import ApiConfig
 from service.environment import Environment
-from tests.support.api_server import KEY, REQUEST_LIMIT_S, ApiServer, Reply, gateway_body
+from tests.support.api.raw_replies import SOME_ID, reply_in
+from tests.support.api_server import KEY, REQUEST_LIMIT_S, ApiServer, gateway_body
 from tests.support.waiting import wait_until
 
 MEBIBYTE = 1024 * 1024
-SOME_ID = "00000000-0000-7000-8000-00000000dead"
 CHUNKED = (
     b"POST /api/factories HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
 )
-
-
-def reply_in(received: bytes) -> Reply:
-    """Parse a raw response after which the server closed."""
-    head, _, body = received.partition(b"\r\n\r\n")
-    status_line, *lines = head.decode().split("\r\n")
-    headers = http.client.HTTPMessage()
-    for line in lines:
-        name, _, value = line.partition(": ")
-        headers[name] = value
-    return Reply(int(status_line.split()[1]), headers, body)
 
 
 def routes() -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from itertools import product
 
 import pytest
 
-from tests.api.web.test_http import reply_in
+from tests.support.api.raw_replies import reply_in
 from tests.support.api_server import REQUEST_LIMIT_S, ApiServer, Reply
 from tests.support.impatient_app import BODY_S, STALL_S
 

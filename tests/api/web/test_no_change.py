@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.api.middleware.test_change_notifier import notifications_until_now
-from tests.api.web.test_lists import observe, worker
+from tests.support.api.notifications import notifications_until_now
+from tests.support.api.reports import observe, worker
 from tests.support.api_server import ApiServer
 
 # PostgreSQL stores it outside its row (TOAST), so the same value is other bytes in the row.

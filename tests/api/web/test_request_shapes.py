@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.web.test_http import reply_in
+from tests.support.api.raw_replies import reply_in
 from tests.support.api_server import ApiServer
 
 GET = b"GET /api/health HTTP/1.1\r\nHost: x\r\n"

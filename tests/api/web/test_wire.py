@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.api.web.test_http import SOME_ID, reply_in
+from tests.support.api.raw_replies import SOME_ID, reply_in
 from tests.support.api_server import REQUEST_LIMIT_S, ApiServer
 
 CREATE = b"POST /api/factories HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

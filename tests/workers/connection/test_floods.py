@@ -15,8 +15,8 @@ from tests.support.raw_server import PING, PONG, TEXT, WAIT_S, Peer, RawServer, 
 from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
+from tests.support.workers.hostile_gateways import UNHURRIED, Gateway, message
 from tests.workers.conftest import StartWorker
-from tests.workers.websocket.test_hostile_peer_worker import UNHURRIED, Gateway, message
 from workers.gateway_manager.states import ConnectionFailedError
 from workers.gateway_manager.websocket.dialer import Dialer
 from workers.gateway_manager.websocket.resolver import Resolver

@@ -8,9 +8,9 @@ import pytest
 from tests.support.raw_server import Peer, RawServer
 from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
+from tests.support.workers.connection_tests import put, result_of
+from tests.support.workers.hostile_gateways import UNHURRIED, message
 from tests.workers.conftest import StartWorker
-from tests.workers.connection_tests.test_connection_tests import put, result_of
-from tests.workers.websocket.test_hostile_peer_worker import UNHURRIED, message
 
 pytestmark = pytest.mark.req("ORCH-06")
 ACCEPTED = message("RTN_LOGIN", {"Success": True})

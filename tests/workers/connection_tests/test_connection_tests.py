@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from math import inf
-from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
 
 from service.config import CONNECTION_TESTS_PER_WORKER
-from service.crypto import Secret
 from service.database.desired.connection_tests import MOST_IN_ALL, ConnectionTestRepository, StoredLogin
 from service.database.engine.ids import new_id
 from service.database.engine.pool import ConnectionExecutor, connect
@@ -20,6 +17,7 @@ from simulator import Fault
 from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import EMAIL, PASSWORD, worker_config
+from tests.support.workers.connection_tests import WAIT_S, begin, put, result_of, row_of
 from tests.workers.conftest import StartSite, StartWorker
 from workers.gateway_manager.connection_tests.steps import STEPS, StepRecorder
 from workers.gateway_manager.websocket.progress import NO_PROGRESS, AttemptProgress
@@ -31,45 +29,6 @@ PATIENT = {
     "LIVENESS_TIMEOUT_S": "25",
     "LEASE_S": "8",
 }
-WAIT_S = 10.0
-
-
-def begin(testbed: WorkerTestBed, url: str, password: str = PASSWORD, limit_s: float = 10) -> UUID:
-    """Create a connection test as the API does."""
-    test_id = new_id()
-    sealed = testbed.sealer.seal(Secret(password), test_id)
-    with testbed.database.transaction() as transaction:
-        ConnectionTestRepository(transaction).create(test_id, StoredLogin(url, EMAIL), sealed, limit_s)
-    return test_id
-
-
-def put(testbed: WorkerTestBed, url: str, expires_in_s: float = 10, password: str = PASSWORD) -> UUID:
-    """Insert one without checking the limit and without a notification."""
-    test_id = uuid4()
-    testbed.rows(
-        """
-        INSERT INTO connection_tests (id, url, email, sealed_password, sealed_for, expires_at)
-        VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))
-        """,
-        test_id,
-        url,
-        EMAIL,
-        testbed.sealer.seal(Secret(password), test_id),
-        test_id,
-        expires_in_s,
-    )
-    return test_id
-
-
-def row_of(testbed: WorkerTestBed, test_id: UUID) -> Any:
-    [row] = testbed.rows("SELECT * FROM connection_tests WHERE id = %s", test_id)
-    return row
-
-
-def result_of(testbed: WorkerTestBed, test_id: UUID) -> dict[str, Any]:
-    """Return the result that a worker wrote."""
-    result: dict[str, Any] = wait_until(lambda: row_of(testbed, test_id).result, WAIT_S, "a result")
-    return result
 
 
 def claimed(testbed: WorkerTestBed) -> int:

@@ -17,7 +17,7 @@ from service.database.observed.connection_tests import ConnectionTestClaimReposi
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerRepository
 from service.errors import DatabaseHeldError
-from tests.api.test_metrics import read
+from tests.support.api.metrics import read
 from tests.support.api_server import ApiServer
 from tests.support.copies import copy_database
 from tests.support.database_server import SETTINGS, SecretUrl, cloned_database

@@ -1,8 +1,6 @@
 """A worker connects only to allowed addresses, regardless of names and URLs."""
 
 import ipaddress
-import socket
-from typing import Any
 
 import pytest
 
@@ -10,26 +8,14 @@ from service.errors import ConfigurationError
 from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
 from tests.support.worker_settings import worker_config
+from tests.support.workers.look_ups import resolving_to
 from tests.workers.conftest import StartSite, StartWorker
 from workers.gateway_manager.websocket import resolver as resolver_module
 from workers.gateway_manager.websocket.address_policy import Network, NetworkPolicy
-from workers.gateway_manager.websocket.resolver import Address
 
 
 def networks(*texts: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text) for text in texts)
-
-
-def resolving_to(*hosts: str) -> Any:
-    """Return a look-up with this address; the port is the URL's."""
-
-    def lookup(_host: str, _flags: int) -> list[Address]:
-        return [
-            (socket.AF_INET6, (host, 0, 0, 0)) if ":" in host else (socket.AF_INET, (host, 0))
-            for host in hosts
-        ]
-
-    return lookup
 
 
 @pytest.mark.parametrize(

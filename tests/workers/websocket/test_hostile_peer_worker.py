@@ -1,8 +1,7 @@
 """A whole worker with gateways that break every rule: each shows its reason and disturbs no other."""
 
-import json
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -26,35 +25,10 @@ from tests.support.raw_server import (
 )
 from tests.support.testbed import WorkerTestBed
 from tests.support.waiting import wait_until
+from tests.support.workers.hostile_gateways import UNHURRIED, Gateway
 from tests.workers.conftest import StartSite, StartWorker
 
 pytestmark = pytest.mark.req("ORCH-06")
-
-
-def message(message_type: str, data: object) -> bytes:
-    """Return a frame with a gateway's message."""
-    envelope = {"Type": message_type, "From": "SERV", "Target": "UI", "Data": data}
-    return frame(TEXT, json.dumps(envelope).encode())
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """Accepts login and subscription correctly, then sends these bytes."""
-
-    then: bytes
-    for_ever: bool = False
-
-    def __call__(self, peer: Peer) -> None:
-        peer.receive()
-        peer.send(message("RTN_LOGIN", {"Success": True}))
-        peer.receive()
-        peer.send(message("NOT_AP_CONN", {"Serial": 1, "Connected": 1}))
-        peer.send(self.then)
-        while self.for_ever:
-            peer.send(self.then)
-        with suppress(EOFError):
-            while True:
-                peer.receive()
 
 
 @dataclass(frozen=True)
@@ -75,16 +49,6 @@ def with_extension(key: bytes) -> bytes:
     )
 
 
-# Deadlines that a busy machine meets.
-UNHURRIED = {
-    "LEASE_S": "6",
-    "MAX_HANDSHAKES": "50",
-    "TCP_TIMEOUT_S": "5",
-    "UPGRADE_TIMEOUT_S": "5",
-    "LOGIN_TIMEOUT_S": "5",
-    "LIVENESS_TIMEOUT_S": "1.5",
-    "CLOSE_TIMEOUT_S": "0.3",
-}
 BROKEN = "protocol_error"
 CASES = [
     Case("bad-utf8", Gateway(frame(TEXT, b'{"Type": "\xed\xa0\x80"}')), BROKEN, "not UTF-8"),

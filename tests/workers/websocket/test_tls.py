@@ -11,8 +11,8 @@ from simulator import Credentials, Site
 from tests.support.certificates import Authority, make_certificate
 from tests.support.testbed import WorkerTestBed
 from tests.support.worker_settings import EMAIL, PASSWORD, worker_config
+from tests.support.workers.look_ups import resolving_to
 from tests.workers.conftest import StartWorker
-from tests.workers.websocket.test_address_policy import resolving_to
 from workers.gateway_manager.websocket import resolver as resolver_module
 
 

@@ -1,0 +1,1 @@
+"""Helpers of the tests that use the API: tokens, workers' reports, events, and raw responses."""

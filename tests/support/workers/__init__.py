@@ -1,0 +1,1 @@
+"""Helpers of the workers' tests: connection tests, hostile gateways, and look-ups."""
