@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.api.middleware.test_authentication import bearer, make_token, manage_tokens
 from tests.browser.conftest import OpenContext
+from tests.support.api.tokens import bearer, make_token, manage_tokens
 from tests.support.api_server import gateway_body
 from tests.support.browser import WatchedContext, serious_findings
 from tests.support.full_stack import FullStack
