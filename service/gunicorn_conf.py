@@ -23,7 +23,7 @@ from service.crypto import Sealer
 from service.env_file import unknown_names
 from service.environment import read_environment
 from service.errors import ConfigurationError
-from service.logs import configure_logging
+from service.logs import configure_logging, write_counts
 
 log = logging.getLogger("millgate.api")
 
@@ -94,13 +94,22 @@ secure_scheme_headers: dict[str, str] = {}
 def on_starting(_server: Any) -> None:
     """Before the port is taken and anything is forked."""
     for name in api_config.obsolete:
-        log.warning("the setting %s has no effect any more: remove it", name)
+        log.warning(
+            "the setting %s has no effect any more: remove it, see docs/runbook.md#settings-ignored", name
+        )
     for old_name, name in api_config.renamed.items():
-        log.warning("the setting %s is now called %s: rename it", old_name, name)
+        log.warning(
+            "the setting %s is now called %s: rename it, see docs/runbook.md#settings-ignored", old_name, name
+        )
     if unknown := unknown_names(Path(".env")):
-        log.warning(unknown)
+        log.warning("%s; correct or remove it, see docs/runbook.md#settings-ignored", unknown)
     or_exit(lambda: check_port(api_config))
-    or_exit(lambda: check_encryption_key(api_config, log.warning))
+    or_exit(lambda: check_encryption_key(api_config, say_waiting))
+
+
+def say_waiting(reason: str) -> None:
+    """The database cannot be used yet."""
+    log.warning("%s; check PostgreSQL and DATABASE_URL, see docs/runbook.md#database-away", reason)
 
 
 def when_ready(server: Any) -> None:
@@ -110,7 +119,11 @@ def when_ready(server: Any) -> None:
 
     document_of(server.app.wsgi())
     if not api_config.requires_tokens and not is_loopback(api_config.host):
-        log.warning("AUTH=off: any client that reaches %s can read and change everything", bind)
+        log.warning(
+            "AUTH=off: any client that reaches %s can read and change everything; set AUTH=required, see"
+            " docs/runbook.md#no-tokens-required",
+            bind,
+        )
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -139,6 +152,7 @@ def count(worker: Any) -> None:
     app = worker.app.wsgi()
     record_pool_stats(app)
     count_clients(app, worker.client_count, worker_connections)
+    write_counts()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -26,7 +26,7 @@ def main() -> int:
         config = WorkerConfig.read(read_environment())
         configure_logging(config.log_level)
         if unknown := unknown_names(Path(".env")):
-            log.warning(unknown)
+            log.warning("%s; correct or remove it, see docs/runbook.md#settings-ignored", unknown)
         set_up_interpreter()
         raise_file_limit()
         # Half of the margin is for closing sockets, half for the watchdog.

@@ -110,8 +110,14 @@ class _Server(ThreadingMixIn, TCPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
         """Logs a client that left or timed out (debug), or an internal error."""
         error = sys.exception()
-        level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
-        log.log(level, "cannot serve a client of the metrics", exc_info=error)
+        if isinstance(error, OSError):
+            log.debug("a client of the metrics left, or took too long", exc_info=error)
+        else:
+            log.error(
+                "cannot serve a client of the metrics; report the traceback, see"
+                " docs/runbook.md#internal-errors",
+                exc_info=error,
+            )
 
     def _disconnect(self, client: Any) -> None:
         """With the lock. The client's thread sees the end of the stream and closes it."""

@@ -151,8 +151,13 @@ class Worker:
 
     def report_crash(self, crash: threading.ExceptHookArgs) -> None:
         """Replaces `threading.excepthook`: a thread that crashes stops the worker."""
-        name = crash.thread.name if crash.thread else "a thread"
-        log.critical("%s crashed: stopping so that another worker takes over", name, exc_info=crash.exc_value)
+        name = crash.thread.name if crash.thread else "unknown"
+        log.critical(
+            "thread %s crashed: this worker stops so that another takes over; start it again and report the"
+            " traceback, see docs/runbook.md#internal-errors",
+            name,
+            exc_info=crash.exc_value,
+        )
         self.has_crashed = True
         self.request_stop()
 
@@ -166,12 +171,16 @@ class Worker:
             "millgate-worker-start",
             lambda executor: check_key(executor, self._sealer),
             wait_s=STARTUP_TIMEOUT_S,
-            say=log.warning,
+            say=lambda reason: log.warning(
+                "%s; check PostgreSQL and DATABASE_URL, see docs/runbook.md#database-away", reason
+            ),
             pause=self._stopping.wait,
         )
 
     def _drain(self) -> None:
         """Releases gateways to other workers while everything still works."""
+        gateways = len(self._registry)
+        log.info("worker stopping: handing over %d gateways", gateways, extra={"gateways": gateways})
         self._lease.drain()
         self._connection_tests.begin_stop()
         if not self.has_crashed:
@@ -182,7 +191,11 @@ class Worker:
         self._lease.drain()
         self._connection_tests.begin_stop()
         if not self._manager.stop_all(STOP_TIMEOUT_S):
-            log.error("some sessions did not close in time; the end of this process closes their sockets")
+            log.error(
+                "some sessions did not close within %.0f s; the end of this process closes their sockets; if"
+                " that happens again, check this machine's load, see docs/runbook.md#worker-ended",
+                STOP_TIMEOUT_S,
+            )
         self._connection_tests.stop(timeout_s=1)
         self._pruner.stop(timeout_s=1)
         self._listener.stop(timeout_s=1)
@@ -204,7 +217,11 @@ class Worker:
             with self._database.transaction() as transaction:
                 WorkerRepository(transaction).end(worker)
         except DatabaseError as error:
-            log.warning("cannot end the lease (%s): other workers take over when it expires", error)
+            log.warning(
+                "cannot end the lease: %s; other workers take over when it expires; check PostgreSQL, see"
+                " docs/runbook.md#database-away",
+                error,
+            )
 
     def _make_metrics_server(self, config: WorkerConfig) -> MetricsServer | None:
         if not config.metrics_port:

@@ -29,7 +29,11 @@ def _on_our_error(error: MillgateError) -> Response:
     if isinstance(error, UnauthorizedError) and request.method == "GET" and not is_fragment():
         return go_to("web.session.login", next=request.full_path.rstrip("?"))
     if isinstance(error, DatabaseError):
-        log.error("page failed: %s", error, extra={"request_id": request_id()})
+        log.error(
+            "page failed: %s; check PostgreSQL, see docs/runbook.md#database-away",
+            error,
+            extra={"request_id": request_id()},
+        )
     return _page(problem, is_blind=isinstance(error, DatabaseError))
 
 
@@ -40,7 +44,11 @@ def _on_http_error(error: HTTPException) -> Response:
 
 
 def _on_crash(error: Exception) -> Response:
-    log.error("unhandled exception in a page", exc_info=error, extra={"request_id": request_id()})
+    log.error(
+        "unhandled exception in a page; report the traceback, see docs/runbook.md#internal-errors",
+        exc_info=error,
+        extra={"request_id": request_id()},
+    )
     return _page(INTERNAL_ERROR)
 
 

@@ -18,6 +18,7 @@ from devstack.project import PROJECT
 from service.api.middleware import multiprocess_metrics
 from service.api.middleware.multiprocess_metrics import PREFIX, VARIABLE, make_directory
 from service.api.server.gunicorn_worker import ApiWorker
+from service.ongoing_failure import FailureNotice
 from tests.support.api.metrics import Series, read
 from tests.support.api.tokens import bearer, make_token
 from tests.support.api_server import ApiServer
@@ -244,6 +245,7 @@ def test_a_client_that_disconnects_early_affects_no_other(api: ApiServer) -> Non
 def test_an_error_outside_requests_ends_no_process(caplog: pytest.LogCaptureFixture) -> None:
     worker = ApiWorker.__new__(ApiWorker)
     worker.tmp, worker.ppid, worker._stopping_since = SimpleNamespace(notify=lambda: None), os.getppid(), None
-    worker.on_tick = Path("/nowhere").rmdir
+    worker.on_tick, worker._failed_tick = Path("/nowhere").rmdir, FailureNotice()
+    worker.notify()
     worker.notify()
     assert [record.levelname for record in caplog.records] == ["ERROR"]

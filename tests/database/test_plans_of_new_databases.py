@@ -43,7 +43,7 @@ def test_each_connection_is_compared_with_its_own_report(
     executor = ConnectionExecutor(connection)
     worker = WorkerRepository(executor).register("host", 1, "test", 30)
     connection.execute(FILL, [GATEWAYS])
-    ids = ConnectionRepository(executor, worker).claim(GATEWAYS)
+    ids = [one.gateway_id for one in ConnectionRepository(executor, worker).claim(GATEWAYS)]
     state = {"is_over": False, "state": "connecting", "state_age_s": 0, "attempt": 1, "last_seen_age_s": 0}
     counters = {"connects": 1, "messages_received": 7, "rejected_logins": 0}
     rows = [{"gateway_id": str(one), **state, **counters} for one in ids[:REPORTS]]

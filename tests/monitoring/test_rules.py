@@ -17,6 +17,7 @@ from tests.monitoring.files import (
     needs_prometheus,
     targets,
 )
+from tests.test_log_words import LINK, messages
 
 RUNBOOK = "docs/runbook.md"
 
@@ -81,10 +82,12 @@ def test_each_alert_has_a_severity_and_a_runbook_link(
     assert re.findall(r"^\*\*(.+?)\.\*\*", section, re.MULTILINE) == ["Means", "Look at", "Do"]
 
 
-def test_each_section_of_the_runbook_has_an_alert_and_each_link_a_section() -> None:
+def test_each_section_of_the_runbook_has_an_alert_or_a_log_line_and_each_link_a_section() -> None:
     anchors = {alert["annotations"]["runbook_url"].partition("#")[2] for alert in alerts()}
-    assert anchors == set(runbook_sections())
-    assert set(re.findall(r"\]\(#([\w-]+)\)", (PROJECT / RUNBOOK).read_text())) <= anchors
+    from_the_log = {anchor for message in messages().values() for anchor in LINK.findall(message)}
+    sections = set(runbook_sections())
+    assert anchors | from_the_log | {"what-the-log-says"} == sections
+    assert set(re.findall(r"\]\(#([\w-]+)\)", (PROJECT / RUNBOOK).read_text())) <= sections
 
 
 def test_metrics_of_an_expression_are_extracted() -> None:

@@ -244,5 +244,5 @@ def test_every_loss_of_history_is_logged_with_its_size(
     for episode in (1, 2):
         lose()
         said = [record.getMessage() for record in caplog.records]
-        assert len([words for words in said if "oldest transitions are dropped" in words]) == episode
+        assert len([words for words in said if "the oldest are dropped" in words]) == episode
         assert len([words for words in said if "3 transitions were dropped" in words]) == episode

@@ -40,7 +40,10 @@ class Capacity:
             self._reduced_until = monotonic() + self._retry_s
         if not is_known:
             log.error(
-                "out of files or threads (%s): releasing gateways beyond capacity",
+                "out of files or threads (%s): this worker carries %d gateways for the next %.0f s, others"
+                " the rest; raise its limits or start another worker, see docs/runbook.md#worker-full",
                 what,
+                gateways,
+                self._retry_s,
                 extra={"carried": gateways},
             )

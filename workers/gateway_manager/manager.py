@@ -12,12 +12,15 @@ from service.database.observed.connections import BEFORE_ALL, ConnectionReposito
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.gateway_states import State
+from service.logs import write_counts
+from service.ongoing_failure import OngoingFailure
 from service.threads import NoThreadError
 from workers.gateway_manager.assignment.cost_limiter import CostLimiter
 from workers.gateway_manager.assignment.desired import DesiredGateways
 from workers.gateway_manager.assignment.drain import DrainWindow
 from workers.gateway_manager.assignment.quotas import Quota, quota_for
 from workers.gateway_manager.assignment.reconcile import make_plan
+from workers.gateway_manager.assignment.take_over_log import log_claimed, log_reaped
 from workers.gateway_manager.capacity import Capacity
 from workers.gateway_manager.connection.connection import ConnectionContext, GatewayConnection
 from workers.gateway_manager.lease.lease import Lease
@@ -58,7 +61,18 @@ class GatewayConnectionManager:
         self._lock = threading.Lock()
         self._connections: dict[UUID, GatewayConnection] = {}
         self._owner: WorkerIdentity | None = None
-        self._warned_failing = False
+        self._reading = OngoingFailure(
+            log,
+            begins="cannot read desired state: %s; existing sessions continue, changes wait;"
+            " check PostgreSQL, see docs/runbook.md#database-away",
+            ends="desired state is read again, after %.1f s",
+        )
+        self._handing_over = OngoingFailure(
+            log,
+            begins="cannot hand gateways over: %s; retrying; check PostgreSQL, see"
+            " docs/runbook.md#database-away",
+            ends="gateways are handed over again, after %.1f s",
+        )
 
     def wake(self) -> None:
         """Something changed: reconcile now."""
@@ -86,12 +100,11 @@ class GatewayConnectionManager:
             began_at = monotonic()
             try:
                 self._reconcile()
-                self._warned_failing = False
+                self._reading.over()
             except DatabaseError as error:
-                if not self._warned_failing:
-                    log.warning("cannot read desired state (%s); existing sessions continue", error)
-                self._warned_failing = True
+                self._reading.failed(error)
                 self._desired.mark_all_stale()
+            write_counts()
             # Handle a burst of changes together, and spend at most half of the time on it.
             stopping.wait(max(_MIN_PAUSE_S, min(monotonic() - began_at, _MAX_PAUSE_S)))
             if self._woken.wait(self._pause_s()):
@@ -110,8 +123,9 @@ class GatewayConnectionManager:
             try:
                 if not self._drain_step(window):
                     return
+                self._handing_over.over()
             except DatabaseError as error:
-                log.warning("cannot hand gateways over (%s); retrying", error)
+                self._handing_over.failed(error)
             self._woken.wait(_HAND_OVER_PAUSE_S)
             self._woken.clear()
 
@@ -179,9 +193,9 @@ class GatewayConnectionManager:
 
     def _reap(self) -> None:
         with self._database.transaction() as transaction:
-            for buried in WorkerRepository(transaction).reap():
-                about = {"worker": str(buried.id), "host": buried.host}
-                log.warning("worker expired: its gateways will be taken over", extra=about)
+            reaped = WorkerRepository(transaction).reap()
+        for worker, gateways in reaped:
+            log_reaped(worker, gateways)
 
     def _reset(self, worker: WorkerIdentity | None) -> None:
         """Drops everything after the lease was lost, or acquired again."""
@@ -197,14 +211,14 @@ class GatewayConnectionManager:
             started_at = monotonic()
             with self._database.transaction() as transaction:
                 claimed = ConnectionRepository(transaction, worker).claim(batch, last)
-            self._desired.mark_stale(claimed)
+            self._desired.mark_stale(one.gateway_id for one in claimed)
             if not claimed:
                 return self._claim_limiter.charge(monotonic() - started_at)
-            log.info("gateways claimed", extra={"gateways": len(claimed)})
+            log_claimed(claimed, worker.id)
             if len(claimed) < batch:
                 return None
             limit -= len(claimed)
-            last = claimed[-1]
+            last = claimed[-1].gateway_id
         return None
 
     def _count_leaving(self) -> int:
@@ -224,7 +238,8 @@ class GatewayConnectionManager:
         for connection in handed_over:
             connection.stop(NO_CAPACITY if quota.is_overloaded else REBALANCED)
         if handed_over:
-            log.info("rebalancing: releasing gateways to other workers", extra={"gateways": len(handed_over)})
+            count = len(handed_over)
+            log.info("rebalancing: releasing %d gateways to other workers", count, extra={"gateways": count})
 
     def _reconcile_connections(self, worker: WorkerIdentity) -> None:
         # Read before asking the database: a gateway in neither is newly held, not just released.

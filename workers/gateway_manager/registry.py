@@ -261,13 +261,21 @@ class GatewayRegistry:
         if len(self._transitions) > MAX_PENDING_EVENTS:
             self._transitions.popleft()
             if not self._dropped:
-                log.error("cannot write history for so long that its oldest transitions are dropped")
+                log.error(
+                    "cannot write history: more than %d transitions wait, so the oldest are dropped;"
+                    " check PostgreSQL, see docs/runbook.md#reports-delayed",
+                    MAX_PENDING_EVENTS,
+                )
             self._dropped += 1
 
     def _log_dropped(self) -> None:
         """Logs the gap, and resets it."""
         if self._dropped:
-            log.error("history has a gap: %d transitions were dropped", self._dropped)
+            log.error(
+                "history has a gap: %d transitions were dropped; nothing to repair, but find out why they"
+                " could not be written, see docs/runbook.md#reports-delayed",
+                self._dropped,
+            )
         self._dropped = 0
 
     def _mark_unreported(self, gateway_id: UUID) -> None:

@@ -13,6 +13,7 @@ from service.database.engine.pool import Database
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
+from service.ongoing_failure import OngoingFailure
 from service.threads import BackgroundThread
 from workers.gateway_manager.observation import Observation, PendingReport, Transition
 from workers.gateway_manager.registry import GatewayRegistry
@@ -51,7 +52,12 @@ class StatusReporter:
         self._take_recoveries = take_recoveries
         self._stopping = threading.Event()
         self._touched_at = monotonic()
-        self._warned_failing = False
+        self._writing = OngoingFailure(
+            log,
+            begins="cannot write states: %s; they are kept and retried, statuses are out of date;"
+            " check PostgreSQL, see docs/runbook.md#reports-delayed",
+            ends="states are written again, after %.1f s",
+        )
         self._thread = BackgroundThread(self._run, "reporter")
 
     def start(self) -> None:
@@ -120,11 +126,9 @@ class StatusReporter:
         try:
             self._send(worker, changes)
         except DatabaseError as error:
-            if not self._warned_failing:
-                log.warning("cannot write states (%s); queued for retry", error)
-            self._warned_failing = True
+            self._writing.failed(error)
             return False
-        self._warned_failing = False
+        self._writing.over()
         return True
 
     def _send(self, worker: WorkerIdentity, changes: PendingReport) -> None:

@@ -8,6 +8,7 @@ from service.database.engine.pool import Database
 from service.database.observed.connections import ConnectionRepository
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
+from service.ongoing_failure import OngoingFailure
 from service.threads import BackgroundThread
 
 log = logging.getLogger("millgate.worker")
@@ -30,7 +31,12 @@ class Pruner:
         self._retention_days = retention_days
         self._interval_s = interval_s
         self._stopping = threading.Event()
-        self._warned_failing = False
+        self._pruning = OngoingFailure(
+            log,
+            begins="cannot prune history: %s; the database grows meanwhile; check PostgreSQL, see"
+            " docs/runbook.md#database-away",
+            ends="history is pruned again, after %.1f s",
+        )
         self._thread = BackgroundThread(self._run, "pruner")
 
     def start(self) -> None:
@@ -46,11 +52,9 @@ class Pruner:
         while not self._stopping.wait(self._interval_s):
             try:
                 self._prune()
-                self._warned_failing = False
+                self._pruning.over()
             except DatabaseError as error:
-                if not self._warned_failing:
-                    log.warning("cannot prune history (%s); retrying", error)
-                self._warned_failing = True
+                self._pruning.failed(error)
 
     def _prune(self) -> None:
         """Deletes in small batches, each in its own transaction, so that no writer waits long."""

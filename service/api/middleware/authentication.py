@@ -122,7 +122,12 @@ def _authorize() -> None:
     if not token.was_used_today:
         services().token_uses.note(token.id)
     if not covers(g.scope, request.method):
-        log.warning("a token for reading was used to write", extra={**_who(), "token": token.name})
+        log.warning(
+            "read-only token %s was used to write; the client was answered 403; give it a token that may"
+            " write, or stop it, see docs/runbook.md#authentication-failed",
+            token.name,
+            extra={**_who(), "token": token.name},
+        )
         raise ScopeTooSmallError
 
 
@@ -166,7 +171,13 @@ def _refuse(why: str, *, is_given: bool = True) -> NoReturn:
     if wait_s:
         log.debug("authentication failed once more: %s", why, extra=_who())
         raise TooManyFailuresError(wait_s)
-    log.warning("authentication failed: %s", why, extra=_who())
+    log.warning(
+        "authentication failed for %s: %s; correct the client's token, or block its address, see"
+        " docs/runbook.md#authentication-failed",
+        request.remote_addr,
+        why,
+        extra=_who(),
+    )
     raise UnauthorizedError(is_given=is_given)
 
 

@@ -34,7 +34,10 @@ BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNMATCHED_ROUTE = "none"
 # No request fails over a number, whatever the library raises when its files are gone.
-NOT_COUNTED = "could not record a metric"
+NOT_COUNTED = (
+    "could not record a metric; requests go on; check the space in the directory of TMPDIR, see"
+    " docs/runbook.md#metrics-not-recorded"
+)
 _EXTENSION = "millgate-metrics"
 
 
@@ -130,7 +133,11 @@ class ApiMetrics:
             return generate_latest(merged)
         except (OSError, ValueError, RuntimeError) as error:
             # The directory is gone, or a file of it is or is not one of prometheus-client's.
-            log.warning("cannot read the metrics: %s", error)
+            log.warning(
+                "cannot read the metrics: %s; /metrics is answered 503; check the directory of TMPDIR, see"
+                " docs/runbook.md#metrics-not-recorded",
+                error,
+            )
             raise MetricsUnavailableError from error
 
     def _can_count(self) -> bool:

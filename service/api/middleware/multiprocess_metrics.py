@@ -69,7 +69,11 @@ def make_directory() -> None:
         os.environ[VARIABLE] = str(path)
     except OSError as error:
         os.environ.pop(VARIABLE, None)
-        log.warning("no directory for metrics: each process answers /metrics for itself alone: %s", error)
+        log.warning(
+            "no directory for metrics: each process answers /metrics for itself alone: %s; check TMPDIR and"
+            " restart, see docs/runbook.md#metrics-not-recorded",
+            error,
+        )
 
 
 def remove_abandoned() -> None:
@@ -104,7 +108,11 @@ def keep_files() -> bool:
             _begin_files(path)
         except OSError as error:
             _own.pid, _own.retry_at = 0, monotonic() + RETRY_INTERVAL_S
-            log.warning("cannot record metrics: %s", error)
+            log.warning(
+                "cannot record metrics: %s; trying again; check the directory of TMPDIR, see"
+                " docs/runbook.md#metrics-not-recorded",
+                error,
+            )
             return False
         return True
 

@@ -20,6 +20,7 @@ from service.api.server.request_body import RequestBody
 from service.api.web.errors import INTERNAL_ERROR
 from service.api.web.request_id import new_request_id
 from service.file_limit import raise_file_limit
+from service.ongoing_failure import FailureNotice
 
 log = logging.getLogger("millgate.api")
 
@@ -73,6 +74,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *settings: Any) -> None:
         super().__init__(*settings)
         self._clients: set[ClientSocket] = set()
+        self._failed_tick = FailureNotice()
         self._stopping_since: float | None = None
 
     def run(self) -> None:
@@ -112,7 +114,13 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         try:
             self.on_tick()
         except Exception:
-            log.exception("periodic task failed")
+            if self._failed_tick.failed(monotonic()):
+                log.exception(
+                    "the task of each second fails: metrics may be out of date; report the traceback, see"
+                    " docs/runbook.md#internal-errors"
+                )
+        else:
+            self._failed_tick.over(monotonic())
         if self._stopping_since is not None:
             self._end_clients(monotonic() - self._stopping_since)
 
@@ -142,7 +150,12 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         """Answers and logs what failed before, or beside, the application."""
         answer, request_id = problem_for_unreadable(exc), new_request_id()
         if answer is INTERNAL_ERROR:
-            log.error("unhandled exception in the server", exc_info=exc, extra={"request_id": request_id})
+            log.error(
+                "unhandled exception in the server; the client was answered 500; report the traceback, see"
+                " docs/runbook.md#internal-errors",
+                exc_info=exc,
+                extra={"request_id": request_id},
+            )
         tell_of_request(
             request_id, getattr(req, "method", None), getattr(req, "path", None), answer.status, None
         )

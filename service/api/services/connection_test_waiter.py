@@ -70,4 +70,9 @@ def _delete(database: Executor, test_id: UUID) -> None:
     try:
         ConnectionTestRepository(database).delete(test_id)
     except DatabaseError as error:
-        log.warning("a connection test's row is left to the workers to remove: %s", error)
+        log.warning(
+            "cannot delete a connection test: %s; a worker removes it later; check PostgreSQL, see"
+            " docs/runbook.md#database-away",
+            error,
+            extra={"connection_test": str(test_id)},
+        )

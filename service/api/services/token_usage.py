@@ -7,6 +7,7 @@ from uuid import UUID
 from service.database.engine.query import Executor
 from service.database.security.tokens import TokenRepository
 from service.errors import DatabaseError
+from service.ongoing_failure import OngoingFailure
 from service.threads import BackgroundThread
 
 log = logging.getLogger("millgate.api")
@@ -21,6 +22,12 @@ class TokenUses:
         self._changed = threading.Condition()
         self._used: set[UUID] = set()
         self._stopping = threading.Event()
+        self._recording = OngoingFailure(
+            log,
+            begins="cannot record when tokens were used: %s; it is noted with their next use; check"
+            " PostgreSQL, see docs/runbook.md#database-away",
+            ends="the use of tokens is recorded again, after %.1f s",
+        )
         self._thread = BackgroundThread(self._run, "token-uses")
 
     def start(self) -> None:
@@ -45,8 +52,9 @@ class TokenUses:
             try:
                 for token_id in used:
                     self._tokens.note_use(token_id)
+                self._recording.over()
             except DatabaseError as error:
-                log.warning("could not record token use (%s); will retry on next use", error)
+                self._recording.failed(error)
                 self._stopping.wait(self._retry_s)
 
     def _take(self) -> set[UUID]:

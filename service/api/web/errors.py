@@ -247,7 +247,14 @@ def _on_our_error(error: MillgateError) -> Response:
     if answer is None:
         return _on_crash(error)
     if isinstance(error, DatabaseError):
-        log.error("request failed: %s", error, extra={"request_id": request_id()})
+        log.error(
+            "request failed: %s; the client was answered %d %s; check PostgreSQL, see"
+            " docs/runbook.md#database-away",
+            error,
+            answer.status,
+            answer.code,
+            extra={"request_id": request_id(), "reason": type(error).__name__},
+        )
     return _respond(answer)
 
 
@@ -268,7 +275,12 @@ def _on_unreadable_body(error: Exception) -> Response:
 
 
 def _on_crash(error: Exception) -> Response:
-    log.error("unhandled exception in a request", exc_info=error, extra={"request_id": request_id()})
+    log.error(
+        "unhandled exception in a request; the client was answered 500; report the traceback, see"
+        " docs/runbook.md#internal-errors",
+        exc_info=error,
+        extra={"request_id": request_id()},
+    )
     return _respond(INTERNAL_ERROR)
 
 

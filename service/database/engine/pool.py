@@ -16,6 +16,7 @@ from service.database.engine.prepared import OUTDATED, execute, fetch
 from service.database.engine.query import Command, Executor, Parameters, Query, Row
 from service.database.engine.timeout_connection import ServerTimeoutError, connection_class, has_pending_input
 from service.errors import DatabaseUnavailableError
+from service.ongoing_failure import OngoingFailure
 
 log = logging.getLogger("millgate.database")
 
@@ -26,6 +27,8 @@ Statement = TypeVar("Statement")
 MAX_QUEUED = 1000
 """Requests that may wait for a connection. A healthy database serves as many well within DB_POOL_TIMEOUT_S:
 so beyond this there are too many (OverloadedError), and who waits in vain waits for a database in trouble."""
+# Statements that succeed beside those that fail (on a full disk, reads) do not end an outage.
+_CALM_S = 2.0
 # How long a server that ends a statement in time may take to say so.
 _SILENCE_S = 1.0
 
@@ -85,6 +88,13 @@ class Database:
     def __init__(self, config: DatabaseConfig, application_name: str, *, defer_notify: bool = False) -> None:
         """`defer_notify`: see connection_options."""
         self._config = config
+        self._outage = _Outage(
+            log,
+            begins="statements fail: %s; clients get errors, workers retry;"
+            " check PostgreSQL, see docs/runbook.md#database-away",
+            ends="statements succeed again, after %.1f s",
+            calm_s=_CALM_S,
+        )
         self._pool = ConnectionPool[Connection](
             config.url,
             connection_class=connection_class(config.statement_timeout_s + _SILENCE_S),
@@ -142,7 +152,7 @@ class Database:
 
         A connection that turns out to be lost when the transaction begins is replaced, once.
         """
-        with map_errors(), ExitStack() as stack:
+        with self._outage, map_errors(), ExitStack() as stack:
             try:
                 connection = self._begin(stack)
             except psycopg.OperationalError as error:
@@ -187,20 +197,21 @@ class Database:
         *,
         repeat: bool,
     ) -> Result:
-        try:
-            return self._run_once(work, statement, parameters, is_good=not repeat)
-        except DatabaseUnavailableError as error:
-            if isinstance(error.__cause__, OUTDATED):
-                # It was refused before it did anything. Where one was prepared before a migration, all were.
-                self._pool.drain()
-            elif _is_disconnect(error.__cause__):
-                # The server restarted, it seems: look at all connections, not at one a request.
-                self._pool.check()
-                if not repeat:
+        with self._outage:
+            try:
+                return self._run_once(work, statement, parameters, is_good=not repeat)
+            except DatabaseUnavailableError as error:
+                if isinstance(error.__cause__, OUTDATED):
+                    # Refused before it did anything. Where one was prepared before a migration, all were.
+                    self._pool.drain()
+                elif _is_disconnect(error.__cause__):
+                    # The server restarted, it seems: look at all connections, not at one a request.
+                    self._pool.check()
+                    if not repeat:
+                        raise
+                else:
                     raise
-            else:
-                raise
-        return self._run_once(work, statement, parameters, is_good=True)
+            return self._run_once(work, statement, parameters, is_good=True)
 
     def _run_once(
         self,
@@ -216,6 +227,20 @@ class Database:
             return work(ConnectionExecutor(connection), statement, parameters)
         finally:
             self._pool.putconn(connection)
+
+
+class _Outage(OngoingFailure):
+    """Around each use of the database."""
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        """Notes whether the database did what was asked; an error of another kind says nothing of it."""
+        if error is None:
+            self.over()
+        elif isinstance(error, DatabaseUnavailableError):
+            self.failed(error)
 
 
 def _is_disconnect(error: BaseException | None) -> bool:

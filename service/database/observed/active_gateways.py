@@ -36,6 +36,7 @@ class SealedLogin:
     id: UUID
     factory_id: UUID
     device_id: str
+    name: str
     url: str
     email: str
     sealed_password: bytes = field(repr=False)
@@ -125,7 +126,7 @@ COUNT_WANTED = Query(
 FIND_LOGINS = Query(
     """
     SELECT
-        id, factory_id, device_id, url, email, sealed_password, password_is_confined, generation,
+        id, factory_id, device_id, name, url, email, sealed_password, password_is_confined, generation,
         connect_requested_at
     FROM gateways
     WHERE id = ANY(%(ids)s) AND deleted_at IS NULL

@@ -1,6 +1,7 @@
 """Connections as they are: claimed, reported and freed by workers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,26 @@ from service.database.engine.query import Command, Executor, GatewayId, Query
 from service.database.observed.workers import WorkerIdentity
 from service.gateway_states import QUEUED, State
 
+
+@dataclass(frozen=True, slots=True)
+class ClaimedGateway:
+    """A gateway that a worker has just claimed, and the worker that held it last, if one did."""
+
+    gateway_id: UUID
+    device_id: str
+    name: str
+    reason_code: str | None
+    """Why it was free."""
+    last_worker_id: UUID | None
+    last_host: str | None
+    last_pid: int | None
+
+
 # The worker's own row is locked against its end, so that an ended worker never holds anything. Whether a
 # gateway is free is looked up row by row, in an order that the next claim goes on with. A join would be
 # planned by statistics, which are wrong just when it matters (a fleet that was imported a moment ago).
+#
+# Who held it last is in the history, if it was more than claimed: what freed it is its newest transition.
 CLAIM = Query(
     """
     WITH me AS (
@@ -33,32 +51,53 @@ CLAIM = Query(
         ORDER BY g.id
         LIMIT %(limit)s
         FOR NO KEY UPDATE OF g SKIP LOCKED
-    )
-    INSERT INTO gateway_connections AS held (
-        gateway_id, worker_id, epoch, state,
-        reason_code, reason_message, reason_phase, reason_retryable, reason_at
+    ),
+    claimed AS (
+        INSERT INTO gateway_connections AS held (
+            gateway_id, worker_id, epoch, state,
+            reason_code, reason_message, reason_phase, reason_retryable, reason_at
+        )
+        SELECT
+            free.id, me.id, me.epoch, 'disconnected',
+            %(reason_code)s::text, %(reason_message)s::text, %(reason_phase)s::text,
+            %(reason_retryable)s::boolean, clock_timestamp()
+        FROM free CROSS JOIN me
+        ON CONFLICT (gateway_id) DO UPDATE SET
+            worker_id = EXCLUDED.worker_id,
+            epoch = EXCLUDED.epoch,
+            state = 'disconnected',
+            state_since = clock_timestamp(),
+            reason_code = EXCLUDED.reason_code,
+            reason_message = EXCLUDED.reason_message,
+            reason_phase = EXCLUDED.reason_phase,
+            reason_retryable = EXCLUDED.reason_retryable,
+            reason_at = EXCLUDED.reason_at,
+            attempt = 0,
+            next_attempt_at = NULL
+        WHERE held.worker_id IS NULL
+        RETURNING held.gateway_id, old.reason_code AS reason_code, old.state_since AS free_since
     )
     SELECT
-        free.id, me.id, me.epoch, 'disconnected',
-        %(reason_code)s::text, %(reason_message)s::text, %(reason_phase)s::text,
-        %(reason_retryable)s::boolean, clock_timestamp()
-    FROM free CROSS JOIN me
-    ON CONFLICT (gateway_id) DO UPDATE SET
-        worker_id = EXCLUDED.worker_id,
-        epoch = EXCLUDED.epoch,
-        state = 'disconnected',
-        state_since = clock_timestamp(),
-        reason_code = EXCLUDED.reason_code,
-        reason_message = EXCLUDED.reason_message,
-        reason_phase = EXCLUDED.reason_phase,
-        reason_retryable = EXCLUDED.reason_retryable,
-        reason_at = EXCLUDED.reason_at,
-        attempt = 0,
-        next_attempt_at = NULL
-    WHERE held.worker_id IS NULL
-    RETURNING held.gateway_id
+        c.gateway_id,
+        (SELECT g.device_id FROM gateways AS g WHERE g.id = c.gateway_id) AS device_id,
+        (SELECT g.name FROM gateways AS g WHERE g.id = c.gateway_id) AS name,
+        c.reason_code,
+        last.worker_id AS last_worker_id,
+        (SELECT w.host FROM workers AS w WHERE w.id = last.worker_id) AS last_host,
+        (SELECT w.pid FROM workers AS w WHERE w.id = last.worker_id) AS last_pid
+    FROM claimed AS c
+    LEFT JOIN LATERAL (
+        SELECT newest.worker_id
+        FROM (
+            SELECT e.worker_id, e.at FROM gateway_events AS e
+            WHERE e.gateway_id = c.gateway_id AND c.free_since IS NOT NULL
+            ORDER BY e.id DESC LIMIT 1
+        ) AS newest
+        WHERE newest.at >= c.free_since
+    ) AS last ON TRUE
+    ORDER BY c.gateway_id
     """,
-    GatewayId,
+    ClaimedGateway,
 )
 
 # Times come as ages and become times on this server's clock. A report counts only from whoever holds the
@@ -205,14 +244,13 @@ class ConnectionRepository:
         self._executor = executor
         self._writer = {"worker_id": worker.id, "epoch": worker.epoch}
 
-    def claim(self, limit: int, after: UUID = BEFORE_ALL) -> list[UUID]:
-        """Takes at most `limit` active gateways that nobody holds; tells which, in the order of their ids.
+    def claim(self, limit: int, after: UUID = BEFORE_ALL) -> list[ClaimedGateway]:
+        """Takes at most `limit` active gateways that no worker holds, in the order of their ids.
 
-        Looks at one after the other, from the one behind `after`, until it has as many or there are no more.
+        Looks at one after the other, from the one after `after`, until it has as many or there are no more.
         """
         parameters = {**self._writer, **QUEUED.parameters(), "limit": limit, "after_id": after}
-        claimed = self._executor.fetch_all(CLAIM, parameters)
-        return sorted(row.gateway_id for row in claimed)
+        return self._executor.fetch_all(CLAIM, parameters)
 
     def report(self, reports: Sequence[dict[str, Any]]) -> set[UUID]:
         """Writes what is; tells which of these gateways this worker holds (or held, if it was the last)."""

@@ -1,6 +1,7 @@
 """Workers: registration, the lease, and the end of a worker, which frees what it held."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from service.database.engine.notifications import notify_gateways_changed
@@ -38,6 +39,17 @@ class ReapedWorker:
 
     id: UUID
     host: str
+    pid: int
+    last_renewed_at: datetime
+    lease_expired_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedGateways:
+    """How many gateways an ended worker still held, which are free now."""
+
+    worker_id: UUID
+    gateways: int
 
 
 # The session that runs this is the one whose end tells everybody at once that the worker is gone. The first
@@ -95,7 +107,7 @@ REAP = Query(
             WHERE session.backend_start = session_started_at
                 AND session.state_change + lease_duration >= clock_timestamp()
         )
-    RETURNING id, host
+    RETURNING id, host, pid, heartbeat_at AS last_renewed_at, lease_expires_at AS lease_expired_at
     """,
     ReapedWorker,
 )
@@ -109,7 +121,7 @@ END = Command(
 
 # What an ended worker held is free. Where its state was not known to the end, the history says so: unknown
 # since it was last heard of, disconnected from now on.
-RELEASE_GATEWAYS_OF_ENDED = Command(
+RELEASE_GATEWAYS_OF_ENDED = Query(
     """
     WITH freed AS (
         UPDATE gateway_connections AS c SET
@@ -131,27 +143,31 @@ RELEASE_GATEWAYS_OF_ENDED = Command(
         FROM workers AS w
         WHERE c.worker_id = w.id AND w.id = ANY(%(ids)s) AND w.ended_at IS NOT NULL
         RETURNING
-            c.gateway_id, old.state AS old_state, old.worker_id AS old_worker_id, old.epoch AS old_epoch,
+            c.gateway_id, old.state AS old_state, w.id AS old_worker_id, old.epoch AS old_epoch,
             greatest(w.heartbeat_at, old.state_since) AS last_known_at, new.state_since AS freed_at,
             c.attempt, c.observed_generation
+    ),
+    history AS (
+        INSERT INTO gateway_events (
+            gateway_id, at, from_state, to_state, reason_code, reason_message, reason_phase,
+            attempt, generation, worker_id, epoch
+        )
+        SELECT
+            f.gateway_id, step.at, step.from_state, step.to_state,
+            %(reason_code)s::text, %(reason_message)s::text, %(reason_phase)s::text,
+            f.attempt, f.observed_generation, f.old_worker_id, f.old_epoch
+        FROM freed AS f
+        CROSS JOIN LATERAL (
+            VALUES
+                (1, f.last_known_at, f.old_state, 'unknown'),
+                (2, f.freed_at, 'unknown', 'disconnected')
+        ) AS step (number, at, from_state, to_state)
+        WHERE f.old_state <> 'disconnected'
+        ORDER BY f.gateway_id, step.number
     )
-    INSERT INTO gateway_events (
-        gateway_id, at, from_state, to_state, reason_code, reason_message, reason_phase,
-        attempt, generation, worker_id, epoch
-    )
-    SELECT
-        f.gateway_id, step.at, step.from_state, step.to_state,
-        %(reason_code)s, %(reason_message)s, %(reason_phase)s,
-        f.attempt, f.observed_generation, f.old_worker_id, f.old_epoch
-    FROM freed AS f
-    CROSS JOIN LATERAL (
-        VALUES
-            (1, f.last_known_at, f.old_state, 'unknown'),
-            (2, f.freed_at, 'unknown', 'disconnected')
-    ) AS step (number, at, from_state, to_state)
-    WHERE f.old_state <> 'disconnected'
-    ORDER BY f.gateway_id, step.number
-    """
+    SELECT old_worker_id AS worker_id, count(*) AS gateways FROM freed GROUP BY old_worker_id
+    """,
+    ReleasedGateways,
 )
 
 # A worker counts its own exactly, and of the others knows what they said with their last renewal: counting
@@ -200,7 +216,7 @@ class WorkerRepository:
         told = {"host": host, "pid": pid, "version": version, "lease_s": lease_s, "capacity": capacity}
         registered = self._executor.fetch_one(REGISTER, told)
         if registered is None:
-            raise DatabaseHeldError
+            raise DatabaseHeldError("it is a copy that was not taken over")
         return registered
 
     def renew(
@@ -222,12 +238,11 @@ class WorkerRepository:
         parameters = {"id": worker.id, "capacity": capacity, "unbounded": UNBOUNDED}
         return self._executor.fetch_all(FIND_LOADS, parameters)
 
-    def reap(self) -> list[ReapedWorker]:
-        """Ends every worker whose lease has run out, and frees what it held."""
-        buried = self._executor.fetch_all(REAP, {})
-        if buried:
-            self._free([worker.id for worker in buried])
-        return buried
+    def reap(self) -> list[tuple[ReapedWorker, int]]:
+        """Ends every worker whose lease has run out, and frees what it held; returns how much that was."""
+        reaped = self._executor.fetch_all(REAP, {})
+        released = self._free([worker.id for worker in reaped]) if reaped else {}
+        return [(worker, released.get(worker.id, 0)) for worker in reaped]
 
     def end(self, worker: WorkerIdentity) -> None:
         """Ends this worker, and frees what it still held."""
@@ -242,6 +257,8 @@ class WorkerRepository:
         """Removes workers that ended more than a week ago; tells how many."""
         return self._executor.execute(PRUNE, {})
 
-    def _free(self, ended_ids: list[UUID]) -> None:
-        self._executor.execute(RELEASE_GATEWAYS_OF_ENDED, {**WORKER_ENDED.parameters(), "ids": ended_ids})
+    def _free(self, ended_ids: list[UUID]) -> dict[UUID, int]:
+        parameters = {**WORKER_ENDED.parameters(), "ids": ended_ids}
+        released = self._executor.fetch_all(RELEASE_GATEWAYS_OF_ENDED, parameters)
         self.notify_released()
+        return {each.worker_id: each.gateways for each in released}

@@ -25,6 +25,10 @@ class Holder:
     connections: ConnectionRepository
     wanted: DesiredGateways
 
+    def claim(self, limit: int) -> list[UUID]:
+        """Claims; returns which."""
+        return [one.gateway_id for one in self.connections.claim(limit)]
+
     def look(self) -> list[UUID]:
         """Poll once; return what was read."""
         self.wanted.poll(self.identity)
@@ -54,7 +58,7 @@ def row_ids(testbed: WorkerTestBed) -> list[UUID]:
 
 
 def test_claimed_gateways_are_read_and_wanted_ones_counted(holder: Holder, row_ids: list[UUID]) -> None:
-    holder.wanted.mark_stale(holder.connections.claim(2))
+    holder.wanted.mark_stale(holder.claim(2))
     assert holder.look() == row_ids[:2]
     assert sorted(holder.wanted.versions) == row_ids[:2]
     assert holder.wanted.count == 3
@@ -63,7 +67,7 @@ def test_claimed_gateways_are_read_and_wanted_ones_counted(holder: Holder, row_i
 def test_a_change_is_found_without_a_notification(
     holder: Holder, testbed: WorkerTestBed, row_ids: list[UUID]
 ) -> None:
-    holder.wanted.mark_stale(holder.connections.claim(3))
+    holder.wanted.mark_stale(holder.claim(3))
     holder.look()
     before = dict(holder.wanted.versions)
     testbed.rows("UPDATE gateways SET url = 'ws://127.0.0.2:9' WHERE id = %s", row_ids[0])
@@ -77,7 +81,7 @@ def test_a_change_is_found_without_a_notification(
 def test_a_gateway_no_longer_wanted_when_claimed_is_read_to_be_released(
     holder: Holder, testbed: WorkerTestBed, row_ids: list[UUID]
 ) -> None:
-    claimed = holder.connections.claim(3)
+    claimed = holder.claim(3)
     testbed.disconnect(row_ids[0])
     testbed.delete(row_ids[1])
     holder.wanted.mark_stale(claimed)
@@ -86,11 +90,11 @@ def test_a_gateway_no_longer_wanted_when_claimed_is_read_to_be_released(
 
 
 def test_a_released_gateway_is_dropped_unless_claimed_again(holder: Holder, row_ids: list[UUID]) -> None:
-    holder.wanted.mark_stale(holder.connections.claim(3))
+    holder.wanted.mark_stale(holder.claim(3))
     holder.look()
     for row_id in row_ids[:2]:
         holder.release(row_id)
-    holder.connections.claim(1)
+    holder.claim(1)
     holder.wanted.mark_stale(row_ids[:2])
     assert row_ids[0] in holder.look(), "the claim came as early as possible: before the release was reported"
     assert sorted(holder.wanted.versions) == [row_ids[0], row_ids[2]]
@@ -99,7 +103,7 @@ def test_a_released_gateway_is_dropped_unless_claimed_again(holder: Holder, row_
 def test_an_unreported_change_is_found_by_a_full_read(
     holder: Holder, testbed: WorkerTestBed, row_ids: list[UUID]
 ) -> None:
-    holder.wanted.mark_stale(holder.connections.claim(3))
+    holder.wanted.mark_stale(holder.claim(3))
     holder.look()
     assert sorted(holder.wanted.versions) == row_ids
     testbed.rows("UPDATE factories SET deleted_at = now()")

@@ -59,7 +59,7 @@ class Contender:
 
     def reap(self) -> list[UUID]:
         with self.connection.transaction():
-            return [one.id for one in WorkerRepository(ConnectionExecutor(self.connection)).reap()]
+            return [one.id for one, _ in WorkerRepository(ConnectionExecutor(self.connection)).reap()]
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from workers.gateway_manager.connection.login import (
     without_password,
 )
 from workers.gateway_manager.connection.login_comparison import is_same_login
+from workers.gateway_manager.connection.outage_log import OutageLog, log_context
 from workers.gateway_manager.connection.recovery import groups_of
 from workers.gateway_manager.connection.recovery_groups import RecoveryGroups
 from workers.gateway_manager.connection.session_loop import SessionLoop
@@ -86,7 +87,7 @@ class GatewayConnection:
         self._stop_reason: Reason | None = None
         self._is_aborted = False
         self._retry_now = False
-        self._warned = False
+        self._outage = OutageLog()
         self._began_at = 0.0
         self._connected_at: float | None = None
         self._handshake_since = inf
@@ -152,6 +153,7 @@ class GatewayConnection:
         except InterruptedWaitError:
             pass  # the lease was lost: nothing more may be sent
         finally:
+            self._outage.released(self._applied, self._stop_reason)
             self._context.recovery.forget(self.id)
             self._context.registry.finish(self.id, self._stop_reason)
             self._waker.close()
@@ -210,7 +212,12 @@ class GatewayConnection:
                 self._context.on_exhausted(reason.message)
         except Exception:
             # It must neither end the thread silently nor affect other gateways.
-            log.exception("unexpected error in a gateway session", extra=self._log_context())
+            log.exception(
+                "unexpected error in the session of gateway %s; it is retried, others are not affected;"
+                " report the traceback, see docs/runbook.md#internal-errors",
+                self._applied.device_id,
+                extra=log_context(self._applied),
+            )
             self._end_attempt(Ending.CRASHED)
             reason = _INTERNAL_ERROR
         finally:
@@ -257,9 +264,7 @@ class GatewayConnection:
         self._record = replace(self._record, history=AttemptHistory(failures=self._record.history.failures))
         self._on_activity(loop.heard_at, is_message=False)
         self._transition(State.CONNECTED)
-        level = logging.INFO if self._warned else logging.DEBUG
-        log.log(level, "gateway connected", extra=self._log_context())
-        self._warned = False
+        self._outage.back(self._applied)
 
     def _on_activity(self, at: float, *, is_message: bool) -> None:
         self._context.registry.record_activity(self.id, message=is_message, at=at)
@@ -270,14 +275,8 @@ class GatewayConnection:
         retry_in_s = delay_s(policy, self._record.history, random.random())  # noqa: S311 - no secret
         retry_in_s = self._retry_with_group(reason, retry_in_s)
         self._enter_backoff(reason, retry_in_s)
-        log.log(
-            logging.DEBUG if self._warned else logging.WARNING,
-            "gateway down: %s Next attempt in %.1f s; its repeats are logged at level debug.",
-            reason.message,
-            retry_in_s,
-            extra={**self._log_context(), "reason": reason.code.value, "phase": reason.phase.value},
-        )
-        self._warned = True
+        session_s = None if self._connected_at is None else monotonic() - self._connected_at
+        self._outage.down(self._applied, reason, retry_in_s, session_s)
         return retry_in_s
 
     def _retry_with_group(self, reason: Reason, retry_in_s: float) -> float:
@@ -419,6 +418,3 @@ class GatewayConnection:
     def _credentials(self) -> Credentials:
         password = self._context.sealer.open(self._applied.sealed_password, self._applied.id)
         return Credentials(self._applied.email, password)
-
-    def _log_context(self) -> dict[str, str]:
-        return {"gateway": str(self.id), "gateway_id": self._applied.device_id}

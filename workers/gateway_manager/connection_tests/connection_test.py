@@ -110,7 +110,11 @@ class ConnectionTest:
             pass  # another worker may run it
         except Exception:
             # A crash must be reported as a result, and must not end the worker.
-            log.exception("unexpected error in a connection test", extra={"connection_test": str(self.id)})
+            log.exception(
+                "unexpected error in a connection test; its client is told so; report the traceback, see"
+                " docs/runbook.md#internal-errors",
+                extra={"connection_test": str(self.id)},
+            )
             steps.fail(INTERNAL_ERROR)
             result = steps.report()
         finally:

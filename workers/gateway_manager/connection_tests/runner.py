@@ -110,7 +110,12 @@ class ConnectionTestRunner:
                 test.start()
                 self._running.add(test)
         except (OSError, NoThreadError) as error:
-            log.warning("cannot start a connection test (%s)", describe(error))
+            log.warning(
+                "cannot start a connection test: %s; its client is told to try again; raise this worker's"
+                " limits on files and threads, see docs/runbook.md#worker-full",
+                describe(error),
+                extra={"connection_test": str(claim.id)},
+            )
             steps = StepRecorder(monotonic)
             steps.fail(NO_CAPACITY)
             ConnectionTestClaimRepository(self._database, worker).finish(claim.id, steps.report())
@@ -129,7 +134,12 @@ class ConnectionTestRunner:
             elif self._lease.holds(worker):
                 repository.release(test.id)
         except DatabaseError as error:
-            log.warning("cannot write the result of a connection test (%s)", error)
+            log.warning(
+                "cannot write the result of a connection test: %s; its client is told to try again; check"
+                " PostgreSQL, see docs/runbook.md#database-away",
+                error,
+                extra={"connection_test": str(test.id)},
+            )
         finally:
             with self._lock:
                 self._running.discard(test)

@@ -24,6 +24,11 @@ class LeaseExpiry:
     _renewed_at: float = _NEVER
     _heard_at: float = _NEVER
 
+    @property
+    def protected_at(self) -> float:
+        """The latest time of which it is known that the database protected this worker."""
+        return max(self._renewed_at, self._heard_at)
+
     def is_valid(self, now: float) -> bool:
         """Whether the sockets may be used."""
         return now < self.until
@@ -56,7 +61,7 @@ class LeaseExpiry:
         self._renewed_at = self._heard_at = self.until = _NEVER
 
     def _update(self) -> None:
-        self.until = max(self._renewed_at, self._heard_at) + self.duration_s - self.margin_s
+        self.until = self.protected_at + self.duration_s - self.margin_s
 
 
 class Evidence(Enum):

@@ -19,6 +19,8 @@ import psycopg
 from service.config import DatabaseConfig
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError, DatabaseHeldError
+from service.logs import time_ago
+from service.ongoing_failure import OngoingFailure
 from service.threads import BackgroundThread
 from workers.gateway_manager.lease.expiry import Evidence, LeaseExpiry
 from workers.gateway_manager.lease.lease_session import LeaseSession, was_answered
@@ -68,8 +70,18 @@ class Lease:
         self._is_draining = False
         self._stopping = threading.Event()
         self._renew_now = threading.Event()
-        self._warned_unreachable = False
-        self._warned_held = False
+        self._held = OngoingFailure(
+            log,
+            begins="the database is held, so no gateway is connected: %s; once no worker uses the original,"
+            " run `make take-over` (python -m service.take_over), see docs/runbook.md#database-held",
+            ends="the database is no longer held, after %.1f s",
+        )
+        self._renewal_failure = OngoingFailure(
+            log,
+            begins="cannot renew the lease (%s); sessions stay as long as the lease allows; check PostgreSQL"
+            " and the network to it, see docs/runbook.md#database-away",
+            ends="the database takes the lease again, after %.1f s",
+        )
         self.is_answered = True
         """Whether the database answered the last statement, even if with an error."""
         self._renewing = BackgroundThread(self._renew, "lease")
@@ -128,13 +140,18 @@ class Lease:
     def _lose(self, why: str) -> None:
         """With the lock, on either thread. Returns when all sockets are closed."""
         lost, self._worker = self._worker, None
+        since, gateways = time_ago(lease_clock() - self._expiry.protected_at), self._gateways_held()
         self._expiry.lost()
         self._on_lost()
         self._publish()
         log.error(
-            "lease lost: %s; closed all sessions, will reconnect after registering again",
+            "lease lost: %s, last renewed at %s; closed the sessions of %d gateways, which other workers may"
+            " take over; registering again by itself; check PostgreSQL, and this machine's load, see"
+            " docs/runbook.md#lease-margin-low",
             why,
-            extra={"worker": str(lost and lost.id), "gateways": self._gateways_held()},
+            since,
+            gateways,
+            extra={"worker": str(lost and lost.id), "gateways": gateways, "since": since},
         )
 
     # The thread that registers and renews. It owns the session.
@@ -165,18 +182,18 @@ class Lease:
                 self._register(workers, sent_at)
             elif not self._write_renewal(workers, worker, sent_at):
                 return False
-        except DatabaseHeldError:
-            self._warn_held()
+        except DatabaseHeldError as error:
+            self._held.failed(error)
         except (DatabaseError, psycopg.Error) as error:
-            self._warn_unreachable(error)
+            self._renewal_failure.failed(type(error).__name__)
             self.is_answered = was_answered(error)
             self._on_failure(worker, sent_at, self._session.evidence_of(error))
             return False
         else:
             self._session.is_registered = True
-            self._warned_held = False
+            self._held.over()
         self.is_answered = True
-        self._warned_unreachable = False
+        self._renewal_failure.over()
         return True
 
     def _register(self, workers: WorkerRepository, sent_at: float) -> None:
@@ -188,7 +205,8 @@ class Lease:
             self._expiry.renewed(sent_at)
             self._publish()
             self._worker = worker
-        log.info("worker registered", extra={"worker": str(worker.id), "epoch": worker.epoch})
+        about = {"worker": str(worker.id), "host": host, "pid": pid, "epoch": worker.epoch}
+        log.info("worker %s (pid %d) registered", host, pid, extra=about)
         self._on_acquired()
 
     def _write_renewal(self, workers: WorkerRepository, worker: WorkerIdentity, sent_at: float) -> bool:
@@ -227,16 +245,3 @@ class Lease:
         self._session.close()
         with self._lock:
             self._expiry.session_ended()
-
-    def _warn_held(self) -> None:
-        if not self._warned_held:
-            log.warning(
-                "the database is held, so no gateway is connected: it is a copy that was not taken over; once"
-                " no worker uses the original, run `make take-over` (python -m service.take_over)"
-            )
-        self._warned_held = True
-
-    def _warn_unreachable(self, error: Exception) -> None:
-        if not self._warned_unreachable:
-            log.warning("cannot renew the lease (%s); retrying", type(error).__name__)
-        self._warned_unreachable = True

@@ -43,10 +43,18 @@ class Watchdog:
             self._start()
         except OSError as error:
             if not self._warned_missing:
-                log.error("the watchdog process ended and cannot be restarted (%s)", error.strerror)  # noqa: TRY400
+                log.error(  # noqa: TRY400 - the error says it all
+                    "the watchdog process ended and cannot be restarted (%s): a frozen worker would not be"
+                    " killed; trying again; check memory and the limit on processes, see"
+                    " docs/runbook.md#watchdog-ended",
+                    error.strerror,
+                )
             self._warned_missing = True
         else:
-            log.error("the watchdog process ended; restarted it")
+            log.error(
+                "the watchdog process ended; restarted it; check whether the system ran out of memory, see"
+                " docs/runbook.md#watchdog-ended"
+            )
             self._warned_missing = False
 
     def __enter__(self) -> Self:

@@ -54,7 +54,10 @@ def _wait(timeout_s: float | None) -> bytes | None:
 def _kill(worker_pid: int) -> None:
     # Only our parent, never a process that reused its id.
     if os.getppid() == worker_pid:
-        message = "the worker is frozen or stuck and did not close its sessions in time: killed"
+        message = (
+            "killed the worker: frozen or stuck, it did not close its sessions before its lease ended; others"
+            " take over; check this machine's load and memory, see docs/runbook.md#worker-ended"
+        )
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         about = {"time": now, "level": "critical", "logger": "millgate.watchdog", "pid": worker_pid}
         line = {**about, "message": message}
