@@ -17,7 +17,7 @@ from service.environment import Environment
 from service.errors import MillgateError, NotReadyError
 from tests.support.api_server import KEY, ApiServer
 
-# A file of lines (tests/api/test_gateway_import.py), and nothing.
+# A file of lines (tests/api/gateways/test_gateway_import.py), and nothing.
 TAKE_NO_JSON = {"imports.import_gateways", "bulk.refuse_method"}
 
 

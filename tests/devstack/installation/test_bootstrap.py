@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.devstack.installation.projects import make, make_project, script_says, start_make
 from tests.devstack.other_users import AS_NOBODY, open_up, reachable_by_nobody
-from tests.devstack.projects import make, make_project, script_says, start_make
 
 MAKES = "Making a virtual environment in .venv"
 pytestmark = pytest.mark.timeout(240)

@@ -1,0 +1,1 @@
+"""The worker's process: limits, signals, logs and metrics."""
