@@ -13,7 +13,7 @@ SUITE ?=
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test coverage chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys backup check-backup restore take-over secrets types schema requirements lock clean install install-dev install-bench
+.PHONY: help run demo test coverage chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys backup check-backup restore take-over secrets types schema requirements screenshots lock clean install install-dev install-bench
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -92,6 +92,9 @@ secrets:  ## write secrets/ for `docker compose up`, where there are none yet
 
 requirements: install-dev  ## run all tests and print which requirement rows they prove
 	@exec $(RUN) -m tests.requirements
+
+screenshots: install-dev  ## take the documents' pictures of the page anew, with Debian's chromium
+	@exec $(RUN) -m tests.browser.screenshots
 
 lock: install-dev  ## resolve the dependencies again into requirements*.txt (ARGS=--upgrade for newer ones)
 	@exec $(RUN) -m devstack.checks.lock $(ARGS)
