@@ -55,7 +55,7 @@ def made(api: ApiServer, kind: str) -> str:
         "application/problem+json; charset=utf-8",
     ],
 )
-def test_json_is_json_whatever_its_parameters_say(api: ApiServer, kind: str) -> None:
+def test_json_is_accepted_with_any_media_type_parameters(api: ApiServer, kind: str) -> None:
     assert post(api, NAMED, {"Content-Type": kind}).status == 201
 
 
@@ -68,7 +68,7 @@ def test_json_is_json_whatever_its_parameters_say(api: ApiServer, kind: str) -> 
         "text/plain+json", "application/json-patch+json", "application/merge-patch+json",
     ],
 )  # fmt: skip
-def test_another_type_is_refused_with_what_would_be_taken(api: ApiServer, kind: str | None) -> None:
+def test_another_media_type_is_rejected_with_the_accepted_ones(api: ApiServer, kind: str | None) -> None:
     reply = post(api, NAMED, {} if kind is None else {"Content-Type": kind})
     assert (reply.status, reply.error["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
     assert reply.headers["Accept"] == "application/json"
@@ -76,7 +76,7 @@ def test_another_type_is_refused_with_what_would_be_taken(api: ApiServer, kind: 
 
 
 @pytest.mark.req("API-06")
-def test_a_patch_of_another_kind_and_a_part_of_a_body_are_refused(api: ApiServer) -> None:
+def test_other_patch_formats_and_partial_bodies_are_rejected(api: ApiServer) -> None:
     path = made(api, "gateways")
     for kind in ("application/merge-patch+json", "application/json-patch+json", "text/plain"):
         reply = api.call("PATCH", path, body=NAMED, headers={"Content-Type": kind})
@@ -90,7 +90,7 @@ def test_a_patch_of_another_kind_and_a_part_of_a_body_are_refused(api: ApiServer
 
 
 @pytest.mark.req("API-06")
-def test_identity_is_no_encoding_and_others_are_refused(api: ApiServer) -> None:
+def test_only_the_identity_encoding_is_accepted(api: ApiServer) -> None:
     for coding in ("identity", "IDENTITY", "", " identity , identity"):
         assert post(api, NAMED, {**JSON, "Content-Encoding": coding}).status == 201, coding
     for coding in ("gzip", "br", "identity, gzip", "aes128gcm", "utf-8"):
@@ -106,7 +106,7 @@ def test_identity_is_no_encoding_and_others_are_refused(api: ApiServer) -> None:
 
 
 @pytest.mark.req("API-06")
-def test_a_byte_order_mark_before_json_is_passed_over(api: ApiServer) -> None:
+def test_a_byte_order_mark_before_json_is_skipped(api: ApiServer) -> None:
     factory = post(api, BYTE_ORDER_MARK + NAMED)
     assert factory.status == 201
     path = factory.headers["Location"]
@@ -118,7 +118,7 @@ def test_a_byte_order_mark_before_json_is_passed_over(api: ApiServer) -> None:
 
 @pytest.mark.req("API-06")
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_json_in_another_encoding_is_refused_by_name(api: ApiServer, encoding: str) -> None:
+def test_json_in_another_encoding_is_rejected_by_name(api: ApiServer, encoding: str) -> None:
     reply = post(api, NAMED.decode().encode(encoding))
     assert (reply.status, reply.error["code"]) == (400, "INVALID_JSON")
     assert "UTF-8" in reply.error["details"][0]["message"]
@@ -152,14 +152,12 @@ def test_json_in_another_encoding_is_refused_by_name(api: ApiServer, encoding: s
         (b'{"name": "x"} // note', "INVALID_JSON", ["body"]),
     ],
 )  # fmt: skip
-def test_oddities_of_json_are_refused_clearly(
-    api: ApiServer, body: bytes, code: str, fields: list[str]
-) -> None:
+def test_invalid_json_is_rejected_clearly(api: ApiServer, body: bytes, code: str, fields: list[str]) -> None:
     reply = post(api, body)
     assert (reply.status, reply.error["code"], reply.fields) == (400, code, fields)
 
 
-def test_a_name_twice_is_refused_wherever_json_is_taken(api: ApiServer) -> None:
+def test_duplicate_names_are_rejected_in_all_json(api: ApiServer) -> None:
     for kind in ("factories", "gateways"):
         reply = api.call("PUT", made(api, kind), body=b'{"name": "x", "name": "y"}', headers=JSON)
         assert (reply.status, reply.fields) == (400, ["name"])
@@ -187,7 +185,7 @@ def test_a_name_twice_is_refused_wherever_json_is_taken(api: ApiServer) -> None:
         {str(number): -1.5e-200 for number in range(400)},
     ],
 )
-def test_metadata_is_bounded_by_what_is_read_of_it(api: ApiServer, value: Any) -> None:
+def test_metadata_is_limited_in_its_parsed_form(api: ApiServer, value: Any) -> None:
     metadata = {"m": value}
     assert len(json.dumps(metadata, separators=(",", ":"))) < MAX_METADATA_BYTES
     factory = api.factory()
@@ -204,7 +202,7 @@ def test_metadata_is_bounded_by_what_is_read_of_it(api: ApiServer, value: Any) -
 
 
 @pytest.mark.req("FACTORY-07")
-def test_as_much_metadata_as_may_be_comes_back_as_large_and_may_be_sent_again(api: ApiServer) -> None:
+def test_the_most_metadata_can_be_read_and_sent_again(api: ApiServer) -> None:
     items: list[Any] = [1e-300, 1e17, 0.1, -0.0, '\t\u0001"\\/ü\U0001f511\x7f', [[{}]], None, True]
     for item in items:
         one = len(json.dumps([item, item], ensure_ascii=False).encode()) + 310
@@ -227,9 +225,7 @@ JSON_VALUES = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(JSON_VALUES)
-def test_the_size_of_metadata_is_that_which_postgresql_shows(
-    database: psycopg.Connection, value: Any
-) -> None:
+def test_the_size_of_metadata_is_that_of_its_stored_text(database: psycopg.Connection, value: Any) -> None:
     shown = database.execute("SELECT octet_length(%s::text)", [Jsonb({"m": value})]).fetchone()
     assert shown is not None
     # PostgreSQL has no negative zero.
@@ -239,7 +235,7 @@ def test_the_size_of_metadata_is_that_which_postgresql_shows(
 @pytest.mark.req("FACTORY-04", "GATEWAY-04")
 @pytest.mark.parametrize("kind", ["factories", "gateways"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_what_was_read_may_be_sent_back(
+def test_a_read_resource_may_be_sent_back(
     api: ApiServer, database: psycopg.Connection, kind: str, method: str
 ) -> None:
     path = made(api, kind)
@@ -259,9 +255,7 @@ def test_what_was_read_may_be_sent_back(
 
 @pytest.mark.req("FACTORY-07", "API-05")
 @pytest.mark.parametrize("kind", ["factories", "gateways"])
-def test_of_what_cannot_be_written_the_resources_own_is_ignored_and_nothing_else(
-    api: ApiServer, kind: str
-) -> None:
+def test_only_the_resources_own_read_only_fields_are_ignored(api: ApiServer, kind: str) -> None:
     path = made(api, kind)
     read = api.call("GET", path).json
     odd = dict.fromkeys(READ_ONLY[kind] - {"id"}, "odd")

@@ -58,7 +58,9 @@ def answered(api: ApiServer, path: str, cursor: str, name: str = "cursor") -> An
 @pytest.mark.parametrize("path", OF_ALL)
 @ANY_FEW
 @given(key=KEYS, row_id=st.uuids())
-def test_any_key_in_a_cursor_is_taken_or_refused(api: ApiServer, path: str, key: str, row_id: UUID) -> None:
+def test_any_key_in_a_cursor_is_accepted_or_rejected(
+    api: ApiServer, path: str, key: str, row_id: UUID
+) -> None:
     kind, asked = OF_ALL[path]
     answered(api, path, encode_cursor(Cursor(scope_of(kind, asked), row_id, key)))
 
@@ -66,7 +68,7 @@ def test_any_key_in_a_cursor_is_taken_or_refused(api: ApiServer, path: str, key:
 @pytest.mark.req("API-05")
 @ANY_FEW
 @given(key=KEYS, junk=st.binary(max_size=60))
-def test_any_cursor_of_events_is_taken_or_refused(api: ApiServer, key: str, junk: bytes) -> None:
+def test_any_cursor_of_events_is_accepted_or_rejected(api: ApiServer, key: str, junk: bytes) -> None:
     gateways = api.call("GET", "/api/gateways").json["data"]
     gateway_id = (gateways[0] if gateways else api.gateway(api.factory()["id"]))["id"]
     path = f"/api/gateways/{gateway_id}/events"
@@ -80,7 +82,7 @@ def test_any_cursor_of_events_is_taken_or_refused(api: ApiServer, key: str, junk
 @pytest.mark.req("API-05")
 @ANY_FEW
 @given(xid=st.integers(0, 2**64 - 1), event_id=st.integers(0, 2**64 - 1))
-def test_any_place_in_the_stream_is_taken_or_refused(api: ApiServer, xid: int, event_id: int) -> None:
+def test_any_position_in_the_stream_is_accepted_or_rejected(api: ApiServer, xid: int, event_id: int) -> None:
     begun = api.call("GET", "/api/events").json["cursor"]
     stream = base64.urlsafe_b64decode(begun + "=" * (-len(begun) % 4))[8:16]
     assert len(stream) == len(stream_digest("x"))
@@ -98,7 +100,7 @@ def test_any_place_in_the_stream_is_taken_or_refused(api: ApiServer, xid: int, e
         "20260101T000000Z",
     ],
 )
-def test_a_time_that_only_python_reads_is_refused(api: ApiServer, key: str) -> None:
+def test_a_time_that_only_python_reads_is_rejected(api: ApiServer, key: str) -> None:
     for path in ("/api/gateways?sort=created_at", "/api/gateways?sort=last_seen_at"):
         kind, asked = "gateways", {"sort": path.partition("sort=")[2]}
         assert answered(api, path, encode_cursor(Cursor(scope_of(kind, asked), UUID(int=1), key))) == 400

@@ -54,7 +54,7 @@ def crashing_app() -> Flask:
         ("GET", "/api/gateways/%00", None, None, 400, "VALIDATION_ERROR"),
     ],
 )
-def test_a_refusal_has_its_status_and_its_code(
+def test_an_error_has_its_status_and_its_code(
     api: ApiServer,
     method: str,
     path: str,
@@ -74,7 +74,7 @@ def test_a_refusal_has_its_status_and_its_code(
 @pytest.mark.parametrize(
     "metadata", [r'{"a": "\ud800"}', r'{"\u0000": 1}', r'{"a": ["\u0000"]}', '{"a": 1e400}', '{"a": NaN}']
 )
-def test_what_the_database_could_not_hold_is_refused(api: ApiServer, metadata: str) -> None:
+def test_values_that_the_database_cannot_store_are_rejected(api: ApiServer, metadata: str) -> None:
     body = f'{{"name": "Mill", "metadata": {metadata}}}'.encode()
     reply = api.call("POST", "/api/factories", body=body, headers={"Content-Type": "application/json"})
     assert reply.status == 400
@@ -82,7 +82,7 @@ def test_what_the_database_could_not_hold_is_refused(api: ApiServer, metadata: s
 
 
 @pytest.mark.req("API-06")
-def test_a_crash_is_an_error_like_any_other_and_is_logged(start_api: Callable[..., ApiServer]) -> None:
+def test_a_crash_returns_the_usual_error_and_is_logged(start_api: Callable[..., ApiServer]) -> None:
     api = start_api(application="tests.api.web.test_errors:crashing_app()")
     reply = api.call("GET", "/api/crash", headers={"X-Request-ID": "crash-1"})
     assert (reply.status, reply.error["code"]) == (500, "INTERNAL_ERROR")
@@ -93,7 +93,7 @@ def test_a_crash_is_an_error_like_any_other_and_is_logged(start_api: Callable[..
 
 
 @pytest.mark.req("API-06")
-def test_what_is_no_http_is_answered_and_costs_only_its_connection(api: ApiServer) -> None:
+def test_malformed_http_is_answered_and_costs_only_its_connection(api: ApiServer) -> None:
     answer = api.raw(b"GARBAGE\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"]
@@ -101,7 +101,7 @@ def test_what_is_no_http_is_answered_and_costs_only_its_connection(api: ApiServe
 
 
 @pytest.mark.req("API-06")
-def test_who_is_to_come_back_is_told_when() -> None:
+def test_retryable_errors_have_a_retry_after() -> None:
     answers = [*errors.PROBLEMS.values(), errors.problem_for(NotReadyError([]))]
     busy = [answer for answer in answers if answer is not None and answer.status in {429, 503}]
     assert len(busy) >= 7
@@ -109,7 +109,7 @@ def test_who_is_to_come_back_is_told_when() -> None:
 
 
 @pytest.mark.req("QUAL-04")
-def test_every_error_of_ours_has_an_answer_or_never_meets_a_request() -> None:
+def test_every_error_has_a_response_or_never_reaches_a_request() -> None:
     def tree(kind: type[MillgateError]) -> list[type[MillgateError]]:
         return [kind, *(below for child in kind.__subclasses__() for below in tree(child))]
 
@@ -121,6 +121,7 @@ def test_every_error_of_ours_has_an_answer_or_never_meets_a_request() -> None:
     assert without == {
         "MillgateError",
         "ConfigurationError",
+        "DatabaseHeldError",
         "SealError",
         "InvalidRequestError",
         first_connection.LastingConnectionError.__name__,
@@ -134,7 +135,7 @@ def test_every_error_of_ours_has_an_answer_or_never_meets_a_request() -> None:
 
 
 @pytest.mark.req("API-07")
-def test_each_request_is_one_line_without_what_it_carried(api: ApiServer) -> None:
+def test_each_request_is_one_log_line_without_its_content(api: ApiServer) -> None:
     body = {"name": "Mill", "location": "hidden-location"}
     headers = {"X-Request-ID": "line-1", "Authorization": "hidden-token"}
     reply = api.call("POST", "/api/factories", body, headers=headers)
@@ -150,7 +151,7 @@ def test_each_request_is_one_line_without_what_it_carried(api: ApiServer) -> Non
 
 @pytest.mark.req("API-07")
 @pytest.mark.parametrize("offered", ["a b", "a" * 129, "größe", "", "tab\there"])
-def test_a_request_id_that_could_not_be_logged_as_it_is_gets_replaced(api: ApiServer, offered: str) -> None:
+def test_an_unsafe_request_id_is_replaced(api: ApiServer, offered: str) -> None:
     headers = {"X-Request-ID": offered.encode().decode("latin-1")}
     given = api.call("GET", "/api/health", headers=headers).headers["X-Request-ID"]
     assert given != offered
@@ -158,7 +159,7 @@ def test_a_request_id_that_could_not_be_logged_as_it_is_gets_replaced(api: ApiSe
 
 
 @pytest.mark.req("QUAL-03", "API-05")
-def test_no_route_takes_what_its_models_do_not_know(api: ApiServer) -> None:
+def test_no_route_accepts_fields_unknown_to_its_models(api: ApiServer) -> None:
     """Iterates over the routes, so that new ones are covered."""
     config = ApiConfig.read(Environment({"DATABASE_URL": "postgresql:///none", "ENCRYPTION_KEY": KEY}))
     rules = [rule for rule in create_app(config).url_map.iter_rules() if rule.rule.startswith("/api")]

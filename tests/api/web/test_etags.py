@@ -59,7 +59,7 @@ def test_a_tag_changes_with_every_change_and_with_nothing_else(api: ApiServer, k
     assert api.call("HEAD", path).headers["ETag"] in seen
 
 
-def test_a_new_password_and_a_wish_change_the_tag_though_the_password_is_not_shown(api: ApiServer) -> None:
+def test_a_new_password_and_a_connect_request_change_the_tag(api: ApiServer) -> None:
     path = made(api, "gateways")
     tags = [tag_of(api, path)]
     api.call("PATCH", path, {"password": "another"})
@@ -73,9 +73,7 @@ def test_a_new_password_and_a_wish_change_the_tag_though_the_password_is_not_sho
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_a_write_happens_only_in_the_state_that_it_is_meant_for(
-    api: ApiServer, kind: str, method: str
-) -> None:
+def test_if_match_writes_only_the_expected_version(api: ApiServer, kind: str, method: str) -> None:
     path = made(api, kind)
     old = tag_of(api, path)
     assert api.call("PATCH", path, {"name": "Someone was faster"}).status == 200
@@ -99,7 +97,7 @@ def test_a_write_happens_only_in_the_state_that_it_is_meant_for(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_star_means_whatever_is_there(api: ApiServer, kind: str) -> None:
+def test_if_match_star_matches_any_existing_resource(api: ApiServer, kind: str) -> None:
     path = made(api, kind)
     assert if_match(api, "PUT", path, "*", {"name": "x"}).status == 200
     assert api.call("GET", path, headers={"If-None-Match": "*"}).status == 304
@@ -113,7 +111,7 @@ def test_a_star_means_whatever_is_there(api: ApiServer, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_read_of_what_the_client_has_is_304_without_a_body(api: ApiServer, kind: str) -> None:
+def test_if_none_match_of_the_current_version_is_304(api: ApiServer, kind: str) -> None:
     path = made(api, kind)
     tag = tag_of(api, path)
     for value in (tag, f"W/{tag}", f'"x", {tag}', f'W/"x",W/{tag}, "y"'):
@@ -130,7 +128,7 @@ def test_a_read_of_what_the_client_has_is_304_without_a_body(api: ApiServer, kin
     assert (fresh.status, fresh.json["name"]) == (200, "New")
 
 
-def test_a_write_may_be_made_to_depend_on_what_it_is_not(api: ApiServer) -> None:
+def test_if_none_match_prevents_a_write(api: ApiServer) -> None:
     path = made(api, "factories")
     tag = tag_of(api, path)
     assert api.call("PATCH", path, {"name": "x"}, headers={"If-None-Match": f"W/{tag}"}).status == 412
@@ -139,7 +137,7 @@ def test_a_write_may_be_made_to_depend_on_what_it_is_not(api: ApiServer) -> None
     assert api.call("PATCH", path, {"name": "z"}, headers=both).status == 200
 
 
-def test_what_is_observed_is_read_anew_but_stands_in_no_writers_way(
+def test_observed_state_changes_the_etag_but_not_the_version(
     api: ApiServer, database: psycopg.Connection
 ) -> None:
     path = made(api, "gateways")
@@ -154,7 +152,7 @@ def test_what_is_observed_is_read_anew_but_stands_in_no_writers_way(
 
 
 @pytest.mark.parametrize("path", ["/api/factories", "/api/gateways?limit=1", "/api/workers"])
-def test_a_list_that_the_client_has_is_304(api: ApiServer, path: str) -> None:
+def test_an_unchanged_list_is_304(api: ApiServer, path: str) -> None:
     factory = api.factory()
     api.gateway(factory["id"])
     tag = tag_of(api, path)
@@ -176,7 +174,7 @@ def test_a_list_that_the_client_has_is_304(api: ApiServer, path: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
-def test_a_condition_that_cannot_be_read_is_refused(api: ApiServer, name: str, value: str) -> None:
+def test_a_malformed_condition_is_rejected(api: ApiServer, name: str, value: str) -> None:
     path = made(api, "factories")
     requests: list[tuple[str, str, Any]] = [
         ("GET", path, None), ("PUT", path, {}), ("PATCH", path, {}), ("DELETE", path, None),
@@ -190,7 +188,7 @@ def test_a_condition_that_cannot_be_read_is_refused(api: ApiServer, name: str, v
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_of_many_who_read_the_same_one_writes(api: ApiServer, kind: str, method: str) -> None:
+def test_one_of_many_concurrent_conditional_writes_succeeds(api: ApiServer, kind: str, method: str) -> None:
     for _ in range(5):
         path = made(api, kind)
         tag = tag_of(api, path)
@@ -210,7 +208,7 @@ def test_of_many_who_read_the_same_one_writes(api: ApiServer, kind: str, method:
         assert api.call("DELETE", path).status == 204
 
 
-def test_a_precondition_is_checked_behind_everything_else(api: ApiServer) -> None:
+def test_a_precondition_is_checked_last(api: ApiServer) -> None:
     path = made(api, "gateways")
     stale = {"If-Match": '"0-0"'}
     assert api.call("PUT", path, {"name": ""}, headers=stale).fields == ["name"]

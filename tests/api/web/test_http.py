@@ -35,7 +35,7 @@ def routes() -> list[tuple[str, str]]:
 
 
 @pytest.mark.req("API-05", "API-06")
-def test_no_route_takes_a_parameter_that_it_does_not_know(api: ApiServer) -> None:
+def test_no_route_accepts_unknown_parameters(api: ApiServer) -> None:
     asked = [(method, path) for method, path in routes() if method not in {"HEAD", "OPTIONS"}]
     assert len(asked) >= 24
     for method, path in asked:
@@ -58,7 +58,7 @@ def test_no_route_takes_a_parameter_that_it_does_not_know(api: ApiServer) -> Non
         ("BREW", "/api/health", 405, "METHOD_NOT_ALLOWED"),
     ],
 )
-def test_what_is_not_there_is_said_in_the_one_shape(
+def test_unknown_paths_get_the_usual_error(
     api: ApiServer, method: str, path: str, status: int, code: str
 ) -> None:
     reply = api.call(method, path)
@@ -76,7 +76,7 @@ def test_what_is_not_there_is_said_in_the_one_shape(
         b'{"metadata":' + b"[" * 100_000,
     ],
 )  # fmt: skip
-def test_a_body_that_is_no_json_is_refused(api: ApiServer, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_rejected(api: ApiServer, body: bytes) -> None:
     for method, path in (("POST", "/api/factories"), ("PUT", f"/api/gateways/{SOME_ID}")):
         reply = api.call(method, path, body=body, headers={"Content-Type": "application/json"})
         assert (reply.status, reply.error["code"], reply.fields) == (400, "INVALID_JSON", ["body"])
@@ -136,7 +136,7 @@ def test_a_body_of_more_than_a_mebibyte_is_refused(api: ApiServer) -> None:
         ),
     ],
 )
-def test_bytes_that_are_no_request_are_answered_in_the_one_shape(
+def test_malformed_requests_get_the_usual_error(
     api: ApiServer, request_bytes: bytes, status: int, code: str
 ) -> None:
     reply = reply_in(api.raw(request_bytes))
@@ -147,7 +147,7 @@ def test_bytes_that_are_no_request_are_answered_in_the_one_shape(
     assert api.answers()
 
 
-def test_a_request_line_of_8000_octets_is_taken(api: ApiServer) -> None:
+def test_a_request_line_of_8000_octets_is_accepted(api: ApiServer) -> None:
     """RFC 9112, section 3: the minimum that servers should support."""
     target = b"/api/" + b"p" * (8000 - len(b"GET /api/ HTTP/1.1"))
     head = b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -155,7 +155,7 @@ def test_a_request_line_of_8000_octets_is_taken(api: ApiServer) -> None:
 
 
 @pytest.mark.req("API-06")
-def test_half_a_body_is_refused_even_if_it_would_make_sense(api: ApiServer) -> None:
+def test_a_partial_body_is_rejected_even_if_valid(api: ApiServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=REQUEST_LIMIT_S)
     connection.putrequest("POST", "/api/factories")
     for name, value in (
@@ -185,7 +185,7 @@ def test_every_response_carries_security_headers(api: ApiServer, method: str, pa
 
 
 @pytest.mark.req("API-03")
-def test_nobody_may_call_from_a_browser_unless_configured(api: ApiServer) -> None:
+def test_other_origins_may_not_call_unless_configured(api: ApiServer) -> None:
     asked = api.call("GET", "/api/factories", headers={"Origin": "https://console.example.com"})
     assert not [name for name in asked.headers if name.startswith("Access-Control")]
 
@@ -218,7 +218,7 @@ def test_configured_origins_proxies_and_https(start_api: Callable[..., ApiServer
 
 
 @pytest.mark.req("API-04")
-def test_https_is_forced_where_configured_and_nobody_may_claim_it(
+def test_https_is_forced_where_configured_and_cannot_be_claimed(
     start_api: Callable[..., ApiServer],
 ) -> None:
     api = start_api(FORCE_HTTPS="true")
@@ -243,7 +243,7 @@ def test_https_is_forced_at_the_path_that_clients_use(start_api: Callable[..., A
 
 
 @pytest.mark.req("API-06", "API-07")
-def test_methods_that_http_brings_along_work(api: ApiServer) -> None:
+def test_head_and_options_work(api: ApiServer) -> None:
     head = api.call("HEAD", "/api/factories")
     assert (head.status, head.body) == (200, b"")
     assert int(head.headers["Content-Length"]) > 0
@@ -256,7 +256,7 @@ def test_methods_that_http_brings_along_work(api: ApiServer) -> None:
 @pytest.mark.parametrize(
     "accept", ["*/*", "application/xml", "text/html;q=1, */*;q=0.1", "application/json;q=0", ";"]
 )
-def test_there_is_one_representation_whatever_is_preferred(api: ApiServer, accept: str) -> None:
+def test_the_accept_header_is_ignored(api: ApiServer, accept: str) -> None:
     """RFC 9110, section 12.4.1: a server may disregard what it cannot honor."""
     preferred = {"Accept": accept, "Accept-Encoding": "gzip, identity;q=0", "Accept-Language": "de"}
     reply = api.call("GET", "/api/factories", headers=preferred)
@@ -268,14 +268,14 @@ def test_there_is_one_representation_whatever_is_preferred(api: ApiServer, accep
 
 @pytest.mark.req("API-07")
 @pytest.mark.parametrize("offered", ["trace-1", "~" * 128, "!"])
-def test_a_request_id_is_taken_over(api: ApiServer, offered: str) -> None:
+def test_a_request_id_is_returned(api: ApiServer, offered: str) -> None:
     reply = api.call("GET", "/nothing", headers={"X-Request-ID": offered})
     assert reply.headers["X-Request-ID"] == reply.error["request_id"] == offered
 
 
 @pytest.mark.req("API-07")
 @pytest.mark.parametrize("offered", ["", "two words", "x" * 129, "caf\xe9", '{"a"\t:1}'])
-def test_a_request_id_that_cannot_be_shown_is_replaced(api: ApiServer, offered: str) -> None:
+def test_an_unprintable_request_id_is_replaced(api: ApiServer, offered: str) -> None:
     first, second = (api.call("GET", "/api/health", headers={"X-Request-ID": offered}) for _ in range(2))
     made = first.headers["X-Request-ID"]
     assert len(made) == 32
@@ -283,7 +283,7 @@ def test_a_request_id_that_cannot_be_shown_is_replaced(api: ApiServer, offered: 
 
 
 @pytest.mark.req("API-07", "GATEWAY-07")
-def test_each_request_is_one_line_that_tells_no_secret(api: ApiServer) -> None:
+def test_each_request_is_one_log_line_without_secrets(api: ApiServer) -> None:
     body = gateway_body(SOME_ID, password="marker-body")
     headers = {"X-Request-ID": "one-line", "Authorization": "marker-header", "User-Agent": "marker-agent"}
     reply = api.call("POST", "/api/gateways?token=marker-query", body, headers=headers)

@@ -60,7 +60,7 @@ def message(reply: Reply) -> tuple[int, str, str]:
 
 
 @pytest.mark.req("API-02", "API-06")
-def test_a_body_that_pauses_is_told_so(impatient: ApiServer) -> None:
+def test_a_body_that_pauses_gets_an_error_saying_so(impatient: ApiServer) -> None:
     with ExitStack() as opened:
         clients = [begin(impatient, opened, *case) for case in CASES]
         for case, client in zip(CASES, clients, strict=True):
@@ -70,7 +70,7 @@ def test_a_body_that_pauses_is_told_so(impatient: ApiServer) -> None:
 
 
 @pytest.mark.req("API-02", "API-06")
-def test_a_body_that_takes_too_long_is_told_so(impatient: ApiServer) -> None:
+def test_a_body_that_takes_too_long_gets_an_error_saying_so(impatient: ApiServer) -> None:
     over = threading.Event()
 
     def dribble() -> None:
@@ -94,7 +94,7 @@ def test_a_body_that_takes_too_long_is_told_so(impatient: ApiServer) -> None:
 
 
 @pytest.mark.req("API-06")
-def test_a_body_that_ends_early_is_told_so(api: ApiServer) -> None:
+def test_a_body_that_ends_early_gets_an_error_saying_so(api: ApiServer) -> None:
     with ExitStack() as opened:
         for case in CASES:
             client = begin(api, opened, *case)
@@ -109,7 +109,7 @@ def test_a_body_that_ends_early_is_told_so(api: ApiServer) -> None:
 
 
 @pytest.mark.req("API-05", "API-06")
-def test_the_document_tells_of_late_bodies(api: ApiServer) -> None:
+def test_late_bodies_are_documented(api: ApiServer) -> None:
     document = json.loads(api.call("GET", "/api/openapi.json").body)
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     with_body = [operation for operation in operations if "requestBody" in operation]

@@ -47,7 +47,7 @@ def sessions(api: ApiServer) -> Iterator[ExitStack]:
 
 
 @pytest.mark.req("STATUS-01")
-def test_a_list_by_state_tells_what_each_status_tells(
+def test_a_list_by_state_equals_the_statuses(
     api: ApiServer, database: psycopg.Connection, sessions: ExitStack
 ) -> None:
     factory_id = api.factory()["id"]
@@ -165,7 +165,7 @@ def test_gateways_are_ordered_by_how_long_they_have_been_in_their_state(
         assert [row["id"] for row in skipped] == expected[2:]
 
 
-def test_filters_are_all_meant(api: ApiServer) -> None:
+def test_filters_are_combined_with_and(api: ApiServer) -> None:
     mill, plant = api.factory(name="Mill")["id"], api.factory(name="Plant")["id"]
     api.gateway(mill, "CTC-1", name="Press")
     off = api.gateway(mill, "CTC-2", name="press 2")
@@ -193,7 +193,7 @@ def test_filters_are_all_meant(api: ApiServer) -> None:
         ("%25%25", []),
     ],
 )
-def test_what_is_looked_for_is_taken_letter_by_letter(api: ApiServer, word: str, found: list[str]) -> None:
+def test_a_search_text_is_taken_literally(api: ApiServer, word: str, found: list[str]) -> None:
     factory_id = api.factory()["id"]
     for number, name in enumerate(("50% mix", "a_b", "back\\slash", "Ähre", "ähre")):
         api.gateway(factory_id, f"CTC-{number}", name=name)
@@ -248,7 +248,7 @@ def test_factories_are_ordered_in_the_same_ways(api: ApiServer, sort: str) -> No
 
 
 @pytest.mark.req("GATEWAY-02", "API-05")
-def test_a_cursor_of_another_list_order_or_filter_is_refused(api: ApiServer) -> None:
+def test_a_cursor_of_another_list_order_or_filter_is_rejected(api: ApiServer) -> None:
     factory = api.factory()
     for number in range(3):
         api.gateway(factory["id"], f"CTC-{number}")
@@ -324,6 +324,6 @@ def forge(cursor: str, key: bytes) -> str:
         ("sort=x&cursor=AAAA", "sort,cursor"),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_refused(api: ApiServer, query: str, field: str) -> None:
+def test_an_invalid_filter_is_rejected(api: ApiServer, query: str, field: str) -> None:
     reply = api.call("GET", f"/api/gateways?{query}")
     assert (reply.status, reply.error["code"], reply.fields) == (400, "VALIDATION_ERROR", field.split(","))

@@ -56,7 +56,7 @@ def test_the_same_values_again_change_nothing(api: ApiServer, kind: str, method:
 
 @pytest.mark.req("STATUS-02", "STATUS-03")
 @pytest.mark.parametrize("is_bulk", [False, True])
-def test_a_wish_that_is_fulfilled_changes_nothing(
+def test_a_fulfilled_desired_state_changes_nothing(
     api: ApiServer, database: psycopg.Connection, sessions: ExitStack, is_bulk: bool
 ) -> None:
     factory_id = api.factory()["id"]
@@ -77,7 +77,7 @@ def test_a_wish_that_is_fulfilled_changes_nothing(
 @pytest.mark.req("STATUS-02")
 @pytest.mark.parametrize("is_bulk", [False, True])
 @pytest.mark.parametrize("state", ["auth_failed", "retrying", "unknown", "disconnected"])
-def test_a_request_for_an_attempt_is_one_but_no_change(
+def test_a_connect_request_triggers_an_attempt_without_a_change(
     api: ApiServer, database: psycopg.Connection, sessions: ExitStack, state: str, is_bulk: bool
 ) -> None:
     gateway = api.gateway(api.factory()["id"])
@@ -94,7 +94,7 @@ def test_a_request_for_an_attempt_is_one_but_no_change(
     assert database.execute(requested).fetchone() != asked
 
 
-def test_what_changes_nothing_wakes_no_worker(
+def test_a_write_without_a_change_notifies_no_worker(
     start_api: Callable[..., ApiServer], database_url: str, sessions: ExitStack
 ) -> None:
     before = start_api()

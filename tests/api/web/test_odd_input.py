@@ -152,7 +152,7 @@ def encoded(text: str, encoding: str) -> bytes:
 @pytest.mark.parametrize(("method", "path"), WRITES)
 @MANY
 @given(CHANGES, AROUND, ENCODINGS, TYPES, st.booleans())
-def test_odd_json_is_taken_or_refused(
+def test_odd_json_is_accepted_or_rejected(
     target: Target,
     method: str,
     path: str,
@@ -172,7 +172,7 @@ def test_odd_json_is_taken_or_refused(
 @pytest.mark.parametrize("path", ["/api/gateways/test", "/api/gateways/{gateway}/test"])
 @MANY
 @given(CHANGES, AROUND)
-def test_odd_logins_are_refused_before_they_are_tried(
+def test_odd_logins_are_rejected_before_they_are_tested(
     target: Target, path: str, changes: list[tuple[str, str]], around: tuple[str, str]
 ) -> None:
     body = encoded(written({}, [*changes, ("never", "0")], around), "utf-8")
@@ -191,7 +191,7 @@ def test_odd_logins_are_refused_before_they_are_tried(
     ),
     st.booleans(),
 )
-def test_odd_files_are_refused(
+def test_odd_files_are_rejected(
     target: Target,
     table: list[list[str]],
     separator: str,
@@ -212,7 +212,7 @@ def test_odd_files_are_refused(
 @pytest.mark.parametrize(("path", "names"), READS)
 @MANY
 @given(st.data())
-def test_odd_queries_are_refused(target: Target, path: str, names: list[str], data: st.DataObject) -> None:
+def test_odd_queries_are_rejected(target: Target, path: str, names: list[str], data: st.DataObject) -> None:
     asked = data.draw(st.dictionaries(st.sampled_from([*names, "odd\0"]), TEXTS | NEAR, max_size=3))
     query = "&".join(f"{quote(name)}={quote(encoded(value, 'utf-8'))}" for name, value in asked.items())
     assert target.send("GET", f"{path}?{query}", None, {}) < 500
@@ -224,6 +224,6 @@ def test_odd_queries_are_refused(target: Target, path: str, names: list[str], da
 )
 @MANY
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=30))
-def test_odd_headers_are_taken_or_refused(target: Target, name: str, value: str) -> None:
+def test_odd_headers_are_accepted_or_rejected(target: Target, name: str, value: str) -> None:
     target.send("GET", "/api/factories/{factory}", None, {name: value})
     target.send("PATCH", "/api/factories/{factory}", b'{"name": "y"}', {**JSON, name: value})

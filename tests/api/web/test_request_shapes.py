@@ -54,7 +54,7 @@ HEAD_BYTES = 300_000
         pytest.param(b"GET /" + b"p" * HEAD_BYTES, 414, id="a path without end"),
     ],
 )  # fmt: skip
-def test_it_is_answered_in_one_way(api: ApiServer, request_bytes: bytes, status: int) -> None:
+def test_a_request_has_one_interpretation(api: ApiServer, request_bytes: bytes, status: int) -> None:
     """The response arrives even if the server stopped reading; the connection ends after it."""
     reply = reply_in(api.raw(request_bytes))
     assert reply.status == status
@@ -64,9 +64,7 @@ def test_it_is_answered_in_one_way(api: ApiServer, request_bytes: bytes, status:
 
 @pytest.mark.req("API-06")
 @pytest.mark.parametrize("status", [413, 415, 405])
-def test_a_body_that_is_refused_before_it_is_read_costs_the_client_no_answer(
-    api: ApiServer, status: int
-) -> None:
+def test_a_client_gets_the_response_to_an_unread_body(api: ApiServer, status: int) -> None:
     """If the server closed with unread input, the response could be lost."""
     body = b" " * 2_000_000
     head = {

@@ -38,7 +38,7 @@ def accepted(normal: Callable[[str, int], str], text: str) -> bool:
 
 
 @given(TEXTS)
-def test_a_normal_form_stays_as_it_is_and_its_pattern_says_what_has_one(text: str) -> None:
+def test_a_normal_form_is_stable_and_matches_its_pattern(text: str) -> None:
     for normal, pattern in ((normal_text, TEXT_PATTERN), (normal_identifier, IDENTIFIER_PATTERN)):
         if accepted(normal, text):
             assert normal(normal(text, 1000), 1000) == normal(text, 1000)
@@ -48,7 +48,7 @@ def test_a_normal_form_stays_as_it_is_and_its_pattern_says_what_has_one(text: st
         assert fits == accepted(normal, text) or (fits and max(text) > "\uffff"), ascii(text)
 
 
-def test_the_patterns_are_read_by_every_reader() -> None:
+def test_the_patterns_are_portable() -> None:
     for pattern in (TEXT_PATTERN, IDENTIFIER_PATTERN):
         assert max(pattern) < "\x7f"
 
@@ -59,18 +59,18 @@ def test_the_patterns_are_read_by_every_reader() -> None:
      "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
      "\U0001f468\u200d\U0001f469\u200d\U0001f467"],
 )  # fmt: skip
-def test_what_belongs_to_a_name_stays_in_it(text: str) -> None:
+def test_inner_characters_of_a_name_are_kept(text: str) -> None:
     assert normal_text(text, 200) == text.replace("u\u0308", "ü")
 
 
-def test_a_text_is_bounded_in_its_normal_form() -> None:
+def test_a_text_is_limited_in_its_normal_form() -> None:
     assert normal_text("e\u0301" * 100, 100) == "é" * 100
     with pytest.raises(PydanticCustomError, match="at most 100"):
         normal_text("\u0958" * 51, 100)
 
 
 @pytest.mark.req("GATEWAY-01")
-def test_one_device_has_one_gateway_id_however_it_is_written(api: ApiServer) -> None:
+def test_gateway_ids_are_unique_in_their_normal_form(api: ApiServer) -> None:
     factory = api.factory()
     first = api.gateway(factory["id"], "Halle \u00e9-1")
     for same in (
@@ -99,7 +99,7 @@ def test_one_device_has_one_gateway_id_however_it_is_written(api: ApiServer) -> 
 
 
 @pytest.mark.req("FACTORY-02", "GATEWAY-02")
-def test_names_are_found_however_they_are_written(api: ApiServer) -> None:
+def test_names_are_found_in_any_form(api: ApiServer) -> None:
     factory = api.factory(name=" Mu\u0308hle\xa0", location="\tZu\u0308rich ")
     assert (factory["name"], factory["location"]) == ("M\u00fchle", "Z\u00fcrich")
     gateway = api.gateway(factory["id"], "CTC-\u00e9", name="Pre\u0301sse\n", model=" M ")
@@ -145,7 +145,7 @@ def test_names_are_found_however_they_are_written(api: ApiServer) -> None:
         ("ws://192.0.2.7:5000", "ws://192.0.2.7:5000"),
     ],
 )  # fmt: skip
-def test_an_address_has_one_form(text: str, normal: str) -> None:
+def test_an_address_has_one_normal_form(text: str, normal: str) -> None:
     assert normal_url(text) == normal
     assert normal_url(normal) == normal
 
@@ -162,14 +162,14 @@ def test_an_address_has_one_form(text: str, normal: str) -> None:
         "ws://host/#x", "ws://ä..b",
     ],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_and_not_repeated(text: str) -> None:
+def test_an_invalid_address_is_rejected_without_being_repeated(text: str) -> None:
     with pytest.raises(PydanticCustomError) as refused:
         normal_url(text)
     assert refused.value.message().startswith("must ")
 
 
 @given(st.text(max_size=30), st.sampled_from(["ws://", "WSS://host", "ws://[", "ws://host:8", "ws://%c3"]))
-def test_any_text_is_an_address_with_one_form_or_none(text: str, start: str) -> None:
+def test_any_text_is_an_address_with_one_normal_form_or_invalid(text: str, start: str) -> None:
     try:
         normal = normal_url(start + text)
     except PydanticCustomError:
@@ -207,7 +207,7 @@ def test_an_address_is_stored_in_its_normal_form(api: ApiServer) -> None:
         ("2999-12-31T23:59:59-23:59", "3000-01-01T23:58:59+00:00"),
     ],
 )
-def test_a_time_is_read_however_a_language_writes_it(text: str, expected: str) -> None:
+def test_times_of_many_languages_are_parsed(text: str, expected: str) -> None:
     assert parse_time(text) == datetime.fromisoformat(expected)
     assert parse_time(text).tzinfo is UTC
 
@@ -226,13 +226,13 @@ def test_a_time_is_read_however_a_language_writes_it(text: str, expected: str) -
         "2026-01-02T03:04:05 Z", "2026-01-02  03:04:05Z", "2026-01-02T03:04:0512Z", None, 1767323045,
     ],
 )  # fmt: skip
-def test_what_is_no_time_is_refused(text: object) -> None:
+def test_an_invalid_time_is_rejected(text: object) -> None:
     with pytest.raises(PydanticCustomError, match="RFC 3339"):
         parse_time(text)
 
 
 @pytest.mark.parametrize("field", ["from", "to"])
-def test_times_of_other_languages_are_taken_over_http(api: ApiServer, field: str) -> None:
+def test_times_of_other_languages_are_accepted_over_http(api: ApiServer, field: str) -> None:
     gateway = api.gateway(api.factory()["id"])
     path = f"/api/gateways/{gateway['id']}/availability"
     start = f"{datetime.now(UTC):%Y-%m-%dT00:00:00}"

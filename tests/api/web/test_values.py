@@ -58,7 +58,7 @@ def test_white_space_around_a_text_is_never_part_of_it(api: ApiServer, *, is_fil
 
 
 @pytest.mark.req("FACTORY-01")
-def test_white_space_around_what_names_something_does_not_matter(api: ApiServer) -> None:
+def test_white_space_around_identifiers_is_ignored(api: ApiServer) -> None:
     made = api.factory(timezone=" Europe/Berlin ", name=" Mill ")
     assert (made["timezone"], made["name"]) == ("Europe/Berlin", "Mill")
     again = api.factory(organization_id=f" {made['organization_id']}\n")
@@ -72,14 +72,14 @@ def test_white_space_around_what_names_something_does_not_matter(api: ApiServer)
 
 
 @pytest.mark.req("GATEWAY-01")
-def test_what_is_blank_is_refused(api: ApiServer) -> None:
+def test_blank_texts_are_rejected(api: ApiServer) -> None:
     blank = gateway_body(" ", url="  ", email="\t ")
     assert api.call("POST", "/api/gateways", blank).fields == ["factory_id", "url", "email"]
 
 
 @pytest.mark.req("API-05")
 @pytest.mark.parametrize("almost", [1, 1.0, "true", [True], None, False, 0])
-def test_only_true_stands_for_true(api: ApiServer, almost: object) -> None:
+def test_only_the_word_true_means_true(api: ApiServer, almost: object) -> None:
     api.gateway(api.factory()["id"])
     reply = api.call("POST", "/api/gateways/disconnect", {"all": almost})
     assert (reply.status, messages(reply)) == (400, {"all": "must be true"})
@@ -99,7 +99,7 @@ def test_only_true_stands_for_true(api: ApiServer, almost: object) -> None:
         ("/api/events?limit=99999999999", "limit", "must be a whole number from 1 to 100"),
     ],
 )
-def test_a_number_out_of_its_bounds_is_told_them(api: ApiServer, path: str, field: str, message: str) -> None:
+def test_a_number_out_of_range_gets_the_range(api: ApiServer, path: str, field: str, message: str) -> None:
     assert messages(api.call("GET", path)) == {field: message}
 
 
@@ -107,7 +107,7 @@ def test_a_number_out_of_its_bounds_is_told_them(api: ApiServer, path: str, fiel
 @pytest.mark.parametrize(
     "far", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z", "1970-01-01T00:00:00Z"]
 )
-def test_a_time_out_of_its_bounds_is_told_them(api: ApiServer, far: str) -> None:
+def test_a_time_out_of_range_gets_the_range(api: ApiServer, far: str) -> None:
     gateway = api.gateway(api.factory()["id"])["id"]
     errors = messages(api.call("GET", f"/api/gateways/{gateway}/availability?from={far}&to={far}"))
     assert set(errors) == {"from", "to"}
@@ -115,7 +115,7 @@ def test_a_time_out_of_its_bounds_is_told_them(api: ApiServer, far: str) -> None
 
 
 @pytest.mark.req("API-06")
-def test_a_text_of_the_wrong_length_is_told_so_in_plain_words(api: ApiServer) -> None:
+def test_a_text_of_the_wrong_length_gets_a_plain_message(api: ApiServer) -> None:
     body = gateway_body(
         api.factory()["id"], "x" * 101, password="", name="", email="@", url="ws://" + "x" * 2000
     )
@@ -133,7 +133,7 @@ def test_a_text_of_the_wrong_length_is_told_so_in_plain_words(api: ApiServer) ->
 
 
 @pytest.mark.req("API-06")
-def test_what_is_not_utf_8_is_told_so(api: ApiServer) -> None:
+def test_invalid_utf_8_is_reported(api: ApiServer) -> None:
     for query in ("q=M%fchle", "q=a&%ff=1", "q=%ed%a0%80"):
         assert messages(api.call("GET", f"/api/factories?{query}")) == {
             "query": "must be percent-encoded as UTF-8"

@@ -62,7 +62,7 @@ CONTENT_LENGTH = "Content-Length must be one number in digits, without Transfer-
         (CHUNKED + b"1\r\nxmarker\r\n", "A body chunk must end with CRLF where its size says."),
     ],
 )
-def test_what_cannot_be_read_is_told_why(api: ApiServer, sent: bytes, message: str) -> None:
+def test_a_malformed_request_gets_a_reason(api: ApiServer, sent: bytes, message: str) -> None:
     received = reply_in(api.raw(sent if b"\r\nHost: x" not in sent else close_behind(sent)))
     assert (received.status, received.error["code"], received.error["message"]) == (
         400, "BAD_REQUEST", message
@@ -77,7 +77,7 @@ def close_behind(request: bytes) -> bytes:
 
 @pytest.mark.req("API-06")
 @pytest.mark.parametrize("version", [b"1.2", b"1.9"])
-def test_a_later_version_is_answered_in_ours(api: ApiServer, version: bytes) -> None:
+def test_a_later_http_version_is_answered_in_1_1(api: ApiServer, version: bytes) -> None:
     received = api.raw(b"GET /api/health HTTP/" + version + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert (
@@ -96,7 +96,7 @@ def test_a_later_version_is_answered_in_ours(api: ApiServer, version: bytes) -> 
         ("http:///api/health", "evil.example", 421),
     ],
 )
-def test_the_host_of_the_target_counts(api: ApiServer, target: str, host: str, status: int) -> None:
+def test_the_host_of_an_absolute_target_counts(api: ApiServer, target: str, host: str, status: int) -> None:
     request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     assert reply_in(api.raw(request.encode())).status == status
 
@@ -114,13 +114,13 @@ def test_the_host_of_the_target_counts(api: ApiServer, target: str, host: str, s
         (f"PUT /api/factories/{SOME_ID}?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n".encode(), 400),
     ],
 )
-def test_a_body_that_is_not_wanted_is_not_asked_for(api: ApiServer, head: bytes, status: int) -> None:
+def test_an_unwanted_body_gets_no_100_continue(api: ApiServer, head: bytes, status: int) -> None:
     reply = reply_in(api.raw(head + b"Expect: 100-continue\r\n\r\n"))
     assert (reply.status, reply.headers["Connection"]) == (status, "close")
 
 
 @pytest.mark.req("API-02")
-def test_a_connection_on_which_a_body_was_asked_for_is_kept(api: ApiServer) -> None:
+def test_a_connection_is_kept_after_100_continue(api: ApiServer) -> None:
     with socket.create_connection(("127.0.0.1", api.port), REQUEST_LIMIT_S) as client:
         for framing, body in (
             (b"Content-Length: 13\r\n", BODY),
