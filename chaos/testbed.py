@@ -16,7 +16,8 @@ from chaos.api_server import Api
 from chaos.proxy import Proxy
 from chaos.worker_process import CLOCK_DIRECTORY, WorkerProcess
 from devstack.errors import StackError
-from devstack.harness.sandbox import Sandbox, migrate
+from devstack.harness.sandbox import Sandbox
+from devstack.postgres.migrated import migrate
 from devstack.postgres.server import EmbeddedPostgres
 from devstack.run.environment import new_encryption_key
 from simulator import Credentials, Gateway, Site

@@ -7,9 +7,10 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+from devstack.postgres.migrated import migrate
 from devstack.postgres.server import EmbeddedPostgres
 from devstack.run.environment import drop_foreign
-from tests.support.database_server import SETTINGS, RunDirectory, SecretUrl, cloned_database, migrate
+from tests.support.database_server import SETTINGS, RunDirectory, SecretUrl, cloned_database
 
 # The duration of an example on a shared machine is meaningless.
 settings.register_profile("default", deadline=None)

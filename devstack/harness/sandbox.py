@@ -1,6 +1,5 @@
 """The sandbox of `make chaos` and `make bench`: one directory, and processes that end with it."""
 
-import subprocess
 import threading
 import time
 import uuid
@@ -9,18 +8,14 @@ from pathlib import Path
 from typing import Self
 
 import psycopg
-from psycopg import sql
 
-from devstack.commands import MIGRATE, local
 from devstack.errors import StackError, StopAskedError
+from devstack.postgres.migrated import TEMPLATE, copy_template, migrate
 from devstack.postgres.server import EmbeddedPostgres
 from devstack.processes.child import Child
 from devstack.processes.orphans import OWNER_ENV
 from devstack.processes.owner import TemporaryOwner
-from devstack.project import PROJECT
 
-TEMPLATE = "millgate_template"
-MIGRATE_LIMIT_S = 60.0
 POLL_INTERVAL_S = 0.02
 CHILD_STOP_LIMIT_S = 1.0
 # Several rows, or several programs, share one server.
@@ -88,11 +83,7 @@ class Sandbox:
                 migrate(server.url(TEMPLATE))
             name = f"shared_{uuid.uuid4().hex}"
             with psycopg.connect(self._server.url("postgres"), autocommit=True) as admin:
-                admin.execute(
-                    sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                        sql.Identifier(name), sql.Identifier(TEMPLATE)
-                    )
-                )
+                copy_template(admin, name)
             return self._server.url(name)
 
     def wait_until(
@@ -121,18 +112,3 @@ class Sandbox:
 def tagged(sandbox: Sandbox, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment with the owner tag of the sandbox."""
     return {**environment, OWNER_ENV: sandbox.owner_tag}
-
-
-def migrate(database_url: str) -> None:
-    """Apply the migrations, as `make migrate` does. Raises StackError."""
-    result = subprocess.run(
-        local(MIGRATE),
-        cwd=PROJECT,
-        env={"DATABASE_URL": database_url},
-        capture_output=True,
-        text=True,
-        timeout=MIGRATE_LIMIT_S,
-        check=False,
-    )
-    if result.returncode != 0:
-        raise StackError(f"dbmate could not migrate: {result.stderr.strip()[-500:]}")

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from devstack.commands import MIGRATE, local
+from devstack.postgres.migrated import migrate
 from devstack.project import PROJECT
 from service.database.views.event_stream import FIND_BETWEEN
-from tests.support.database_server import migrate
 from tests.support.migrations import migrate_down
 from tests.support.waiting import wait_until
 from tests.upgrade.releases import RELEASES, empty_database_of, migrations_of

@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
+from devstack.postgres.migrated import migrate
 from service.api.validation.texts import normal_text
-from tests.support.database_server import migrate
 from tests.support.migrations import MIGRATIONS, migrate_down
 
 FIRST = "20261125000301"

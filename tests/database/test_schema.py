@@ -12,8 +12,9 @@ import pytest
 from psycopg import sql
 
 from devstack.checks.generated import SCHEMA, dump_schema
+from devstack.postgres.migrated import migrate
 from devstack.project import PROJECT
-from tests.support.database_server import cloned_database, migrate
+from tests.support.database_server import cloned_database
 from tests.support.migrations import MIGRATIONS, dumped, migrate_down
 
 CONSTRAINTS = """

@@ -1,21 +1,18 @@
 """The PostgreSQL server of a test run: a migrated template database, and a clone of it for each test."""
 
 import os
-import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from devstack.commands import MIGRATE, local
+from devstack.postgres.migrated import TEMPLATE, copy_template, migrate
 from devstack.postgres.server import EmbeddedPostgres
 from devstack.processes.owner import TemporaryOwner
 from devstack.project import PROJECT
 
-TEMPLATE = "millgate_template"
 SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -59,20 +56,6 @@ class RunDirectory:
         self._owner.__exit__()
 
 
-def migrate(url: str, project: Path = PROJECT) -> None:
-    """Apply a project's migrations to a database, made if missing; fail with dbmate's output."""
-    result = subprocess.run(
-        local(MIGRATE),
-        cwd=project,
-        env={"DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 0, f"dbmate could not migrate:\n{result.stdout}{result.stderr}"
-
-
 def with_database(server_url: str, name: str) -> str:
     """Return the URL of another database on the same server."""
     before, _, _ = server_url.rpartition("/")
@@ -83,11 +66,8 @@ def with_database(server_url: str, name: str) -> str:
 def cloned_database(admin: psycopg.Connection, server_url: str, template: str = TEMPLATE) -> Iterator[str]:
     """Yield the URL of a fresh copy of a template, dropped at the end together with its sessions."""
     name = f"test_{uuid.uuid4().hex}"
-    identifier = sql.Identifier(name)
-    admin.execute(
-        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(template)),
-    )
+    copy_template(admin, name, template)
     try:
         yield with_database(server_url, name)
     finally:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

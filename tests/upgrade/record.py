@@ -22,11 +22,12 @@ import psycopg
 from psycopg import sql
 
 from devstack.checks.generated import SCHEMA
+from devstack.postgres.migrated import migrate
 from devstack.postgres.server import EmbeddedPostgres
 from devstack.project import PROJECT
 from simulator import Credentials, Site
 from tests.support.api_server import ApiServer
-from tests.support.database_server import SETTINGS, migrate
+from tests.support.database_server import SETTINGS
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
 from tests.support.worker_settings import EMAIL, PASSWORD

@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from devstack.postgres.migrated import migrate
 from simulator import Credentials, Site
 from tests.support.api_server import ApiServer, Reply
-from tests.support.database_server import migrate
 from tests.support.migrations import dumped
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
