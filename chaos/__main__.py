@@ -1,4 +1,4 @@
-"""`python -m chaos`: runs the rows, prints the table; exit status 0 only if no row failed."""
+"""`python -m chaos`: runs the scenarios, prints the table; exit status 0 only if no scenario failed."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 
-from chaos.catalogue import ROWS, Row
+from chaos.catalogue import SCENARIOS, Scenario
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, table
 from devstack.errors import StackError, StopAskedError
@@ -21,37 +21,45 @@ from devstack.terminal import say, show_any_character
 AT_ONCE = 4
 
 
-def run_row(row: Row, sandbox: Sandbox) -> Outcome:
-    """Measures one row. Raises StopAskedError."""
-    sandbox.say(f"{row.name}: begins")
+def run_scenario(scenario: Scenario, sandbox: Sandbox) -> Outcome:
+    """Measures one scenario. Raises StopAskedError."""
+    sandbox.say(f"{scenario.name}: begins")
     began = monotonic()
     findings = Findings()
     try:
-        row.measure(sandbox, findings)
+        scenario.measure(sandbox, findings)
         verdict = Verdict.FAILED if findings.has_failed else Verdict.KEPT
     except SkippedError as skipped:
         findings.note(f"skipped: {skipped}")
         verdict = Verdict.FAILED if findings.has_failed else Verdict.SKIPPED
     except StopAskedError:
         raise
-    except Exception as error:  # noqa: BLE001 - a row that can not be measured has failed, the others go on
+    except Exception as error:  # noqa: BLE001 - a scenario that cannot be measured has failed, the others go on
         findings.holds(f"could not be measured: {type(error).__name__}: {error}", False)
         verdict = Verdict.FAILED
     took_s = monotonic() - began
-    sandbox.say(f"{row.name}: {verdict} ({took_s:.0f} s): {findings.text}")
+    sandbox.say(f"{scenario.name}: {verdict} ({took_s:.0f} s): {findings.text}")
     return Outcome(
-        row.name, row.about, row.promise, findings.text, verdict, took_s, tuple(findings.histogram)
+        scenario.name,
+        scenario.about,
+        scenario.promise,
+        findings.text,
+        verdict,
+        took_s,
+        tuple(findings.histogram),
     )
 
 
-def run_rows(rows: Sequence[Row], sandbox: Sandbox, stopping: StopRequest) -> list[Outcome]:
-    """Measures rows, several at once where they allow it; in the table's order. Raises StopAskedError."""
-    together = sorted((row for row in rows if not row.alone), key=lambda row: -row.expected_s)
-    one_by_one = [row for row in rows if row.alone]
+def run_scenarios(scenarios: Sequence[Scenario], sandbox: Sandbox, stopping: StopRequest) -> list[Outcome]:
+    """Measures scenarios, several at once where they allow it; in the table's order. Raises StopAskedError."""
+    together = sorted(
+        (scenario for scenario in scenarios if not scenario.alone), key=lambda scenario: -scenario.expected_s
+    )
+    one_by_one = [scenario for scenario in scenarios if scenario.alone]
     outcomes: dict[str, Outcome] = {}
     for batch, at_once in ((together, AT_ONCE), (one_by_one, 1)):
-        with ThreadPoolExecutor(at_once, thread_name_prefix="row") as pool:
-            running = [pool.submit(run_row, row, sandbox) for row in batch]
+        with ThreadPoolExecutor(at_once, thread_name_prefix="scenario") as pool:
+            running = [pool.submit(run_scenario, scenario, sandbox) for scenario in batch]
             try:
                 await_all(running, stopping)
             except StopAskedError:
@@ -60,7 +68,7 @@ def run_rows(rows: Sequence[Row], sandbox: Sandbox, stopping: StopRequest) -> li
                     each.cancel()
                 raise
             outcomes.update((each.result().name, each.result()) for each in running)
-    return [outcomes[row.name] for row in rows]
+    return [outcomes[scenario.name] for scenario in scenarios]
 
 
 def await_all(running: Sequence[Future[Outcome]], stopping: StopRequest) -> None:
@@ -70,17 +78,17 @@ def await_all(running: Sequence[Future[Outcome]], stopping: StopRequest) -> None
             raise StopAskedError
 
 
-def run(only: str, rows: Sequence[Row] = ROWS) -> int:
-    """Runs the rows named; prints the table; the exit status."""
+def run(only: str, scenarios: Sequence[Scenario] = SCENARIOS) -> int:
+    """Runs the scenarios named; prints the table; the exit status."""
     if only in {"list", "help"}:
-        print(listing(rows))
+        print(listing(scenarios))
         return 0
     try:
-        chosen = choose(only, rows)
+        chosen = choose(only, scenarios)
         with StopRequest() as stopping:
             directory = PROJECT / ".data" / f"chaos-{os.getpid()}"
             with Sandbox(directory, ProgressLog()) as sandbox:
-                outcomes = run_rows(chosen, sandbox, stopping)
+                outcomes = run_scenarios(chosen, sandbox, stopping)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
@@ -92,7 +100,7 @@ def run(only: str, rows: Sequence[Row] = ROWS) -> int:
 
 
 def show(outcomes: Sequence[Outcome]) -> None:
-    """The table, and the bars of rows that have some."""
+    """The table, and the bars of scenarios that have some."""
     for outcome in outcomes:
         if outcome.histogram:
             say("\n" + histogram(f"{outcome.fault}: logins in each second", outcome.histogram))
@@ -106,10 +114,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="chaos",
         description="Runs every fault of the table of promises on this machine, and measures.",
-        epilog="Rows:\n" + listing(ROWS),
+        epilog="Scenarios:\n" + listing(SCENARIOS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", default="", metavar="NAMES", help="rows, separated by commas; list: which")
+    parser.add_argument(
+        "--only", default="", metavar="NAMES", help="scenarios, separated by commas; list: which"
+    )
     return run(parser.parse_args().only)
 
 

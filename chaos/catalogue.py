@@ -1,4 +1,4 @@
-"""The promises, row by row, in the order of the table."""
+"""The scenarios, in the order of the table of promises."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from devstack.harness.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
-class Row:
+class Scenario:
     """A fault, what is promised, and the function that measures it."""
 
     name: str
@@ -55,36 +55,36 @@ RETURN = (
 
 BESIDE = "a healthy gateway that is added beside them connects within 2 s"
 
-ROWS = (
-    Row(
+SCENARIOS = (
+    Scenario(
         "gateway-cut",
         "gateway cut (RST, FIN, close frame)",
         "status says so within 1 s; reconnected within 1 s + back-off after it is back",
         gateway_cut,
         20,
     ),
-    Row(
+    Scenario(
         "half-open",
         "half-open: no FIN, pongs stop",
         "noticed within 25 s, and within the configured limit when that is shorter",
         half_open,
         40,
     ),
-    Row(
+    Scenario(
         "dribble",
         "stall in mid-frame; handshake or login a byte at a time",
         "attempt ended by its deadline (30 s in all)",
         dribble,
         45,
     ),
-    Row(
+    Scenario(
         "worker-kill",
         "worker kill -9",
         "unknown within 2 s, taken over within 12 s, never two sessions at once",
         worker_kill,
         30,
     ),
-    Row(
+    Scenario(
         "worker-freeze",
         "worker frozen (SIGSTOP), later continued",
         "unknown within 10 s, taken over within 12 s, never two sessions; on waking it writes nothing and "
@@ -92,14 +92,14 @@ ROWS = (
         worker_freeze,
         35,
     ),
-    Row(
+    Scenario(
         "worker-cut-off",
         "worker cut off from PostgreSQL only",
         "it lets its sessions go before its lease ends in the database's eyes; taken over within 12 s",
         worker_cut_off,
         40,
     ),
-    Row(
+    Scenario(
         "worker-term",
         "worker SIGTERM",
         "unsubscribed, closed with 1000, with another worker within 2 s; exit within 10 s even if gateways "
@@ -107,7 +107,7 @@ ROWS = (
         worker_term,
         35,
     ),
-    Row(
+    Scenario(
         "worker-term-5000",
         "worker SIGTERM with 5,000 gateways",
         "handed over as another takes them up: each without a session for 3 s in the median, "
@@ -116,7 +116,7 @@ ROWS = (
         75,
         alone=True,
     ),
-    Row(
+    Scenario(
         "worker-kill-5000",
         "worker kill -9 with 5,000 gateways",
         "all connected with another worker within the lease + 10 s, unknown until then, never two sessions",
@@ -124,25 +124,27 @@ ROWS = (
         75,
         alone=True,
     ),
-    Row(
+    Scenario(
         "worker-added",
         "worker added",
         "spread evenly (±1 or 5 %) within 30 s, each by close, then connect; no churn afterwards",
         worker_added,
         65,
     ),
-    Row("database-stop", "PostgreSQL stopped 60 s", OUTAGE, database_stop, 85),
-    Row("database-kill", "PostgreSQL killed (kill -9)", OUTAGE, database_kill, 25),
-    Row("database-restart", "PostgreSQL restarted", OUTAGE, database_restart, 25),
-    Row("database-failover", "PostgreSQL failed over (all sessions ended)", OUTAGE, database_failover, 20),
-    Row(
+    Scenario("database-stop", "PostgreSQL stopped 60 s", OUTAGE, database_stop, 85),
+    Scenario("database-kill", "PostgreSQL killed (kill -9)", OUTAGE, database_kill, 25),
+    Scenario("database-restart", "PostgreSQL restarted", OUTAGE, database_restart, 25),
+    Scenario(
+        "database-failover", "PostgreSQL failed over (all sessions ended)", OUTAGE, database_failover, 20
+    ),
+    Scenario(
         "api-kill",
         "API process killed",
         "only its requests in flight are lost; a 2xx write is there",
         api_kill,
         20,
     ),
-    Row(
+    Scenario(
         "slow-clients",
         "clients that are idle, silent, stall in mid-request, take no answer, or send without a pause",
         "health is answered within 100 ms beside them",
@@ -150,36 +152,36 @@ ROWS = (
         30,
         alone=True,
     ),
-    Row(
+    Scenario(
         "disk-full",
         "disk full",
         REFUSAL,
         disk_full,
         35,
     ),
-    Row("read-only", "read-only database", REFUSAL, read_only, 30),
-    Row(
+    Scenario("read-only", "read-only database", REFUSAL, read_only, 30),
+    Scenario(
         "clock",
         "clock of a worker machine wrong by an hour",
         "no effect on any time that we show, nor on leases",
         clock,
         40,
     ),
-    Row(
+    Scenario(
         "lease-model",
         "any of these, in any order, on a clock that is a number",
         "never two workers that both believe they hold a gateway",
         lease_model,
         100,
     ),
-    Row(
+    Scenario(
         "few-files",
         "a worker with ulimit -n 200 and 400 gateways, then a second one with room",
         "each takes what it can carry, in quiet; the rest says no_capacity until the other has it",
         few_files,
         45,
     ),
-    Row(
+    Scenario(
         "login-rejected",
         "500 gateways rejecting the login",
         "at most 3 logins each, the next one minute later; the others unaffected",
@@ -187,7 +189,7 @@ ROWS = (
         60,
         alone=True,
     ),
-    Row(
+    Scenario(
         "restart-1000",
         "a site of 1,000 gateways away for 20 s",
         RETURN,
@@ -195,7 +197,7 @@ ROWS = (
         60,
         alone=True,
     ),
-    Row(
+    Scenario(
         "long-away",
         "a site of 1,000 gateways away for hours",
         RETURN,
@@ -203,7 +205,7 @@ ROWS = (
         60,
         alone=True,
     ),
-    Row(
+    Scenario(
         "site-hangs",
         "a site of 1,000 gateways that takes connections and answers nothing",
         RETURN,
@@ -211,7 +213,7 @@ ROWS = (
         110,
         alone=True,
     ),
-    Row(
+    Scenario(
         "flood",
         "a flood: 5,000 messages/s from one gateway",
         "slowed by back-pressure or dropped with a reason; the others' status delay does not double",
@@ -219,7 +221,7 @@ ROWS = (
         40,
         alone=True,
     ),
-    Row(
+    Scenario(
         "hanging-upgrades",
         "1,000 gateways that accept TCP and never answer the upgrade",
         BESIDE,
@@ -227,7 +229,7 @@ ROWS = (
         100,
         alone=True,
     ),
-    Row(
+    Scenario(
         "hanging-logins",
         "500 gateways that upgrade and never answer the login",
         BESIDE,
@@ -235,7 +237,7 @@ ROWS = (
         75,
         alone=True,
     ),
-    Row(
+    Scenario(
         "silent-names",
         "300 names whose name server never answers",
         BESIDE + ", by address, as localhost and by name; the reasons are true",
@@ -243,7 +245,7 @@ ROWS = (
         60,
         alone=True,
     ),
-    Row(
+    Scenario(
         "huge-messages",
         "60 gateways that pour messages of 4 MiB",
         BESIDE + "; the worker takes 300 MiB and half a core at most",
@@ -251,7 +253,7 @@ ROWS = (
         60,
         alone=True,
     ),
-    Row(
+    Scenario(
         "empty-pieces",
         "2 gateways whose messages have 1,000 empty pieces",
         "slowed like any flood: a tenth of a core at most",
@@ -259,7 +261,7 @@ ROWS = (
         45,
         alone=True,
     ),
-    Row(
+    Scenario(
         "memory",
         "a day of transitions and messages, accelerated",
         "RSS flat (±5 %)",

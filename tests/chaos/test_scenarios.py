@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.__main__ import run_row
-from chaos.catalogue import Row
+from chaos.__main__ import run_scenario
+from chaos.catalogue import Scenario
 from chaos.findings import Findings, Verdict
 from chaos.scenarios import fleets, gateways
 from chaos.scenarios.fleets import worker_kill_5000, worker_term_5000
@@ -26,9 +26,9 @@ LIMIT_S = 60
 def test_a_row_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateways, "DOWN_S", 0.2)
     lines: list[str] = []
-    row = Row("gateway-cut", "a cut", "a promise", gateway_cut, 1)
+    row = Scenario("gateway-cut", "a cut", "a promise", gateway_cut, 1)
     with Sandbox(tmp_path / "chaos-test", lines.append) as sandbox:
-        outcome = run_row(row, sandbox)
+        outcome = run_scenario(row, sandbox)
         # Killed processes end asynchronously.
         wait_until(lambda: not list(owned_processes(sandbox.owner_tag)), what="the end of all processes")
         assert sandbox.path.exists()
@@ -53,7 +53,7 @@ def test_a_broken_promise_is_detected(tmp_path: Path) -> None:
             findings.holds("no worker", testbed.status("AP-0001")["reason"]["code"] == "no_worker")
 
     with Sandbox(tmp_path / "chaos-test", lambda _text: None) as sandbox:
-        outcome = run_row(Row("false", "none", "connected", measure, 1), sandbox)
+        outcome = run_scenario(Scenario("false", "none", "connected", measure, 1), sandbox)
     assert outcome.verdict is Verdict.FAILED
     assert outcome.measured == "✗ connected not at all (≤ 0.1 s); no worker"
 
@@ -94,7 +94,7 @@ def test_a_worker_with_many_gateways_hands_them_over(
     """Run the rows for 5,000 gateways with a few hundred; `make chaos` checks the times."""
     monkeypatch.setattr(fleets, "GATEWAYS", 300)
     with Sandbox(tmp_path / "chaos-test", lambda _text: None) as sandbox:
-        outcome = run_row(Row("many", "a worker's end", "taken over", measure, 1), sandbox)
+        outcome = run_scenario(Scenario("many", "a worker's end", "taken over", measure, 1), sandbox)
     assert "not at all" not in outcome.measured, outcome.measured
     assert "could not" not in outcome.measured, outcome.measured
     assert "at most 1 session a gateway" in outcome.measured

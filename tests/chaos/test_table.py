@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from chaos.__main__ import run
-from chaos.catalogue import ROWS, Row
+from chaos.catalogue import SCENARIOS, Scenario
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
 from chaos.table import histogram, per_second, table
 from devstack.errors import StackError
@@ -33,8 +33,8 @@ def crash(_household: Sandbox, _findings: Findings) -> None:
     raise StackError("it did not start")
 
 
-def rows(**measures: object) -> list[Row]:
-    return [Row(name, f"fault {name}", "a promise", measure, 1) for name, measure in measures.items()]  # type: ignore[arg-type]
+def rows(**measures: object) -> list[Scenario]:
+    return [Scenario(name, f"fault {name}", "a promise", measure, 1) for name, measure in measures.items()]  # type: ignore[arg-type]
 
 
 def test_kept_and_skipped_rows_are_a_success(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,15 +63,18 @@ def test_only_selected_rows_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bad" not in capsys.readouterr().out
     assert run("worse", rows(good=keep)) == 1
     assert "there are: good" in capsys.readouterr().err
-    assert [row.name for row in choose("worker-kill, gateway-cut", ROWS)] == ["gateway-cut", "worker-kill"]
+    assert [scenario.name for scenario in choose("worker-kill, gateway-cut", SCENARIOS)] == [
+        "gateway-cut",
+        "worker-kill",
+    ]
 
 
 @pytest.mark.parametrize("word", ["list", "help"])
 def test_the_names_are_listed(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(word) == 0
     shown = capsys.readouterr().out
-    assert all(row.name in shown for row in ROWS)
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert all(scenario.name in shown for scenario in SCENARIOS)
+    assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)
 
 
 def test_the_makefile_passes_names_on() -> None:
