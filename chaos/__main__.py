@@ -3,12 +3,14 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from time import monotonic
 
 from chaos.catalogue import SCENARIOS, Scenario
 from chaos.findings import Findings, Outcome, SkippedError, Verdict, exit_status
+from chaos.log_story import missing_lines, unhelpful_lines
 from chaos.table import histogram, table
 from devstack.errors import StackError, StopAskedError
 from devstack.harness.sandbox import Sandbox
@@ -28,6 +30,7 @@ def run_scenario(scenario: Scenario, sandbox: Sandbox) -> Outcome:
     findings = Findings()
     try:
         scenario.measure(sandbox, findings)
+        judge_logs(scenario, read_logs(sandbox.path), findings)
         verdict = Verdict.FAILED if findings.has_failed else Verdict.KEPT
     except SkippedError as skipped:
         findings.note(f"skipped: {skipped}")
@@ -50,8 +53,28 @@ def run_scenario(scenario: Scenario, sandbox: Sandbox) -> Outcome:
     )
 
 
+def judge_logs(scenario: Scenario, logs: Mapping[str, str], findings: Findings) -> None:
+    """Whether the logs tell the scenario's story; `logs`: by test bed and process."""
+    own = {name.removeprefix(f"{scenario.name}/"): text for name, text in logs.items()}
+    beds = {scenario.name, *(each.log.partition("/")[0] for each in scenario.story if "/" in each.log)}
+    of_scenario = {
+        name.removeprefix(f"{scenario.name}/"): logs[name] for name in logs if name.split("/")[0] in beds
+    }
+    for missing in missing_lines(scenario.story, own) + unhelpful_lines(of_scenario):
+        findings.holds(f"log: {missing}", False)
+    if scenario.story:
+        lines = sum(len(each.lines) for each in scenario.story)
+        findings.note(f"{lines} lines expected in {len(of_scenario)} logs")
+
+
+def read_logs(directory: Path) -> dict[str, str]:
+    """The logs of all test beds, by test bed and process."""
+    files = directory.glob("*/*.log")
+    return {f"{file.parent.name}/{file.stem}": file.read_text(errors="replace") for file in files}
+
+
 def run_scenarios(scenarios: Sequence[Scenario], sandbox: Sandbox, stopping: StopRequest) -> list[Outcome]:
-    """Measures scenarios, several at once where they allow it; in the table's order. Raises StopAskedError."""
+    """Measures several at once where they allow it; in the table's order. Raises StopAskedError."""
     together = sorted(
         (scenario for scenario in scenarios if not scenario.alone), key=lambda scenario: -scenario.expected_s
     )

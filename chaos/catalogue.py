@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chaos import stories
 from chaos.findings import Findings
+from chaos.log_story import Story
 from chaos.scenarios.api import api_kill
 from chaos.scenarios.capacity import few_files
 from chaos.scenarios.clients import slow_clients
@@ -37,6 +39,8 @@ class Scenario:
     measure: Callable[[Sandbox, Findings], None]
     expected_s: float
     """How long it takes about: the longest begin first."""
+    story: Story = ()
+    """What its logs must tell."""
     alone: bool = False
     """Whether it needs the machine for itself."""
 
@@ -62,6 +66,7 @@ SCENARIOS = (
         "status says so within 1 s; reconnected within 1 s + back-off after it is back",
         gateway_cut,
         20,
+        story=stories.GATEWAY_CUT,
     ),
     Scenario(
         "half-open",
@@ -69,6 +74,7 @@ SCENARIOS = (
         "noticed within 25 s, and within the configured limit when that is shorter",
         half_open,
         40,
+        story=stories.HALF_OPEN,
     ),
     Scenario(
         "dribble",
@@ -76,6 +82,7 @@ SCENARIOS = (
         "attempt ended by its deadline (30 s in all)",
         dribble,
         45,
+        story=stories.DRIBBLE,
     ),
     Scenario(
         "worker-kill",
@@ -83,6 +90,7 @@ SCENARIOS = (
         "unknown within 2 s, taken over within 12 s, never two sessions at once",
         worker_kill,
         30,
+        story=stories.WORKER_KILL,
     ),
     Scenario(
         "worker-freeze",
@@ -91,6 +99,7 @@ SCENARIOS = (
         "closes its old sockets",
         worker_freeze,
         35,
+        story=stories.WORKER_FREEZE,
     ),
     Scenario(
         "worker-cut-off",
@@ -98,6 +107,7 @@ SCENARIOS = (
         "it lets its sessions go before its lease ends in the database's eyes; taken over within 12 s",
         worker_cut_off,
         40,
+        story=stories.WORKER_CUT_OFF,
     ),
     Scenario(
         "worker-term",
@@ -106,6 +116,7 @@ SCENARIOS = (
         "are dead",
         worker_term,
         35,
+        story=stories.WORKER_TERM,
     ),
     Scenario(
         "worker-term-5000",
@@ -114,6 +125,7 @@ SCENARIOS = (
         "8 s in 99 of 100",
         worker_term_5000,
         75,
+        story=stories.WORKER_TERM_5000,
         alone=True,
     ),
     Scenario(
@@ -122,6 +134,7 @@ SCENARIOS = (
         "all connected with another worker within the lease + 10 s, unknown until then, never two sessions",
         worker_kill_5000,
         75,
+        story=stories.WORKER_KILL_5000,
         alone=True,
     ),
     Scenario(
@@ -130,12 +143,39 @@ SCENARIOS = (
         "spread evenly (±1 or 5 %) within 30 s, each by close, then connect; no churn afterwards",
         worker_added,
         65,
+        story=stories.WORKER_ADDED,
     ),
-    Scenario("database-stop", "PostgreSQL stopped 60 s", OUTAGE, database_stop, 85),
-    Scenario("database-kill", "PostgreSQL killed (kill -9)", OUTAGE, database_kill, 25),
-    Scenario("database-restart", "PostgreSQL restarted", OUTAGE, database_restart, 25),
     Scenario(
-        "database-failover", "PostgreSQL failed over (all sessions ended)", OUTAGE, database_failover, 20
+        "database-stop",
+        "PostgreSQL stopped 60 s",
+        OUTAGE,
+        database_stop,
+        85,
+        story=stories.DATABASE_STOP,
+    ),
+    Scenario(
+        "database-kill",
+        "PostgreSQL killed (kill -9)",
+        OUTAGE,
+        database_kill,
+        25,
+        story=stories.DATABASE_OUTAGE,
+    ),
+    Scenario(
+        "database-restart",
+        "PostgreSQL restarted",
+        OUTAGE,
+        database_restart,
+        25,
+        story=stories.DATABASE_OUTAGE,
+    ),
+    Scenario(
+        "database-failover",
+        "PostgreSQL failed over (all sessions ended)",
+        OUTAGE,
+        database_failover,
+        20,
+        story=stories.DATABASE_OUTAGE,
     ),
     Scenario(
         "api-kill",
@@ -143,6 +183,7 @@ SCENARIOS = (
         "only its requests in flight are lost; a 2xx write is there",
         api_kill,
         20,
+        story=stories.API_KILL,
     ),
     Scenario(
         "slow-clients",
@@ -150,6 +191,7 @@ SCENARIOS = (
         "health is answered within 100 ms beside them",
         slow_clients,
         30,
+        story=stories.SLOW_CLIENTS,
         alone=True,
     ),
     Scenario(
@@ -158,14 +200,23 @@ SCENARIOS = (
         REFUSAL,
         disk_full,
         35,
+        story=stories.DISK_FULL,
     ),
-    Scenario("read-only", "read-only database", REFUSAL, read_only, 30),
+    Scenario(
+        "read-only",
+        "read-only database",
+        REFUSAL,
+        read_only,
+        30,
+        story=stories.READ_ONLY,
+    ),
     Scenario(
         "clock",
         "clock of a worker machine wrong by an hour",
         "no effect on any time that we show, nor on leases",
         clock,
         40,
+        story=stories.CLOCK,
     ),
     Scenario(
         "lease-model",
@@ -173,6 +224,7 @@ SCENARIOS = (
         "never two workers that both believe they hold a gateway",
         lease_model,
         100,
+        story=stories.NO_LOG,
     ),
     Scenario(
         "few-files",
@@ -180,6 +232,7 @@ SCENARIOS = (
         "each takes what it can carry, in quiet; the rest says no_capacity until the other has it",
         few_files,
         45,
+        story=stories.FEW_FILES,
     ),
     Scenario(
         "login-rejected",
@@ -187,6 +240,7 @@ SCENARIOS = (
         "at most 3 logins each, the next one minute later; the others unaffected",
         login_rejected,
         60,
+        story=stories.LOGIN_REJECTED,
         alone=True,
     ),
     Scenario(
@@ -195,6 +249,7 @@ SCENARIOS = (
         RETURN,
         restart_1000,
         60,
+        story=stories.RETURN,
         alone=True,
     ),
     Scenario(
@@ -203,6 +258,7 @@ SCENARIOS = (
         RETURN,
         long_away,
         60,
+        story=stories.RETURN,
         alone=True,
     ),
     Scenario(
@@ -211,6 +267,7 @@ SCENARIOS = (
         RETURN,
         site_hangs,
         110,
+        story=stories.RETURN,
         alone=True,
     ),
     Scenario(
@@ -219,6 +276,7 @@ SCENARIOS = (
         "slowed by back-pressure or dropped with a reason; the others' status delay does not double",
         flood,
         40,
+        story=stories.FLOOD,
         alone=True,
     ),
     Scenario(
@@ -227,6 +285,7 @@ SCENARIOS = (
         BESIDE,
         hanging_upgrades,
         100,
+        story=stories.HANGING,
         alone=True,
     ),
     Scenario(
@@ -235,6 +294,7 @@ SCENARIOS = (
         BESIDE,
         hanging_logins,
         75,
+        story=stories.HANGING,
         alone=True,
     ),
     Scenario(
@@ -243,6 +303,7 @@ SCENARIOS = (
         BESIDE + ", by address, as localhost and by name; the reasons are true",
         silent_names,
         60,
+        story=stories.SILENT_NAMES,
         alone=True,
     ),
     Scenario(
@@ -251,6 +312,7 @@ SCENARIOS = (
         BESIDE + "; the worker takes 300 MiB and half a core at most",
         huge_messages,
         60,
+        story=stories.POURING,
         alone=True,
     ),
     Scenario(
@@ -259,6 +321,7 @@ SCENARIOS = (
         "slowed like any flood: a tenth of a core at most",
         empty_pieces,
         45,
+        story=stories.POURING,
         alone=True,
     ),
     Scenario(
@@ -267,6 +330,7 @@ SCENARIOS = (
         "RSS flat (±5 %)",
         memory,
         95,
+        story=stories.MEMORY,
         alone=True,
     ),
 )

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 LINES = 50
 """Of one kind, in one window; further ones are counted."""
 WINDOW_S = 10.0
+LINES_OF_A_SOURCE = 5
+"""Of a factory or an address: these it has even when others have used up the lines of the kind."""
+MAX_SOURCES = 100
 MAX_KINDS = 200
 """Kinds that are counted apart at the same time; any further ones share one window."""
 MAX_VALUES = 100
@@ -14,6 +17,7 @@ MAX_VALUES = 100
 FIELDS = ("reason", "factory", "worker", "address")
 """What the lines that are left out are counted by."""
 
+_SOURCES = ("factory", "address")
 _ANY_KIND = "any other line"
 
 
@@ -41,6 +45,14 @@ class _Window:
     ends_at: float
     left_out: LeftOut
     lines: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
+
+    def has_room(self, source: str) -> bool:
+        """Whether a line of this source may be written: one that is loud does not hide the others."""
+        if self.lines < LINES:
+            return True
+        is_known = source in self.sources or len(self.sources) < MAX_SOURCES
+        return bool(source) and is_known and self.sources[source] < LINES_OF_A_SOURCE
 
 
 class LogLimiter:
@@ -57,8 +69,10 @@ class LogLimiter:
         if kind not in self._windows:
             self._windows[kind] = _Window(now + WINDOW_S, LeftOut(kind))
         window = self._windows[kind]
-        if window.lines < LINES:
+        source = next((str(fields[name]) for name in _SOURCES if name in fields), "")
+        if window.has_room(source):
             window.lines += 1
+            window.sources[source] += 1
             return True
         window.left_out.add(fields)
         return False

@@ -44,5 +44,7 @@ def few_files(sandbox: Sandbox, findings: Findings) -> None:
         )
         most = site.summary()["max_open_sessions"]
         findings.holds(f"at most {most} session a gateway", most == 1)
+        # It looks for room every two seconds.
+        testbed.wait(lambda: "workers have room" in first.log, CALM_S)
         errors = sum('"level": "error"' in line for line in first.log.splitlines())
         findings.holds(f"{errors} errors in its log", errors <= 1)

@@ -17,6 +17,9 @@ FIRST_QUARANTINE_S = 60
 # The default of LOGIN_QUARANTINE_S, which only later ones reach.
 LONGEST_QUARANTINE_S = 900
 CALM_S = 10.0
+# The log counts what it left out when its window of ten seconds has ended.
+COUNTED_BACK = "gateway … (…) is back"
+COUNT_LIMIT_S = 15.0
 GIVE_UP_S = 120.0
 
 RESTARTING = 1000
@@ -113,7 +116,7 @@ def _return_of_a_site(
     testbed.say(f"registering {RESTARTING + GOOD} gateways")
     testbed.register(urls_of(healthy))
     testbed.register(urls_of(site))
-    testbed.start_worker()
+    worker = testbed.start_worker()
     if testbed.wait(lambda: all_shown(testbed, site, healthy), GIVE_UP_S) is None:
         findings.holds("all connected at first", False)
         return None
@@ -131,6 +134,7 @@ def _return_of_a_site(
     findings.within("all back and shown after", since(back_at, connected), BACK_LIMIT_S)
     well = sum((one.logins, one.open_sessions) == (1, 1) for one in healthy.gateways)
     findings.holds(f"{well} of {GOOD} others undisturbed", well == GOOD)
+    testbed.wait(lambda: COUNTED_BACK in worker.log, COUNT_LIMIT_S)
     return site
 
 

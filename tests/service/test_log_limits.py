@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from service import log_limiter
-from service.log_limiter import FIELDS, LINES, MAX_KINDS, MAX_VALUES, WINDOW_S, LogLimiter
+from service.log_limiter import (
+    FIELDS,
+    LINES,
+    LINES_OF_A_SOURCE,
+    MAX_KINDS,
+    MAX_SOURCES,
+    MAX_VALUES,
+    WINDOW_S,
+    LogLimiter,
+)
 from service.logs import BoundedHandler, JsonFormatter, configure_logging, write_counts
 from service.ongoing_failure import QUIET_S, FailureNotice, OngoingFailure
 
@@ -42,13 +51,15 @@ def test_a_storm_is_so_many_lines_and_a_count(log: Log, level: int) -> None:
         log.logger.log(level, "gateway %s is down", number, extra={"factory": factory, "reason": "x"})
     log.logger.warning("something else")
     log.handler.close()
-    assert len(log.lines) == LINES + 2
-    assert log.lines[LINES]["message"] == "something else"
+    written = LINES + LINES_OF_A_SOURCE
+    assert len(log.lines) == written + 2
+    assert log.lines[written]["message"] == "something else"
     last = log.lines[-1]
-    assert last["message"] == f"{1000 - LINES} more such lines within 10 s: gateway … is down"
+    assert last["message"] == f"{1000 - written} more such lines within 10 s: gateway … is down"
     assert last["level"] == logging.getLevelName(level).lower()
     assert last["logger"] == "millgate.test"
-    assert (last["more"], last["factory"]) == (1000 - LINES, {"A": 900 - LINES, "B": 100})
+    assert last["more"] == 1000 - written
+    assert last["factory"] == {"A": 900 - LINES, "B": 100 - LINES_OF_A_SOURCE}
 
 
 def test_the_count_of_a_window_comes_when_it_ends_without_another_line(
@@ -84,7 +95,7 @@ def test_the_next_window_has_lines_again() -> None:
 def test_kinds_and_values_that_a_peer_makes_up_take_no_memory() -> None:
     limiter = LogLimiter()
     admitted = sum(limiter.admit(f"kind {n}", {"address": str(n)}, 0.0) for n in range(100_000))
-    assert admitted == MAX_KINDS + LINES
+    assert admitted == MAX_KINDS + MAX_SOURCES
     [left_out] = limiter.take_ended(WINDOW_S)
     assert left_out.count == 100_000 - admitted
     assert len(left_out.values["address"]) == MAX_VALUES + 1
@@ -145,3 +156,18 @@ def test_what_comes_and_goes_is_logged_once_a_while_with_how_often() -> None:
     assert notice.failed(1000.0) is None
     assert notice.over(1001.0) == 846.0
     assert notice.over(1002.0) is None
+
+
+def test_a_loud_factory_or_address_does_not_hide_the_others(log: Log) -> None:
+    for _ in range(1000):
+        log.logger.warning("gateway is down", extra={"factory": "loud"})
+    for _ in range(10):
+        log.logger.warning("gateway is down", extra={"factory": "quiet"})
+    factories = [line["factory"] for line in log.lines]
+    assert (factories.count("loud"), factories.count("quiet")) == (LINES, LINES_OF_A_SOURCE)
+
+
+def test_sources_that_a_peer_makes_up_take_no_lines() -> None:
+    limiter = LogLimiter()
+    admitted = sum(limiter.admit("failed", {"address": str(n)}, 0.0) for n in range(10_000))
+    assert admitted == MAX_SOURCES

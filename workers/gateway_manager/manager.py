@@ -74,6 +74,13 @@ class GatewayConnectionManager:
             ends="gateways are handed over again, after %.1f s",
         )
 
+        self._room = OngoingFailure(
+            log,
+            begins="all workers are full: %d gateways wait until one has room; start another worker, or raise"
+            " the limits of those that run, see docs/runbook.md#worker-full",
+            ends="the workers have room for all gateways again, after %.1f s",
+        )
+
     def wake(self) -> None:
         """Something changed: reconcile now."""
         self._woken.set()
@@ -183,6 +190,7 @@ class GatewayConnectionManager:
         leaving = self._count_leaving()
         loads = WorkerRepository(self._database).find_loads(worker, self._capacity.current())
         quota = quota_for(worker.id, self._desired.count, [one for one in loads if not one.is_draining])
+        self._note_room(self._desired.count - sum(one.capacity for one in loads))
         if self._desired.count > sum(one.held for one in loads) or self._desired.needs_full_read:
             self._may_be_free = True
         if self._may_be_free and self._claim_limiter.is_due():
@@ -190,6 +198,12 @@ class GatewayConnectionManager:
             self._claim(worker, quota.may_claim)
         self._reconcile_connections(worker)
         self._hand_over(quota, leaving)
+
+    def _note_room(self, waiting: int) -> None:
+        if waiting > 0:
+            self._room.failed(waiting)
+        else:
+            self._room.over()
 
     def _reap(self) -> None:
         with self._database.transaction() as transaction:
