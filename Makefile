@@ -4,6 +4,7 @@
 PYTHON = python3
 NAME =
 FILE =
+FROM =
 # Settings for other Pythons must not affect this one.
 RUN := .venv/bin/python -E
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE
@@ -13,7 +14,7 @@ SUITE ?=
 QUICK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test coverage chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys backup check-backup restore take-over secrets types schema requirements screenshots lock clean install install-dev install-bench
+.PHONY: help run demo test coverage chaos bench check try-on migrate api worker token tokens token-revoke rotate-keys backup check-backup restore take-over rehearse secrets types schema requirements screenshots lock clean install install-dev install-bench
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -52,6 +53,9 @@ api: install  ## the API alone (DATABASE_URL, ENCRYPTION_KEY and so on from the 
 
 worker: install  ## the worker alone (same)
 	@exec $(RUN) -m devstack worker
+
+rehearse: install  ## a restore and an upgrade from the last release, under load (FROM=commit for another version)
+	@exec $(RUN) -m devstack.rehearsal --from '$(FROM)'
 
 token: install  ## make an API token: NAME=… SCOPE=read|write; it is shown once
 	@exec $(RUN) -m devstack tokens create "$(NAME)" "$(SCOPE)"

@@ -1,5 +1,8 @@
 -- migrate:up
 
+-- upgrade: contract
+-- What it drops is called by triggers of the schema alone.
+
 SET LOCAL lock_timeout = '2s';
 
 -- The number of gateways is kept once a statement, not once a row. A row of gateway_counts that one transaction

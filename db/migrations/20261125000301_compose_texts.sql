@@ -1,5 +1,8 @@
 -- migrate:up
 
+-- upgrade: contract
+-- What it drops it made itself, for as long as it runs.
+
 -- The API stores texts in one normal form from now on (service/api/validation/texts.py): composed (NFC), without white space or
 -- stray characters around them, and a gateway_id without invisible ones. Rows from before are brought into it. A live
 -- gateway stays as it is where another one has, or would get, the same gateway_id: which of them is the device only

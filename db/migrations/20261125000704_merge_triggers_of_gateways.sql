@@ -1,5 +1,8 @@
 -- migrate:up
 
+-- upgrade: contract
+-- What it drops is called by triggers of the schema alone.
+
 SET LOCAL lock_timeout = '2s';
 
 -- One function for all that an UPDATE does to its row: a call per row, not three, and an order that is written down

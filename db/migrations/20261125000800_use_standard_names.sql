@@ -1,5 +1,6 @@
 -- migrate:up
 
+-- upgrade: stop
 -- Names that the field uses, and that say what a thing is. No row is written. The processes of the version before know
 -- none of these names: they are stopped first.
 -- squawk-ignore-file renaming-table, renaming-column, renaming-object

@@ -10,7 +10,7 @@ from psycopg import Connection
 from devstack.backup.backup import check_keys, connect_to
 from devstack.backup.clients import Client
 from devstack.errors import StackError
-from devstack.project import PROJECT
+from devstack.migrations import newest_migration
 from devstack.terminal import say
 from service.config import DatabaseConfig
 from service.environment import Environment
@@ -68,11 +68,6 @@ def restore(settings: Mapping[str, str], environment: Mapping[str, str], backup:
     if held:
         say("The database is held: once no worker uses the original, run make take-over.")
     return 0
-
-
-def newest_migration() -> str:
-    """The version of the newest migration of this code."""
-    return max(path.name.partition("_")[0] for path in (PROJECT / "db" / "migrations").glob("*.sql"))
 
 
 def check_empty(connection: Connection[Any]) -> None:

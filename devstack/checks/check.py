@@ -38,6 +38,7 @@ def checks() -> dict[str, tuple[str, ...]]:
         "CI workflow": ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", CI_WORKFLOW),
         "Dockerfile": ("hadolint", "Dockerfile"),
         "migrations": ("squawk", *migrations),
+        "upgrades": ("python", "-m", "devstack.checks.compatibility"),
         "wheels": ("python", "-m", "devstack.checks.wheels"),
         "ruff check": ("ruff", "check", "."),
         "ruff format": ("ruff", "format", "--check", "."),

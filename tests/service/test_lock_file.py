@@ -24,6 +24,8 @@ PROGRAMS = {
     ),
     "requirements-local.txt": (
         "devstack.__main__",
+        "devstack.backup.__main__",
+        "devstack.rehearsal.__main__",
         "devstack.run.run",
         "devstack.run.demo",
         "simulator.__main__",
