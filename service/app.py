@@ -29,6 +29,7 @@ from service.crypto import Sealer
 from service.database.engine.pool import Database
 from service.environment import read_environment
 from service.errors import ConfigurationError
+from service.web.errors import write_error
 from service.web.install import OPEN_PAGES, install_pages
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "db" / "migrations"
@@ -95,7 +96,7 @@ def create_app(config: ApiConfig | None = None) -> Flask:
     )
     log_requests(app)
     install_metrics(app, database)
-    handle_errors(app)
+    handle_errors(app, write_error)
     check_origins(app, config)
     install_security(app, config)
     install_deadline(app)

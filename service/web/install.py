@@ -1,18 +1,18 @@
 """Hangs the pages into the application."""
 
-from typing import Any
-
 from flask import Blueprint, Flask, g, request
-from flask_wtf.csrf import CSRFProtect
-from werkzeug.exceptions import NotFound
+from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from service.api.services.context import services
 from service.api.web.responses import public_path
 from service.database.views.facts import read_facts
-from service.web import errors, rendering, security
+from service.web import rendering
 from service.web.blueprints import fleet, gateway, root, session, static
+from service.web.errors import old_form
 from service.web.icons import icon, symbols
 from service.web.pictures import state_bar
+from service.web.rendering import PATH
+from service.web.security import PageHeaders
 from service.web.wording import FILTERS, STATES
 
 # Without a token: what leads to the login, and what it looks like.
@@ -26,7 +26,7 @@ def install_pages(app: Flask) -> None:
     csrf = CSRFProtect()
     app.config.update(
         WTF_CSRF_CHECK_DEFAULT=False,
-        # A form may stay open for as long as its session; Talisman's policy keeps the Referer to ourselves.
+        # A form may stay open for as long as its session. The origin of every write is checked before.
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,
     )
@@ -44,24 +44,22 @@ def install_pages(app: Flask) -> None:
         navigation=_NAVIGATION,
     )
 
-    pages = Blueprint("web", __name__, url_prefix="/ui", template_folder="templates")
+    pages = Blueprint("web", __name__, url_prefix=PATH, template_folder="templates")
 
     @pages.before_request
     def prepare() -> None:
         if request.blueprint == "web.static":
             return
-        csrf.protect()
+        try:
+            csrf.protect()
+        except CSRFError:
+            raise old_form() from None
         if request.blueprint not in OPEN_PAGES:
             g.facts = read_facts(services().database)
-
-    @pages.route("/<path:anything>")
-    def nothing(anything: str) -> Any:  # noqa: ARG001 - under /ui, what there is not is a page, too
-        raise NotFound
 
     for view in _VIEWS:
         pages.register_blueprint(view)
     pages.after_request(rendering.finish)
-    errors.handle_errors(pages)
     app.register_blueprint(root.blueprint)
     app.register_blueprint(pages)
-    security.set_policies(app)
+    app.wsgi_app = PageHeaders(app.wsgi_app)  # type: ignore[method-assign]

@@ -11,8 +11,19 @@ from service.api.middleware.authentication import asks_for_tokens, may_write
 from service.api.web.responses import public_path
 from service.web.static_files import digest
 
+PATH = "/ui"
 FRAGMENT_HEADER = "Millgate-Fragment"
 _SMALL_BYTES = 1000
+
+
+def is_page() -> bool:
+    """Whether the request is for a page, whether or not there is one."""
+    return is_path_of_page(request.path)
+
+
+def is_path_of_page(path: str) -> bool:
+    """Whether a page is what is looked for there."""
+    return path == PATH or path.startswith(f"{PATH}/")
 
 
 def is_fragment() -> bool:

@@ -1,5 +1,15 @@
 """The API's servers, which serve the pages, too."""
 
-from tests.api.conftest import api, database, module_api, start_api
+import pytest
 
-__all__ = ["api", "database", "module_api", "start_api"]
+from tests.api.conftest import api, database, module_api, start_api
+from tests.support.api_server import ApiServer
+from tests.support.web_client import WebClient
+
+__all__ = ["api", "database", "module_api", "start_api", "web"]
+
+
+@pytest.fixture
+def web(api: ApiServer) -> WebClient:
+    """A browser that was never here before."""
+    return WebClient(api)

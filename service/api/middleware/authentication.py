@@ -18,6 +18,7 @@ from uuid import UUID
 from flask import Flask, current_app, g, request, session
 from werkzeug.exceptions import MethodNotAllowed
 
+from service.api.middleware.origin_check import is_from_own_page
 from service.api.middleware.rate_limit import FailureLimiter
 from service.api.services.context import services
 from service.api.web.request_id import request_id
@@ -143,8 +144,7 @@ def _prove(text: str) -> LiveToken:
 
 def _token_of_session() -> LiveToken:
     """Browsers send a cookie with whatever page asks for it, so a write has to say that it is ours."""
-    said = "Origin" in request.headers or request.headers.get("Sec-Fetch-Site") == "same-origin"
-    if request.method not in READING and not said:
+    if request.method not in READING and not is_from_own_page():
         raise CrossOriginError
     row_id, fingerprint = session[_SESSION_KEY]
     token = TokenRepository(services().database).find_live(UUID(hex=row_id))

@@ -52,6 +52,18 @@ def origin_in(text: str) -> Origin | None:
     return parts.scheme, parts.hostname, port
 
 
+def is_from_own_page() -> bool:
+    """Whether a browser says that a page of this server sent the request. A listed origin is another."""
+    text = request.environ.get("HTTP_ORIGIN")
+    if text is not None:
+        return origin_in(text) == _own_origin()
+    return request.headers.get("Sec-Fetch-Site") == "same-origin"
+
+
+def _own_origin() -> Origin | None:
+    return origin_in(f"{request.scheme}://{request.environ.get('HTTP_HOST', '')}")
+
+
 def _require_host() -> None:
     """RFC 9112, section 3.2. Raises BadRequest."""
     header = request.environ.get("HTTP_HOST")
@@ -90,7 +102,6 @@ def _check_origin(listed: frozenset[Origin]) -> None:
     origin = None if text is None else origin_in(text)
     if origin is not None and origin in listed:
         return
-    own = origin_in(f"{request.scheme}://{request.environ.get('HTTP_HOST', '')}")
-    is_foreign = text is not None and (origin is None or origin != own)
+    is_foreign = text is not None and (origin is None or origin != _own_origin())
     if is_foreign or request.headers.get("Sec-Fetch-Site", "") not in _FROM_HERE:
         raise CrossOriginError

@@ -29,7 +29,7 @@ from service.errors import (
 from service.tokens import Scope, covers
 
 _AUTOMATIC = frozenset({"HEAD", "OPTIONS"})
-_PAGES = re.compile(r"/(ui/.*)?")
+_PAGES = re.compile(r"/(ui(/.*)?)?")
 _PARAMETER = re.compile(r"<\w+_id>")
 
 _ALWAYS: tuple[ProblemSource, ...] = (

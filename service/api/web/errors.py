@@ -3,7 +3,8 @@
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -64,6 +65,8 @@ class Problem(NamedTuple):
     headers: Mapping[str, str] = _NO_HEADERS
 
 
+Writer = Callable[[Problem], Response]
+"""Writes a problem as a response, whose other headers are set afterwards."""
 INVALID = "The request is not valid."
 INTERNAL_ERROR = Problem(500, "INTERNAL_ERROR", "Internal error. It was logged under this request_id.")
 CHALLENGE = 'Bearer realm="millgate"'
@@ -234,18 +237,23 @@ def render(answer: Problem, request: str) -> ErrorResponse:
     )
 
 
-def handle_errors(app: Flask) -> None:
-    """Sends every error of an application through this module."""
-    app.register_error_handler(MillgateError, _on_our_error)
-    app.register_error_handler(HTTPException, _on_http_error)
-    app.register_error_handler(ParseException, _on_unreadable_body)
-    app.register_error_handler(Exception, _on_crash)
+def write_json(answer: Problem) -> Response:
+    """A problem as programs read it."""
+    return respond(render(answer, request_id()), answer.status)
 
 
-def _on_our_error(error: MillgateError) -> Response:
+def handle_errors(app: Flask, write: Writer = write_json) -> None:
+    """Sends every error of an application through this module; `write` makes its body."""
+    app.register_error_handler(MillgateError, partial(_on_our_error, write))
+    app.register_error_handler(HTTPException, partial(_on_http_error, write))
+    app.register_error_handler(ParseException, partial(_on_unreadable_body, write))
+    app.register_error_handler(Exception, partial(_on_crash, write))
+
+
+def _on_our_error(write: Writer, error: MillgateError) -> Response:
     answer = problem_for(error)
     if answer is None:
-        return _on_crash(error)
+        return _on_crash(write, error)
     if isinstance(error, DatabaseError):
         log.error(
             "request failed: %s; the client was answered %d %s; check PostgreSQL, see"
@@ -255,36 +263,36 @@ def _on_our_error(error: MillgateError) -> Response:
             answer.code,
             extra={"request_id": request_id(), "reason": type(error).__name__},
         )
-    return _respond(answer)
+    return _respond(write, answer)
 
 
-def _on_http_error(error: HTTPException) -> Response:
+def _on_http_error(write: Writer, error: HTTPException) -> Response:
     if isinstance(error, ClientDisconnected):
         error = of_unfinished(error)
     status = error.code or 500
     words = (error.description or error.name) if status in {400, 408, 415} else error.name
-    response = _respond(problem_for_status(status, words))
+    response = _respond(write, problem_for_status(status, words))
     response.headers.extend(item for item in error.get_headers() if item[0] in _TOLD_HEADERS)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
 
 
-def _on_unreadable_body(error: Exception) -> Response:
-    return _respond(malformed_request(error))
+def _on_unreadable_body(write: Writer, error: Exception) -> Response:
+    return _respond(write, malformed_request(error))
 
 
-def _on_crash(error: Exception) -> Response:
+def _on_crash(write: Writer, error: Exception) -> Response:
     log.error(
         "unhandled exception in a request; the client was answered 500; report the traceback, see"
         " docs/runbook.md#internal-errors",
         exc_info=error,
         extra={"request_id": request_id()},
     )
-    return _respond(INTERNAL_ERROR)
+    return _respond(write, INTERNAL_ERROR)
 
 
-def _respond(answer: Problem) -> Response:
-    response = respond(render(answer, request_id()), answer.status)
+def _respond(write: Writer, answer: Problem) -> Response:
+    response = write(answer)
     response.headers.update(answer.headers)
     return response

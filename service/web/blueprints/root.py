@@ -11,6 +11,13 @@ blueprint = Blueprint("root", __name__)
 @blueprint.get("/")
 def find() -> Response:
     """302 for browsers, 404 for others."""
-    if not request.accept_mimetypes.accept_html or "text/html" not in request.headers.get("Accept", ""):
+    # Programs ask for anything; browsers name what they show.
+    if not any(kind == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes):
         raise NotFound
+    return Response(status=302, headers={"Location": url_for("web.fleet.show")})
+
+
+@blueprint.get("/ui")
+def enter() -> Response:
+    """302: the page has a slash at its end."""
     return Response(status=302, headers={"Location": url_for("web.fleet.show")})

@@ -11,8 +11,8 @@ from service.web.forms.login import LoginForm
 from service.web.rendering import go_to, render_page
 
 blueprint = Blueprint("session", __name__)
-# A path of ours; neither another host's nor what browsers take for one.
-_PAGE = re.compile(r"/ui/[^\\\x00-\x20]*")
+# Of a page: neither another host's nor what browsers take for one, and no way out by dots.
+_PAGE = re.compile(r"/ui/[a-z0-9/_-]*(\?[!-~]*)?")
 
 
 @blueprint.route("/login", methods=["GET", "POST"])
