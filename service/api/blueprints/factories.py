@@ -4,7 +4,6 @@ from uuid import UUID
 
 from flask import Blueprint, Response
 
-from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
 from service.api.schemas.base import EmptyBody
 from service.api.schemas.factories import (
@@ -15,11 +14,16 @@ from service.api.schemas.factories import (
     FactoryUpdate,
 )
 from service.api.schemas.pagination import page_body
-from service.api.services.context import services, writing
+from service.api.services.context import services
+from service.api.services.factory_writes import (
+    create_factory,
+    delete_factory,
+    restore_factory,
+    update_factory,
+)
 from service.api.web.etags import Precondition, conditional_response, with_tag
 from service.api.web.responses import respond, respond_created, respond_nothing
 from service.database.desired.factories import FactoryRepository
-from service.database.desired.restore import RestorationRepository
 from service.errors import FactoryNotFoundError, GatewayIdsTakenError, OrganizationUnknownError
 
 blueprint = Blueprint("factories", __name__, url_prefix="/api/factories")
@@ -36,7 +40,7 @@ blueprint = Blueprint("factories", __name__, url_prefix="/api/factories")
 )
 def create(body: FactoryCreate) -> Response:
     """201 and the factory."""
-    factory = FactoryRepository(services().database).create_json(body.provided_fields())
+    factory = create_factory(body)
     return with_tag(respond_created(factory.body, f"/api/factories/{factory.id}"), factory)
 
 
@@ -75,9 +79,7 @@ def find_by_id(factory_id: UUID) -> Response:
 )
 def update(factory_id: UUID, body: FactoryUpdate, precondition: Precondition | None) -> Response:
     """Changes what the body names."""
-    with writing(precondition) as executor:
-        factory = FactoryRepository(executor).update_json(factory_id, body.provided_fields(), precondition)
-    note_written(anything=factory.is_changed)
+    factory = update_factory(factory_id, body, precondition)
     return with_tag(respond(factory.body), factory)
 
 
@@ -91,8 +93,7 @@ def update(factory_id: UUID, body: FactoryUpdate, precondition: Precondition | N
 )
 def delete(factory_id: UUID, precondition: Precondition | None) -> Response:
     """204; its gateways go with it."""
-    with services().database.transaction() as transaction:
-        FactoryRepository(transaction).soft_delete(factory_id, precondition)
+    delete_factory(factory_id, precondition)
     return respond_nothing()
 
 
@@ -108,8 +109,5 @@ def delete(factory_id: UUID, precondition: Precondition | None) -> Response:
 )
 def restore(factory_id: UUID) -> Response:
     """200: it is there again, with the gateways that were deleted with it, and only those."""
-    with services().database.transaction() as transaction:
-        is_restored = RestorationRepository(transaction).restore_factory(factory_id)
-        factory = FactoryRepository(transaction).find_json(factory_id)
-    note_written(anything=is_restored)
+    factory = restore_factory(factory_id)
     return with_tag(respond(factory.body), factory)

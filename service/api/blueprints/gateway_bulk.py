@@ -2,9 +2,9 @@
 
 from flask import Blueprint, Response
 
-from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
 from service.api.schemas.bulk_updates import BulkWish, BulkWishResponse
+from service.api.services.change_notifier import note_written
 from service.api.services.context import services
 from service.api.web.responses import respond
 from service.database.desired.bulk_updates import BulkUpdateRepository

@@ -4,10 +4,10 @@ from uuid import UUID
 
 from flask import Blueprint, Response
 
-from service.api.middleware.change_notifications import note_written
 from service.api.openapi.operation import Operation
 from service.api.schemas.base import EmptyBody
 from service.api.schemas.gateway_status import StatusResponse
+from service.api.services.change_notifier import note_written
 from service.api.services.context import services
 from service.api.services.desired_state import want
 from service.api.web.responses import respond

@@ -6,11 +6,6 @@ from service.api.services.change_notifier import ChangeNotifier
 from service.tokens import READING
 
 
-def note_written(*, anything: bool) -> None:
-    """Whether the request in hand wrote anything that others might have to know; without this it did."""
-    g.has_written = anything
-
-
 def notify_after_writes(app: Flask, change_notifier: ChangeNotifier) -> None:
     """Every write notifies workers, whether or not it concerns them: checking is cheap."""
 

@@ -6,6 +6,8 @@ Within the transaction, as the trigger on `gateways` does it, commits would wait
 import logging
 import threading
 
+from flask import g
+
 from service.database.engine.notifications import notify_gateways_changed
 from service.database.engine.query import Executor
 from service.errors import DatabaseError
@@ -58,3 +60,8 @@ class ChangeNotifier:
             self._told.wait_for(lambda: self._is_pending or self._stopping.is_set())
             taken, self._is_pending = self._is_pending, False
             return taken
+
+
+def note_written(*, anything: bool) -> None:
+    """Whether the request in hand wrote anything that others might have to know; without this it did."""
+    g.has_written = anything

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from flask import Blueprint, Response, flash, g
 
-from service.api.middleware.change_notifications import note_written
 from service.api.schemas.connection_tests import GatewayTrialRequest, TrialResponse
 from service.api.schemas.gateway_history import AvailabilityQuery, EventListQuery
 from service.api.schemas.gateway_status import StatusResponse
+from service.api.services.change_notifier import note_written
 from service.api.services.connection_tests import try_gateway
 from service.api.services.context import services
 from service.api.services.desired_state import want
