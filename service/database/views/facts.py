@@ -12,6 +12,8 @@ class Facts:
 
     as_of: datetime
     live_workers: int
+    is_held: bool
+    """The database is a copy that was not taken over."""
 
 
 READ_FACTS = Query(
@@ -20,7 +22,8 @@ READ_FACTS = Query(
         clock_timestamp() AS as_of,
         (
             SELECT count(*) FROM workers WHERE ended_at IS NULL AND worker_is_live(workers)
-        ) AS live_workers
+        ) AS live_workers,
+        database_is_held() AS is_held
     """,
     Facts,
     retryable=True,

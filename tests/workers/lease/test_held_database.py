@@ -98,6 +98,9 @@ def test_a_copy_beside_its_original_opens_no_session_until_it_is_taken_over(
             assert reply.error["details"][0]["type"] == "held"
             assert "take-over" in reply.error["details"][0]["message"]
             assert read(api)[METRIC] == 1
+            page = api.call("GET", "/ui/").body
+            assert b"This database is held" in page
+            assert b"nobody can vouch" not in page
             for row_id, state in [*((each, "unknown") for each in row_ids), (new, "disconnected")]:
                 status = copy.status(row_id)
                 assert (status.state, status.reason_code) == (state, "database_held")
@@ -113,6 +116,7 @@ def test_a_copy_beside_its_original_opens_no_session_until_it_is_taken_over(
             for row_id in row_ids:
                 copy.wait_for_state(row_id, "connected", 20)
             assert api.call("GET", "/api/health/ready").status == 200
+            assert b"This database is held" not in api.call("GET", "/ui/").body
             seen = site.summary()
             assert (seen["open_sessions"], seen["max_open_sessions"]) == (3, 1)
     finally:
