@@ -4,6 +4,7 @@ import re
 from contextlib import ExitStack
 
 import psycopg
+import pytest
 
 from tests.support.api.reports import observe, worker
 from tests.support.api_server import ApiServer
@@ -42,3 +43,35 @@ def test_gateways_that_need_attention_are_listed_longest_first(
     text = WebClient(api).get("/ui/").body.decode()
     assert len(re.findall(r'data-gateway="', text)) == 4
     assert re.search(r'data-count="unknown">4<', text)
+
+
+@pytest.mark.req("STATUS-01")
+def test_the_counts_are_those_of_the_summary(
+    api: ApiServer, database: psycopg.Connection, web: WebClient
+) -> None:
+    mill, plant = api.factory(name="Mill"), api.factory(name="Plant")
+    with ExitStack() as sessions:
+        live, lost = worker(api, sessions, "60 s"), worker(api, sessions, "-1 s")
+        for number, (holder, state) in enumerate(
+            [(live, "connected"), (live, "connected"), (live, "auth_failed"), (lost, "connected")]
+        ):
+            observe(database, api.gateway(mill["id"], f"CTC-{number}"), holder, state)
+        api.gateway(plant["id"], "CTC-never")
+        page, summary = web.get("/ui/"), api.call("GET", "/api/status/summary").json
+    shown = [each for each in page.elements if "data-count" in each.attributes]
+    counts = {each.attributes["data-count"]: int(each.text.replace(",", "")) for each in shown}
+    assert counts == summary["states"]
+    assert counts["unknown"] == 1
+    assert page.one("p", id="status-line").attributes["data-live-workers"] == "1"
+    bars = [each.attributes["aria-label"] for each in page.all("svg", role="img")]
+    assert bars == ["2 connected, 1 login refused, 1 unknown", "1 off"]
+    assert [factory["name"] in page.text for factory in summary["data"]] == [True, True]
+
+
+def test_factories_are_shown_page_by_page(api: ApiServer, web: WebClient) -> None:
+    for number in range(51):
+        api.factory(name=f"F{number:02}")
+    page = web.get("/ui/")
+    assert ("F49" in page.text, "F50" in page.text) == (True, False)
+    rest = web.get(page.one("a", rel="next").attributes["href"])
+    assert ("F49" in rest.text, "F50" in rest.text) == (False, True)
