@@ -89,7 +89,17 @@ WORKER_ADDED: Story = (
     chapter("worker-1", r"^info: rebalancing: releasing [1-9]\d* gateways to other workers"),
     handed_over("worker-2", "which holds more gateways"),
 )
-DATABASE_OUTAGE: Story = (LEASE_TROUBLE, down_and_back("worker-1", "AP-0001"), down("worker-1", "AP-0002"))
+LISTENER_TROUBLE = chapter(
+    "worker-1",
+    r"^warning: cannot listen for notifications",
+    rf"^info: notifications are received again, {SECONDS}",
+)
+DATABASE_OUTAGE: Story = (
+    LEASE_TROUBLE,
+    LISTENER_TROUBLE,
+    down_and_back("worker-1", "AP-0001"),
+    down("worker-1", "AP-0002"),
+)
 DATABASE_STOP: Story = (
     chapter(
         "worker-1",

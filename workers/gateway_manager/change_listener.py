@@ -9,6 +9,7 @@ from psycopg import sql
 
 from service.config import DatabaseConfig
 from service.database.engine.pool import connection_options
+from service.ongoing_failure import OngoingFailure
 from service.threads import BackgroundThread
 
 log = logging.getLogger("millgate.worker")
@@ -32,6 +33,12 @@ class ChangeListener:
         self._database = database
         self._callbacks = callbacks
         self._payload_callbacks = payload_callbacks
+        self._listening = OngoingFailure(
+            log,
+            begins="cannot listen for notifications (%s); changes are found by polling, seconds later; check"
+            " PostgreSQL, and that no pooler is in between, see docs/runbook.md#database-away",
+            ends="notifications are received again, after %.1f s",
+        )
         self._stopping = threading.Event()
         self._thread = BackgroundThread(self._run, "listener")
 
@@ -48,8 +55,8 @@ class ChangeListener:
         while not self._stopping.is_set():
             try:
                 self._listen()
-            except psycopg.Error:
-                # The lease logs that the database is down; this only reconnects.
+            except psycopg.Error as error:
+                self._listening.failed(type(error).__name__)
                 self._stopping.wait(_POLL_S)
 
     def _listen(self) -> None:
@@ -57,6 +64,7 @@ class ChangeListener:
         with psycopg.connect(self._database.url, **options) as connection:
             for channel in (*self._callbacks, *self._payload_callbacks):
                 connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            self._listening.over()
             for callback in self._callbacks.values():
                 callback()
             while not self._stopping.is_set():
