@@ -172,6 +172,36 @@ def test_an_ended_worker_changes_nothing(
     assert successor.claim() == 21
 
 
+@pytest.mark.req("LIFECYCLE-05", "QUAL-05")
+def test_a_take_over_knows_whom_it_took_from_and_how_much(
+    testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
+) -> None:
+    first, second, third = contenders
+    first.claim()
+    for row_id in row_ids[:2]:
+        first.report(row_id)
+        first.record(row_id)
+    run_out(testbed, first)
+    executor = ConnectionExecutor(second.connection)
+    with second.connection.transaction():
+        [(reaped, released)] = WorkerRepository(executor).reap()
+    assert (reaped.id, released) == (first.identity.id, len(row_ids))
+    assert reaped.last_renewed_at > reaped.lease_expired_at, "the lease was made to run out"
+    claimed = ConnectionRepository(executor, second.identity).claim(100)
+    lost_by = {one.gateway_id: one.last_worker_id for one in claimed}
+    # Of the others, nothing that the first worker did is known: it had no session to lose.
+    assert [lost_by[row_id] for row_id in row_ids[:3]] == [first.identity.id, first.identity.id, None]
+    tried = next(one for one in claimed if one.gateway_id == row_ids[0])
+    assert (tried.device_id, tried.reason_code) == ("AP-0", "worker_lost")
+    assert (tried.last_host, tried.last_pid) == (reaped.host, reaped.pid)
+    # The second worker tries none, so the third takes over from nobody: not from the first, in the history.
+    run_out(testbed, second)
+    assert third.reap() == [second.identity.id]
+    again = ConnectionRepository(ConnectionExecutor(third.connection), third.identity).claim(100)
+    assert {one.last_worker_id for one in again} == {None}
+    assert len(again) == len(row_ids)
+
+
 @pytest.mark.req("LIFECYCLE-04")
 def test_a_worker_that_ends_frees_its_gateways_immediately(
     testbed: WorkerTestBed, contenders: list[Contender], row_ids: list[UUID]
