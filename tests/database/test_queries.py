@@ -78,8 +78,7 @@ def list_statements() -> dict[str, Statement]:
         statements[f"gateway_lists.count {some}"] = gateway_lists.count(some)
         statements[f"gateway_lists.id_batches {some}"] = gateway_lists.id_batches(some)
         for order, start in itertools.product(get_args(gateway_lists.GatewaySort), starts):
-            name = f"gateway_lists.page {some} {order} {start}"
-            statements[name] = gateway_lists.page(order, some, start)
+            name = f"gateway_lists.json_page {some} {order} {start}"
             for has_status in (False, True):
                 rendered = gateway_lists.json_page(order, some, start, has_status=has_status)
                 statements[f"{name}, rendered {has_status}"] = rendered
@@ -94,7 +93,6 @@ def list_statements() -> dict[str, Statement]:
 
 # The functions that build statements.
 BUILDERS = {
-    ("gateway_lists", "page"),
     ("gateway_lists", "json_page"),
     ("gateway_lists", "count"),
     ("gateway_lists", "id_batches"),

@@ -13,7 +13,7 @@ from service.database.desired.restore import RestorationRepository
 
 def create_factory(body: FactoryCreate) -> JsonRow:
     """Raises OrganizationUnknownError."""
-    return FactoryRepository(services().database).create_json(body.provided_fields())
+    return FactoryRepository(services().database).create(body.provided_fields())
 
 
 def update_factory(factory_id: UUID, body: FactoryUpdate, precondition: Precondition | None) -> JsonUpdate:
@@ -22,7 +22,7 @@ def update_factory(factory_id: UUID, body: FactoryUpdate, precondition: Precondi
     Raises FactoryNotFoundError, OrganizationUnknownError, PreconditionFailedError.
     """
     with writing(precondition) as executor:
-        factory = FactoryRepository(executor).update_json(factory_id, body.provided_fields(), precondition)
+        factory = FactoryRepository(executor).update(factory_id, body.provided_fields(), precondition)
     note_written(anything=factory.is_changed)
     return factory
 

@@ -20,7 +20,7 @@ def create_gateway(body: GatewayCreate) -> JsonRow:
     """A worker connects it from now on. Raises FactoryUnknownError, GatewayIdConflictError."""
     row_id = new_id()
     repository = GatewayRepository(services().database)
-    return repository.create_json(row_id, _seal(body, row_id), _values_of(body))
+    return repository.create(row_id, _seal(body, row_id), _values_of(body))
 
 
 def update_gateway(gateway_id: UUID, body: GatewayUpdate, precondition: Precondition | None) -> JsonUpdate:
@@ -37,7 +37,7 @@ def update_gateway(gateway_id: UUID, body: GatewayUpdate, precondition: Precondi
         check = _with_password_rule(check, body.url)
     with writing(check) as executor:
         repository = GatewayRepository(executor)
-        gateway = repository.update_json(gateway_id, _values_of(body), sealed_password, check)
+        gateway = repository.update(gateway_id, _values_of(body), sealed_password, check)
     note_written(anything=gateway.is_changed)
     return gateway
 

@@ -27,8 +27,7 @@ _INSERT = """
     )
     RETURNING
 """
-INSERT = Query(_INSERT + _COLUMNS, Factory)
-INSERT_JSON = Query(_INSERT + _JSON, JsonRow)
+INSERT = Query(_INSERT + _JSON, JsonRow)
 
 _FIND_BY_ID = " FROM factories AS f WHERE f.id = %(id)s AND f.deleted_at IS NULL"
 FIND_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID, Factory, retryable=True)
@@ -48,8 +47,7 @@ _UPDATE = """
     WHERE id = %(id)s AND deleted_at IS NULL
     RETURNING
 """
-UPDATE = Query(_UPDATE + _COLUMNS, Factory)
-UPDATE_JSON = Query(_UPDATE + _JSON + json_rows.IS_CHANGED, JsonUpdate)
+UPDATE = Query(_UPDATE + _JSON + json_rows.IS_CHANGED, JsonUpdate)
 
 SOFT_DELETE = Command("UPDATE factories SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL")
 
@@ -69,16 +67,12 @@ class FactoryRepository:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def create(self, values: Mapping[str, Any]) -> Factory:
+    def create(self, values: Mapping[str, Any]) -> JsonRow:
         """`values`: name, and any of organization_id, location, timezone, metadata.
 
         Raises OrganizationUnknownError.
         """
         return required(self._executor.fetch_one(INSERT, _new(values)))
-
-    def create_json(self, values: Mapping[str, Any]) -> JsonRow:
-        """As `create`."""
-        return required(self._executor.fetch_one(INSERT_JSON, _new(values)))
 
     def find_by_id(self, factory_id: UUID) -> Factory:
         """Raises FactoryNotFoundError."""
@@ -120,40 +114,15 @@ class FactoryRepository:
 
     def update(
         self, factory_id: UUID, changes: Mapping[str, Any], check: Callable[[Factory], None] | None = None
-    ) -> Factory:
+    ) -> JsonUpdate:
         """Changes the fields that are named and leaves the rest.
 
         `check` is shown the row as it is and stays until then, and may raise: that takes a transaction.
         Raises FactoryNotFoundError, OrganizationUnknownError.
         """
-        return self._update(UPDATE, factory_id, changes, check)
-
-    def update_json(
-        self, factory_id: UUID, changes: Mapping[str, Any], check: Callable[[Factory], None] | None = None
-    ) -> JsonUpdate:
-        """As `update`; tells whether it changed anything."""
-        return self._update(UPDATE_JSON, factory_id, changes, check)
-
-    def soft_delete(self, factory_id: UUID, check: Callable[[Factory], None] | None = None) -> None:
-        """Deletes it and its gateways; call it inside a transaction. Raises FactoryNotFoundError.
-
-        `check` is as for `update`.
-        """
-        self._check(factory_id, check)
-        if self._executor.execute(SOFT_DELETE, {"id": factory_id}) == 0:
-            raise FactoryNotFoundError
-        self._executor.execute(SOFT_DELETE_GATEWAYS, {"id": factory_id})
-
-    def _update(
-        self,
-        statement: Query[Row],
-        factory_id: UUID,
-        changes: Mapping[str, Any],
-        check: Callable[[Factory], None] | None,
-    ) -> Row:
         self._check(factory_id, check)
         row = self._executor.fetch_one(
-            statement,
+            UPDATE,
             {
                 "id": factory_id,
                 "organization_id": changes.get("organization_id"),
@@ -165,6 +134,16 @@ class FactoryRepository:
             },
         )
         return _found(row)
+
+    def soft_delete(self, factory_id: UUID, check: Callable[[Factory], None] | None = None) -> None:
+        """Deletes it and its gateways; call it inside a transaction. Raises FactoryNotFoundError.
+
+        `check` is as for `update`.
+        """
+        self._check(factory_id, check)
+        if self._executor.execute(SOFT_DELETE, {"id": factory_id}) == 0:
+            raise FactoryNotFoundError
+        self._executor.execute(SOFT_DELETE_GATEWAYS, {"id": factory_id})
 
     def _check(self, factory_id: UUID, check: Callable[[Factory], None] | None) -> None:
         if check is not None:

@@ -6,7 +6,6 @@ others are planned anew each time, since their best plan depends on what is look
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from typing import Literal, LiteralString
 from uuid import UUID
@@ -15,7 +14,6 @@ from service.database.desired import json_rows
 from service.database.desired.json_rows import JsonItem
 from service.database.engine.paging import Order, PageStart, Start, contains, counted, rows_of_page, where
 from service.database.engine.query import Count, Query
-from service.database.rows import Gateway
 from service.gateway_states import UNKNOWN, ReportedState, State
 
 GatewaySort = Literal[
@@ -93,13 +91,6 @@ class GatewayFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedGateway(Gateway):
-    """A gateway in a list: as it should be, and when it was last heard of."""
-
-    last_seen_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class IdBatch:
     """Ids of gateways, as PostgreSQL writes an array: text that only passes through."""
 
@@ -155,23 +146,6 @@ _BY_STATE_SINCE: set[GatewaySort] = {"state_since", "-state_since"}
 _OF_CONNECTIONS: LiteralString = (
     " FROM gateways AS g LEFT JOIN gateway_connections AS c ON g.id = c.gateway_id"
 )
-_COLUMNS: LiteralString = """
-    g.id, g.factory_id, g.device_id, g.name, g.model, g.firmware_version, g.url, g.email,
-    g.desired_state, g.connect_requested_at, g.generation, g.metadata, g.created_at, g.updated_at,
-    g.deleted_at, g.version, g.deleted_with_factory, g.password_is_confined,
-    (SELECT c.last_seen_at FROM gateway_connections AS c WHERE c.gateway_id = g.id) AS last_seen_at
-"""
-
-
-@cache
-def page(sort: GatewaySort, conditions: Conditions, start: Start) -> Query[ListedGateway]:
-    """A page, as rows."""
-    return Query(
-        "SELECT" + _COLUMNS + _of_page(sort, conditions, start),
-        ListedGateway,
-        retryable=True,
-        custom_plan=_needs_custom_plan(sort, conditions, start),
-    )
 
 
 @cache

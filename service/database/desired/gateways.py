@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from service.database.desired import gateway_lists, json_rows
-from service.database.desired.gateway_lists import GatewayFilter, GatewaySort, ListedGateway, WorkerLiveness
+from service.database.desired.gateway_lists import GatewayFilter, GatewaySort, WorkerLiveness
 from service.database.desired.json_rows import JsonPage, JsonRow, JsonUpdate
 from service.database.engine.paging import PageStart, Total
 from service.database.engine.query import Command, Executor, Id, Query, Row, required
@@ -46,8 +46,7 @@ _INSERT = """
     FOR SHARE
     RETURNING
 """
-INSERT = Query(_INSERT + _COLUMNS, Gateway)
-INSERT_JSON = Query(_INSERT + _JSON, JsonRow)
+INSERT = Query(_INSERT + _JSON, JsonRow)
 
 _FIND_BY_ID = " FROM gateways AS g WHERE g.id = %(id)s AND g.deleted_at IS NULL"
 FIND_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID, Gateway, retryable=True)
@@ -79,8 +78,7 @@ _UPDATE = """
         AND (%(factory_id)s::uuid IS NULL OR EXISTS (SELECT FROM new_factory))
     RETURNING
 """
-UPDATE = Query(_UPDATE + _COLUMNS, Gateway)
-UPDATE_JSON = Query(_UPDATE + _JSON + json_rows.IS_CHANGED, JsonUpdate)
+UPDATE = Query(_UPDATE + _JSON + json_rows.IS_CHANGED, JsonUpdate)
 
 # Locks a live factory against its deletion for the rest of the transaction.
 LOCK_FACTORY = Query(
@@ -122,17 +120,30 @@ class GatewayRepository:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def create(self, gateway_id: UUID, sealed_password: bytes, values: Mapping[str, Any]) -> Gateway:
+    def create(self, gateway_id: UUID, sealed_password: bytes, values: Mapping[str, Any]) -> JsonRow:
         """Creates the gateway with this row id, wanted connected.
 
         `values`: factory_id, gateway_id (the device's), name, url, email, and any of model,
         firmware_version, metadata. Raises FactoryUnknownError, GatewayIdConflictError.
         """
-        return self._create(INSERT, gateway_id, sealed_password, values)
-
-    def create_json(self, gateway_id: UUID, sealed_password: bytes, values: Mapping[str, Any]) -> JsonRow:
-        """As `create`."""
-        return self._create(INSERT_JSON, gateway_id, sealed_password, values)
+        row = self._executor.fetch_one(
+            INSERT,
+            {
+                "id": gateway_id,
+                "factory_id": values["factory_id"],
+                "device_id": values["gateway_id"],
+                "name": values["name"],
+                "model": values.get("model"),
+                "firmware_version": values.get("firmware_version"),
+                "url": values["url"],
+                "email": values["email"],
+                "sealed_password": sealed_password,
+                "metadata": Jsonb(values.get("metadata", {})),
+            },
+        )
+        if row is None:
+            raise FactoryUnknownError
+        return row
 
     def find_by_id(self, gateway_id: UUID) -> Gateway:
         """Raises GatewayNotFoundError."""
@@ -141,18 +152,6 @@ class GatewayRepository:
     def find_json(self, gateway_id: UUID) -> JsonRow:
         """As `find_by_id`, with when it was last heard of."""
         return _found(self._executor.fetch_one(FIND_JSON_BY_ID, {"id": gateway_id}))
-
-    def find_all(
-        self,
-        start: PageStart,
-        limit: int,
-        which: GatewayFilter = EVERY_LIVE_ONE,
-        sort: GatewaySort = "name",
-    ) -> Sequence[ListedGateway]:
-        """At most `limit` (and MOST_ROWS) gateways, ordered by `sort` (downwards with a minus), then id."""
-        query = gateway_lists.page(sort, which.conditions, start.kind)
-        parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(sort, which))
-        return self._executor.fetch_all(query, parameters)
 
     def list_json(
         self,
@@ -163,7 +162,9 @@ class GatewayRepository:
         *,
         has_status: bool = False,
     ) -> JsonPage:
-        """As `find_all` and `count`; with the status of each as of this moment."""
+        """At most `limit` (and MOST_ROWS), ordered by `sort` (downwards with a minus), then id; and how many
+        there are. With the status of each as of this moment, if that is asked for.
+        """
         query = gateway_lists.json_page(sort, which.conditions, start.kind, has_status=has_status)
         parameters = gateway_lists.page_parameters(start, limit, which, self._workers_for(sort, which))
         items = self._executor.fetch_all(query, {**parameters, **json_rows.STATUS_PARAMETERS})
@@ -186,24 +187,36 @@ class GatewayRepository:
         changes: Mapping[str, Any],
         sealed_password: bytes | None = None,
         check: Check | None = None,
-    ) -> Gateway:
+    ) -> JsonUpdate:
         """Changes the fields that are named and leaves the rest.
 
         `check` is shown the row as it is and stays until then, and may raise: that takes a transaction. It
         returns whether the stored password is confined from now on (None: as it was).
         Raises GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError.
         """
-        return self._update(UPDATE, gateway_id, changes, sealed_password, check)
-
-    def update_json(
-        self,
-        gateway_id: UUID,
-        changes: Mapping[str, Any],
-        sealed_password: bytes | None = None,
-        check: Check | None = None,
-    ) -> JsonUpdate:
-        """As `update`; tells whether it changed anything."""
-        return self._update(UPDATE_JSON, gateway_id, changes, sealed_password, check)
+        stays_confined = None if check is None else check(self._lock(gateway_id, changes.get("factory_id")))
+        row = self._executor.fetch_one(
+            UPDATE,
+            {
+                "id": gateway_id,
+                "factory_id": changes.get("factory_id"),
+                "device_id": changes.get("gateway_id"),
+                "name": changes.get("name"),
+                "set_model": "model" in changes,
+                "model": changes.get("model"),
+                "set_firmware_version": "firmware_version" in changes,
+                "firmware_version": changes.get("firmware_version"),
+                "url": changes.get("url"),
+                "email": changes.get("email"),
+                "sealed_password": sealed_password,
+                "password_is_confined": stays_confined if sealed_password is None else False,
+                "metadata": Jsonb(changes["metadata"]) if "metadata" in changes else None,
+            },
+        )
+        if row is None:
+            self.find_by_id(gateway_id)
+            raise FactoryUnknownError
+        return row
 
     def soft_delete(self, gateway_id: UUID, check: Callable[[Gateway], None] | None = None) -> None:
         """Raises GatewayNotFoundError. `check` is as for `update`, and takes a transaction."""
@@ -230,60 +243,6 @@ class GatewayRepository:
         if not gateway_lists.needs_workers(sort, which):
             return []
         return self._executor.fetch_all(gateway_lists.FIND_WORKERS, {})
-
-    def _create(
-        self, statement: Query[Row], row_id: UUID, sealed_password: bytes, values: Mapping[str, Any]
-    ) -> Row:
-        row = self._executor.fetch_one(
-            statement,
-            {
-                "id": row_id,
-                "factory_id": values["factory_id"],
-                "device_id": values["gateway_id"],
-                "name": values["name"],
-                "model": values.get("model"),
-                "firmware_version": values.get("firmware_version"),
-                "url": values["url"],
-                "email": values["email"],
-                "sealed_password": sealed_password,
-                "metadata": Jsonb(values.get("metadata", {})),
-            },
-        )
-        if row is None:
-            raise FactoryUnknownError
-        return row
-
-    def _update(
-        self,
-        statement: Query[Row],
-        row_id: UUID,
-        changes: Mapping[str, Any],
-        sealed_password: bytes | None,
-        check: Check | None,
-    ) -> Row:
-        stays_confined = None if check is None else check(self._lock(row_id, changes.get("factory_id")))
-        row = self._executor.fetch_one(
-            statement,
-            {
-                "id": row_id,
-                "factory_id": changes.get("factory_id"),
-                "device_id": changes.get("gateway_id"),
-                "name": changes.get("name"),
-                "set_model": "model" in changes,
-                "model": changes.get("model"),
-                "set_firmware_version": "firmware_version" in changes,
-                "firmware_version": changes.get("firmware_version"),
-                "url": changes.get("url"),
-                "email": changes.get("email"),
-                "sealed_password": sealed_password,
-                "password_is_confined": stays_confined if sealed_password is None else False,
-                "metadata": Jsonb(changes["metadata"]) if "metadata" in changes else None,
-            },
-        )
-        if row is None:
-            self.find_by_id(row_id)
-            raise FactoryUnknownError
-        return row
 
     def _lock(self, gateway_id: UUID, new_factory_id: UUID | None) -> Gateway:
         """Locks the new factory, if there is one, and behind it the gateway: see UPDATE."""
