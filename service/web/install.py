@@ -13,6 +13,7 @@ from service.web.icons import icon, symbols
 from service.web.pictures import state_bar
 from service.web.rendering import PATH
 from service.web.security import PageHeaders
+from service.web.static_files import MODULES
 from service.web.wording import FILTERS, STATES
 
 # Without a token: what leads to the login, and what it looks like.
@@ -41,6 +42,7 @@ def install_pages(app: Flask) -> None:
         icon_symbols=symbols,
         states=STATES,
         state_bar=state_bar,
+        modules=MODULES,
         navigation=_NAVIGATION,
     )
 

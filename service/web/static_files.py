@@ -16,9 +16,11 @@ class StaticFile(NamedTuple):
     compressed: bytes
 
 
+MODULES = ("millgate", "live", "events", "clock", "morph")
+"""The first one imports the others."""
 _OURS = {
     "millgate.css": "text/css; charset=utf-8",
-    "millgate.mjs": "text/javascript; charset=utf-8",
+    **{f"{module}.mjs": "text/javascript; charset=utf-8" for module in MODULES},
     "icon.svg": "image/svg+xml",
 }
 _BOOTSTRAP = "bootstrap.min.css"

@@ -35,7 +35,7 @@ def test_gateways_that_need_attention_are_listed_longest_first(
         text = WebClient(api).get("/ui/").body.decode()
         shown = re.findall(r'data-gateway="([^"]+)"', text)
         assert shown == [gateways["auth_failed"]["id"], gateways["retrying"]["id"]]
-        assert "Needs attention (2), longest first" in text
+        assert "Needs attention (<span data-number>2</span>), longest first" in text
         assert re.search(r'data-count="connected">1<', text)
         database.execute(
             "UPDATE workers SET lease_expires_at = now(), heartbeat_at = now() - interval '40 s'"
