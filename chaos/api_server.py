@@ -89,10 +89,14 @@ class Api:
         """kill -9 of one of the processes that serve."""
         self._process().children()[0].kill()
 
+    def processes(self) -> list[psutil.Process]:
+        """The parent and those that serve."""
+        parent = self._process()
+        return [parent, *parent.children(recursive=True)]
+
     def kill(self) -> None:
         """kill -9 of all its processes."""
-        parent = self._process()
-        for process in (parent, *parent.children(recursive=True)):
+        for process in self.processes():
             process.send_signal(signal.SIGKILL)
         self._child.stop(0)
 

@@ -23,6 +23,7 @@ from chaos.scenarios.neighbours import (
     huge_messages,
     silent_names,
 )
+from chaos.scenarios.page import page_truth
 from chaos.scenarios.refusals import disk_full, read_only
 from chaos.scenarios.workers import worker_added, worker_cut_off, worker_freeze, worker_kill, worker_term
 from devstack.harness.sandbox import Sandbox
@@ -83,6 +84,14 @@ SCENARIOS = (
         dribble,
         45,
         story=stories.DRIBBLE,
+    ),
+    Scenario(
+        "page-truth",
+        "a random walk of transitions; the API frozen, then killed; the worker killed",
+        "the page never shows a state that was not true within 2 s of the time it names, takes back what "
+        "nobody vouches for within 10 s, and recovers by itself",
+        page_truth,
+        90,
     ),
     Scenario(
         "worker-kill",
