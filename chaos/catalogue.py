@@ -92,6 +92,7 @@ SCENARIOS = (
         "nobody vouches for within 10 s, and recovers by itself",
         page_truth,
         90,
+        story=stories.PAGE_TRUTH,
     ),
     Scenario(
         "worker-kill",

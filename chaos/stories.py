@@ -149,3 +149,10 @@ MEMORY: Story = (
     down_and_back("worker-1", r"DAY-\S+"),
     chapter("worker-1", r"is down since .+down \d+ more times since the last such line\)"),
 )
+PAGE_TRUTH: Story = (
+    chapter(
+        "worker-1",
+        r"^warning: gateway AP-0001 \(.+\) is down since ",
+        r"^info: gateway AP-0001 \(.+\) is back ",
+    ),
+)

@@ -48,7 +48,7 @@ STATES: Mapping[str, StateWords] = {
     State.DISCONNECTING: StateWords("disconnecting", "box-arrow-right", "busy", "It is being closed."),
 }
 """In the order in which they are counted."""
-NEEDS_ATTENTION = (State.RETRYING.value, State.AUTH_FAILED.value, UNKNOWN)
+
 OTHER_ICONS = ("search", "moon-stars", "plus-lg", "upload", "house", "chevron-left", "chevron-right")
 
 

@@ -1,6 +1,6 @@
 """Factories: desired state, written by the API."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,12 @@ INSERT = Query(_INSERT + _JSON, JsonRow)
 _FIND_BY_ID = " FROM factories AS f WHERE f.id = %(id)s AND f.deleted_at IS NULL"
 FIND_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID, Factory, retryable=True)
 FIND_JSON_BY_ID = Query("SELECT " + _JSON + _FIND_BY_ID, JsonRow, retryable=True)
+
+FIND_BY_IDS = Query(
+    "SELECT" + _COLUMNS + " FROM factories AS f WHERE f.id = ANY(%(ids)s::uuid[]) AND f.deleted_at IS NULL",
+    Factory,
+    retryable=True,
+)
 
 # Keeps it as it is for the rest of the transaction, while a condition is held against it.
 LOCK_BY_ID = Query("SELECT" + _COLUMNS + _FIND_BY_ID + " FOR NO KEY UPDATE", Factory)
@@ -77,6 +83,11 @@ class FactoryRepository:
     def find_by_id(self, factory_id: UUID) -> Factory:
         """Raises FactoryNotFoundError."""
         return _found(self._executor.fetch_one(FIND_BY_ID, {"id": factory_id}))
+
+    def find_by_ids(self, factory_ids: Collection[UUID]) -> Mapping[UUID, Factory]:
+        """Those that there are, by id."""
+        found = self._executor.fetch_all(FIND_BY_IDS, {"ids": list(factory_ids)}) if factory_ids else []
+        return {factory.id: factory for factory in found}
 
     def find_json(self, factory_id: UUID) -> JsonRow:
         """As `find_by_id`."""
