@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, Request, expect
 from devstack.postgres.server import EmbeddedPostgres
 from tests.browser.conftest import OpenContext
 from tests.support.api.tokens import make_token, manage_tokens
-from tests.support.browser import WatchedContext
+from tests.support.browser import WatchedContext, serious_findings
 from tests.support.full_stack import FullStack
 from tests.support.waiting import wait_until
 
@@ -59,13 +59,14 @@ def state_on(page: Page) -> Locator:
 
 
 def expect_stale(page: Page, reason: str) -> None:
-    """Nothing is claimed for the present, and nothing can be written."""
+    """Nothing is claimed for the present, and nothing can be written; everybody can perceive that."""
     expect(page.locator("#banner")).to_contain_text(reason, timeout=STALE_MS)
     expect(page.locator("#live")).to_have_class(re.compile("stale|not-known"), timeout=STALE_MS)
     expect(state_on(page)).to_have_text(WAS_CONNECTED)
     button = page.get_by_role("button", name="Disconnect")
     expect(button).to_be_disabled()
     expect(button).to_have_attribute("title", re.compile(reason))
+    assert serious_findings(page) == []
 
 
 def expect_fresh(page: Page, state: str = "connected") -> None:
@@ -83,6 +84,9 @@ def test_a_killed_api_makes_the_page_stale_then_silent_and_it_recovers(
     expect_stale(page, "Millgate does not answer")
     expect(state_on(page)).to_have_text("not known here", timeout=NOT_KNOWN_MS)
     expect(page.locator("#claim")).to_have_text("Not known here.")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert serious_findings(page) == []
     with stack.api:
         expect_fresh(page)
 
