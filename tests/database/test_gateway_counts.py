@@ -13,6 +13,7 @@ from service.database.desired.factories import FactoryRepository
 from service.database.desired.gateway_lists import GatewayFilter
 from service.database.desired.gateways import GatewayRepository
 from service.database.desired.restore import RestorationRepository
+from service.database.desired.values import GatewayChanges, NewFactory, NewGateway
 from service.database.engine.ids import new_id
 from service.database.engine.paging import MOST_COUNTED, PageStart, Total
 from service.database.engine.pool import ConnectionExecutor, connect
@@ -44,14 +45,8 @@ def config_for(url: str) -> DatabaseConfig:
 def create(connection: psycopg.Connection, factory_id: UUID) -> UUID:
     """A gateway."""
     row_id = new_id()
-    values = {
-        "factory_id": factory_id,
-        "gateway_id": str(row_id),
-        "name": "x",
-        "url": "ws://x",
-        "email": "a@b",
-    }
-    return GatewayRepository(ConnectionExecutor(connection)).create(row_id, b"s" * 40, values).id
+    gateway = NewGateway(row_id, factory_id, str(row_id), "x", "ws://x", "a@b", b"s" * 40)
+    return GatewayRepository(ConnectionExecutor(connection)).create(gateway).id
 
 
 def assert_kept(connection: psycopg.Connection) -> None:
@@ -70,14 +65,14 @@ def assert_kept(connection: psycopg.Connection) -> None:
 def test_the_count_is_correct_after_every_change(connection: psycopg.Connection) -> None:
     executor = ConnectionExecutor(connection)
     factories, gateways = FactoryRepository(executor), GatewayRepository(executor)
-    one, other = (factories.create({"name": name}).id for name in ("one", "other"))
+    one, other = (factories.create(NewFactory(name)).id for name in ("one", "other"))
     ids = [create(connection, one) for _ in range(3)]
     assert gateways.count(GatewayFilter(factory_id=one)) == 3
     connection.execute(INSERT_MANY, {"factory_id": other, "prefix": "N-", "count": 1000})
     assert (gateways.count(), gateways.count(GatewayFilter(factory_id=other))) == (1003, 1000)
     for change in (
-        lambda: gateways.update(ids[0], {"factory_id": other}),
-        lambda: gateways.update(ids[1], {"name": "y"}, b"t" * 40),
+        lambda: gateways.update(ids[0], GatewayChanges(factory_id=other)),
+        lambda: gateways.update(ids[1], GatewayChanges(name="y", sealed_password=b"t" * 40)),
         lambda: gateways.soft_delete(ids[0]),
         lambda: RestorationRepository(executor).restore_gateway(ids[0]),
         lambda: factories.soft_delete(other),
@@ -99,7 +94,7 @@ def test_the_count_is_correct_after_every_change(connection: psycopg.Connection)
 
 
 def test_a_rolled_back_change_is_not_counted(connection: psycopg.Connection) -> None:
-    factory_id = FactoryRepository(ConnectionExecutor(connection)).create({"name": "x"}).id
+    factory_id = FactoryRepository(ConnectionExecutor(connection)).create(NewFactory("x")).id
     create(connection, factory_id)
     with connection.transaction(force_rollback=True):
         create(connection, factory_id)
@@ -108,7 +103,7 @@ def test_a_rolled_back_change_is_not_counted(connection: psycopg.Connection) -> 
 
 
 def test_a_writer_waits_for_no_uncommitted_one(connection: psycopg.Connection, database_url: str) -> None:
-    factory_id = FactoryRepository(ConnectionExecutor(connection)).create({"name": "x"}).id
+    factory_id = FactoryRepository(ConnectionExecutor(connection)).create(NewFactory("x")).id
     create(connection, factory_id)
     with connect(config_for(database_url), "test") as another:
         another.execute("SET lock_timeout = '1ms'")
@@ -124,7 +119,7 @@ def test_the_count_is_correct_with_many_concurrent_writers(
     connection: psycopg.Connection, database_url: str
 ) -> None:
     factories = FactoryRepository(ConnectionExecutor(connection))
-    ids = [factories.create({"name": f"Mill {number}"}).id for number in range(3)]
+    ids = [factories.create(NewFactory(f"Mill {number}")).id for number in range(3)]
     failures: list[BaseException] = []
 
     def write(seed: int) -> None:
@@ -137,7 +132,7 @@ def test_the_count_is_correct_with_many_concurrent_writers(
                     if not mine or chance.random() < 0.5:
                         mine.append(create(own, chance.choice(ids)))
                     elif chance.random() < 0.5:
-                        gateways.update(chance.choice(mine), {"factory_id": chance.choice(ids)})
+                        gateways.update(chance.choice(mine), GatewayChanges(factory_id=chance.choice(ids)))
                     else:
                         gateways.soft_delete(mine.pop())
         except (psycopg.Error, GatewayNotFoundError, AssertionError) as error:
@@ -159,7 +154,7 @@ def test_the_count_is_correct_with_many_concurrent_writers(
 def test_a_total_is_exact_where_it_is_counted_and_limited_elsewhere(connection: psycopg.Connection) -> None:
     executor = ConnectionExecutor(connection)
     gateways = GatewayRepository(executor)
-    factory_id = FactoryRepository(executor).create({"name": "x"}).id
+    factory_id = FactoryRepository(executor).create(NewFactory("x")).id
     wanted = GatewayFilter(desired_state="connected")
     connection.execute(INSERT_MANY, {"factory_id": factory_id, "prefix": "A-", "count": MOST_COUNTED})
     assert gateways.list_json(FIRST_PAGE, 1, wanted).total == Total(MOST_COUNTED)

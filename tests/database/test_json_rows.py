@@ -16,6 +16,7 @@ from service.database.desired.factories import FactoryRepository
 from service.database.desired.factory_lists import FactoryFilter
 from service.database.desired.gateway_lists import GatewayFilter
 from service.database.desired.gateways import GatewayRepository
+from service.database.desired.values import FactoryChanges, GatewayChanges, NewFactory, NewGateway
 from service.database.engine.ids import new_id
 from service.database.engine.paging import PageStart
 from service.database.engine.pool import ConnectionExecutor, connect
@@ -142,7 +143,7 @@ def test_gateway_json_equals_the_models(
     gateways: GatewayRepository,
     is_deleted: bool,
 ) -> None:
-    fill(connection, factories.create({"name": "Mill"}).id)
+    fill(connection, factories.create(NewFactory("Mill")).id)
     which = GatewayFilter(is_deleted=is_deleted)
     page = gateways.list_json(FIRST_PAGE, 100, which)
     assert len(page.bodies) == page.total.rows
@@ -165,12 +166,12 @@ def test_factory_json_equals_the_models(
     for number, at in enumerate(TIMES):
         text = TEXTS[number % len(TEXTS)]
         factory = factories.create(
-            {
-                "name": text,
-                "location": None if number == 0 else text,
-                "timezone": text,
-                "metadata": METADATA[number % len(METADATA)],
-            }
+            NewFactory(
+                text,
+                location=None if number == 0 else text,
+                timezone=text,
+                metadata=json.dumps(METADATA[number % len(METADATA)]),
+            )
         )
         connection.execute(
             "UPDATE factories SET created_at = %s, deleted_at = %s WHERE id = %s",
@@ -190,21 +191,21 @@ def test_factory_json_equals_the_models(
 def test_a_write_returns_the_same_json_as_a_read(
     connection: psycopg.Connection, factories: FactoryRepository, gateways: GatewayRepository
 ) -> None:
-    factory = factories.create({"name": TEXTS[1], "metadata": METADATA[3]})
+    factory = factories.create(NewFactory(TEXTS[1], metadata=json.dumps(METADATA[3])))
     assert factory == factories.find_json(factory.id)
     assert_same(factory.body, FactoryResponse.of(factories.find_by_id(factory.id)))
-    changed = factories.update(factory.id, {"location": TEXTS[2]})
+    changed = factories.update(factory.id, FactoryChanges(set_location=True, location=TEXTS[2]))
     assert (changed.body, changed.is_changed) == (factories.find_json(factory.id).body, True)
     assert changed.version == factory.version + 1
 
-    texts = dict.fromkeys(("gateway_id", "name", "email"), TEXTS[1]) | {"url": "ws://x"}
-    values = {"factory_id": factory.id, **texts, "metadata": METADATA[1]}
-    gateway = gateways.create(new_id(), SEALED, values)
+    text, metadata = TEXTS[1], json.dumps(METADATA[1])
+    values = NewGateway(new_id(), factory.id, text, text, "ws://x", text, SEALED, metadata=metadata)
+    gateway = gateways.create(values)
     assert gateway == gateways.find_json(gateway.id)
     connection.execute(
         "INSERT INTO gateway_connections (gateway_id, last_seen_at) VALUES (%s, %s)", (gateway.id, TIMES[0])
     )
-    renamed = gateways.update(gateway.id, {"name": TEXTS[3], "factory_id": factory.id})
+    renamed = gateways.update(gateway.id, GatewayChanges(name=TEXTS[3], factory_id=factory.id))
     assert (renamed.body, renamed.is_changed) == (gateways.find_json(gateway.id).body, True)
     assert renamed.version == gateway.version + 1
     assert_same(renamed.body, gateway_in(connection, gateway.id))
@@ -216,7 +217,7 @@ def test_times_are_formatted_alike_with_any_date_style(
     name = connection.info.dbname
     connection.execute(f'ALTER DATABASE "{name}" SET datestyle = "German"'.encode())
     connection.execute(f'ALTER DATABASE "{name}" SET timezone = "Asia/Tokyo"'.encode())
-    factory = factories.create({"name": "Mill"})
+    factory = factories.create(NewFactory("Mill"))
     with connect(config_for(database_url), "test") as another:
         rendered = FactoryRepository(ConnectionExecutor(another)).find_json(factory.id)
     assert_same(rendered.body, FactoryResponse.of(factories.find_by_id(factory.id)))

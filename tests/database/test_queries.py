@@ -22,6 +22,7 @@ from devstack.checks.generated import ROWS
 from devstack.checks.row_types import read_columns, render_module
 from devstack.project import PROJECT
 from service.database.desired import factory_lists, gateway_lists
+from service.database.desired.values import FactoryChanges, GatewayChanges, NewFactory, NewGateway
 from service.database.engine.paging import Start
 from service.database.engine.query import Command, Query
 from tests.support.database_server import cloned_database
@@ -174,6 +175,43 @@ def test_a_statement_matches_the_schema_and_its_row_type(connection: psycopg.Con
     }
     # In the same order, too: rows are built from columns by position.
     assert list(actual.items()) == list(declared.items())
+
+
+# What statements take, and the parameters beside it.
+INPUTS: dict[str, tuple[type[Any], set[str]]] = {
+    "desired.factories.INSERT": (NewFactory, set()),
+    "desired.factories.UPDATE": (FactoryChanges, {"id"}),
+    "desired.gateways.INSERT": (NewGateway, set()),
+    "desired.gateways.UPDATE": (GatewayChanges, {"id", "password_is_confined"}),
+}
+
+
+def described_parameters(connection: psycopg.Connection, statement: Statement) -> dict[str, object]:
+    """Return the Python types of the statement's parameters by their names; JSON is text."""
+    prepared = connection.pgconn.prepare(b"checked", numbered(statement.sql))
+    assert prepared.status == ExecStatus.COMMAND_OK, prepared.error_message.decode()
+    shape = connection.pgconn.describe_prepared(b"checked")
+    connection.execute("DEALLOCATE checked")
+    names = dict.fromkeys(re.findall(r"%\((\w+)\)s", statement.sql))
+    oids = [shape.param_type(index) for index in range(shape.nparams)]
+    kinds = connection.execute(
+        "SELECT format_type(oid, NULL) FROM unnest(%s::oid[]) WITH ORDINALITY AS o (oid, n) ORDER BY n",
+        [oids],
+    )
+    return {
+        name: str if kind == "jsonb" else PYTHON_TYPES[kind]
+        for name, (kind,) in zip(names, kinds, strict=True)
+    }
+
+
+@pytest.mark.req("REPO-06", "QUAL-02")
+@pytest.mark.parametrize("name", INPUTS)
+def test_what_a_statement_takes_matches_its_parameters(connection: psycopg.Connection, name: str) -> None:
+    declared, others = INPUTS[name]
+    described = described_parameters(connection, CONSTANTS[name])
+    fields = {field: kind for field, (kind, _) in declared_columns(declared).items()}
+    assert {parameter: described[parameter] for parameter in described.keys() - others} == fields
+    assert others <= described.keys()
 
 
 @pytest.mark.req("REPO-06", "QUAL-02")

@@ -17,6 +17,7 @@ from service.database.desired.gateway_lists import GatewayFilter
 from service.database.desired.gateways import GatewayRepository
 from service.database.desired.json_rows import JsonPage
 from service.database.desired.restore import RestorationRepository
+from service.database.desired.values import FactoryChanges, GatewayChanges, NewFactory, NewGateway
 from service.database.engine.ids import new_id
 from service.database.engine.paging import PageStart, Total
 from service.database.engine.pool import ConnectionExecutor
@@ -55,18 +56,18 @@ class World:
 
     def factory(self, name: str = "Mill") -> Factory:
         """Create a factory."""
-        return self.factories.find_by_id(self.factories.create({"name": name}).id)
+        return self.factories.find_by_id(self.factories.create(NewFactory(name)).id)
 
     def gateway(self, factory_id: UUID, device: str, name: str = "Gateway") -> Gateway:
         """Create a gateway with desired state connected."""
-        values = gateway_values(factory_id, device, name)
-        return self.gateways.find_by_id(self.gateways.create(new_id(), SEALED, values).id)
+        gateway = new_gateway(factory_id, device, name)
+        return self.gateways.find_by_id(self.gateways.create(gateway).id)
 
-    def update_factory(self, factory_id: UUID, changes: dict[str, Any]) -> Factory:
+    def update_factory(self, factory_id: UUID, changes: FactoryChanges) -> Factory:
         """Change a factory and return it."""
         return self.factories.find_by_id(self.factories.update(factory_id, changes).id)
 
-    def update_gateway(self, gateway_id: UUID, changes: dict[str, Any]) -> Gateway:
+    def update_gateway(self, gateway_id: UUID, changes: GatewayChanges) -> Gateway:
         """Change a gateway and return it."""
         return self.gateways.find_by_id(self.gateways.update(gateway_id, changes).id)
 
@@ -108,15 +109,11 @@ def count_of(world: World, factory: Factory) -> int:
     return world.gateways.count(GatewayFilter(factory_id=factory.id))
 
 
-def gateway_values(factory_id: UUID, device: str, name: str = "Gateway") -> dict[str, Any]:
-    """Return the values of a new gateway."""
-    return {
-        "factory_id": factory_id,
-        "gateway_id": device,
-        "name": name,
-        "url": "wss://gateway.example.com",
-        "email": "someone@example.com",
-    }
+def new_gateway(factory_id: UUID, device: str, name: str = "Gateway") -> NewGateway:
+    """Return a valid gateway to create."""
+    return NewGateway(
+        new_id(), factory_id, device, name, "wss://gateway.example.com", "someone@example.com", SEALED
+    )
 
 
 @pytest.fixture
@@ -130,13 +127,13 @@ def world(database_url: str) -> Iterator[World]:
 def test_a_factory_is_created_found_changed_and_deleted(world: World) -> None:
     plain = world.factory("Plain")
     assert (plain.location, plain.timezone, plain.metadata, plain.deleted_at) == (None, "UTC", {}, None)
-    values = {"name": "Full", "location": "Hall", "timezone": "Europe/Berlin", "metadata": {"a": [1]}}
+    values = NewFactory("Full", location="Hall", timezone="Europe/Berlin", metadata='{"a": [1]}')
     full = world.factories.find_by_id(world.factories.create(values).id)
     assert (full.location, full.timezone, full.metadata) == ("Hall", "Europe/Berlin", {"a": [1]})
-    renamed = world.update_factory(full.id, {"name": "New"})
+    renamed = world.update_factory(full.id, FactoryChanges(name="New"))
     assert (renamed.name, renamed.location, renamed.metadata) == ("New", "Hall", {"a": [1]})
     assert renamed.updated_at > full.updated_at
-    emptied = world.update_factory(full.id, {"location": None, "timezone": "UTC", "metadata": {}})
+    emptied = world.update_factory(full.id, FactoryChanges(set_location=True, timezone="UTC", metadata="{}"))
     assert (emptied.name, emptied.location, emptied.timezone, emptied.metadata) == ("New", None, "UTC", {})
     assert world.factories.count() == 2
     world.factories.soft_delete(full.id)
@@ -148,9 +145,9 @@ def test_a_factory_is_created_found_changed_and_deleted(world: World) -> None:
 def test_a_factory_of_an_unknown_organization_is_rejected(world: World) -> None:
     factory = world.factory()
     with pytest.raises(OrganizationUnknownError):
-        world.factories.create({"name": "Mill", "organization_id": NOBODY})
+        world.factories.create(NewFactory("Mill", NOBODY))
     with pytest.raises(OrganizationUnknownError):
-        world.factories.update(factory.id, {"organization_id": NOBODY})
+        world.factories.update(factory.id, FactoryChanges(organization_id=NOBODY))
 
 
 @pytest.mark.req("REPO-04")
@@ -160,19 +157,28 @@ def test_a_gateway_is_created_found_changed_and_deleted(world: World) -> None:
     assert (gateway.desired_state, gateway.generation, gateway.model) == ("connected", 1, None)
     assert world.gateways.find_by_id(gateway.id) == gateway
     changed = world.update_gateway(
-        gateway.id, {"model": "M", "firmware_version": "1", "metadata": {"a": 1}, "name": "New"}
+        gateway.id,
+        GatewayChanges(
+            set_model=True,
+            model="M",
+            set_firmware_version=True,
+            firmware_version="1",
+            metadata='{"a": 1}',
+            name="New",
+        ),
     )
     assert (changed.model, changed.firmware_version, changed.metadata) == ("M", "1", {"a": 1})
     assert (changed.name, changed.generation) == ("New", 1)
     moved = world.update_gateway(
-        gateway.id, {"factory_id": other.id, "model": None, "gateway_id": "CTC-2", "url": "ws://new"}
+        gateway.id,
+        GatewayChanges(factory_id=other.id, set_model=True, device_id="CTC-2", url="ws://new"),
     )
     assert (moved.factory_id, moved.model, moved.firmware_version) == (other.id, None, "1")
     assert (moved.device_id, moved.url, moved.email, moved.generation) == (
         "CTC-2", "ws://new", gateway.email, 2,
     )  # fmt: skip
     assert (count_of(world, factory), count_of(world, other)) == (0, 1)
-    world.gateways.update(gateway.id, {}, b"y" * 40)
+    world.gateways.update(gateway.id, GatewayChanges(sealed_password=b"y" * 40))
     assert world.gateways.find_by_id(gateway.id).generation == 3
     (login,) = world.active.find_logins([gateway.id])
     assert (login.sealed_password, login.email, login.url) == (b"y" * 40, moved.email, "ws://new")
@@ -187,11 +193,11 @@ def test_an_invalid_gateway_is_rejected(world: World) -> None:
     with pytest.raises(GatewayIdConflictError):
         world.gateway(factory.id, "CTC-1")
     with pytest.raises(GatewayIdConflictError):
-        world.gateways.update(second.id, {"gateway_id": first.device_id})
+        world.gateways.update(second.id, GatewayChanges(device_id=first.device_id))
     with pytest.raises(FactoryUnknownError):
         world.gateway(NOBODY, "CTC-3")
     with pytest.raises(FactoryUnknownError):
-        world.gateways.update(first.id, {"factory_id": NOBODY})
+        world.gateways.update(first.id, GatewayChanges(factory_id=NOBODY))
     assert world.gateways.find_by_id(first.id) == first
     world.gateways.soft_delete(first.id)
     assert world.gateway(factory.id, "CTC-1").id != first.id
@@ -457,10 +463,10 @@ def counts_live_factories(deleted: Deleted) -> None:
 
 def updates_no_gateway(deleted: Deleted) -> None:
     """Updates no deleted gateway, and moves no live one into a deleted factory."""
-    changes = {"name": "x", "factory_id": deleted.live_factory.id}
-    refused_for_gateways(lambda world, i: world.gateways.update(i, {"name": "x"}))(deleted)
-    refused_for_gateways(lambda world, i: world.gateways.update(i, changes, b"z" * 40))(deleted)
-    into_deleted, live_id = {"factory_id": deleted.factory.id}, deleted.live_gateway.id
+    changes = GatewayChanges(name="x", factory_id=deleted.live_factory.id, sealed_password=b"z" * 40)
+    refused_for_gateways(lambda world, i: world.gateways.update(i, GatewayChanges(name="x")))(deleted)
+    refused_for_gateways(lambda world, i: world.gateways.update(i, changes))(deleted)
+    into_deleted, live_id = GatewayChanges(factory_id=deleted.factory.id), deleted.live_gateway.id
     with pytest.raises(FactoryUnknownError):
         deleted.world.gateways.update(live_id, into_deleted)
 
@@ -543,7 +549,9 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "FactoryRepository.find_by_id": refused_for_factory(FactoryRepository.find_by_id),
     "FactoryRepository.find_all": leaves_out_factories,
     "FactoryRepository.count": counts_live_factories,
-    "FactoryRepository.update": refused_for_factory(lambda factories, i: factories.update(i, {"name": "x"})),
+    "FactoryRepository.update": refused_for_factory(
+        lambda factories, i: factories.update(i, FactoryChanges(name="x"))
+    ),
     "FactoryRepository.soft_delete": refused_for_factory(FactoryRepository.soft_delete),
     "RestorationRepository.restore_factory": restores_a_factory,
     "HistoryRepository.find_present": finds_history_of_live_ones,
@@ -606,7 +614,7 @@ def creates(world: World, factory_id: UUID, _: UUID) -> None:
 def moves(world: World, factory_id: UUID, gateway_id: UUID) -> None:
     """Move a gateway into the factory."""
     with world.connection.transaction():
-        world.gateways.update(gateway_id, {"factory_id": factory_id})
+        world.gateways.update(gateway_id, GatewayChanges(factory_id=factory_id))
 
 
 def deletes(world: World, factory_id: UUID, _: UUID) -> None:

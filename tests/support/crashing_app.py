@@ -9,6 +9,7 @@ from service.api.openapi.operation import Operation
 from service.api.services.context import services
 from service.database.desired.factories import FactoryRepository
 from service.database.desired.gateways import GatewayRepository
+from service.database.desired.values import NewFactory, NewGateway
 
 
 def create_app() -> Flask:
@@ -29,12 +30,12 @@ def crash() -> Response:
 @Operation("write_refused_row", "A bug", {}, include_in_schema=False)
 def write_refused_row() -> Response:
     """Write a row that only a bug could write."""
-    factory = FactoryRepository(services().database).create({"name": "x"})
+    factory = FactoryRepository(services().database).create(NewFactory("x"))
     write(factory.id)
     return Response()
 
 
 def write(factory_id: UUID) -> None:
     """Violate a check constraint."""
-    values = {"factory_id": factory_id, "gateway_id": "g", "name": "n", "url": "http://x", "email": "e"}
-    GatewayRepository(services().database).create(uuid4(), b"s" * 40, values)
+    gateway = NewGateway(uuid4(), factory_id, "g", "n", "http://x", "e", b"s" * 40)
+    GatewayRepository(services().database).create(gateway)

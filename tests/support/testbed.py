@@ -10,6 +10,7 @@ from psycopg.rows import namedtuple_row
 from service.crypto import Sealer, Secret
 from service.database.desired.factories import FactoryRepository
 from service.database.desired.gateways import GatewayRepository
+from service.database.desired.values import GatewayChanges, NewFactory, NewGateway
 from service.database.engine.ids import new_id
 from service.database.engine.pool import Database
 from service.database.views.statuses import GatewayStatus, StatusRepository
@@ -29,7 +30,7 @@ class WorkerTestBed:
 
     def __enter__(self) -> Self:
         self.database.open()
-        self.factory_id = FactoryRepository(self.database).create({"name": "Mill"}).id
+        self.factory_id = FactoryRepository(self.database).create(NewFactory("Mill")).id
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,22 +49,19 @@ class WorkerTestBed:
             repository = GatewayRepository(transaction)
             for gateway_id, url in gateways:
                 row_id = new_id()
-                values = {
-                    "factory_id": self.factory_id,
-                    "gateway_id": gateway_id,
-                    "name": gateway_id,
-                    "url": url,
-                    "email": email,
-                }
-                repository.create(row_id, self.sealer.seal(Secret(password), row_id), values)
+                sealed = self.sealer.seal(Secret(password), row_id)
+                repository.create(
+                    NewGateway(row_id, self.factory_id, gateway_id, gateway_id, url, email, sealed)
+                )
                 added.append(row_id)
         return added
 
-    def change(self, row_id: UUID, password: str | None = None, **changes: object) -> None:
-        """Change a gateway, as PATCH does."""
+    def change(self, row_id: UUID, password: str | None = None, **changes: Any) -> None:
+        """Change a gateway, as PATCH does; the changes are fields of GatewayChanges."""
         sealed = None if password is None else self.sealer.seal(Secret(password), row_id)
         with self.database.transaction() as transaction:
-            GatewayRepository(transaction).update(row_id, changes, sealed)
+            repository = GatewayRepository(transaction)
+            repository.update(row_id, GatewayChanges(sealed_password=sealed, **changes))
 
     def delete(self, row_id: UUID) -> None:
         """Delete a gateway, as DELETE does."""

@@ -124,7 +124,7 @@ def test_new_name_leaves_the_session_alone(
     start_worker()
     row_id, other_id = add_all(testbed, site)
     wait_until_connected(testbed, [row_id, other_id])
-    testbed.change(row_id, name="Press hall 2", metadata={"line": 4}, model="X")
+    testbed.change(row_id, name="Press hall 2", metadata='{"line": 4}', set_model=True, model="X")
     # A later change that has an effect: after it, the earlier one has been handled.
     testbed.disconnect(other_id)
     testbed.wait_for_state(other_id, "disconnected")

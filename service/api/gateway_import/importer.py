@@ -11,7 +11,8 @@ from service.api.server.time_slices import paced
 from service.api.services.context import services
 from service.api.web.validation_errors import detail, invalid
 from service.crypto import Secret
-from service.database.desired.gateway_import import ImportRepository, NewGateway
+from service.database.desired.gateway_import import ImportRepository
+from service.database.desired.values import NewGateway
 from service.database.engine.deadline import BULK_LIMIT_S, set_deadline
 from service.database.engine.ids import new_id
 from service.errors import InvalidRequestError, TooManyImportsError

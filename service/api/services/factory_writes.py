@@ -1,5 +1,6 @@
 """What may be done to factories: the same for the API and for the page. All raise DatabaseError."""
 
+import json
 from uuid import UUID
 
 from service.api.schemas.factories import FactoryCreate, FactoryUpdate
@@ -9,11 +10,19 @@ from service.api.web.etags import Precondition
 from service.database.desired.factories import FactoryRepository
 from service.database.desired.json_rows import JsonRow, JsonUpdate
 from service.database.desired.restore import RestorationRepository
+from service.database.desired.values import FactoryChanges, NewFactory
 
 
 def create_factory(body: FactoryCreate) -> JsonRow:
     """Raises OrganizationUnknownError."""
-    return FactoryRepository(services().database).create(body.provided_fields())
+    factory = NewFactory(
+        name=body.name,
+        organization_id=body.organization_id,
+        location=body.location,
+        timezone=body.timezone,
+        metadata=json.dumps(body.metadata),
+    )
+    return FactoryRepository(services().database).create(factory)
 
 
 def update_factory(factory_id: UUID, body: FactoryUpdate, precondition: Precondition | None) -> JsonUpdate:
@@ -21,8 +30,18 @@ def update_factory(factory_id: UUID, body: FactoryUpdate, precondition: Precondi
 
     Raises FactoryNotFoundError, OrganizationUnknownError, PreconditionFailedError.
     """
+    named = body.model_fields_set
+    # What the body does not name is None in it.
+    changes = FactoryChanges(
+        organization_id=body.organization_id,
+        name=body.name,
+        set_location="location" in named,
+        location=body.location,
+        timezone=body.timezone,
+        metadata=json.dumps(body.metadata) if "metadata" in named else None,
+    )
     with writing(precondition) as executor:
-        factory = FactoryRepository(executor).update(factory_id, body.provided_fields(), precondition)
+        factory = FactoryRepository(executor).update(factory_id, changes, precondition)
     note_written(anything=factory.is_changed)
     return factory
 

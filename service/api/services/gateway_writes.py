@@ -1,6 +1,6 @@
 """What may be done to gateways: the same for the API and for the page. All raise DatabaseError."""
 
-from typing import Any
+import json
 from uuid import UUID
 
 from service.api.schemas.gateways import GatewayCreate, GatewayUpdate
@@ -12,6 +12,7 @@ from service.crypto import Secret
 from service.database.desired.gateways import Check, GatewayRepository
 from service.database.desired.json_rows import JsonRow, JsonUpdate
 from service.database.desired.restore import RestorationRepository
+from service.database.desired.values import GatewayChanges, NewGateway
 from service.database.engine.ids import new_id
 from service.database.rows import Gateway
 
@@ -19,8 +20,19 @@ from service.database.rows import Gateway
 def create_gateway(body: GatewayCreate) -> JsonRow:
     """A worker connects it from now on. Raises FactoryUnknownError, GatewayIdConflictError."""
     row_id = new_id()
-    repository = GatewayRepository(services().database)
-    return repository.create(row_id, _seal(body, row_id), _values_of(body))
+    gateway = NewGateway(
+        id=row_id,
+        factory_id=body.factory_id,
+        device_id=body.gateway_id,
+        name=body.name,
+        url=body.url,
+        email=body.email,
+        sealed_password=_seal(body, row_id),
+        model=body.model,
+        firmware_version=body.firmware_version,
+        metadata=json.dumps(body.metadata),
+    )
+    return GatewayRepository(services().database).create(gateway)
 
 
 def update_gateway(gateway_id: UUID, body: GatewayUpdate, precondition: Precondition | None) -> JsonUpdate:
@@ -29,15 +41,12 @@ def update_gateway(gateway_id: UUID, body: GatewayUpdate, precondition: Precondi
     Raises GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError, PreconditionFailedError, and
     InvalidRequestError where the password is required.
     """
+    changes = _changes_of(body, gateway_id)
     check: Check | None = precondition
-    sealed_password = None
-    if "password" in body.model_fields_set:
-        sealed_password = _seal(body, gateway_id)
-    elif "url" in body.model_fields_set:
+    if "url" in body.model_fields_set and "password" not in body.model_fields_set:
         check = _with_password_rule(check, body.url)
     with writing(check) as executor:
-        repository = GatewayRepository(executor)
-        gateway = repository.update(gateway_id, _values_of(body), sealed_password, check)
+        gateway = GatewayRepository(executor).update(gateway_id, changes, check)
     note_written(anything=gateway.is_changed)
     return gateway
 
@@ -79,6 +88,19 @@ def _seal(body: GatewayCreate | GatewayUpdate, row_id: UUID) -> bytes:
     return services().sealer.seal(Secret(body.password.get_secret_value()), row_id)
 
 
-def _values_of(body: GatewayCreate | GatewayUpdate) -> dict[str, Any]:
-    """What the body names, without the password."""
-    return {name: value for name, value in body.provided_fields().items() if name != "password"}
+def _changes_of(body: GatewayUpdate, row_id: UUID) -> GatewayChanges:
+    """What the body names; what it does not name is None in it."""
+    named = body.model_fields_set
+    return GatewayChanges(
+        factory_id=body.factory_id,
+        device_id=body.gateway_id,
+        name=body.name,
+        set_model="model" in named,
+        model=body.model,
+        set_firmware_version="firmware_version" in named,
+        firmware_version=body.firmware_version,
+        url=body.url,
+        email=body.email,
+        sealed_password=_seal(body, row_id) if "password" in named else None,
+        metadata=json.dumps(body.metadata) if "metadata" in named else None,
+    )

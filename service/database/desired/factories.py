@@ -1,14 +1,13 @@
 """Factories: desired state, written by the API."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
 from uuid import UUID
-
-from psycopg.types.json import Jsonb
 
 from service.database.desired import factory_lists, json_rows
 from service.database.desired.factory_lists import FactoryFilter, FactorySort
 from service.database.desired.json_rows import JsonPage, JsonRow, JsonUpdate
+from service.database.desired.values import FactoryChanges, NewFactory
 from service.database.engine.paging import PageStart, Total
 from service.database.engine.query import Command, Executor, Query, Row, required
 from service.database.rows import Factory
@@ -73,12 +72,9 @@ class FactoryRepository:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def create(self, values: Mapping[str, Any]) -> JsonRow:
-        """`values`: name, and any of organization_id, location, timezone, metadata.
-
-        Raises OrganizationUnknownError.
-        """
-        return required(self._executor.fetch_one(INSERT, _new(values)))
+    def create(self, factory: NewFactory) -> JsonRow:
+        """Raises OrganizationUnknownError."""
+        return required(self._executor.fetch_one(INSERT, asdict(factory)))
 
     def find_by_id(self, factory_id: UUID) -> Factory:
         """Raises FactoryNotFoundError."""
@@ -124,27 +120,15 @@ class FactoryRepository:
         return required(self._executor.fetch_one(query, which.parameters())).count
 
     def update(
-        self, factory_id: UUID, changes: Mapping[str, Any], check: Callable[[Factory], None] | None = None
+        self, factory_id: UUID, changes: FactoryChanges, check: Callable[[Factory], None] | None = None
     ) -> JsonUpdate:
-        """Changes the fields that are named and leaves the rest.
+        """Changes what is named and leaves the rest.
 
         `check` is shown the row as it is and stays until then, and may raise: that takes a transaction.
         Raises FactoryNotFoundError, OrganizationUnknownError.
         """
         self._check(factory_id, check)
-        row = self._executor.fetch_one(
-            UPDATE,
-            {
-                "id": factory_id,
-                "organization_id": changes.get("organization_id"),
-                "name": changes.get("name"),
-                "set_location": "location" in changes,
-                "location": changes.get("location"),
-                "timezone": changes.get("timezone"),
-                "metadata": Jsonb(changes["metadata"]) if "metadata" in changes else None,
-            },
-        )
-        return _found(row)
+        return _found(self._executor.fetch_one(UPDATE, {"id": factory_id, **asdict(changes)}))
 
     def soft_delete(self, factory_id: UUID, check: Callable[[Factory], None] | None = None) -> None:
         """Deletes it and its gateways; call it inside a transaction. Raises FactoryNotFoundError.
@@ -159,16 +143,6 @@ class FactoryRepository:
     def _check(self, factory_id: UUID, check: Callable[[Factory], None] | None) -> None:
         if check is not None:
             check(_found(self._executor.fetch_one(LOCK_BY_ID, {"id": factory_id})))
-
-
-def _new(values: Mapping[str, Any]) -> dict[str, object]:
-    return {
-        "organization_id": values.get("organization_id"),
-        "name": values["name"],
-        "location": values.get("location"),
-        "timezone": values.get("timezone", "UTC"),
-        "metadata": Jsonb(values.get("metadata", {})),
-    }
 
 
 def _found(row: Row | None) -> Row:

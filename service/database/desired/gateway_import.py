@@ -1,39 +1,17 @@
 """Many gateways at once: which of them can not be there, and all of them in a few statements."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
 from service.database.desired.gateways import DeviceId
+from service.database.desired.values import NewGateway
 from service.database.engine.query import Executor, Id, Query
 
 Item = TypeVar("Item")
 
 BATCH_ROWS = 1000
 BATCH_CHARACTERS = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class NewGateway:
-    """A row to be, its password sealed for its id."""
-
-    id: UUID
-    factory_id: UUID
-    device_id: str
-    name: str
-    model: str | None
-    firmware_version: str | None
-    url: str
-    email: str
-    sealed_password: bytes = field(repr=False)
-    metadata: str
-    """JSON."""
-
-    @property
-    def characters(self) -> int:
-        """Of its texts that may be long."""
-        return len(self.metadata) + len(self.url) + len(self.email) + len(self.name)
 
 
 FIND_FACTORIES = Query(

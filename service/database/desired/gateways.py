@@ -1,15 +1,13 @@
 """Gateways as they should be: desired state, written by the API."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from uuid import UUID
-
-from psycopg.types.json import Jsonb
 
 from service.database.desired import gateway_lists, json_rows
 from service.database.desired.gateway_lists import GatewayFilter, GatewaySort, WorkerLiveness
 from service.database.desired.json_rows import JsonPage, JsonRow, JsonUpdate
+from service.database.desired.values import GatewayChanges, NewGateway
 from service.database.engine.paging import PageStart, Total
 from service.database.engine.query import Command, Executor, Id, Query, Row, required
 from service.database.rows import Gateway
@@ -120,27 +118,9 @@ class GatewayRepository:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def create(self, gateway_id: UUID, sealed_password: bytes, values: Mapping[str, Any]) -> JsonRow:
-        """Creates the gateway with this row id, wanted connected.
-
-        `values`: factory_id, gateway_id (the device's), name, url, email, and any of model,
-        firmware_version, metadata. Raises FactoryUnknownError, GatewayIdConflictError.
-        """
-        row = self._executor.fetch_one(
-            INSERT,
-            {
-                "id": gateway_id,
-                "factory_id": values["factory_id"],
-                "device_id": values["gateway_id"],
-                "name": values["name"],
-                "model": values.get("model"),
-                "firmware_version": values.get("firmware_version"),
-                "url": values["url"],
-                "email": values["email"],
-                "sealed_password": sealed_password,
-                "metadata": Jsonb(values.get("metadata", {})),
-            },
-        )
+    def create(self, gateway: NewGateway) -> JsonRow:
+        """Creates it, wanted connected. Raises FactoryUnknownError, GatewayIdConflictError."""
+        row = self._executor.fetch_one(INSERT, asdict(gateway))
         if row is None:
             raise FactoryUnknownError
         return row
@@ -181,38 +161,17 @@ class GatewayRepository:
         )
         return required(self._executor.fetch_one(query, parameters)).count
 
-    def update(
-        self,
-        gateway_id: UUID,
-        changes: Mapping[str, Any],
-        sealed_password: bytes | None = None,
-        check: Check | None = None,
-    ) -> JsonUpdate:
-        """Changes the fields that are named and leaves the rest.
+    def update(self, gateway_id: UUID, changes: GatewayChanges, check: Check | None = None) -> JsonUpdate:
+        """Changes what is named and leaves the rest.
 
         `check` is shown the row as it is and stays until then, and may raise: that takes a transaction. It
         returns whether the stored password is confined from now on (None: as it was).
         Raises GatewayNotFoundError, FactoryUnknownError, GatewayIdConflictError.
         """
-        stays_confined = None if check is None else check(self._lock(gateway_id, changes.get("factory_id")))
-        row = self._executor.fetch_one(
-            UPDATE,
-            {
-                "id": gateway_id,
-                "factory_id": changes.get("factory_id"),
-                "device_id": changes.get("gateway_id"),
-                "name": changes.get("name"),
-                "set_model": "model" in changes,
-                "model": changes.get("model"),
-                "set_firmware_version": "firmware_version" in changes,
-                "firmware_version": changes.get("firmware_version"),
-                "url": changes.get("url"),
-                "email": changes.get("email"),
-                "sealed_password": sealed_password,
-                "password_is_confined": stays_confined if sealed_password is None else False,
-                "metadata": Jsonb(changes["metadata"]) if "metadata" in changes else None,
-            },
-        )
+        stays_confined = None if check is None else check(self._lock(gateway_id, changes.factory_id))
+        is_confined = stays_confined if changes.sealed_password is None else False
+        parameters = {"id": gateway_id, "password_is_confined": is_confined, **asdict(changes)}
+        row = self._executor.fetch_one(UPDATE, parameters)
         if row is None:
             self.find_by_id(gateway_id)
             raise FactoryUnknownError

@@ -12,6 +12,7 @@ from service.database.desired.bulk_updates import BulkUpdateRepository
 from service.database.desired.factories import FactoryRepository
 from service.database.desired.gateway_lists import GatewayFilter
 from service.database.desired.restore import RestorationRepository
+from service.database.desired.values import NewFactory
 from service.database.engine.pool import ConnectionExecutor, connect
 from service.database.engine.query import Executor
 from tests.support.api_server import ApiServer
@@ -68,7 +69,7 @@ def test_no_row_is_written_once_for_each_of_many_gateways(database_url: str) -> 
     with connect(config_for(database_url), "test") as connection:
         executor: Executor = ConnectionExecutor(connection)
         factories = FactoryRepository(executor)
-        one, other = (factories.create({"name": name}).id for name in ("one", "other"))
+        one, other = (factories.create(NewFactory(name)).id for name in ("one", "other"))
         connection.execute(INSERT, [one, b"s" * 40, SOME])
         which = GatewayFilter(factory_id=one)
 
