@@ -456,6 +456,12 @@ def counts_live_gateways(deleted: Deleted) -> None:
     assert world.gateways.count(GatewayFilter(is_deleted=True)) == 2
 
 
+def finds_live_factories(deleted: Deleted) -> None:
+    """Check that of both ids the deleted factory's finds none."""
+    found = deleted.world.factories.find_by_ids([deleted.live_factory.id, deleted.factory.id])
+    assert found == {deleted.live_factory.id: deleted.live_factory}
+
+
 def counts_live_factories(deleted: Deleted) -> None:
     """Counts the live one."""
     assert deleted.world.factories.count() == 1
@@ -547,6 +553,7 @@ CHECKS: dict[str, Callable[[Deleted], None]] = {
     "FactoryRepository.find_json": refused_for_factory(FactoryRepository.find_json),
     "FactoryRepository.list_json": leaves_out_factories,
     "FactoryRepository.find_by_id": refused_for_factory(FactoryRepository.find_by_id),
+    "FactoryRepository.find_by_ids": finds_live_factories,
     "FactoryRepository.find_all": leaves_out_factories,
     "FactoryRepository.count": counts_live_factories,
     "FactoryRepository.update": refused_for_factory(
