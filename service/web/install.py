@@ -7,7 +7,8 @@ from service.api.services.context import services
 from service.api.web.responses import public_path
 from service.database.views.facts import read_facts
 from service.web import rendering
-from service.web.blueprints import fleet, gateway, root, session, static
+from service.web.blueprints import factories, fleet, gateway, root, session, static, workers
+from service.web.blueprints import help as help_pages
 from service.web.errors import old_form
 from service.web.icons import icon, symbols
 from service.web.pictures import state_bar
@@ -18,8 +19,21 @@ from service.web.wording import FILTERS, STATES
 
 # Without a token: what leads to the login, and what it looks like.
 OPEN_PAGES = frozenset({"root", "web.session", "web.static"})
-_NAVIGATION = (("Fleet", "web.fleet.show"),)
-_VIEWS = (fleet.blueprint, gateway.blueprint, session.blueprint, static.blueprint)
+_NAVIGATION = (
+    ("Fleet", "web.fleet.show"),
+    ("Factories", "web.factories.show"),
+    ("Workers", "web.workers.show"),
+    ("Help", "web.help.show"),
+)
+_VIEWS = (
+    fleet.blueprint,
+    gateway.blueprint,
+    factories.blueprint,
+    workers.blueprint,
+    help_pages.blueprint,
+    session.blueprint,
+    static.blueprint,
+)
 
 
 def install_pages(app: Flask) -> None:
