@@ -18,12 +18,13 @@ from tests.support.waiting import wait_until
 
 DIRECTORY = PROJECT / "docs" / "images"
 PAST = Path(__file__).with_name("past.sql").read_text()
-SIZE = (1040, 600)
+SIZE = (1040, 620)
 # The availability of a gateway is to be seen, too.
-SIZES = {"gateway_down": (960, 1070), "phone": PHONE}
+SIZES = {"gateway_down": (960, 1070), "phone": PHONE, "stale": (960, 480)}
 # As it is by default: soon there is a while between two attempts.
 WORKER = {"BACKOFF_INITIAL_S": "2", "BACKOFF_MAX_S": "60", "TCP_TIMEOUT_S": "5"}
-NETWORK_ERRORS = "Failed to load resource"
+STALE_MS = 20_000
+NETWORK_ERRORS = r"Failed to load resource|net::ERR"
 
 
 def main() -> int:
@@ -53,7 +54,8 @@ def take_all(browser: Browser, stack: FullStack) -> None:
     fleet = make_fleet(stack)
     wait_until(lambda: seconds_to_next_attempt(stack, fleet) > 12, 60, "a while between two attempts")
     give_a_past(stack.database_url)
-    for picture in (fleet_overview, gateway_down, phone):
+    # The last one ends the API.
+    for picture in (fleet_overview, gateway_down, phone, stale):
         take(browser, stack, fleet, picture)
 
 
@@ -97,6 +99,13 @@ def gateway_down(page: Page, _: FullStack, fleet: Fleet) -> None:
 
 def phone(page: Page, _: FullStack, __: Fleet) -> None:
     page.goto("/ui/")
+
+
+def stale(page: Page, stack: FullStack, fleet: Fleet) -> None:
+    page.goto(f"/ui/gateways/{fleet.gateways['Press section']}")
+    expect(page.locator("#status .state .word")).to_have_text("connected")
+    stack.api.kill()
+    expect(page.locator("#banner")).to_be_visible(timeout=STALE_MS)
 
 
 if __name__ == "__main__":
