@@ -25,6 +25,7 @@ from service.database.desired import factory_lists, gateway_lists
 from service.database.desired.values import FactoryChanges, GatewayChanges, NewFactory, NewGateway
 from service.database.engine.paging import Start
 from service.database.engine.query import Command, Query
+from service.database.observed.reports import ConnectionReport, ContactReport, TransitionReport
 from tests.support.database_server import cloned_database
 
 Statement = Query[Any] | Command
@@ -32,6 +33,7 @@ PYTHON_TYPES: dict[str, object] = {
     "bigint": int,
     "boolean": bool,
     "bytea": bytes,
+    "double precision": float,
     "integer": int,
     "interval": timedelta,
     "json": bytes,
@@ -212,6 +214,32 @@ def test_what_a_statement_takes_matches_its_parameters(connection: psycopg.Conne
     fields = {field: kind for field, (kind, _) in declared_columns(declared).items()}
     assert {parameter: described[parameter] for parameter in described.keys() - others} == fields
     assert others <= described.keys()
+
+
+RECORDSETS: dict[str, type[Any]] = {
+    "observed.connections.REPORT": ConnectionReport,
+    "observed.connections.TOUCH": ContactReport,
+    "observed.connections.RECORD_TRANSITIONS": TransitionReport,
+}
+
+
+@pytest.mark.req("REPO-06", "QUAL-02")
+@pytest.mark.parametrize("name", RECORDSETS)
+def test_what_a_statement_reads_from_json_matches_its_columns(
+    connection: psycopg.Connection, name: str
+) -> None:
+    found = re.search(r"jsonb_to_recordset\(%\(\w+\)s\) AS (?:\w+ )?\(([^)]+)\)", CONSTANTS[name].sql)
+    assert found is not None
+    columns = dict(column.split() for column in found[1].split(","))
+    kinds: dict[str, str] = dict(
+        connection.execute(
+            "SELECT kind, format_type(kind::regtype, NULL) FROM unnest(%s::text[]) AS kind",
+            [list(columns.values())],
+        ).fetchall()
+    )
+    described = {column: PYTHON_TYPES[kinds[kind]] for column, kind in columns.items()}
+    fields = {field: kind for field, (kind, _) in declared_columns(RECORDSETS[name]).items()}
+    assert described == fields
 
 
 @pytest.mark.req("REPO-06", "QUAL-02")

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any
 from uuid import UUID
 
 from service.database.engine.notifications import notify_recoveries
 from service.database.engine.pool import Database
 from service.database.observed.connections import ConnectionRepository
+from service.database.observed.reports import ConnectionReport, ContactReport, TransitionReport
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.errors import DatabaseError
 from service.ongoing_failure import OngoingFailure
@@ -144,58 +144,58 @@ class StatusReporter:
             if changes.transitions:
                 repository.record_transitions([_transition(one, now) for one in changes.transitions])
             if changes.touched:
-                repository.touch([_touch(one, now) for one in changes.touched])
+                repository.touch([_contact(one, now) for one in changes.touched])
 
 
-def _report(observation: Observation, now: float) -> dict[str, Any]:
+def _report(observation: Observation, now: float) -> ConnectionReport:
     reason = observation.reason
-    return {
-        "gateway_id": str(observation.gateway_id),
-        "is_over": observation.is_finished,
-        "state": observation.state,
-        "state_age_s": now - observation.state_since,
-        "reason_code": reason and reason.code,
-        "reason_message": reason and reason.message,
-        "reason_phase": reason and reason.phase,
-        "reason_retryable": reason and reason.retryable,
-        "reason_age_s": _age(observation.reason_at if reason else None, now),
-        "attempt": observation.attempt,
-        "next_attempt_in_s": None
-        if observation.next_attempt_at is None
-        else observation.next_attempt_at - now,
-        "generation": observation.generation,
-        "connected_age_s": _age(observation.connected_since, now),
-        "last_connected_age_s": _age(observation.last_connected_at, now),
-        "last_disconnected_age_s": _age(observation.last_disconnected_at, now),
-        "connects": observation.connects,
-        "rejected_logins": observation.rejected_logins,
-        "last_rejected_age_s": _age(observation.last_rejected_at, now),
-        **_touch(observation, now),
-    }
+    return ConnectionReport(
+        gateway_id=observation.gateway_id,
+        is_over=observation.is_finished,
+        state=observation.state,
+        state_age_s=now - observation.state_since,
+        reason_code=reason.code if reason else None,
+        reason_message=reason.message if reason else None,
+        reason_phase=reason.phase if reason else None,
+        reason_retryable=reason.retryable if reason else None,
+        reason_age_s=_age(observation.reason_at if reason else None, now),
+        attempt=observation.attempt,
+        next_attempt_in_s=None if observation.next_attempt_at is None else observation.next_attempt_at - now,
+        generation=observation.generation,
+        connected_age_s=_age(observation.connected_since, now),
+        last_connected_age_s=_age(observation.last_connected_at, now),
+        last_disconnected_age_s=_age(observation.last_disconnected_at, now),
+        last_seen_age_s=_age(observation.last_seen_at, now),
+        last_message_age_s=_age(observation.last_message_at, now),
+        connects=observation.connects,
+        messages_received=observation.messages_received,
+        rejected_logins=observation.rejected_logins,
+        last_rejected_age_s=_age(observation.last_rejected_at, now),
+    )
 
 
-def _touch(observation: Observation, now: float) -> dict[str, Any]:
-    return {
-        "gateway_id": str(observation.gateway_id),
-        "last_seen_age_s": _age(observation.last_seen_at, now),
-        "last_message_age_s": _age(observation.last_message_at, now),
-        "messages_received": observation.messages_received,
-    }
+def _contact(observation: Observation, now: float) -> ContactReport:
+    return ContactReport(
+        gateway_id=observation.gateway_id,
+        last_seen_age_s=_age(observation.last_seen_at, now),
+        last_message_age_s=_age(observation.last_message_at, now),
+        messages_received=observation.messages_received,
+    )
 
 
-def _transition(transition: Transition, now: float) -> dict[str, Any]:
+def _transition(transition: Transition, now: float) -> TransitionReport:
     reason = transition.reason
-    return {
-        "gateway_id": str(transition.gateway_id),
-        "age_s": now - transition.at,
-        "from_state": transition.from_state,
-        "to_state": transition.to_state,
-        "reason_code": reason and reason.code,
-        "reason_message": reason and reason.message,
-        "reason_phase": reason and reason.phase,
-        "attempt": transition.attempt,
-        "generation": transition.generation,
-    }
+    return TransitionReport(
+        gateway_id=transition.gateway_id,
+        age_s=now - transition.at,
+        from_state=transition.from_state,
+        to_state=transition.to_state,
+        reason_code=reason.code if reason else None,
+        reason_message=reason.message if reason else None,
+        reason_phase=reason.phase if reason else None,
+        attempt=transition.attempt,
+        generation=transition.generation,
+    )
 
 
 def _age(at: float | None, now: float) -> float | None:

@@ -1,4 +1,9 @@
-"""Ids for rows that are not there yet."""
+"""Ids for rows that are not there yet.
+
+Gateways and connection tests get theirs here: a password is sealed for the id of its row, so the id has to be
+known before the row is. All other rows get theirs from PostgreSQL, by the default `uuidv7()` of their column,
+which also holds for what is inserted by hand. Both are of the same kind.
+"""
 
 import time
 from secrets import randbits

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
 from service.database.engine.query import Command, Executor, GatewayId, Query
+from service.database.observed.reports import (
+    ConnectionReport,
+    ContactReport,
+    TransitionReport,
+    recordset,
+)
 from service.database.observed.workers import WorkerIdentity
 from service.gateway_states import QUEUED, State
 
@@ -252,14 +255,14 @@ class ConnectionRepository:
         parameters = {**self._writer, **QUEUED.parameters(), "limit": limit, "after_id": after}
         return self._executor.fetch_all(CLAIM, parameters)
 
-    def report(self, reports: Sequence[dict[str, Any]]) -> set[UUID]:
+    def report(self, reports: Sequence[ConnectionReport]) -> set[UUID]:
         """Writes what is; tells which of these gateways this worker holds (or held, if it was the last)."""
-        written = self._executor.fetch_all(REPORT, {**self._writer, "reports": Jsonb(reports)})
+        written = self._executor.fetch_all(REPORT, {**self._writer, "reports": recordset(reports)})
         return {row.gateway_id for row in written}
 
-    def touch(self, touches: Sequence[dict[str, Any]]) -> None:
+    def touch(self, touches: Sequence[ContactReport]) -> None:
         """Writes when these connections were last heard of."""
-        self._executor.execute(TOUCH, {**self._writer, "touches": Jsonb(touches)})
+        self._executor.execute(TOUCH, {**self._writer, "touches": recordset(touches)})
 
     def find_taken_up(self, gateway_ids: Sequence[UUID]) -> list[UUID]:
         """Which of these gateways another worker has tried to connect since it took them over."""
@@ -270,9 +273,11 @@ class ConnectionRepository:
         }
         return [row.gateway_id for row in self._executor.fetch_all(FIND_TAKEN_UP, parameters)]
 
-    def record_transitions(self, transitions: Sequence[dict[str, Any]]) -> int:
+    def record_transitions(self, transitions: Sequence[TransitionReport]) -> int:
         """Adds to the history; tells how many were added."""
-        return self._executor.execute(RECORD_TRANSITIONS, {**self._writer, "transitions": Jsonb(transitions)})
+        return self._executor.execute(
+            RECORD_TRANSITIONS, {**self._writer, "transitions": recordset(transitions)}
+        )
 
     def prune_events(self, retention_days: int, limit: int) -> int:
         """Removes at most `limit` transitions that are older than that; tells how many."""

@@ -3,12 +3,14 @@
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
+from service.database.observed.reports import ConnectionReport, TransitionReport
 from service.database.observed.workers import WorkerRepository
 from service.database.views.history import STEPS_A_PAGE
 from service.gateway_states import ACTIONS, ReasonCode
@@ -309,18 +311,16 @@ def hold(executor: ConnectionExecutor, gateway: dict[str, Any], lease_s: float) 
     connections = ConnectionRepository(executor, me)
     assert len(connections.claim(1)) == 1
     moves = [("disconnected", "connecting"), ("connecting", "connected")]
+    gateway_id = UUID(gateway["id"])
     connections.record_transitions(
         [
-            {
-                "gateway_id": gateway["id"], "age_s": 0.0, "from_state": before, "to_state": after,
-                "attempt": 1, "generation": 1,
-            }
+            TransitionReport(
+                gateway_id=gateway_id, from_state=before, to_state=after, attempt=1, generation=1
+            )
             for before, after in moves
         ]
-    )  # fmt: skip
-    report = {
-        "gateway_id": gateway["id"], "is_over": False, "state": "connected", "state_age_s": 0.0,
-        "connected_age_s": 0.0, "attempt": 1, "generation": 1, "connects": 1, "messages_received": 0,
-        "rejected_logins": 0,
-    }  # fmt: skip
+    )
+    report = ConnectionReport(
+        gateway_id=gateway_id, state="connected", connected_age_s=0.0, attempt=1, generation=1, connects=1
+    )
     assert len(connections.report([report])) == 1

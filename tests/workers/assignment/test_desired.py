@@ -9,6 +9,7 @@ import pytest
 
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
+from service.database.observed.reports import ConnectionReport
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from tests.support.testbed import WorkerTestBed
 from workers.gateway_manager.assignment.desired import DesiredGateways
@@ -36,9 +37,8 @@ class Holder:
 
     def release(self, row_id: UUID) -> None:
         """Write the release of a gateway."""
-        over = {"gateway_id": str(row_id), "is_over": True, "state": "disconnected", "state_age_s": 0}
-        counters = {"attempt": 0, "connects": 0, "messages_received": 0, "rejected_logins": 0}
-        assert self.connections.report([over | counters]) == {row_id}
+        over = ConnectionReport(gateway_id=row_id, is_over=True, state="disconnected")
+        assert self.connections.report([over]) == {row_id}
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.active_gateways import ActiveGatewayRepository
 from service.database.observed.connections import ConnectionRepository
+from service.database.observed.reports import ConnectionReport
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from tests.support.testbed import WorkerTestBed
 from workers.gateway_manager.lease.expiry import LeaseExpiry
@@ -386,10 +387,8 @@ class LeaseModel(RuleBasedStateMachine):
         if not (worker.unreleased and worker.identity is not None and self._may_write(worker)):
             return
         gateway_id = min(worker.unreleased)
-        over = {"gateway_id": str(gateway_id), "is_over": True, "state": "disconnected", "state_age_s": 0}
-        counters = {"attempt": 0, "connects": 0, "messages_received": 0, "rejected_logins": 0}
         repository = ConnectionRepository(self.server.executor, worker.identity)
-        repository.report([over | counters])
+        repository.report([ConnectionReport(gateway_id=gateway_id, is_over=True, state="disconnected")])
         worker.unreleased.remove(gateway_id)
         # Like the manager, it does not act on a list read before the release.
         worker.read = None

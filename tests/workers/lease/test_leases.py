@@ -15,6 +15,7 @@ import pytest
 from devstack.postgres.server import EmbeddedPostgres, free_port
 from service.database.engine.pool import ConnectionExecutor
 from service.database.observed.connections import ConnectionRepository
+from service.database.observed.reports import ConnectionReport, TransitionReport
 from service.database.observed.workers import WorkerIdentity, WorkerRepository
 from service.gateway_states import State
 from tests.support.testbed import WorkerTestBed
@@ -43,15 +44,22 @@ class Contender:
 
     def report(self, row_id: UUID, state: str = "retrying") -> set[UUID]:
         repository = ConnectionRepository(ConnectionExecutor(self.connection), self.identity)
-        report = {"gateway_id": str(row_id), "is_over": False, "state": state, "state_age_s": 0, "attempt": 1}
-        counters = {"connects": 1, "messages_received": 7, "rejected_logins": 0}
-        next_attempt = {"next_attempt_in_s": 1 if state == "retrying" else None}
-        return repository.report([{**report, **counters, **next_attempt}])
+        report = ConnectionReport(
+            gateway_id=row_id,
+            state=state,
+            attempt=1,
+            connects=1,
+            messages_received=7,
+            next_attempt_in_s=1.0 if state == "retrying" else None,
+        )
+        return repository.report([report])
 
     def record(self, row_id: UUID) -> int:
         repository = ConnectionRepository(ConnectionExecutor(self.connection), self.identity)
-        step = {"from_state": "disconnected", "to_state": "connecting", "attempt": 1, "age_s": 0}
-        return repository.record_transitions([{"gateway_id": str(row_id), **step}])
+        step = TransitionReport(
+            gateway_id=row_id, from_state="disconnected", to_state="connecting", attempt=1
+        )
+        return repository.record_transitions([step])
 
     def end(self) -> None:
         with self.connection.transaction():
