@@ -10,10 +10,10 @@ _WIDTH, _HEIGHT = 200, 12
 
 
 def state_bar(counts: Mapping[str, int], total: int) -> Markup:
-    """The shares of the states as a bar, which says the same in words."""
+    """The shares of the states as a bar, which says the same in words; `counts` may lack those that are 0."""
     if not total:
         return Markup("")
-    shares = [(name, counts[name]) for name in STATES if counts[name]]
+    shares = [(name, counts[name]) for name in STATES if counts.get(name)]
     words = ", ".join(f"{count:,} {STATES[name].word}" for name, count in shares)
     parts, x = [], 0.0
     for name, count in shares:

@@ -17,6 +17,11 @@ VIEWS = (
     "/ui/",
     "/ui/gateways/{Packing line}",
     "/ui/gateways/{Press section}",
+    "/ui/gateways/{Packing line}/test",
+    "/ui/factories",
+    "/ui/factories/{Paper mill}/edit",
+    "/ui/workers",
+    "/ui/help",
 )
 LANDMARKS = "() => [document.querySelectorAll('h1').length, document.querySelectorAll('main').length]"
 

@@ -48,6 +48,13 @@ def test_a_mistake_is_shown_at_its_field_and_nothing_typed_is_lost(web: WebClien
     assert 'value="Hall 7"' in text
 
 
+def test_factories_are_listed_with_how_their_gateways_are(api: ApiServer, web: WebClient) -> None:
+    api.gateway(api.factory()["id"])
+    page = web.get("/ui/factories")
+    assert page.status == 200
+    assert 'aria-label="1 off"' in page.body.decode()
+
+
 def test_deleting_a_factory_says_what_goes_with_it(api: ApiServer, web: WebClient) -> None:
     factory = api.factory()
     api.gateway(factory["id"])
