@@ -7,7 +7,19 @@ from service.api.services.context import services
 from service.api.web.responses import public_path
 from service.database.views.facts import read_facts
 from service.web import rendering
-from service.web.blueprints import factories, fleet, gateway, root, session, static, workers
+from service.web.blueprints import (
+    deleted,
+    factories,
+    fleet,
+    gateway,
+    gateway_edit,
+    gateway_import,
+    gateways,
+    root,
+    session,
+    static,
+    workers,
+)
 from service.web.blueprints import help as help_pages
 from service.web.errors import old_form
 from service.web.icons import icon, symbols
@@ -21,13 +33,20 @@ from service.web.wording import FILTERS, STATES
 OPEN_PAGES = frozenset({"root", "web.session", "web.static"})
 _NAVIGATION = (
     ("Fleet", "web.fleet.show"),
+    ("Gateways", "web.gateways.show"),
     ("Factories", "web.factories.show"),
+    ("Import", "web.gateway_import.show"),
     ("Workers", "web.workers.show"),
+    ("Deleted", "web.deleted.show"),
     ("Help", "web.help.show"),
 )
 _VIEWS = (
     fleet.blueprint,
+    gateways.blueprint,
+    gateway_edit.blueprint,
+    gateway_import.blueprint,
     gateway.blueprint,
+    deleted.blueprint,
     factories.blueprint,
     workers.blueprint,
     help_pages.blueprint,
@@ -66,6 +85,9 @@ def install_pages(app: Flask) -> None:
     def prepare() -> None:
         if request.blueprint == "web.static":
             return
+        if request.blueprint == "web.gateway_import":
+            # Before the form is read, which has the CSRF token beside the file.
+            request.max_content_length = gateway_import.MAX_FORM_BYTES
         try:
             csrf.protect()
         except CSRFError:

@@ -1,0 +1,182 @@
+"""The list of gateways, the forms for one, what was deleted, and the import, over HTTP."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.api_server import ApiServer
+from tests.support.web_client import WebClient
+
+PASSWORD = "Kx7-schluessel-9"
+Start = Callable[..., ApiServer]
+
+
+@pytest.fixture
+def web(api: ApiServer) -> WebClient:
+    return WebClient(api)
+
+
+def values(factory_id: str, **changes: str) -> dict[str, str]:
+    return {
+        "factory_id": factory_id,
+        "gateway_id": "CTC-0001",
+        "name": "Press section",
+        "url": "ws://127.0.0.1:5000",
+        "email": "plant@example.com",
+        "password": PASSWORD,
+        "model": "",
+        "firmware_version": "",
+        **changes,
+    }
+
+
+def gateways(api: ApiServer) -> list[dict[str, str]]:
+    listed: list[dict[str, str]] = api.call("GET", "/api/gateways").json["data"]
+    return listed
+
+
+def test_a_gateway_is_added_and_changed_and_its_password_is_in_no_page(
+    api: ApiServer, web: WebClient
+) -> None:
+    factory = api.factory()["id"]
+    added = web.post("/ui/gateways/new", values(factory))
+    assert added.status == 303
+    [gateway] = gateways(api)
+    assert added.headers["Location"] == f"/ui/gateways/{gateway['id']}"
+    path = f"/ui/gateways/{gateway['id']}/edit"
+    form = web.get(path)
+    assert PASSWORD not in form.html
+    [version] = [each.attributes["value"] for each in form.all("input", name="version")]
+    changed = web.submit(form, path, values(factory, name="Kiln", password="", version=version))
+    assert changed.status == 303
+    assert gateways(api)[0]["name"] == "Kiln"
+    late = web.submit(form, path, values(factory, name="Oven", password="", version=version))
+    assert late.status == 400
+    assert "Somebody else changed this gateway meanwhile" in late.text
+    assert gateways(api)[0]["name"] == "Kiln"
+
+
+def test_a_mistake_in_a_gateway_is_shown_at_its_field_without_the_password(
+    api: ApiServer, web: WebClient
+) -> None:
+    factory = api.factory()["id"]
+    page = web.post("/ui/gateways/new", values(factory, url="http://x", email="nobody"))
+    assert page.status == 400
+    assert page.one("div", id="url-errors").text
+    assert page.one("div", id="email-errors").text
+    assert "Press section" in page.html
+    assert PASSWORD not in page.html
+    assert gateways(api) == []
+    assert web.post("/ui/gateways/new", values(factory)).status == 303
+    taken = web.post("/ui/gateways/new", values(factory))
+    assert "is taken by another gateway" in taken.one("div", id="gateway_id-errors").text
+
+
+def test_a_form_that_lacks_fields_is_refused_in_words(api: ApiServer, web: WebClient) -> None:
+    page = web.post("/ui/gateways/new", {"factory_id": api.factory()["id"]})
+    assert page.status == 400
+    assert gateways(api) == []
+
+
+def test_the_list_is_searched_filtered_and_paged(api: ApiServer, web: WebClient) -> None:
+    mill, plant = api.factory(name="Mill"), api.factory(name="Plant")
+    for number in range(55):
+        api.gateway(mill["id"], f"CTC-{number:02}", name=f"Kiln {number:02}")
+    api.gateway(plant["id"], "CTC-99", name="Press")
+    page = web.get("/ui/gateways")
+    rows = [each for each in page.all("tr") if each.attributes.get("id", "").startswith("gateway-")]
+    assert len(rows) == 50
+    assert "50 shown of 56" in page.text
+    [link] = [each.attributes["href"] for each in page.all("a", rel="next")]
+    assert "Press" in web.get(link.replace("&amp;", "&")).text
+    found = web.get("/ui/gateways?q=press&state=&factory_id=")
+    assert "1 shown of 1" in found.text
+    assert "No gateway matches" in web.get("/ui/gateways?state=connected&state=retrying").text
+    assert web.get("/ui/gateways?state=nonsense").status == 400
+
+
+def test_ticked_gateways_are_disconnected_moved_deleted_and_restored(api: ApiServer, web: WebClient) -> None:
+    mill, plant = api.factory(name="Mill"), api.factory(name="Plant")
+    ids = [api.gateway(mill["id"], f"CTC-{number}")["id"] for number in range(3)]
+
+    def act(action: str, **more: str) -> str:
+        done = web.post(
+            "/ui/gateways/selected", {"id": ids[:2], "action": action, **more}, form_at="/ui/gateways"
+        )
+        assert done.status == 303
+        return web.get(done.headers["Location"]).text
+
+    assert "2 asked to disconnect." in act("disconnect")
+    assert sorted(each["desired_state"] for each in gateways(api)) == [
+        "connected",
+        "disconnected",
+        "disconnected",
+    ]
+    assert "2 moved." in act("move", factory=plant["id"])
+    assert sorted(each["factory_id"] == plant["id"] for each in gateways(api)) == [False, True, True]
+    assert "2 deleted" in act("delete")
+    assert len(gateways(api)) == 1
+    assert "Gateway not found" in act("connect")
+    deleted = web.get("/ui/deleted")
+    assert len(re.findall(r"/deleted/gateways/[^/]+/restore", deleted.html)) == 2
+    restored = web.submit(deleted, f"/ui/deleted/gateways/{ids[0]}/restore", {})
+    assert restored.status == 303
+    assert len(gateways(api)) == 2
+    api.gateway(mill["id"], "CTC-1")
+    refused = web.submit(deleted, f"/ui/deleted/gateways/{ids[1]}/restore", {})
+    assert (
+        "It was not restored. Another gateway has this gateway_id."
+        in web.get(refused.headers["Location"]).text
+    )
+
+
+def test_all_that_match_are_disconnected(api: ApiServer, web: WebClient) -> None:
+    mill, plant = api.factory(name="Mill"), api.factory(name="Plant")
+    api.gateway(mill["id"], "CTC-1")
+    api.gateway(plant["id"], "CTC-2")
+    values = {"action": "disconnect", "factory_id": mill["id"]}
+    done = web.post("/ui/gateways/matching", values, form_at=f"/ui/gateways?factory_id={mill['id']}")
+    assert done.status == 303
+    assert "1 of 1 were asked to disconnect." in web.get(done.headers["Location"]).text
+    assert sorted(each["desired_state"] for each in gateways(api)) == ["connected", "disconnected"]
+
+
+def upload(web: WebClient, text: str, action: str) -> tuple[int, str]:
+    """Sends a file as a browser does."""
+    page = web.get("/ui/import")
+    token = page.one("input", name="csrf_token").attributes["value"]
+    head = "--edge\r\nContent-Disposition: form-data; name="
+    parts = {"csrf_token": token, "charset": "", "action": action}
+    lines = [f'{head}"{name}"\r\n\r\n{value}' for name, value in parts.items()]
+    lines.append(f'{head}"file"; filename="g.csv"\r\nContent-Type: text/csv\r\n\r\n{text}')
+    body = ("\r\n".join(lines) + "\r\n--edge--\r\n").encode()
+    headers = {"Content_Type": "multipart/form-data; boundary=edge", "Sec_Fetch_Site": "same-origin"}
+    reply = web.call("POST", "/ui/import", body, headers)
+    return reply.status, reply.body.decode()
+
+
+def test_an_import_is_checked_by_line_and_then_done(api: ApiServer, web: WebClient) -> None:
+    factory = api.factory()["id"]
+    head = "factory_id;gateway_id;name;url;email;password\n"
+    good = f"{factory};CTC-1;Press;ws://127.0.0.1:5000;plant@example.com;{PASSWORD}\n"
+    bad = f"{factory};CTC-1;Kiln;http://x;plant@example.com;{PASSWORD}\n"
+    status, text = upload(web, head + good + bad, "check")
+    assert status == 400
+    assert re.search(r'data-label="line">3</td><td data-label="column">url', text)
+    assert PASSWORD not in text
+    status, text = upload(web, head + good, "check")
+    assert (status, "1 gateway can be imported" in text) == (200, True)
+    assert gateways(api) == []
+    assert PASSWORD not in text
+    big = head + "".join(good.replace("CTC-1", f"CTC-{number}") for number in range(2, 9000))
+    assert len(big) > 2**20 / 2
+    status, text = upload(web, big, "import")
+    assert status == 303
+    assert api.call("GET", "/api/gateways").json["pagination"]["total"] == 8998
+
+
+def test_without_a_file_an_import_says_so(web: WebClient) -> None:
+    status, text = upload(web, "", "check")
+    assert status == 400
+    assert "must" in text
