@@ -4,7 +4,8 @@ import gzip
 from typing import Any
 
 import flask
-from flask import Response, current_app, g, make_response, render_template, request
+from flask import Response, current_app, flash, g, make_response, render_template, request
+from markupsafe import Markup
 
 import service
 from service.api.middleware.authentication import asks_for_tokens, may_write
@@ -59,6 +60,12 @@ def static_url(name: str) -> str:
 def go_to(endpoint: str, **values: Any) -> Response:
     """After a POST: 303, so that a reload does not send it again."""
     return Response(status=303, headers={"Location": url_for(endpoint, **values)})
+
+
+def flash_deleted(message: str) -> None:
+    """Says so on the next page, with the way back."""
+    link = Markup(' <a class="alert-link" href="{}">Restore…</a>').format(url_for("web.deleted.show"))
+    flash(message + link)
 
 
 def finish(response: Response) -> Response:

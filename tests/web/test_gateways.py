@@ -142,6 +142,82 @@ def test_all_that_match_are_disconnected(api: ApiServer, web: WebClient) -> None
     assert sorted(each["desired_state"] for each in gateways(api)) == ["connected", "disconnected"]
 
 
+def test_a_lost_update_is_refused_with_what_is_stored_now(api: ApiServer, web: WebClient) -> None:
+    factory = api.factory()["id"]
+    gateway = api.gateway(factory, "CTC-0001", name="Press")
+    path = f"/ui/gateways/{gateway['id']}/edit"
+    form = web.get(path)
+    version = form.one("input", name="version").attributes["value"]
+    api.call("PATCH", f"/api/gateways/{gateway['id']}", {"name": "Theirs <b>", "model": "X9"})
+    sent = values(factory, name="Mine", password="", version=version)
+    late = web.submit(form, path, sent)
+    assert "Somebody else changed this gateway meanwhile" in late.text
+    assert late.one("input", id="name").attributes["value"] == "Mine"
+    assert "Stored now: Theirs <b>" in late.one("div", id="name-errors").text
+    assert "Stored now: X9" in late.one("div", id="model-errors").text
+    version = late.one("input", name="version").attributes["value"]
+    assert web.submit(late, path, {**sent, "version": version}).status == 303
+    assert gateways(api)[0]["name"] == "Mine"
+
+
+def test_a_url_that_takes_the_password_again_says_so_at_the_password(api: ApiServer, web: WebClient) -> None:
+    factory = api.factory()["id"]
+    gateway = api.gateway(factory, "CTC-0001", url="wss://127.0.0.1:5000")
+    path = f"/ui/gateways/{gateway['id']}/edit"
+    form = web.get(path)
+    version = form.one("input", name="version").attributes["value"]
+    page = web.submit(form, path, values(factory, password="", version=version))
+    assert page.status == 400
+    assert "never sent without TLS" in page.one("div", id="password-errors").text
+
+
+def test_every_factory_can_be_chosen_and_an_edit_moves_no_gateway(api: ApiServer, web: WebClient) -> None:
+    for number in range(102):
+        api.factory(name=f"Mill {number:03}")
+    last = api.factory(name="Plant")["id"]
+    gateway = api.gateway(last)
+    for path in (f"/ui/gateways/{gateway['id']}/edit", "/ui/gateways"):
+        offered = [each.attributes for each in web.get(path).all("option")]
+        assert any(each["value"] == last for each in offered), path
+    chosen = list(web.get(f"/ui/gateways/{gateway['id']}/edit").all("option"))
+    assert [each.text for each in chosen if "selected" in each.attributes] == ["Plant"]
+
+
+@pytest.mark.parametrize(
+    ("view", "sent"),
+    [
+        ("selected", {"action": "explode"}),
+        ("selected", {"action": "disconnect", "id": ["00000000-0000-0000-0000-000000000001"] * 101}),
+        ("selected", {"action": "move", "factory": "x"}),
+        ("matching", {"action": "explode", "state": "connected"}),
+        ("matching", {"action": "disconnect"}),
+        ("matching", {"action": "disconnect", "state": "green"}),
+        ("matching", {"action": "disconnect", "state": "connected", "q": "Press"}),
+    ],
+)
+def test_what_no_form_sends_is_refused_and_changes_nothing(
+    view: str, sent: dict[str, object], api: ApiServer, web: WebClient
+) -> None:
+    api.gateway(api.factory()["id"])
+    assert web.post(f"/ui/gateways/{view}", sent, form_at="/ui/gateways").status == 400
+    assert gateways(api)[0]["desired_state"] == "connected"
+
+
+def test_what_says_that_it_was_deleted_leads_to_its_way_back(api: ApiServer, web: WebClient) -> None:
+    factory = api.factory()
+    gateway = api.gateway(factory["id"])
+    paths = {
+        f"/ui/gateways/{gateway['id']}/delete": f"/ui/gateways/{gateway['id']}",
+        f"/ui/factories/{factory['id']}/delete": f"/ui/factories/{factory['id']}/delete",
+    }
+    for path, form_at in paths.items():
+        done = web.post(path, {"name": factory["name"]}, form_at=form_at)
+        page = web.get(done.headers["Location"])
+        assert any(each.attributes["href"] == "/ui/deleted" for each in page.all("a", class_="alert-link")), (
+            path
+        )
+
+
 def upload(web: WebClient, text: str, action: str) -> tuple[int, str]:
     """Sends a file as a browser does."""
     page = web.get("/ui/import")

@@ -28,7 +28,7 @@ from service.errors import MillgateError
 from service.web.filters import read_filters
 from service.web.forms.factory import DeleteFactoryForm, FactoryForm
 from service.web.forms.validation import add_problem, parse_form
-from service.web.rendering import go_to, render_page
+from service.web.rendering import flash_deleted, go_to, render_page
 
 blueprint = Blueprint("factories", __name__, url_prefix="/factories")
 
@@ -84,7 +84,7 @@ def delete(factory_id: UUID) -> Response:
     if form.is_submitted():
         if (form.name.data or "").strip() == factory.name:
             delete_factory(factory_id)
-            flash(f"{factory.name} and its gateways were deleted. Under “Deleted” it can be restored.")
+            flash_deleted(f"{factory.name} and its gateways were deleted.")
             return go_to("web.factories.show")
         form.name.errors = [f"This is not the factory's name, which is {factory.name}."]
     gateways = GatewayRepository(services().database).count(GatewayFilter(factory_id=factory_id))

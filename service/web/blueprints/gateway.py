@@ -29,7 +29,7 @@ from service.errors import (
 from service.web.availability_picture import KINDS, availability_bar, in_words, swatch
 from service.web.filters import read_filters
 from service.web.gateway_words import TEST_STEPS, account_of
-from service.web.rendering import go_to, is_fragment, render_page
+from service.web.rendering import flash_deleted, go_to, is_fragment, render_page
 from service.web.wording import iso
 
 blueprint = Blueprint("gateway", __name__, url_prefix="/gateways/<uuid:gateway_id>")
@@ -71,7 +71,7 @@ def delete(gateway_id: UUID) -> Response:
         repository = GatewayRepository(transaction)
         gateway = repository.find_by_id(gateway_id)
         repository.soft_delete(gateway_id)
-    flash(f"{gateway.name} was deleted. Under “Deleted” it can be restored.")
+    flash_deleted(f"{gateway.name} was deleted.")
     return go_to("web.gateways.show")
 
 

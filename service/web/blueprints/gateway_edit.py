@@ -14,7 +14,7 @@ from service.database.rows import Gateway
 from service.errors import MillgateError, PreconditionFailedError
 from service.web.choices import factory_choices
 from service.web.forms.gateway import GatewayForm
-from service.web.forms.validation import add_problem, parse_form
+from service.web.forms.validation import add_error, add_problem, parse_form
 from service.web.rendering import go_to, render_page
 
 blueprint = Blueprint("gateway_edit", __name__, url_prefix="/gateways")
@@ -41,13 +41,13 @@ def create() -> Response:
 def edit(gateway_id: UUID) -> Response:
     """A form with what is stored, and then the changes."""
     gateway = GatewayRepository(services().database).find_by_id(gateway_id)
-    form = _form(**_stored(gateway))
+    form = _form(gateway.factory_id, **_stored(gateway))
     if form.is_submitted() and (body := parse_form(form, GatewayUpdate, _values_of(form))):
         try:
             update_gateway(gateway_id, body, lambda stored: _check_version(form, stored))
         except PreconditionFailedError:
-            form.version.data = str(gateway.version)
-            form.form_errors.append("Somebody else changed this gateway meanwhile. Compare, and save again.")
+            gateway = GatewayRepository(services().database).find_by_id(gateway_id)
+            _show_stored(form, gateway)
         except MillgateError as error:
             add_problem(form, error)
         else:
@@ -56,9 +56,9 @@ def edit(gateway_id: UUID) -> Response:
     return _render(form, gateway)
 
 
-def _form(**stored: Any) -> GatewayForm:
+def _form(chosen: UUID | None = None, **stored: Any) -> GatewayForm:
     form = GatewayForm(data=stored)
-    form.factory_id.choices = factory_choices()
+    form.factory_id.choices = factory_choices(chosen)
     return form
 
 
@@ -69,6 +69,17 @@ def _stored(gateway: Gateway) -> dict[str, Any]:
         **{name: getattr(gateway, name) for name in ("name", "url", "email", *_OPTIONAL)},
         "version": str(gateway.version),
     }
+
+
+def _show_stored(form: GatewayForm, gateway: Gateway) -> None:
+    """Beside what was typed, which is saved when it is sent again."""
+    stored = _stored(gateway)
+    form.version.data = stored["version"]
+    form.form_errors.append("Somebody else changed this gateway meanwhile. Compare, and save again.")
+    factories = dict(form.factory_id.choices)
+    for name in (*_TEXTS, *_OPTIONAL):
+        if (form[name].data or "") != (now := stored[name] or ""):
+            add_error(form, name, f"Stored now: {factories.get(now, now) or 'nothing'}")
 
 
 def _check_version(form: GatewayForm, stored: HasVersion) -> None:

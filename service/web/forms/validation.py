@@ -40,5 +40,7 @@ def add_problem(form: FlaskForm, error: MillgateError) -> None:
         raise error
     for each in problem.details:
         add_error(form, each["field"], each["message"])
+        if problem.code == "PASSWORD_REQUIRED":
+            add_error(form, each["field"], f"({problem.message})")
     if not problem.details:
         form.form_errors.append(problem.message)
