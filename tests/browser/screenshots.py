@@ -20,7 +20,7 @@ DIRECTORY = PROJECT / "docs" / "images"
 PAST = Path(__file__).with_name("past.sql").read_text()
 SIZE = (1040, 620)
 # The availability of a gateway is to be seen, too.
-SIZES = {"gateway_down": (960, 1070), "phone": PHONE, "stale": (960, 480)}
+SIZES = {"gateway_down": (960, 1070), "import_mistakes": (960, 620), "phone": PHONE, "stale": (960, 480)}
 # As it is by default: soon there is a while between two attempts.
 WORKER = {"BACKOFF_INITIAL_S": "2", "BACKOFF_MAX_S": "60", "TCP_TIMEOUT_S": "5"}
 STALE_MS = 20_000
@@ -55,7 +55,7 @@ def take_all(browser: Browser, stack: FullStack) -> None:
     wait_until(lambda: seconds_to_next_attempt(stack, fleet) > 12, 60, "a while between two attempts")
     give_a_past(stack.database_url)
     # The last one ends the API.
-    for picture in (fleet_overview, gateway_down, phone, stale):
+    for picture in (fleet_overview, gateway_down, import_mistakes, phone, stale):
         take(browser, stack, fleet, picture)
 
 
@@ -95,6 +95,24 @@ def fleet_overview(page: Page, _: FullStack, __: Fleet) -> None:
 def gateway_down(page: Page, _: FullStack, fleet: Fleet) -> None:
     page.goto(f"/ui/gateways/{fleet.gateways['Kiln 2']}")
     expect(page.locator("#what-to-do")).to_be_visible()
+
+
+def import_mistakes(page: Page, _: FullStack, fleet: Fleet) -> None:
+    factory = fleet.factories["Paper mill"]
+    lines = (
+        "factory_id,gateway_id,name,url,email,password",
+        f"{factory},CTC-0201,Boiler,ws://192.0.2.21:5000,plant@example.com,secret",
+        f"{factory},CTC-0202,Boiler 2,http://192.0.2.22:5000,plant@example.com,secret",
+        f"{factory},CTC-0203,,ws://192.0.2.23,plant.example.com,secret",
+        f"{factory},CTC-0201,Boiler 3,ws://192.0.2.24:5000,plant@example.com,",
+    )
+    content = "\n".join(lines).encode()
+    page.goto("/ui/import")
+    page.get_by_label("CSV file").set_input_files(
+        {"name": "gateways.csv", "mimeType": "text/csv", "buffer": content}
+    )
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator("#mistakes")).to_be_visible()
 
 
 def phone(page: Page, _: FullStack, __: Fleet) -> None:

@@ -63,7 +63,9 @@ def test_a_read_token_is_shown_nothing_that_writes(
     gateway = stack.api.call("POST", "/api/gateways", gateway_body(factory), headers=writer).json["id"]
     log_in(page, make_token(stack.database_url, "reader", "read"))
     expect(page.get_by_role("banner")).to_contain_text("read only")
-    for view in ("/ui/", f"/ui/gateways/{gateway}", "/ui/factories", "/ui/workers", "/ui/help"):
-        page.goto(view)
+    names = ("", "gateways", f"gateways/{gateway}", "factories", "import", "workers", "deleted", "help")
+    for name in names:
+        page.goto(f"/ui/{name}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.locator("main form[method=post]")).to_have_count(0)
         expect(page.locator("main [data-writes]")).to_have_count(0)

@@ -100,7 +100,8 @@ class WatchedContext:
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning", "assert"}:
-            self.faults.append(f"console {message.type}: {message.text}")
+            where = message.location["url"].removeprefix(self.origin)
+            self.faults.append(f"console {message.type}: {message.text} ({where})")
 
     def _on_request(self, request: Request) -> None:
         if not request.url.startswith((f"{self.origin}/", "data:", "blob:")):

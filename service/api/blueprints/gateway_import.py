@@ -39,7 +39,7 @@ _BODIES = {
     error_responses=(
         InvalidRequestError(
             "IMPORT_REFUSED",
-            "Nothing was imported: errors: 1, rows: 2, shown: 1.",
+            "Nothing was imported: 1 mistake in 2 rows.",
             [detail("lines.3.gateway_id", "is taken by another gateway", "conflict")],
         ),
         ImportTooBigError,

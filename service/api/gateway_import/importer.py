@@ -113,9 +113,15 @@ def _refuse_mistakes(file: ImportFile) -> None:
     """Raises InvalidRequestError if there are any."""
     mistakes = file.mistakes
     if mistakes.count:
-        shown = min(mistakes.count, len(mistakes.details))
+        listed = len(mistakes.details)
+        rest = f"; the first {listed} are listed" if listed < mistakes.count else ""
+        found = f"{_plural(mistakes.count, 'mistake')} in {_plural(file.count, 'row')}{rest}"
         raise InvalidRequestError(
             "IMPORT_REFUSED",
-            f"Nothing was imported: errors: {mistakes.count}, rows: {file.count}, shown: {shown}.",
+            f"Nothing was imported: {found}.",
             mistakes.details,
         )
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

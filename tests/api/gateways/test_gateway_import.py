@@ -82,7 +82,7 @@ def test_ten_thousand_gateways_take_seconds(
     assert last["gateway_id"] == f"CTC-{MAX_ROWS:05}"
     assert api.call("GET", f"/api/gateways/{last['id']}").json["gateway_id"] == last["gateway_id"]
     again = send(api, body, kind)
-    assert f"errors: {MAX_ROWS}, rows: {MAX_ROWS}, shown: " in again.error["message"]
+    assert f"{MAX_ROWS} mistakes in {MAX_ROWS} rows; the first " in again.error["message"]
     assert len(again.error["details"]) == 100
     assert set(refusals(again)[:2]) == {(f"lines.{n + header}.gateway_id", "conflict") for n in (1, 2)}
     assert count(database) == MAX_ROWS
@@ -154,7 +154,7 @@ def test_every_error_is_reported_with_its_line(api: ApiServer, database: psycopg
     for query in ("?dry_run=true", "", "?dry_run=false"):
         reply = send(api, body, query=query)
         assert set(refusals(reply)) == expected
-        assert "errors: 11, rows: 11, shown: 11." in reply.error["message"]
+        assert "11 mistakes in 11 rows." in reply.error["message"]
     assert count(database) == 1, "all or nothing"
 
 
