@@ -213,7 +213,9 @@ def test_a_token_alone_does_not_redirect_a_stored_password(start_service: StartS
     assert service.api.call("PATCH", path, {"url": second.url}, headers=stale).status == 412
     nobody = f"/api/gateways/{before.json['factory_id']}"
     assert service.call("PATCH", nobody, {"url": second.url}).status == 404
-    assert service.call("GET", path).headers["ETag"] == before.headers["ETag"]
+    # The version: when the gateway was last heard of goes on.
+    after = service.call("GET", path)
+    assert after.headers["ETag"].partition("-")[0] == before.headers["ETag"].partition("-")[0]
     # An email alone, a path alone, and the same url keep the password's target.
     assert service.call("PATCH", path, {"url": f"{first.url}/path", "name": "Press"}).status == 200
     assert service.call("PATCH", path, {"email": "other@example.com"}).status == 200
