@@ -9,7 +9,7 @@ from bench.api.growth import grow
 from bench.environment import BenchEnvironment
 from bench.results import Section
 from bench.scaling.fleet import measure as measure_fleet
-from bench.worker import change, fleet, idle, large, notifications, start, trouble
+from bench.worker import change, fleet, idle, large, notifications, page, start, trouble
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("worker-return", "time to reconnect a site of a thousand gateways", trouble.measure_return),
     Row("worker-large", "ten thousand gateways in one worker: start, idle, changes", large.measure),
+    Row("page", "the operators' page at ten thousand gateways, in a slow Chromium", page.measure),
     Row("worker-pair", "twenty thousand in two, with 200 changes a second", large.measure_pair),
     Row("worker-fleet", "four workers with 10,000 gateways; PostgreSQL at 0, 1,000, 10,000", fleet.measure),
     Row("scaling", "PostgreSQL's load with 100,000 gateways over 20 workers", measure_fleet),

@@ -116,6 +116,8 @@ class Millgate(Manager):
         self._key = new_encryption_key()
         self._metrics_port = free_port()
         self._api: Client | None = None
+        self.base_url = ""
+        """Of its API and its page, when statuses are asked for."""
         self._ids: dict[str, UUID] = seed(self.database_url, self._key, fleet) if fleet.names else {}
 
     def start(self) -> None:
@@ -128,6 +130,7 @@ class Millgate(Manager):
         command = (gunicorn, option, str(PROJECT / configuration), application)
         self.env.start(f"api-{port}", command, self._environment | {"PORT": str(port)})
         self._api = Client(port)
+        self.base_url = f"http://127.0.0.1:{port}"
         await_answer(self.env, self._api, "/api/health")
 
     def status(self, name: str) -> Seen:
@@ -135,6 +138,10 @@ class Millgate(Manager):
             raise StackError("serve_status comes first")
         status = self._api.get(f"/api/gateways/{self._ids[name]}/status")
         return Seen(status["state"] == "connected", status["connected_since"])
+
+    def row_id(self, name: str) -> UUID:
+        """The id that the API has given a gateway."""
+        return self._ids[name]
 
     def count_connected(self) -> int:
         return self.ask(COUNT_CONNECTED)
