@@ -106,11 +106,13 @@ def _search(page: Page, name: str) -> float:
 
 
 def _follow(env: BenchEnvironment, page: Page, manager: Millgate, changes: int) -> list[float]:
-    """Seconds from each cut at the gateway to the transition in its page."""
-    [name] = islice(manager.fleet.names, 1)
-    page.goto(f"/ui/gateways/{manager.row_id(name)}")
+    """Seconds from each cut at a gateway to the transition in its page.
+
+    Each time another one: of a gateway that is cut again and again the worker waits longer each time.
+    """
     found: list[float] = []
-    for _ in range(changes):
+    for name in islice(manager.fleet.names, changes):
+        page.goto(f"/ui/gateways/{manager.row_id(name)}")
         page.locator("#status [data-state=connected]").wait_for()
         env.pause(BETWEEN_CHANGES_S)
         before = page.evaluate(NEWEST)
