@@ -20,7 +20,13 @@ DIRECTORY = PROJECT / "docs" / "images"
 PAST = Path(__file__).with_name("past.sql").read_text()
 SIZE = (1040, 620)
 # The availability of a gateway is to be seen, too.
-SIZES = {"gateway_down": (960, 1070), "import_mistakes": (960, 620), "phone": PHONE, "stale": (960, 480)}
+SIZES = {
+    "fleet_overview": (1120, 690),
+    "gateway_down": (960, 1070),
+    "import_mistakes": (960, 620),
+    "phone": PHONE,
+    "stale": (960, 480),
+}
 # As it is by default: soon there is a while between two attempts.
 WORKER = {"BACKOFF_INITIAL_S": "2", "BACKOFF_MAX_S": "60", "TCP_TIMEOUT_S": "5"}
 STALE_MS = 20_000
