@@ -2,10 +2,12 @@
 
 from flask import Blueprint, Flask, g, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.api.services.context import services
 from service.api.web.responses import public_path
 from service.database.views.facts import read_facts
+from service.errors import ImportTooBigError
 from service.web import rendering
 from service.web.blueprints import (
     deleted,
@@ -92,6 +94,10 @@ def install_pages(app: Flask) -> None:
             csrf.protect()
         except CSRFError:
             raise old_form() from None
+        except RequestEntityTooLarge:
+            if request.blueprint == "web.gateway_import":
+                raise ImportTooBigError from None
+            raise
         if request.blueprint not in OPEN_PAGES:
             g.facts = read_facts(services().database)
 

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from service.api.gateway_import.body import MAX_FILE_BYTES
+from service.api.web.validation_errors import MAX_DETAILS
+from service.web.blueprints.gateway_import import MAX_FORM_BYTES
 from tests.support.api_server import ApiServer
 from tests.support.web_client import WebClient
 
@@ -256,3 +259,24 @@ def test_without_a_file_an_import_says_so(web: WebClient) -> None:
     status, text = upload(web, "", "check")
     assert status == 400
     assert "must" in text
+
+
+def test_too_large_a_file_names_the_bound_of_files(web: WebClient) -> None:
+    for size in (MAX_FILE_BYTES + 1, MAX_FORM_BYTES + 1):
+        status, text = upload(web, "x" * size, "check")
+        assert (status, "16 MiB" in text, "1 MiB." in text) == (413, True, False), size
+
+
+def test_the_mistakes_are_called_the_first_only_where_there_are_more(api: ApiServer, web: WebClient) -> None:
+    factory = api.factory()["id"]
+    head = "factory_id;gateway_id;name;url;email;password\n"
+    for count in (MAX_DETAILS, MAX_DETAILS + 1):
+        rows = [f"{factory};CTC-{n};Press;x;plant@example.com;{PASSWORD}\n" for n in range(count)]
+        _, text = upload(web, head + "".join(rows), "check")
+        assert ("the first" in text) == (count > MAX_DETAILS), count
+
+
+def test_one_imported_gateway_is_one(api: ApiServer, web: WebClient) -> None:
+    row = f"{api.factory()['id']};CTC-1;Press;ws://127.0.0.1:5000;plant@example.com;{PASSWORD}\n"
+    upload(web, "factory_id;gateway_id;name;url;email;password\n" + row, "import")
+    assert "1 gateway was imported." in web.get("/ui/gateways").text

@@ -34,7 +34,8 @@ def show() -> Response:
         except InvalidRequestError as error:
             refusal = error
     if result is not None and is_import:
-        flash(f"{result.created} gateways were imported. Workers connect them now.")
+        many = "1 gateway was" if result.created == 1 else f"{result.created:,} gateways were"
+        flash(f"{many} imported. Workers connect them now.")
         return go_to("web.gateways.show", sort="-created_at")
     return render_page(
         "gateway_import.html", 400 if refusal else 200, form=form, result=result, refusal=refusal
