@@ -4,10 +4,11 @@ from flask import Blueprint, Flask, g, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from service.api.middleware.authentication import may_write
 from service.api.services.context import services
 from service.api.web.responses import public_path
 from service.database.views.facts import read_facts
-from service.errors import ImportTooBigError
+from service.errors import ImportTooBigError, ScopeTooSmallError
 from service.web import rendering
 from service.web.blueprints import (
     deleted,
@@ -33,6 +34,16 @@ from service.web.wording import FILTERS, STATES
 
 # Without a token: what leads to the login, and what it looks like.
 OPEN_PAGES = frozenset({"root", "web.session", "web.static"})
+# Who may only read does not get as far as filling them in.
+_WRITING_FORMS = frozenset(
+    {
+        "web.gateway_edit.create",
+        "web.gateway_edit.edit",
+        "web.factories.create",
+        "web.factories.edit",
+        "web.factories.delete",
+    }
+)
 _NAVIGATION = (
     ("Fleet", "web.fleet.show"),
     ("Gateways", "web.gateways.show"),
@@ -98,6 +109,8 @@ def install_pages(app: Flask) -> None:
             if request.blueprint == "web.gateway_import":
                 raise ImportTooBigError from None
             raise
+        if request.endpoint in _WRITING_FORMS and not may_write():
+            raise ScopeTooSmallError
         if request.blueprint not in OPEN_PAGES:
             g.facts = read_facts(services().database)
 

@@ -4,7 +4,7 @@ import gzip
 from typing import Any
 
 import flask
-from flask import Response, current_app, flash, g, make_response, render_template, request
+from flask import Response, current_app, flash, g, make_response, render_template, request, session
 from markupsafe import Markup
 
 import service
@@ -15,6 +15,7 @@ from service.web.static_files import digest
 PATH = "/ui"
 FRAGMENT_HEADER = "Millgate-Fragment"
 _SMALL_BYTES = 1000
+_MOST_FLASHES = 3
 
 
 def is_page() -> bool:
@@ -70,6 +71,9 @@ def flash_deleted(message: str) -> None:
 
 def finish(response: Response) -> Response:
     """Compresses pages. A cookie with SameSite=Strict keeps others from guessing what is in them by size."""
+    # They are kept in the cookie, of which servers take 4 KB.
+    if session.modified and len(waiting := session.get("_flashes", [])) > _MOST_FLASHES:
+        session["_flashes"] = waiting[-_MOST_FLASHES:]
     response.vary.update(["Accept-Encoding", FRAGMENT_HEADER])
     if (
         request.accept_encodings["gzip"]

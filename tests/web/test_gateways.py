@@ -8,6 +8,7 @@ import pytest
 from service.api.gateway_import.body import MAX_FILE_BYTES
 from service.api.web.validation_errors import MAX_DETAILS
 from service.web.blueprints.gateway_import import MAX_FORM_BYTES
+from tests.support.api.tokens import make_token
 from tests.support.api_server import ApiServer
 from tests.support.web_client import WebClient
 
@@ -280,3 +281,32 @@ def test_one_imported_gateway_is_one(api: ApiServer, web: WebClient) -> None:
     row = f"{api.factory()['id']};CTC-1;Press;ws://127.0.0.1:5000;plant@example.com;{PASSWORD}\n"
     upload(web, "factory_id;gateway_id;name;url;email;password\n" + row, "import")
     assert "1 gateway was imported." in web.get("/ui/gateways").text
+
+
+def test_a_password_that_was_typed_beside_a_mistake_is_asked_for_again(
+    api: ApiServer, web: WebClient
+) -> None:
+    page = web.post("/ui/gateways/new", values(api.factory()["id"], email="nobody"))
+    assert page.status == 400
+    assert "Type the password again" in page.one("div", id="password-errors").text
+
+
+def test_who_may_only_read_is_shown_no_form_that_writes(start_api: Start, database_url: str) -> None:
+    api = start_api(AUTH="required")
+    writer = {"Authorization": f"Bearer {make_token(database_url, 'writer', 'write')}"}
+    reader = WebClient(api, {"Authorization": f"Bearer {make_token(database_url, 'reader', 'read')}"})
+    factory = api.call("POST", "/api/factories", {"name": "Mill"}, headers=writer).json["id"]
+    for path in ("gateways/new", "factories/new", f"factories/{factory}/edit", f"factories/{factory}/delete"):
+        page = reader.get(f"/ui/{path}")
+        assert page.status == 403
+        assert "This token is read-only." in page.text
+    assert "so it cannot import" in reader.get("/ui/import").text
+
+
+def test_messages_that_nobody_reads_do_not_fill_the_cookie(web: WebClient) -> None:
+    form = web.get("/ui/factories/new")
+    for number in range(12):
+        name = "".join(chr(0x4E00 + (number * 200 + place) % 20000) for place in range(190))
+        values = {"name": name, "location": "", "timezone": "UTC"}
+        assert web.submit(form, "/ui/factories/new", values).status == 303
+        assert sum(map(len, web.cookies.values())) < 4000

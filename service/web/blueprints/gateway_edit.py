@@ -9,6 +9,7 @@ from service.api.schemas.gateways import GatewayCreate, GatewayUpdate
 from service.api.services.context import services
 from service.api.services.gateway_writes import create_gateway, update_gateway
 from service.api.web.etags import HasVersion
+from service.api.web.parsing import parse_id
 from service.database.desired.gateways import GatewayRepository
 from service.database.rows import Gateway
 from service.errors import MillgateError, PreconditionFailedError
@@ -25,7 +26,8 @@ _TEXTS = ("factory_id", "gateway_id", "name", "url", "email")
 @blueprint.route("/new", methods=["GET", "POST"])
 def create() -> Response:
     """A form, and then the gateway, which a worker connects."""
-    form = _form(factory_id=request.args.get("factory_id"))
+    asked_for = request.args.get("factory_id")
+    form = _form(parse_id(asked_for) if asked_for else None, factory_id=asked_for)
     if form.is_submitted() and (body := parse_form(form, GatewayCreate, _values_of(form))):
         try:
             row = create_gateway(body)
@@ -99,6 +101,8 @@ def _values_of(form: GatewayForm) -> dict[str, Any]:
 
 def _render(form: GatewayForm, gateway: Gateway | None) -> Response:
     status = 400 if form.errors or form.form_errors else 200
+    if form.password.data and not form.password.errors:
+        add_error(form, "password", "Type the password again: it is not sent back to the browser.")
     return render_page(
         "gateway_form.html", status, form=form, gateway=gateway, has_factories=bool(form.factory_id.choices)
     )
