@@ -46,11 +46,12 @@ class Load:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._random = random.Random(1)  # noqa: S311 - the same each time
-        self._thread = threading.Thread(target=self._run, name="rehearsal-load")
+        self._thread: threading.Thread | None = None
         self.answered = 0
         self.failures: list[str] = []
 
     def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, name="rehearsal-load")
         self._thread.start()
         return self
 
@@ -60,7 +61,8 @@ class Load:
     def stop(self) -> None:
         """Returns after the last answer. Harmless twice."""
         self._stopping.set()
-        self._thread.join(STOP_LIMIT_S)
+        if self._thread is not None:
+            self._thread.join(STOP_LIMIT_S)
 
     def create(self) -> bool:
         """Creates the next gateway, for which the login counts; False if there are no more."""
