@@ -85,7 +85,7 @@ def test_a_killed_api_makes_the_page_stale_then_silent_and_it_recovers(
     expect(state_on(page)).to_have_text("not known here", timeout=NOT_KNOWN_MS)
     expect(page.locator("#claim")).to_have_text("Not known here.")
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         assert serious_findings(page) == []
     with stack.api:
         expect_fresh(page)
