@@ -14,6 +14,7 @@ from service.api.services.connection_tests import try_gateway
 from service.api.services.context import services
 from service.api.services.desired_state import want
 from service.api.services.gateway_history import find_availability, find_events
+from service.api.services.gateway_writes import delete_gateway
 from service.api.web.errors import Problem, problem_for
 from service.database.desired.factories import FactoryRepository
 from service.database.desired.gateways import GatewayRepository
@@ -67,10 +68,8 @@ def disconnect(gateway_id: UUID) -> Response:
 @blueprint.post("/delete")
 def delete(gateway_id: UUID) -> Response:
     """Its worker disconnects it; it can be restored."""
-    with services().database.transaction() as transaction:
-        repository = GatewayRepository(transaction)
-        gateway = repository.find_by_id(gateway_id)
-        repository.soft_delete(gateway_id)
+    gateway = GatewayRepository(services().database).find_by_id(gateway_id)
+    delete_gateway(gateway_id)
     flash_deleted(f"{gateway.name} was deleted.")
     return go_to("web.gateways.show")
 
